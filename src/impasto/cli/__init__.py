@@ -1,0 +1,63 @@
+"""The command line: a thin front. Only this package prints or exits.
+
+Commands are loaded when they are called, so that `impasto --help` is immediate.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from impasto import __version__
+
+__all__ = ["app", "main", "run"]
+
+app = App(
+    name="impasto",
+    help="Neural style transfer: a photo's content in a painting's style.",
+    version=f"impasto {__version__}",
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+app.command("impasto.cli.stylize:stylize", name="stylize", help="Paint CONTENT in the manner of STYLE.")
+app.command("impasto.cli.stylize:demo", name="demo", help="Paint a photo that ships with Impasto.")
+app.command("impasto.cli.reproduce:reproduce", name="reproduce", help="Repeat the run that is recorded in a picture.")
+app.command("impasto.cli.presets:presets", name="presets", help="List presets, or show and save them.")
+app.command("impasto.cli.weights:weights", name="weights", help="List, pull, import and verify weights.")
+app.command("impasto.cli.samples:samples", name="samples", help="List or write the pictures that ship with Impasto.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; the exit status: 0 done, 2 a user's mistake, 130 interrupted."""
+    from impasto.errors import ImpastoError
+
+    try:
+        status = app(
+            arguments if arguments is not None else sys.argv[1:],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except (CycloptsError, ImpastoError) as error:
+        # Cyclopts documents 2 for what it cannot parse; ours are a user's mistakes too.
+        return _fail(" ".join(str(error).split()), 2)
+    except KeyboardInterrupt:
+        return _fail("stopped before the first step; nothing was written", 130)
+    except BrokenPipeError:
+        return 141
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        return _fail("not enough memory for a picture of this size. Lower --size.", 1)
+    return int(status or 0)
+
+
+def run() -> None:
+    """The `impasto` script."""
+    sys.exit(main())
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"impasto: {message}", file=sys.stderr)
+    return status

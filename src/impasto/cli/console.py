@@ -1,0 +1,124 @@
+"""What a person sees while a picture is painted: bars on a terminal, plain lines elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from impasto import weights
+from impasto.method import Progress
+
+__all__ = ["Display", "display", "errors", "pull_weights"]
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+LINE_EVERY_S = 5.0
+
+
+class Display(Protocol):
+    """Something that shows each step."""
+
+    def show(self, progress: Progress) -> None: ...
+
+
+class _Silent:
+    def show(self, progress: Progress) -> None:
+        pass
+
+
+class _Lines:
+    """A line at the end of every scale, and every few seconds in between."""
+
+    def __init__(self) -> None:
+        self.last_s = time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self.last_s >= LINE_EVERY_S or progress.iteration == progress.size.iterations:
+            self.last_s = now
+            size = progress.size
+            errors.print(
+                f"{size.width}x{size.height}  step {progress.iteration}/{size.iterations}  "
+                f"{_losses(progress)}  {_pace(progress)}"
+            )
+
+
+class _Bars:
+    """A bar for each scale."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.tasks: dict[int, TaskID] = {}
+
+    def show(self, progress: Progress) -> None:
+        size = progress.size
+        if progress.scale not in self.tasks:
+            self.tasks[progress.scale] = self.bars.add_task(
+                f"{size.width}x{size.height}", total=size.iterations, losses="", pace=""
+            )
+        self.bars.update(
+            self.tasks[progress.scale],
+            completed=progress.iteration,
+            losses=_losses(progress),
+            pace=_pace(progress),
+        )
+
+
+@contextlib.contextmanager
+def display(*, quiet: bool) -> Iterator[Display]:
+    """Bars if stderr is a terminal, lines if not, nothing if `quiet`."""
+    if quiet:
+        yield _Silent()
+    elif errors.is_terminal:
+        columns = (
+            TextColumn("{task.description:>11}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[losses]}"),
+            TextColumn("[dim]{task.fields[pace]}"),
+        )
+        with Bars(*columns, console=errors) as bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines()
+
+
+def pull_weights(name: str, *, quiet: bool = False) -> None:
+    """Fetch weights that are not here yet, with a bar. Raises `WeightsError`."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn())
+    with Bars(*columns, console=errors, disable=quiet) as bars:
+        task = bars.add_task(f"weights of {name}", total=None)
+        for progress in weights.pull(name):
+            if progress.failed:
+                if not quiet:
+                    bars.console.print(f"no luck with {progress.failed}")
+                continue
+            bars.update(
+                task,
+                description=f"weights of {name} from {progress.address}",
+                completed=progress.done_bytes,
+                total=progress.total_bytes or None,
+            )
+
+
+def _losses(progress: Progress) -> str:
+    losses = progress.losses
+    return f"total {float(losses.total):.4g} = content {float(losses.content):.4g}, style {float(losses.style):.4g}"
+
+
+def _pace(progress: Progress) -> str:
+    """Steps a second at this size, and the time left: work is steps times pixels."""
+    scales = progress.scene.scales
+    work = [scale.iterations * scale.height * scale.width for scale in scales]
+    done = sum(work[: progress.scale - 1]) + work[progress.scale - 1] * progress.iteration / progress.size.iterations
+    left_s = progress.elapsed_s * (sum(work) / done - 1)
+    area_steps = done / (progress.size.height * progress.size.width)
+    rate = area_steps / progress.elapsed_s
+    minutes, seconds = divmod(round(left_s), 60)
+    return f"{rate:.2f} steps/s  {minutes}:{seconds:02d} left"

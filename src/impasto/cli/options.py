@@ -1,0 +1,69 @@
+"""Flags from the fields of option models: type, range, default and help are written on the model only."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from impasto.config import Config, Layers, RunOptions
+
+__all__ = ["flag_name", "takes_options"]
+
+GROUPS = {Config: Group("The picture", sort_key=1), RunOptions: Group("The run", sort_key=2)}
+
+HELP = {"init": "What the target starts as: noise, content, style, or the FILE of a picture."}
+"""Where the command line takes more than the model: a file goes with init = image."""
+
+
+def flag_name(field: str) -> str:
+    """`style_layers` -> `--style-layers`."""
+    return "--" + field.replace("_", "-")
+
+
+def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command a flag for every field of `models`; it receives those that were given as `**options`."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_given_only(*args: Any, **kwargs: Any) -> int:
+            fields = {name for model in models for name in model.model_fields}
+            return command(*args, **{k: v for k, v in kwargs.items() if k not in fields or v is not None})
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        generated = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, field, model)
+            )
+            for model in models
+            for name, field in model.model_fields.items()
+        ]
+        parameters = [*own, *generated]
+        with_given_only.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_given_only.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_given_only
+
+    return decorate
+
+
+def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
+    kind: Any = str if name == "init" or _is_layers(model, name) else field.annotation
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    default = "" if field.default in ((), None) else f" [default: {field.default}]"
+    help_text = f"{HELP.get(name, field.description)}{default}"
+    return Annotated[
+        kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
+    ]
+
+
+def _is_layers(model: type[BaseModel], name: str) -> bool:
+    return bool(model.__annotations__.get(name) in (Layers, "Layers"))

@@ -1,0 +1,161 @@
+"""One run as a person sees it: output checked first, progress shown, Ctrl-C obeyed, nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from impasto import images, samples, weights
+from impasto.cli.console import display, errors, pull_weights
+from impasto.compose import Session
+from impasto.errors import OutputError
+from impasto.images import NamedImage
+from impasto.method import Progress, Result
+from impasto.recipe import Stop
+
+__all__ = ["free_name", "paint", "source"]
+
+SAMPLE = "sample:"
+
+
+def source(text: str, size_px: int) -> Any:
+    """What a name on the command line means: a path, or `sample:NAME`, a picture that ships."""
+    if not text.startswith(SAMPLE):
+        return Path(text)
+    name = text.removeprefix(SAMPLE)
+    if name in samples.PHOTOS:
+        return NamedImage(text, samples.photo_path(name))
+    return NamedImage(text, samples.paint(name, size_px=min(max(size_px, 64), 2048)))
+
+
+def free_name(stem: str, suffix: str = ".png") -> Path:
+    """A file in the working directory that does not exist yet: `stem.png`, `stem_2.png`, …"""
+    safe = re.sub(r"[^\w.+-]", "_", stem)
+    candidate, number = Path(f"{safe}{suffix}"), 1
+    while candidate.exists():
+        number += 1
+        candidate = Path(f"{safe}_{number}{suffix}")
+    return candidate
+
+
+def paint(
+    session: Session,
+    output: Path | None,
+    *,
+    stem: str,
+    suffix: str = ".png",
+    json_output: bool = False,
+    quiet: bool = False,
+    stop: Stop | None = None,
+) -> int:
+    """Run `session` and write its picture to `output`, or to a free name made of `stem`.
+
+    The exit status is 0, or 128 plus the signal that stopped it; then the picture so far was written.
+    """
+    run, config = session.run, session.config
+    images.check_output(output or free_name(stem, suffix), bits=run.bits)
+    if session.inputs.weights is None and not weights.is_cached(config.network):
+        pull_weights(config.network, quiet=quiet)
+    progress: Progress | None = None
+    with display(quiet=quiet) as shown, _signals() as caught:
+        steps = session.steps()
+        for number, progress in enumerate(steps, start=1):
+            if number == 1:
+                full = progress.scene.scales[-1]
+                images.check_output(
+                    output or free_name(stem, suffix), bits=run.bits, height=full.height, width=full.width
+                )
+                caught.painting = True
+            shown.show(progress)
+            if run.save_every and number % run.save_every == 0:
+                _snapshot(progress, output or free_name(stem, suffix), number, run.quality)
+            if caught.signal or (stop and (progress.scale, progress.iteration) == (stop.scale, stop.iteration)):
+                break
+        assert progress is not None  # a plan has at least one step
+        if caught.signal and not quiet:
+            errors.print("stopping: writing the picture so far (again to give up)")
+        result = session.finish(progress)
+        written = _save(result, output or free_name(stem, suffix))
+    _report(result, written, json_output=json_output, quiet=quiet)
+    return 128 + caught.signal if caught.signal else 0
+
+
+class _Caught:
+    """The first signal is remembered, and the run ends at the next step; the second one ends it now."""
+
+    signal = 0
+    painting = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.signal or not self.painting:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Caught]:
+    caught = _Caught()
+    before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _save(result: Result, path: Path) -> Path:
+    """Write the picture; if its place fails now, keep it somewhere else and say where."""
+    try:
+        return result.save(path)
+    except OutputError as error:
+        with contextlib.suppress(OSError):
+            kept = Path(tempfile.mkdtemp(prefix="impasto-")) / path.name
+            result.save(kept)
+            raise OutputError(f"{error} The picture was kept as {kept}") from error
+        raise
+
+
+def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
+    full = progress.scene.scales[-1]
+    pixels = images.resize(progress.image, full.height, full.width).clamp(0, 1)
+    path = output.with_name(f"{output.stem}-{number:04d}{output.suffix}")
+    try:
+        images.save(path, pixels, progress.scene.content.alpha, quality=quality)
+    except OutputError as error:  # a snapshot that fails is no reason to lose the run
+        errors.print(f"impasto: {error}")
+
+
+def _report(result: Result, path: Path, *, json_output: bool, quiet: bool) -> None:
+    height, width = result.image.shape[2:]
+    if json_output:
+        recipe = result.recipe
+        report = {
+            "output": str(path),
+            "width": width,
+            "height": height,
+            "losses": result.losses,
+            "iterations": result.iterations,
+            "evaluations": result.evaluations,
+            "seconds": round(result.seconds, 3),
+            "seed": recipe.config.seed,
+            "device": recipe.plan.device,
+            "network": recipe.config.network,
+            "weights_sha256": recipe.weights_sha256,
+            "config": recipe.config.model_dump(mode="json"),
+            "stopped": recipe.stopped.model_dump() if recipe.stopped else None,
+        }
+        sys.stdout.write(json.dumps(report) + "\n")
+    elif not quiet:
+        losses = result.losses
+        print(
+            f"{path}  {width}x{height} px in {result.seconds:.0f} s  "
+            f"total {losses['total']:.4g} = content {losses['content']:.4g}, style {losses['style']:.4g}"
+        )

@@ -1,0 +1,32 @@
+"""`impasto presets`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from impasto.presets import PRESETS, load_preset, to_toml
+
+__all__ = ["presets"]
+
+presets = App(name="presets", help="List presets, or show one as TOML.")
+
+
+@presets.default
+def list_presets() -> int:
+    """List presets and what they are for."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, (about, _) in PRESETS.items():
+        table.add_row(name, about)
+    Console(highlight=False).print(table)
+    return 0
+
+
+@presets.command
+def show(name: Annotated[str, Parameter(help="A preset's name, or a FILE.toml.")], /) -> int:
+    """Print every option of a preset as TOML, ready to be saved, changed and given as --preset FILE.toml."""
+    print(to_toml(load_preset(name)), end="")
+    return 0

@@ -1,0 +1,80 @@
+"""`impasto reproduce`: the run that is recorded in a picture, once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from cyclopts import Parameter
+
+from impasto import images
+from impasto.cli.console import errors
+from impasto.cli.paint import SAMPLE, paint, source
+from impasto.cli.stylize import Json, Output, Quiet
+from impasto.compose import Session
+from impasto.config import Inputs
+from impasto.errors import RecipeError
+from impasto.recipe import Recipe, find_input, read_recipe
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    picture: Annotated[Path, Parameter(help="A picture that Impasto wrote.")],
+    /,
+    *,
+    output: Output = None,
+    content: Annotated[Path | None, Parameter(help="The content image, if it is elsewhere.")] = None,
+    style: Annotated[Path | None, Parameter(help="The style image, if it is elsewhere.")] = None,
+    init: Annotated[Path | None, Parameter(help="The picture that it started from, if it is elsewhere.")] = None,
+    weights: Annotated[Path | None, Parameter(help="The file of weights, if one was used.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Repeat the run recorded in PICTURE: the same pixels on the same machine.
+
+    Inputs are looked for beside the picture and in the working directory, and must be unchanged.
+    """
+    recipe = read_recipe(picture)
+    given = {"content": content, "style": style, "init": init}
+    found = {role: _input(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
+    weights = _weights(recipe, weights, picture.parent)
+    inputs = Inputs(**found, weights=weights)
+    session = Session(inputs, recipe.config, recipe.run, recorded_plan=recipe.plan)
+    if session.encoder.weights_sha256 != recipe.weights_sha256:
+        raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
+    if recipe.plan.torch != torch.__version__ and not quiet:
+        errors.print(f"impasto: painted with torch {recipe.plan.torch}, this is {torch.__version__}: pixels may differ")
+    return paint(
+        session,
+        output,
+        stem=f"{picture.stem}_again",
+        suffix=picture.suffix,
+        json_output=json,
+        quiet=quiet,
+        stop=recipe.stopped,
+    )
+
+
+def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
+    record = recipe.inputs[role]
+    if given is None and record.name is not None and record.name.startswith(SAMPLE):
+        shipped = source(record.name, recipe.config.size)
+        if images.load(shipped).sha256 != record.sha256:
+            raise RecipeError(f"{record.name} of this version of Impasto is not what it was. Install {recipe.version}.")
+        return shipped
+    if given is None:
+        return find_input(role, record, (beside, Path()))
+    if images.load(given).sha256 != record.sha256:
+        raise RecipeError(f"{given} is not the {role} image that it was painted from: another SHA-256.")
+    return given
+
+
+def _weights(recipe: Recipe, given: Path | None, beside: Path) -> Path | None:
+    if given is not None or recipe.weights_name is None:
+        return given
+    for folder in (beside, Path()):
+        if (folder / recipe.weights_name).is_file():
+            return folder / recipe.weights_name
+    raise RecipeError(f"The weights {recipe.weights_name} are missing. Give them with --weights FILE.")

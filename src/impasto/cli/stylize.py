@@ -1,0 +1,76 @@
+"""`impasto stylize` and `impasto demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto.cli.options import takes_options
+from impasto.cli.paint import paint, source
+from impasto.compose import session
+from impasto.config import Config, RunOptions
+from impasto.presets import load_preset
+
+__all__ = ["demo", "stylize"]
+
+Output = Annotated[
+    Path | None,
+    Parameter(
+        name=["-o", "--output"],
+        help="File to write: .png, .jpg, .webp or .tif. Without it a new name is made from the inputs.",
+    ),
+]
+Preset = Annotated[str, Parameter(help="A preset's name, or a FILE.toml. Other options override it.")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, all else on stderr.")
+]
+Quiet = Annotated[bool, Parameter(negative="", help="Print nothing but errors.")]
+
+
+@takes_options(Config, RunOptions)
+def stylize(
+    content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
+    style: Annotated[str, Parameter(help="How it looks: a picture's file, or sample:NAME.")],
+    /,
+    *,
+    output: Output = None,
+    preset: Preset = "painterly",
+    weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Paint CONTENT in the manner of STYLE."""
+    config = load_preset(preset)
+    size_px = options.get("size", config.size)
+    ready = session(source(content, size_px), source(style, size_px), config, weights=weights, **options)
+    stem = f"{_stem(content)}_{_stem(style)}"
+    return paint(ready, output, stem=stem, json_output=json, quiet=quiet)
+
+
+@takes_options(Config, RunOptions)
+def demo(
+    *,
+    output: Output = None,
+    preset: Preset = "painterly",
+    json: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Paint a photo that ships with Impasto in a style drawn by its own code."""
+    config = load_preset(preset)
+    size_px = options.get("size", config.size)
+    photo, painting = source("sample:cat", size_px), source("sample:swirl", size_px)
+    return paint(
+        session(photo, painting, config, **options),
+        output,
+        stem="impasto_demo",
+        json_output=json,
+        quiet=quiet,
+    )
+
+
+def _stem(name: str) -> str:
+    return Path(name.removeprefix("sample:")).stem

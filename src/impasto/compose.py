@@ -1,0 +1,108 @@
+"""The composition root: pictures and options in, a run out, over the fastest evaluator there is.
+
+`impasto.stylize` and `impasto.stylize_steps` live here, and so does `Session`, which everything that
+paints (command line, jobs, studio) goes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto import __version__
+from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.encoder import Encoder
+from impasto.evaluate import autograd_evaluator
+from impasto.method import Progress, Result, finish, make_plan
+from impasto.method import stylize_steps as run_steps
+from impasto.networks import architecture
+from impasto.recipe import Stop
+from impasto.weights import load as load_weights
+
+__all__ = ["Session", "session", "stylize", "stylize_steps"]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run, ready to go: what to paint, how, and the network that measures it.
+
+    `recorded_plan` is given to repeat a run exactly; otherwise a plan is chosen for this machine.
+    """
+
+    inputs: Inputs
+    config: Config
+    run: RunOptions = field(default_factory=RunOptions)
+    recorded_plan: Plan | None = None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What `auto` came to."""
+        return self.recorded_plan or make_plan(self.run)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen network, loaded at first use. Raises `WeightsError`."""
+        file, network = self.inputs.weights, self.config.network
+        weights = load_weights(network, Path(file) if file is not None else None)
+        return Encoder(architecture(network), weights, pooling=self.config.pooling, device=self.plan.device)
+
+    def steps(self) -> Iterator[Progress]:
+        """The run as a stream of steps; close it to stop."""
+        if self.plan.threads != torch.get_num_threads():
+            torch.set_num_threads(self.plan.threads)
+        return run_steps(self.inputs, self.config, encoder=self.encoder, evaluator_for=autograd_evaluator, run=self.run)
+
+    def finish(self, progress: Progress) -> Result:
+        """The picture as it stands at this step."""
+        return finish(
+            progress,
+            self.inputs,
+            self.config,
+            encoder=self.encoder,
+            run=self.run,
+            plan=self.plan,
+            version=__version__,
+        )
+
+    def paint(self, stop: Stop | None = None) -> Result:
+        """Run to the end, or to where a recorded run was stopped."""
+        steps = self.steps()
+        for progress in steps:
+            if stop is not None and (progress.scale, progress.iteration) == (stop.scale, stop.iteration):
+                break
+        return self.finish(progress)
+
+
+def session(content: Any, style: Any, config: Config | None = None, **options: Any) -> Session:
+    """A `Session` from pictures and options by name: fields of `Config`, `RunOptions`, `init`, `weights`.
+
+    A picture given as `init` sets `init="image"`. Options given beside `config` override it.
+    """
+    files = {"weights": options.pop("weights", None)}
+    start = options.get("init")
+    if start is not None and not (isinstance(start, str) and start in ("noise", "content", "style")):
+        files["init"] = start
+        options["init"] = "image"
+    run = {name: options.pop(name) for name in RunOptions.model_fields if name in options}
+    # What was not set stays unset, so that layers follow a network given here.
+    given = config.model_dump(exclude_unset=True) if config is not None else {}
+    return Session(Inputs(content=content, style=style, **files), Config(**(given | options)), RunOptions(**run))
+
+
+def stylize(content: Any, style: Any, config: Config | None = None, **options: Any) -> Result:
+    """Paint `content` in the manner of `style` and return the picture.
+
+    Pictures are paths, PIL images, arrays or tensors. `options` are fields of `Config` and `RunOptions`,
+    and `weights`; `init` may be a picture. Raises subclasses of `ImpastoError`.
+    """
+    return session(content, style, config, **options).paint()
+
+
+def stylize_steps(content: Any, style: Any, config: Config | None = None, **options: Any) -> Iterator[Progress]:
+    """The same as a stream of `Progress`, one for each step. Closing the generator cancels."""
+    return session(content, style, config, **options).steps()

@@ -1,0 +1,240 @@
+"""Every option, once: its default, range, choices and help.
+
+Three frozen models. `Config` is what shapes the picture and never holds a path. `Inputs` holds the
+pictures and weights. `RunOptions` is how the run is carried out. Flags, presets, the recipe and the
+documentation are generated from their fields, so an option that is added here is known everywhere.
+Bad values raise `ConfigError` or `LayerError`, never pydantic's own error. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from impasto.errors import ConfigError, LayerError
+from impasto.networks import architecture
+
+__all__ = [
+    "Config",
+    "Inputs",
+    "LayerWeight",
+    "Layers",
+    "Options",
+    "Plan",
+    "RunOptions",
+    "format_layers",
+    "parse_layers",
+]
+
+
+class LayerWeight(NamedTuple):
+    """A layer by name, and its share in a loss."""
+
+    name: str
+    weight: float = 1.0
+
+
+def parse_layers(value: Any) -> Any:
+    """`"relu4_2,relu5_1:0.5"`, or a list of such parts or of pairs, to a tuple of `LayerWeight`.
+
+    Raises `LayerError` on a name without a layer, a weight that is no number, or a repeated layer.
+    """
+    if value is None:
+        return ()
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    layers = []
+    for part in parts:
+        if isinstance(part, str):
+            name, colon, weight = part.strip().partition(":")
+            try:
+                number = float(weight) if colon else 1.0
+            except ValueError:
+                raise LayerError(f"{part.strip()!r}: {weight!r} is no weight. Write NAME or NAME:WEIGHT.") from None
+        else:
+            name, number = part[0], float(part[1])
+        if not name:
+            raise LayerError(f"{value!r} has an empty layer name. Write NAME or NAME:WEIGHT, comma-separated.")
+        if not 0 <= number < float("inf"):
+            raise LayerError(f"{name}: the weight {number:g} is out of range. It must be 0 or more, and finite.")
+        layers.append(LayerWeight(name, number))
+    names = [layer.name for layer in layers]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise LayerError(f"{', '.join(sorted(repeated))} is listed twice. Name each layer once.")
+    return tuple(layers)
+
+
+def format_layers(layers: tuple[LayerWeight, ...]) -> str:
+    """The inverse of `parse_layers`: `relu4_2,relu5_1:0.5`."""
+    return ",".join(name if weight == 1 else f"{name}:{weight!r}" for name, weight in layers)
+
+
+Layers = Annotated[
+    tuple[LayerWeight, ...], BeforeValidator(parse_layers), PlainSerializer(format_layers, return_type=str)
+]
+
+
+def _explain(error: ValidationError, options: type[BaseModel]) -> str:
+    """The first complaint of a `ValidationError` as one line: what came, what was wanted."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, options.model_fields, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(options.model_fields))}."
+        return f"{name!r} is not an option of {options.__name__}. {hint}"
+    if first["type"] == "missing":
+        return f"{name} is missing. Give a {name}."
+    wanted = first["msg"].removeprefix("Value error, ")
+    return f"{name} = {first['input']!r} is refused: {wanted[0].lower()}{wanted[1:]}."
+
+
+class Options(BaseModel):
+    """A frozen model whose complaints are one clear line each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_clear_line(cls, data: Any, handler: Any) -> Self:
+        try:
+            checked: Self = handler(data)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls)) from None
+        return checked
+
+
+class Config(Options):
+    """What shapes the picture."""
+
+    alpha: float = Field(
+        5.0,
+        ge=0,
+        description="Style against content: Total = Content + alpha * Style. "
+        "1 is a photograph with brush texture, 5 a painting, 100 nearly abstract.",
+    )
+    size: int = Field(512, ge=1, le=100_000, description="Long side of the picture, in pixels.")
+    enlarge: bool = Field(False, description="Enlarge content that is smaller than the size asked for.")
+    network: Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"] = Field(
+        "vgg19", description="The pretrained network that measures content and style."
+    )
+    content_layers: Layers = Field(
+        (),
+        description="Layers that hold content: NAME or NAME:WEIGHT, comma-separated. "
+        "Empty: relu4_2 (VGG), relu3 (AlexNet).",
+    )
+    style_layers: Layers = Field(
+        (),
+        description="Layers that hold style, likewise. Empty: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
+    tv_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of total variation, the mean squared difference of neighboring pixels: "
+        "smooths. Try 10 in relative units.",
+    )
+    units: Literal["relative", "absolute"] = Field(
+        "relative",
+        description="relative: each loss is divided by what it is measured against, so that alpha means the "
+        "same at every size and for every network. absolute: the published, unscaled losses.",
+    )
+    pooling: Literal["max", "avg"] = Field("max", description="How the network's pooling layers pool.")
+    init: Literal["noise", "content", "style", "image"] = Field(
+        "noise", description="What the target starts as. image: a picture given as input."
+    )
+    noise: Literal["pink", "white"] = Field(
+        "pink", description="Color of the noise: pink (1/f, like pictures) or white."
+    )
+    noise_std: float = Field(0.02, ge=0, le=1, description="Strength of the noise, of a range of 1.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise.")
+    optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The method of descent.")
+    parametrization: Literal["fourier", "pixels"] = Field(
+        "fourier",
+        description="What descends: pixels, or their Fourier coefficients weighted towards low frequencies, "
+        "which needs fewer steps and leaves less grain.",
+    )
+    bounded: bool = Field(
+        True,
+        description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
+    )
+    iterations: int = Field(60, ge=1, le=1_000_000, description="Steps at full size.")
+    scales: int = Field(
+        0,
+        ge=0,
+        le=12,
+        description="Sizes to go through, each twice the one before; coarse ones give large structure. "
+        "0 chooses, 1 paints at full size only.",
+    )
+    history: int = Field(20, ge=1, le=1000, description="Steps that L-BFGS remembers.")
+    learning_rate: float = Field(0.05, gt=0, le=100, description="Step size of Adam.")
+
+    @model_validator(mode="after")
+    def _layers_follow_network(self) -> Self:
+        chain = architecture(self.network)
+        for field, defaults in (
+            ("content_layers", chain.content_layers),
+            ("style_layers", chain.style_layers),
+        ):
+            layers: tuple[LayerWeight, ...] = getattr(self, field)
+            if not layers:
+                # Frozen to the outside; filled in once here, so that a recipe names its layers.
+                self.__dict__[field] = tuple(LayerWeight(name) for name in defaults)
+                continue
+            for layer in layers:
+                if layer.name not in chain.names:
+                    near = difflib.get_close_matches(layer.name, chain.names, n=1)
+                    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(chain.names)}."
+                    raise LayerError(f"{chain.name} has no layer {layer.name!r}. {hint}")
+            if not any(layer.weight for layer in layers):
+                raise LayerError(f"{field}: every weight is 0. Give at least one layer a positive weight.")
+        if self.alpha == 0 and self.content_weight == 0:
+            raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
+        return self
+
+
+class Inputs(Options):
+    """The pictures and weights that a run starts from.
+
+    A picture is a path, a PIL image, an array or tensor (H, W), (H, W, C), (C, H, W) or (1, C, H, W).
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    content: Any = Field(description="What is depicted.")
+    style: Any = Field(description="How it looks.")
+    init: Any = Field(None, description="A picture to start from, where init = image.")
+    weights: Any = Field(None, description="A file of weights in place of the network's own.")
+
+
+class Plan(Options):
+    """What `auto` came to. Kept in the recipe, so that the same machine gives the same bytes again."""
+
+    device: str
+    precision: Literal["float32"] = "float32"
+    evaluator: str = "autograd"
+    threads: int
+    torch: str
+
+
+class RunOptions(Options):
+    """How a run is carried out."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    threads: int = Field(0, ge=0, le=1024, description="Processor threads; 0 leaves it to torch.")
+    max_megapixels: float = Field(
+        250.0, gt=0, description="Pictures that claim more pixels than this are refused before decoding."
+    )
+    bits: Literal[8, 16] = Field(8, description="Bits per channel of the output; 16 for PNG and TIFF.")
+    quality: int = Field(95, ge=1, le=100, description="Quality of JPEG and WebP output.")
+    save_every: int = Field(
+        0, ge=0, description="Write the picture so far beside the output every N steps; 0 does not."
+    )

@@ -1,0 +1,49 @@
+"""Content, style and smoothness as numbers: pure functions of tensors.
+
+Laws: each returns a scalar of at least float32. A `scale` divides a squared error by the energy of what
+it is measured against, so that 0.1 means that a tenth of the energy is off; a scale of 1 leaves it as
+published.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["content_loss", "energy", "style_loss", "total_variation"]
+
+
+def energy(target: Tensor) -> float:
+    """The mean square of a target: what relative losses are measured in. Never quite zero."""
+    return max(float(_wide(target).square().mean()), 1e-12)
+
+
+def content_loss(features: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
+    """Mean squared error between two feature maps (1, C, h, w), over `scale`.
+
+    Gatys et al. 2016, eq. 1, is half the sum instead: a constant factor.
+    """
+    return (_wide(features) - _wide(target)).square().mean() / scale
+
+
+def style_loss(statistic: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
+    """Mean squared error between two style statistics of one shape, such as Gram matrices, over `scale`.
+
+    Gatys et al. 2016, eq. 4, has the same up to the constant 1/(4 h² w²) of its unscaled Gram matrices.
+    """
+    return (_wide(statistic) - _wide(target)).square().mean() / scale
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighboring pixels, across plus down, of an image (1, 3, H, W).
+
+    The squared form of Mahendran & Vedaldi 2014 (1412.0035), β = 2, as a mean: size does not change it.
+    """
+    wide = _wide(image)
+    across = wide.diff(dim=3).square()
+    down = wide.diff(dim=2).square()
+    return sum((d.mean() for d in (across, down) if d.numel()), start=wide.new_zeros(()))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

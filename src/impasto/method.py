@@ -1,0 +1,252 @@
+"""Neural style transfer, top to bottom: three images, of which only the target learns.
+
+    content image ─┐
+    style image ───┼→ frozen network → losses → gradient on the target's pixels → next step
+    target image ──┘
+
+paths → pictures → a pyramid of sizes → at each: targets, then descent → the next size → a result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from impasto import images
+from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.encoder import Encoder
+from impasto.errors import ConfigError
+from impasto.evaluate import Evaluator, autograd_evaluator, measure
+from impasto.images import Picture
+from impasto.objective import Losses, Objective, make_objective
+from impasto.optimize import descend
+from impasto.pyramid import Scale, plan_scales
+from impasto.recipe import InputRecord, Recipe, Stop
+
+__all__ = [
+    "EvaluatorFor",
+    "Progress",
+    "Result",
+    "Scene",
+    "finish",
+    "make_plan",
+    "stylize_steps",
+]
+
+EvaluatorFor = Callable[[Encoder, Objective], Evaluator]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The loaded pictures of a run, and the sizes that the target goes through."""
+
+    content: Picture
+    style: Picture
+    init: Picture | None
+    scales: tuple[Scale, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after one step. `image` is a view that is valid until the next step.
+
+    `scale` and `iteration` count from 1; `evaluations` and `restarts` are of the whole run.
+    """
+
+    scene: Scene
+    scale: int
+    iteration: int
+    image: Tensor
+    losses: Losses
+    evaluations: int
+    restarts: int
+    elapsed_s: float
+
+    @property
+    def size(self) -> Scale:
+        """The size being painted, and the steps planned there."""
+        return self.scene.scales[self.scale - 1]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run ends with this step."""
+        return self.scale == len(self.scene.scales) and self.iteration == self.size.iterations
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture: pixels (1, 3, H, W) in [0, 1], alpha (1, 1, H, W) if the content had it.
+
+    `losses` are those of exactly these pixels, at full size in float32.
+    """
+
+    image: Tensor
+    alpha: Tensor | None
+    losses: dict[str, float]
+    iterations: int
+    evaluations: int
+    seconds: float
+    recipe: Recipe
+
+    def save(self, path: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path:
+        """Write the picture with its recipe inside. Raises `OutputError`."""
+        run = self.recipe.run.model_copy(
+            update={k: v for k, v in (("bits", bits), ("quality", quality)) if v is not None}
+        )
+        note = self.recipe.model_copy(update={"run": run}).to_json()
+        images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note)
+        return Path(path)
+
+
+def make_plan(run: RunOptions) -> Plan:
+    """What `auto` means on this machine. Raises `ConfigError` for a device that is not there."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    device = run.device
+    if device == "auto":
+        device = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    if not available[device]:
+        raise ConfigError(f"device = {device!r}: there is none on this machine. Use auto or cpu.")
+    return Plan(device=device, threads=run.threads or torch.get_num_threads(), torch=torch.__version__)
+
+
+def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_px: int) -> Scene:
+    """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
+    if (config.init == "image") != (inputs.init is not None):
+        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
+
+    def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
+        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=run.max_megapixels)
+
+    content = load(inputs.content, enlarge=config.enlarge)
+    height, width = content.pixels.shape[2:]
+    style = load(inputs.style, long_side_px=max(height, width))
+    init = load(inputs.init) if inputs.init is not None else None
+    scales = plan_scales(
+        height, width, iterations=config.iterations, scales=config.scales, minimum_px=network_minimum_px
+    )
+    return Scene(content, style, init, scales)
+
+
+def stylize_steps(
+    inputs: Inputs,
+    config: Config,
+    *,
+    encoder: Encoder,
+    evaluator_for: EvaluatorFor = autograd_evaluator,
+    run: RunOptions | None = None,
+) -> Iterator[Progress]:
+    """The method as a stream of steps. Close the generator to stop; `finish` makes a result of any step.
+
+    Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
+    """
+    began = time.perf_counter()
+    chain = encoder.network
+    needed_px = max(chain.minimum_px(name) for name, _ in (*config.content_layers, *config.style_layers))
+    scene = load_scene(inputs, config, run or RunOptions(), needed_px)
+    target: Tensor | None = None
+    evaluations = restarts = 0
+    for number, scale in enumerate(scene.scales, start=1):
+        content = at_scale(scene.content.pixels, scale).to(encoder.device)
+        style = style_at(scene.style.pixels, scale).to(encoder.device)
+        objective = make_objective(encoder, content, style, config)
+        if target is None:
+            target = initial_target(scene, config, scale, encoder.device)
+        target = images.resize(target, scale.height, scale.width)
+        evaluate = evaluator_for(encoder, objective)
+        for step in descend(evaluate, target, config, scale.iterations):
+            yield Progress(
+                scene,
+                number,
+                step.iteration,
+                step.image,
+                step.losses,
+                evaluations + step.evaluations,
+                restarts + step.restarts,
+                time.perf_counter() - began,
+            )
+        target = step.image
+        evaluations += step.evaluations
+        restarts += step.restarts
+
+
+def finish(
+    progress: Progress,
+    inputs: Inputs,
+    config: Config,
+    *,
+    encoder: Encoder,
+    run: RunOptions,
+    plan: Plan,
+    version: str,
+) -> Result:
+    """The picture as it stands, at the size asked for: clamped, measured in float32, with its recipe."""
+    began = time.perf_counter()
+    scene, full = progress.scene, progress.scene.scales[-1]
+    image = images.resize(progress.image, full.height, full.width).clamp(0, 1)
+    content = at_scale(scene.content.pixels, full).to(encoder.device)
+    style = style_at(scene.style.pixels, full).to(encoder.device)
+    losses = measure(encoder, make_objective(encoder, content, style, config), image)
+    pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
+    recipe = Recipe(
+        version=version,
+        config=config,
+        run=run,
+        plan=plan,
+        inputs={
+            role: InputRecord(name=picture.name, sha256=picture.sha256)
+            for role, picture in pictures.items()
+            if picture is not None
+        },
+        weights_name=Path(inputs.weights).name if inputs.weights is not None else None,
+        weights_sha256=encoder.weights_sha256,
+        stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
+    )
+    return Result(
+        image=image.cpu(),
+        alpha=scene.content.alpha,
+        losses=losses.as_floats(),
+        iterations=progress.iteration if progress.scale == len(scene.scales) else 0,
+        evaluations=progress.evaluations,
+        seconds=progress.elapsed_s + time.perf_counter() - began,
+        recipe=recipe,
+    )
+
+
+def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
+    """An image at exactly the target's size of this scale."""
+    return images.resize(pixels, scale.height, scale.width).clamp(0, 1)
+
+
+def style_at(pixels: Tensor, scale: Scale) -> Tensor:
+    """The style image with its long side equal to the target's, never enlarged."""
+    long_side_px = max(scale.height, scale.width)
+    height, width = images.fit(pixels.shape[2], pixels.shape[3], long_side_px, enlarge=False)
+    return images.resize(pixels, height, width).clamp(0, 1)
+
+
+def initial_target(scene: Scene, config: Config, scale: Scale, device: torch.device) -> Tensor:
+    """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
+    pictures = {"content": scene.content, "style": scene.style, "image": scene.init}
+    picture = pictures.get(config.init)
+    if picture is not None:
+        return at_scale(picture.pixels, scale).to(device)
+    # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
+    generator = torch.Generator().manual_seed(config.seed)
+    noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
+    if config.noise == "pink":
+        noise = pink(noise)
+    return (0.5 + config.noise_std * noise).to(device)
+
+
+def pink(white: Tensor) -> Tensor:
+    """White noise (1, C, H, W) -> noise whose amplitude falls as 1/f, like that of pictures, of unit variance."""
+    height, width = white.shape[2:]
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :])
+    spectrum = torch.fft.rfft2(white) / frequency.clamp(min=1 / max(height, width))
+    noise: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return (noise - noise.mean()) / noise.std().clamp(min=1e-12)

@@ -1,0 +1,113 @@
+"""The three networks as plain data: chains of convolution, ReLU and pooling, each layer by name.
+
+Names are those of the papers: `conv3_1`, `relu4_2`, `pool2` for VGG; `conv1` … `pool5` for AlexNet.
+Nothing here needs torch, so that options can be checked before it is loaded.
+
+Sources: Simonyan & Zisserman 2014 (1409.1556), configurations D and E;
+Krizhevsky 2014 (1404.5997), the one-tower AlexNet that torchvision ships.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One link of a chain. `inputs` and `outputs` are channels, zero where there are no weights."""
+
+    name: str
+    kind: Literal["conv", "relu", "pool"]
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    inputs: int = 0
+    outputs: int = 0
+
+    def output_px(self, input_px: int) -> int:
+        """How many positions come out along a side of `input_px`; below 1 means none."""
+        return (input_px + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Network:
+    """A frozen chain of layers, and the layers that it is usually measured at."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every layer, from shallow to deep."""
+        return tuple(layer.name for layer in self.layers)
+
+    @cached_property
+    def convolutions(self) -> tuple[Layer, ...]:
+        """The layers that hold weights."""
+        return tuple(layer for layer in self.layers if layer.kind == "conv")
+
+    def upto(self, deepest: str) -> tuple[Layer, ...]:
+        """The chain from the image to the layer `deepest`, which is part of it."""
+        return self.layers[: self.names.index(deepest) + 1]
+
+    def output_px(self, layer: str, side_px: int) -> int:
+        """How many positions `layer` has along an image side of `side_px`; 0 if it cannot be computed."""
+        for link in self.upto(layer):
+            side_px = link.output_px(side_px)
+            if side_px < 1:
+                return 0
+        return side_px
+
+    def minimum_px(self, layer: str) -> int:
+        """The smallest image side at which `layer` has at least one position."""
+        return next(side for side in range(1, 4096) if self.output_px(layer, side) >= 1)
+
+
+def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
+    layers: list[Layer] = []
+    channels = 3
+    for block, count in enumerate(convolutions_per_block, start=1):
+        width = min(64 * 2 ** (block - 1), 512)
+        for index in range(1, count + 1):
+            layers.append(Layer(f"conv{block}_{index}", "conv", 3, 1, 1, channels, width))
+            layers.append(Layer(f"relu{block}_{index}", "relu"))
+            channels = width
+        layers.append(Layer(f"pool{block}", "pool", 2, 2))
+    style = tuple(f"relu{block}_1" for block in range(1, 6))
+    return Network(name, tuple(layers), ("relu4_2",), style)
+
+
+def _alexnet() -> Network:
+    def conv(index: int, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Layer:
+        return Layer(f"conv{index}", "conv", kernel, stride, padding, inputs, outputs)
+
+    def relu(index: int) -> Layer:
+        return Layer(f"relu{index}", "relu")
+
+    def pool(index: int) -> Layer:
+        return Layer(f"pool{index}", "pool", 3, 2)
+
+    layers = (
+        *(conv(1, 3, 64, 11, 4, 2), relu(1), pool(1)),
+        *(conv(2, 64, 192, 5, 1, 2), relu(2), pool(2)),
+        *(conv(3, 192, 384, 3, 1, 1), relu(3)),
+        *(conv(4, 384, 256, 3, 1, 1), relu(4)),
+        *(conv(5, 256, 256, 3, 1, 1), relu(5), pool(5)),
+    )
+    return Network("alexnet", layers, ("relu3",), tuple(f"relu{i}" for i in range(1, 6)))
+
+
+VGG19 = _vgg("vgg19", (2, 2, 4, 4, 4))
+VGG16 = _vgg("vgg16", (2, 2, 3, 3, 3))
+ALEXNET = _alexnet()
+
+NETWORKS = {network.name: network for network in (VGG19, VGG16, ALEXNET)}
+
+
+def architecture(network: str) -> Network:
+    """The chain behind a name such as `vgg19` or `vgg19:torchvision` (weights after the colon)."""
+    return NETWORKS[network.partition(":")[0]]

@@ -1,0 +1,125 @@
+"""What is asked of the target image: the targets, computed once and frozen, and losses from them.
+
+    Total = content_weight × Content + α × Style + tv_weight × TV
+
+An `Objective` says which layers to measure and turns measurements into losses. It does not know how
+they were taken: whole, in tiles or elsewhere. Style is a function of `Moments` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto import losses as loss
+from impasto.config import Config, LayerWeight
+from impasto.encoder import Encoder, Features
+from impasto.statistics import Moments, gram_matrix, moments_of
+
+__all__ = ["Losses", "Objective", "Target", "make_objective"]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars. `content` and `style` are weighted sums over layers; the per-layer values are unweighted."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+    content_layers: dict[str, Tensor]
+    style_layers: dict[str, Tensor]
+
+    def detach(self) -> Losses:
+        """The same numbers, cut from the graph that they were computed in."""
+        return Losses(
+            total=self.total.detach(),
+            content=self.content.detach(),
+            style=self.style.detach(),
+            tv=self.tv.detach(),
+            content_layers={layer: value.detach() for layer, value in self.content_layers.items()},
+            style_layers={layer: value.detach() for layer, value in self.style_layers.items()},
+        )
+
+    def as_floats(self) -> dict[str, float]:
+        """`total`, `content`, `style`, `tv`, then `content.LAYER` and `style.LAYER`."""
+        values = {"total": self.total, "content": self.content, "style": self.style, "tv": self.tv}
+        values |= {f"content.{layer}": value for layer, value in self.content_layers.items()}
+        values |= {f"style.{layer}": value for layer, value in self.style_layers.items()}
+        return {name: float(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one layer should look like: features for content, a statistic for style."""
+
+    layer: str
+    weight: float
+    value: Tensor
+    scale: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Frozen targets and their weights. `layers` says what to measure."""
+
+    content: tuple[Target, ...]
+    style: tuple[Target, ...]
+    content_weight: float
+    alpha: float
+    tv_weight: float
+
+    @property
+    def layers(self) -> frozenset[str]:
+        """Every layer that some target needs."""
+        return frozenset(target.layer for target in (*self.content, *self.style))
+
+    def losses(self, image: Tensor, features: Features) -> Losses:
+        """Losses of an image (1, 3, H, W) whose features at `layers` were taken whole."""
+        content = {
+            target.layer: loss.content_loss(features[target.layer], target.value, scale=target.scale)
+            for target in self.content
+        }
+        moments = {target.layer: moments_of(features[target.layer]) for target in self.style}
+        return self.combine(content, moments, loss.total_variation(image))
+
+    def combine(self, content: dict[str, Tensor], moments: dict[str, Moments], tv: Tensor) -> Losses:
+        """Losses from content errors and moments per layer, however those were measured."""
+        style = {
+            target.layer: loss.style_loss(gram_matrix(moments[target.layer]), target.value, scale=target.scale)
+            for target in self.style
+        }
+        zero = torch.zeros_like(tv)
+        content_sum = sum((t.weight * content[t.layer] for t in self.content), start=zero)
+        style_sum = sum((t.weight * style[t.layer] for t in self.style), start=zero)
+        total = self.content_weight * content_sum + self.alpha * style_sum + self.tv_weight * tv
+        return Losses(total, content_sum, style_sum, tv, content, style)
+
+
+@torch.no_grad()
+def make_objective(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
+    """Measure content and style images (1, 3, H, W) once; sizes may differ. Raises `LayerError`."""
+    content_features = encoder(content, [name for name, _ in config.content_layers])
+    style_features = encoder(style, [name for name, _ in config.style_layers])
+    return Objective(
+        content=_targets(config.content_layers, content_features, config),
+        style=_targets(
+            config.style_layers,
+            {name: gram_matrix(moments_of(value)) for name, value in style_features.items()},
+            config,
+        ),
+        content_weight=config.content_weight,
+        alpha=config.alpha,
+        tv_weight=config.tv_weight,
+    )
+
+
+def _targets(layers: tuple[LayerWeight, ...], values: dict[str, Tensor], config: Config) -> tuple[Target, ...]:
+    relative = config.units == "relative"
+    whole = sum(weight for _, weight in layers) if relative else 1.0
+    return tuple(
+        Target(name, weight / whole, values[name], loss.energy(values[name]) if relative else 1.0)
+        for name, weight in layers
+    )

@@ -1,0 +1,49 @@
+"""Which sizes to go through, from coarse to fine. Integers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from impasto.errors import ConfigError
+
+__all__ = ["Scale", "plan_scales"]
+
+COARSE_ITERATIONS = 60
+"""Steps on a coarse scale are worth no more than 30 to 60 (measured; benchmarks/schedule.py)."""
+
+COARSEST_PX = 128
+"""Below this long side a scale adds nothing that the next one does not find by itself."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One stage of a run: the target's size in pixels, and the steps taken there."""
+
+    height: int
+    width: int
+    iterations: int
+
+
+def plan_scales(height: int, width: int, *, iterations: int, scales: int = 0, minimum_px: int = 1) -> tuple[Scale, ...]:
+    """Sizes by halving from (height, width), coarse to fine; the last is exactly (height, width).
+
+    `scales` = 0 halves while the long side stays at `COARSEST_PX` or more; no coarse side falls
+    below `minimum_px`, what the network needs. Raises `ConfigError` if so many scales do not fit.
+    """
+    fitting = 1
+    while min(height, width) >> fitting >= minimum_px:
+        fitting += 1
+    if scales > fitting:
+        raise ConfigError(
+            f"scales = {scales} does not fit {width}x{height} px, where the coarsest would be under "
+            f"{minimum_px} px a side. At most {fitting} do; 0 chooses."
+        )
+    if scales == 0:
+        worthwhile = 1
+        while max(height, width) >> worthwhile >= COARSEST_PX:
+            worthwhile += 1
+        scales = min(fitting, worthwhile)
+    return tuple(
+        Scale(height >> level, width >> level, iterations if level == 0 else min(iterations, COARSE_ITERATIONS))
+        for level in reversed(range(scales))
+    )

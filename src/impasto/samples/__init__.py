@@ -1,0 +1,89 @@
+"""The pictures that ship: a photo to paint, and four paintings to learn a style from.
+
+The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in the public domain
+(CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
+
+The paintings are no files: `paint` draws them with numpy alone, from a seed.
+
+- `swirl`: a windy night over fields, in thick strokes of oil.
+- `dots`: a bay at sundown, in dots of unmixed paint.
+- `mosaic`: a sun over the sea, in glass tiles.
+- `ink`: mountains in mist and bamboo, in ink on paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.errors import InputError
+from impasto.samples import dots, ink, mosaic, swirl
+
+__all__ = ["PAINTINGS", "PHOTOS", "Photo", "credit", "paint", "photo_path"]
+
+MIN_PX, MAX_PX = 64, 2048
+
+_PAINTERS = {"swirl": swirl.draw, "dots": dots.draw, "mosaic": mosaic.draw, "ink": ink.draw}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that ships with Impasto, and whom to thank for it."""
+
+    name: str
+    title: str
+    author: str
+    license: str
+    source: str
+
+
+_PHOTOS = (
+    Photo(
+        name="cat",
+        title="Chelsea the cat",
+        author="Stefan van der Walt",
+        license="CC0 1.0",
+        source="scikit-image 0.26.0, skimage/data/chelsea.png",
+    ),
+)
+
+PAINTINGS: tuple[str, ...] = tuple(_PAINTERS)
+PHOTOS: tuple[str, ...] = tuple(photo.name for photo in _PHOTOS)
+
+
+def paint(name: str, *, size_px: int = 512, seed: int = 0) -> NDArray[np.uint8]:
+    """One of `PAINTINGS` as sRGB bytes (H, W, 3), `size_px` wide and about 5:4.
+
+    The same name, size and seed give the same bytes. The size scales the picture, the seed
+    composes another one.
+    """
+    if name not in _PAINTERS:
+        raise InputError(f"no painting is called {name!r}; use one of {', '.join(PAINTINGS)}")
+    if not MIN_PX <= size_px <= MAX_PX:
+        raise InputError(f"a painting of {size_px} px; use a size from {MIN_PX} to {MAX_PX} px")
+    if seed < 0:
+        raise InputError(f"a painting with seed {seed}; use 0 or any larger whole number")
+    return _PAINTERS[name](size_px, np.random.Generator(np.random.PCG64(seed)))
+
+
+def photo_path(name: str) -> Path:
+    """Where the JPEG of one of `PHOTOS` lies."""
+    return Path(__file__).with_name(f"{_photo(name).name}.jpg")
+
+
+def credit(name: str) -> str:
+    """Whom one of `PHOTOS` or `PAINTINGS` is by, and on what terms, in one line."""
+    if name in _PAINTERS:
+        return f"{name}: drawn by Impasto's own code"
+    photo = _photo(name)
+    return f"{photo.title}: photo by {photo.author}, {photo.license}, from {photo.source}"
+
+
+def _photo(name: str) -> Photo:
+    for photo in _PHOTOS:
+        if photo.name == name:
+            return photo
+    raise InputError(f"no photo is called {name!r}; use one of {', '.join(PHOTOS)}")

@@ -1,0 +1,100 @@
+"""Brush strokes: paths that follow a flow, and which pixel shows which bristle of which stroke."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.samples.canvas import Floats
+
+Flow: TypeAlias = Callable[[Floats], Floats]
+
+_ALONG_PX, _ACROSS_PX = 0.55, 0.75  # Sample spacing that leaves no pixel of a stroke uncovered.
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The visible parts of strokes, one entry a pixel.
+
+    `pixel` indexes the flattened canvas, `stroke` the strokes; `along` is 0 … 1 from start to end,
+    `across` -1 … 1 from edge to edge.
+    """
+
+    pixel: NDArray[np.int64]
+    stroke: NDArray[np.int64]
+    along: Floats
+    across: Floats
+
+
+def follow(flow: Flow, starts: Floats, length: float, points: int) -> Floats:
+    """Paths (N, points, 2) of that length from `starts` (N, 2), along unit directions of `flow`."""
+    step = np.float32(length / (points - 1))
+    path = [starts]
+    for _ in range(points - 1):
+        here = path[-1]
+        path.append(here + step * flow(here + step / 2 * flow(here)))
+    return np.stack(path, axis=1)
+
+
+def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged: Floats | None = None) -> Marks:
+    """Which stroke shows at which pixel, later strokes over earlier ones.
+
+    paths: (N, M, 2) in units of the canvas height; half_widths: (N, M) likewise, zero at pointed
+    ends; ragged: (N, B), for bristles from edge to edge the part of the path, 0 … 1, that they
+    reach. Pixels that no stroke reaches are absent.
+    """
+    height, width = shape
+    reach = np.hypot(*np.diff(paths, axis=1).transpose(2, 0, 1)).sum(axis=1).max()
+    n_along = max(3, math.ceil(reach * height / _ALONG_PX))
+    n_across = max(3, math.ceil(2 * float(half_widths.max()) * height / _ACROSS_PX))
+    across = np.linspace(-1, 1, n_across, dtype=np.float32)
+    along = np.linspace(0, 1, n_along, dtype=np.float32)
+    tangents = np.gradient(paths, axis=1)
+    normals = tangents[..., ::-1] * np.array([-1, 1], np.float32)
+    normals /= np.maximum(np.hypot(normals[..., :1], normals[..., 1:]), 1e-9)
+    sides = normals * half_widths[..., None]
+    owner = np.full(height * width, -1, np.int64)
+    per_chunk = max(1, _CHUNK // (n_along * n_across))
+    for first in range(0, len(paths), per_chunk):
+        chunk = slice(first, first + per_chunk)
+        center = _resampled(paths[chunk], along)[:, :, None]
+        side = _resampled(sides[chunk], along)[:, :, None]
+        spot = np.floor((center + side * across[:, None]) * height).astype(np.int32)
+        x, y = spot[..., 0], spot[..., 1]
+        keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        if ragged is not None:
+            nearest = np.rint((across + 1) / 2 * (ragged.shape[1] - 1)).astype(np.int32)
+            keep &= along[:, None] <= ragged[chunk][:, None, nearest]
+        sample = np.flatnonzero(keep)
+        owner[(y * width + x).ravel()[sample]] = sample + first * n_along * n_across
+    pixel = np.flatnonzero(owner >= 0)
+    stroke, rest = np.divmod(owner[pixel], n_along * n_across)
+    return Marks(pixel, stroke, along[rest // n_across], across[rest % n_across])
+
+
+def _resampled(values: Floats, at: Floats) -> Floats:
+    """`values` (N, M, 2), evenly spaced over 0 … 1, at other positions: (N, len(at), 2)."""
+    position = at * (values.shape[1] - 1)
+    low = np.minimum(position.astype(np.int32), values.shape[1] - 2)
+    part = (position - low)[:, None]
+    return np.asarray(values[:, low] * (1 - part) + values[:, low + 1] * part, dtype=np.float32)
+
+
+def bristles(table: Floats, marks: Marks) -> Floats:
+    """The entry of `table` (N strokes, A along, B bristles) at each mark, interpolated."""
+    _, n_along, n_across = table.shape
+    a = marks.along * (n_along - 1)
+    b = (marks.across + 1) / 2 * (n_across - 1)
+    i = np.minimum(a.astype(np.int32), n_along - 2)
+    j = np.minimum(b.astype(np.int32), n_across - 2)
+    u, v = a - i, b - j
+    s = marks.stroke
+    near = table[s, i, j] * (1 - v) + table[s, i, j + 1] * v
+    far = table[s, i + 1, j] * (1 - v) + table[s, i + 1, j + 1] * v
+    return np.asarray(near * (1 - u) + far * u, dtype=np.float32)
