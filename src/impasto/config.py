@@ -166,7 +166,7 @@ class Config(Options):
         True,
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
     )
-    iterations: int = Field(60, ge=1, le=1_000_000, description="Steps at full size.")
+    iterations: int = Field(50, ge=1, le=1_000_000, description="Steps at full size.")
     scales: int = Field(
         0,
         ge=0,

@@ -1,19 +1,14 @@
 """Files, arrays and PIL images -> tensors, and tensors -> files.
 
 Laws: a tensor image is float32, sRGB in [0, 1], (1, 3, H, W); its alpha is (1, 1, H, W). Sizes are
-(height, width) here and everywhere else; libvips' (width, height) stays inside this module. Input is
-never trusted: the header is checked before pixels are decoded, and only known formats are read. Output
-goes to a temporary file that is renamed when it is whole.
+(height, width) here and everywhere else; libvips' (width, height) stays inside this module and
+`opening`. Output goes to a temporary file that is renamed when it is whole.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.errors import ImageError, OutputError
+from impasto.opening import NamedImage, name_of, open_image, to_srgb, vips_errors
 
 __all__ = ["NamedImage", "Picture", "check_output", "fit", "load", "read_note", "resize", "save"]
 
-READABLE = ("jpeg", "png", "webp", "heif", "tiff", "gif")
 WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Bits that each output format can hold."""
 
@@ -41,14 +36,6 @@ XMP = (
     "</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 _XMP_OPEN, _, _XMP_CLOSE = XMP.partition("{}")
-
-
-@dataclass(frozen=True)
-class NamedImage:
-    """Pixels that have a name but no file, such as a picture drawn by code."""
-
-    name: str
-    pixels: Any
 
 
 @dataclass(frozen=True)
@@ -78,10 +65,10 @@ def load(
     is flattened over the mean of what can be seen. Arrays are (H, W), (H, W, C) or (C, H, W), integer
     over their whole range or float in [0, 1]. Raises `ImageError`.
     """
-    name = _name(source)
-    with _vips_errors(f"{name or 'The picture'} cannot be read as an image"):
-        image, sha256 = _open(source, max_megapixels)
-        image = _to_srgb(image)
+    name = name_of(source)
+    with vips_errors(f"{name or 'The picture'} cannot be read as an image"):
+        image, sha256 = open_image(source, max_megapixels)
+        image = to_srgb(image)
         height, width = image.height, image.width
         if long_side_px is not None:
             height, width = fit(height, width, long_side_px, enlarge=enlarge)
@@ -119,15 +106,17 @@ def check_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) 
         raise OutputError(f"{path}: {suffix} holds {WRITABLE[suffix]} bits, not {bits}. Use .png or .tif, or 8 bits.")
     if max(height, width) > LONGEST_SIDE_PX.get(suffix, 10_000_000):
         raise OutputError(f"{path}: {suffix} cannot hold {width}x{height} px. Use .png or .tif.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a directory. Give the name of a file.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no directory {path.parent}. Make it first.")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} is write-protected. Choose another name.")
     try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a directory. Give the name of a file.")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: there is no directory {path.parent}. Make it first.")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OutputError(f"{path} is write-protected. Choose another name.")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
 
@@ -154,32 +143,34 @@ def save(
     top = 2**bits - 1
     levels = planes.detach().cpu().clamp(0, 1).mul(top).round().squeeze(0).permute(1, 2, 0)
     array = np.ascontiguousarray(levels.numpy().astype(np.uint8 if bits == 8 else np.uint16))
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=path.parent)
-    os.close(handle)
+    temporary = None
     try:
-        with _vips_errors(f"{path} could not be written", OutputError):
+        handle, temporary = tempfile.mkstemp(prefix=".impasto-", suffix=suffix, dir=path.parent)
+        with os.fdopen(handle, "wb"), vips_errors(f"{path} could not be written", OutputError):
             image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
             if note:
                 escaped = note.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
                 image.set_type(pyvips.GValue.gstr_type, NOTE_FIELD, note)
                 image.set_type(pyvips.GValue.blob_type, "xmp-data", XMP.format(escaped).encode())
-            image.write_to_file(temporary, **_save_options(suffix, quality))
+            target = pyvips.Target.new_to_descriptor(handle)
+            image.write_to_target(target, suffix, **_save_options(suffix, quality))
         Path(temporary).chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+    except OutputError:
+        raise
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
         raise OutputError(
             f"{path} could not be written: {error.strerror}. Free some space, or choose another place."
         ) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def read_note(path: Path) -> str | None:
     """The note that `save` put into a picture, or None. Raises `ImageError` if it is no picture."""
-    with _vips_errors(f"{path} cannot be read as an image"):
-        image, _ = _open(path, max_megapixels=float("inf"))
+    with vips_errors(f"{path} cannot be read as an image"):
+        image, _ = open_image(path, max_megapixels=float("inf"))
         for field in image.get_fields():
             if field.startswith("png-comment-") and field.endswith("-impasto"):
                 return str(image.get(field))
@@ -192,88 +183,6 @@ def read_note(path: Path) -> str | None:
     return None
 
 
-def _name(source: Any) -> str | None:
-    if isinstance(source, NamedImage):
-        return source.name
-    return Path(source).name if isinstance(source, (str, os.PathLike)) else None
-
-
-def _open(source: Any, max_megapixels: float) -> tuple[Any, str]:
-    pyvips.block_untrusted_set(True)
-    if isinstance(source, NamedImage):
-        source = source.pixels
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        if path.is_dir():
-            raise ImageError(f"{path} is a directory. Give the path of a picture.")
-        if not path.is_file():
-            raise ImageError(f"{path}: no such file. Check the path.")
-        try:
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
-        image = pyvips.Image.new_from_file(str(path), fail_on="truncated", access="random")
-    elif hasattr(source, "getexif"):  # a PIL image, without importing PIL
-        buffer = io.BytesIO()
-        source.save(buffer, "PNG", exif=source.getexif(), icc_profile=source.info.get("icc_profile"))
-        sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-        image = pyvips.Image.new_from_buffer(buffer.getvalue(), "")
-    else:
-        array = _as_array(source)
-        sha256 = hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
-        return pyvips.Image.new_from_array(array), sha256
-    kind = image.get("vips-loader") if "vips-loader" in image.get_fields() else ""
-    if not kind.startswith(READABLE):
-        raise ImageError(f"{source}: {kind.removesuffix('load')} is not read. Give JPEG, PNG, WebP, AVIF or TIFF.")
-    megapixels = image.width * image.height / 1e6
-    if megapixels > max_megapixels:
-        raise ImageError(
-            f"{source} claims {image.width}x{image.height} px, {megapixels:.0f} megapixels, and the limit is "
-            f"{max_megapixels:g}. Shrink it, or raise --max-megapixels."
-        )
-    return image, sha256
-
-
-def _as_array(source: Any) -> NDArray[np.float32]:
-    """Any array or tensor -> float32 (H, W, 1 to 4), integers scaled by their range. Raises `ImageError`."""
-    if isinstance(source, Tensor):
-        source = source.detach().cpu().numpy()
-    array = np.asarray(source)
-    if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise ImageError(f"{type(source).__name__} is no picture. Give a path, a PIL image, an array or a tensor.")
-    if array.ndim == 4 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4) and array.shape[0] in (1, 2, 3, 4):
-        array = array.transpose(1, 2, 0)
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
-        raise ImageError(f"An array of shape {array.shape} is no picture. Give (H, W), (H, W, C) or (C, H, W).")
-    scale = np.iinfo(array.dtype).max if np.issubdtype(array.dtype, np.integer) else 1
-    scaled = np.ascontiguousarray(array, dtype=np.float32) / np.float32(scale)
-    if not (np.isfinite(scaled).all() and scaled.min() >= 0 and scaled.max() <= 1):
-        raise ImageError("The array's values are not all finite and in [0, 1]. Scale floats to [0, 1], or give uint8.")
-    return scaled
-
-
-def _to_srgb(image: Any) -> Any:
-    """Upright, three or four float bands in [0, 1], sRGB."""
-    if "vips-loader" not in image.get_fields():  # an array: float in [0, 1] already
-        if image.bands in (1, 2):
-            image = image[0].bandjoin([image[0], image[0], *([image[1]] if image.bands == 2 else [])])
-        return image.copy(interpretation="srgb")
-    image = image.autorot()
-    deep = image.format not in ("uchar", "char")
-    if image.interpretation == "cmyk" or "icc-profile-data" in image.get_fields():
-        fallback = {"input_profile": "cmyk" if image.interpretation == "cmyk" else "srgb"}
-        # A broken profile is no reason to refuse a picture: it is then read as if it had none.
-        with contextlib.suppress(pyvips.Error):
-            image = image.icc_transform("srgb", embedded=True, depth=16 if deep else 8, **fallback)
-    image = image.colourspace("rgb16" if deep else "srgb")
-    return (image.cast("float") / (65535 if deep else 255)).copy(interpretation="srgb")
-
-
 def _save_options(suffix: str, quality: int) -> dict[str, Any]:
     if suffix in (".jpg", ".jpeg", ".webp"):
         return {"Q": quality}
@@ -284,14 +193,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@contextlib.contextmanager
-def _vips_errors(what: str, kind: type[ImageError] | type[OutputError] = ImageError) -> Iterator[None]:
-    try:
-        yield
-    except pyvips.Error as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        detail = lines[-1].strip() if lines else "unknown reason"
-        advice = "Is it a whole JPEG, PNG, WebP, AVIF or TIFF?" if kind is ImageError else "Is the disk full?"
-        raise kind(f"{what}: {detail}. {advice}") from error

@@ -125,7 +125,7 @@ def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_
     content = load(inputs.content, enlarge=config.enlarge)
     height, width = content.pixels.shape[2:]
     style = load(inputs.style, long_side_px=max(height, width))
-    init = load(inputs.init) if inputs.init is not None else None
+    init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
     scales = plan_scales(
         height, width, iterations=config.iterations, scales=config.scales, minimum_px=network_minimum_px
     )
@@ -229,12 +229,22 @@ def style_at(pixels: Tensor, scale: Scale) -> Tensor:
     return images.resize(pixels, height, width).clamp(0, 1)
 
 
+def covering(pixels: Tensor, scale: Scale) -> Tensor:
+    """The middle of an image of any aspect, at the target's size of this scale."""
+    height, width = pixels.shape[2:]
+    factor = max(scale.height / height, scale.width / width)
+    tall, wide = max(scale.height, round(height * factor)), max(scale.width, round(width * factor))
+    top, left = (tall - scale.height) // 2, (wide - scale.width) // 2
+    resized = images.resize(pixels, tall, wide).clamp(0, 1)
+    return resized[:, :, top : top + scale.height, left : left + scale.width].contiguous()
+
+
 def initial_target(scene: Scene, config: Config, scale: Scale, device: torch.device) -> Tensor:
     """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
     pictures = {"content": scene.content, "style": scene.style, "image": scene.init}
     picture = pictures.get(config.init)
     if picture is not None:
-        return at_scale(picture.pixels, scale).to(device)
+        return covering(picture.pixels, scale).to(device)
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     generator = torch.Generator().manual_seed(config.seed)
     noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)

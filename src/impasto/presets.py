@@ -19,9 +19,9 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "painterly": ("Impasto's default: structure of the photo, strokes and colors of the painting.", {}),
     "classic": (
         "The textbook recipe: white noise, one scale, VGG19, plain pixels, absolute units, Gram matrices "
-        "F·Fᵀ/(hw), layers weighted equally, Total = Content + alpha * Style with alpha = 0.001.",
+        "F·Fᵀ/(hw), layers weighted equally, Total = Content + alpha * Style with alpha = 0.00001.",
         {
-            "alpha": 1e-3,
+            "alpha": 1e-5,
             "network": "vgg19",
             "units": "absolute",
             "content_weight": 1.0,

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from impasto import images
-from impasto.config import Config, Plan, RunOptions, Options
+from impasto.config import Config, Options, Plan, RunOptions
 from impasto.errors import ConfigError, LayerError, RecipeError
 
 __all__ = ["InputRecord", "Recipe", "Stop", "find_input", "read_recipe"]

@@ -32,14 +32,15 @@ class Marks:
     across: Floats
 
 
-def follow(flow: Flow, starts: Floats, length: float, points: int) -> Floats:
-    """Paths (N, points, 2) of that length from `starts` (N, 2), along unit directions of `flow`."""
-    step = np.float32(length / (points - 1))
-    path = [starts]
-    for _ in range(points - 1):
-        here = path[-1]
-        path.append(here + step * flow(here + step / 2 * flow(here)))
-    return np.stack(path, axis=1)
+def follow(flow: Flow, middles: Floats, length: float, steps: int) -> Floats:
+    """Paths (N, 2 steps + 1, 2) of that length through `middles` (N, 2), along unit directions of `flow`."""
+    path = [middles]
+    for stride in (-length / steps / 2, length / steps / 2):
+        for _ in range(steps):
+            here = path[-1]
+            path.append(here + stride * flow(here + stride / 2 * flow(here)))
+        path.reverse()
+    return np.stack(path[::-1], axis=1)
 
 
 def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged: Floats | None = None) -> Marks:

@@ -1,34 +1,34 @@
-"""What every painting needs: coordinates, smooth noise, colour ramps, raking light, antialiasing.
+"""What every painting needs: coordinates, smooth noise, color ramps, raking light, antialiasing.
 
 Lengths are in units of the short side, so a composition keeps its shape at every size:
-x runs over 0 … 1.25 and y over 0 … 1, downwards. Colours are sRGB in 0 … 1.
+x runs over 0 … 1.25 and y over 0 … 1, downwards. Colors are sRGB in 0 … 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.floating[Any]]
 Noise: TypeAlias = Callable[[Floats, Floats], Floats]
 
 ASPECT = 1.25
-_WORKING_PX = 1024  # Small pictures are drawn at least this large, then reduced.
+_WORKING_PX = 1024  # Small pictures are drawn about this large, then reduced.
 
 
 def _supersampling(size_px: int) -> int:
-    """How many working pixels go into one output pixel along each axis; at least two."""
-    return max(2, math.ceil(_WORKING_PX / size_px))
+    """How many working pixels go into one output pixel along each axis: 2 … 4."""
+    return min(4, max(2, math.ceil(_WORKING_PX / size_px)))
 
 
 def grid(size_px: int) -> tuple[Floats, Floats]:
     """Working pixel centers as x and y, each (H, W), H and W multiples of the supersampling."""
     factor = _supersampling(size_px)
-    height, width = max(1, round(size_px / ASPECT)) * factor, size_px * factor
+    height, width = round(size_px / ASPECT) * factor, size_px * factor
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return (x + np.float32(0.5)) / np.float32(height), (y + np.float32(0.5)) / np.float32(height)
 
@@ -63,7 +63,7 @@ def _value(lattice: Floats, x: Floats, y: Floats) -> Floats:
 
 def smoothstep(low: float, high: float, x: Floats) -> Floats:
     """0 below `low`, 1 above `high`, an S curve between; `low` may be the larger one."""
-    t = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
+    t: Floats = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -73,7 +73,7 @@ def pigments(*codes: str) -> Floats:
 
 
 def ramp(colors: Floats, at: ArrayLike) -> Floats:
-    """The colour at 0 … 1 along evenly spaced `colors` (N, 3); the shape is that of `at` plus 3."""
+    """The color at 0 … 1 along evenly spaced `colors` (N, 3); the shape is that of `at` plus 3."""
     t = np.clip(np.asarray(at, np.float32), 0, 1) * (len(colors) - 1)
     low = np.minimum(t.astype(np.int32), len(colors) - 2)
     part = (t - low)[..., None]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.samples.brush import cover
-from impasto.samples.canvas import Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
+from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
 
 _SKY = pigments("#33489e", "#5f78c6", "#b79bca", "#f0a79a", "#f8b85c", "#fdeeb0")
 _WATER = pigments("#1f3f8c", "#2f6fae", "#5aa5b8", "#9fb4cc", "#f3b37e", "#fff0b8")
@@ -43,17 +43,17 @@ def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         color[marks.pixel] = paint[marks.stroke]
         out = (2 * marks.along - 1) ** 2
         out = out + marks.across**2 * (1 - out)
-        relief[marks.pixel] = 0.5 * relief[marks.pixel] + radius * 0.3 * (1 - out**3)
+        relief[marks.pixel] = 0.15 * relief[marks.pixel] + radius * 0.3 * (1 - out**3)
     picture, relief = color.reshape(height, width, 3), relief.reshape(height, width)
     return finished(picture, relief, size_px, strength=0.4)
 
 
 def _scattered(rng: np.random.Generator, step: float) -> Floats:
     """Places (N, 2) about `step` apart all over the canvas, in random order."""
-    y, x = np.mgrid[-step : 1 + step : step * 0.9, -step : 1.25 + step : step]
+    y, x = np.mgrid[-step : 1 + step : step * 0.9, -step : ASPECT + step : step]
     x[1::2] += step / 2
-    places = np.stack([x.ravel(), y.ravel()], axis=-1) + rng.normal(0, step * 0.24, (x.size, 2))
-    return rng.permutation(places).astype(np.float32)
+    places: Floats = np.stack([x.ravel(), y.ravel()], axis=-1) + rng.normal(0, step * 0.24, (x.size, 2))
+    return np.asarray(rng.permutation(places), dtype=np.float32)
 
 
 def _divided(color: Floats, rng: np.random.Generator) -> Floats:
@@ -63,7 +63,7 @@ def _divided(color: Floats, rng: np.random.Generator) -> Floats:
     vivid += rng.normal(0, 0.06, (len(color), 3)) + rng.normal(0, 0.05, (len(color), 1))
     opposite = rng.random(len(color)) < 0.1
     vivid[opposite] = (gray + (gray - color) * 0.5 + 0.04)[opposite]
-    return np.clip(vivid, 0.03, 0.99).astype(np.float32)
+    return np.asarray(np.clip(vivid, 0.03, 0.99), dtype=np.float32)
 
 
 def _scene(x: Floats, y: Floats, sun_x: float, bumps: Noise) -> Floats:

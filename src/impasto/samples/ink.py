@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.samples.brush import bristles, cover
-from impasto.samples.canvas import Floats, Noise, finished, grid, noise, pigments, smoothstep
+from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, smoothstep
 
 _PAPER = pigments("#f1ead9")[0]
 _SEAL = pigments("#b3291e")[0]
@@ -18,24 +18,21 @@ _SEAL = pigments("#b3291e")[0]
 _WASH = np.array([1.3, 1.0, 0.7], np.float32)
 _INK = np.array([1.12, 1.0, 0.9], np.float32)
 # From far to near: where the ridge lies, how high it rises, how dark it is.
-_RIDGES = (
-    *((0.34, 0.16, 0.22), (0.47, 0.2, 0.38), (0.62, 0.17, 0.6)),
-    *((0.8, 0.13, 0.85), (0.97, 0.08, 1.1)),
-)
+_RIDGES = ((0.34, 0.16, 0.22), (0.47, 0.2, 0.38), (0.62, 0.17, 0.6), (0.8, 0.13, 0.85), (0.97, 0.08, 1.1))
 # Foot and top along x, width, darkness; then place, darkness and number of twigs.
 _STEMS = ((1.12, 1.06, 0.03, 0.9), (0.99, 1.09, 0.022, 1.5), (1.19, 1.2, 0.014, 2.0))
 _SPRAYS = ((0.93, 0.1, 0.8, 3), (1.15, 0.28, 2.0, 3), (0.87, 0.33, 2.4, 4), (1.12, 0.58, 1.3, 2))
 
 
 @dataclass(frozen=True)
-class Dip:
+class _Dip:
     """Strokes from one dip of the brush.
 
     paths: (N, M, 2); half_widths: (N, M); dark: the ink's density; dry: how soon it runs out.
     """
 
-    paths: NDArray[np.float64]
-    half_widths: NDArray[np.float64]
+    paths: Floats
+    half_widths: Floats
     dark: float
     dry: float
 
@@ -49,11 +46,11 @@ def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     crests = [noise(rng, 4) for _ in _RIDGES]
     wash = _mountains(x, y, crests, cloud) * (1 + 0.28 * tooth)
     wash += 0.06 * smoothstep(-0.2, 0.9, cloud(x * 1.5, y * 1.5))
-    strokes = np.zeros(x.size, np.float32)
+    strokes = np.zeros_like(x)
     for dip in _dips(crests, rng):
-        _draw(strokes, x.shape, dip, tooth, rng)
+        _draw(strokes, dip, tooth, rng)
     paper = _PAPER * (1 + 0.012 * fibers + 0.02 * cloud(x * 2 + 5, y * 2))[..., None]
-    light = np.exp(-np.maximum(wash, 0)[..., None] * _WASH - strokes.reshape(*x.shape, 1) * _INK)
+    light = np.exp(-np.maximum(wash, 0)[..., None] * _WASH - strokes[..., None] * _INK)
     seal = _seal(x, y, tooth)[..., None]
     picture = paper * light * (1 - seal) + _SEAL * seal
     relief = 0.00035 * tooth + 0.00025 * fibers
@@ -91,7 +88,7 @@ def _mountains(x: Floats, y: Floats, crests: list[Noise], cloud: Noise) -> Float
     return np.asarray(density, dtype=np.float32)
 
 
-def _dips(crests: list[Noise], rng: np.random.Generator) -> Iterator[Dip]:
+def _dips(crests: list[Noise], rng: np.random.Generator) -> Iterator[_Dip]:
     """Everything that is drawn with the point of the brush."""
     for index in (2, 3, 4):
         yield from _rocks(index, crests, rng)
@@ -100,7 +97,7 @@ def _dips(crests: list[Noise], rng: np.random.Generator) -> Iterator[Dip]:
     yield from _sprays(rng)
 
 
-def _rocks(index: int, crests: list[Noise], rng: np.random.Generator) -> Iterator[Dip]:
+def _rocks(index: int, crests: list[Noise], rng: np.random.Generator) -> Iterator[_Dip]:
     """Dry strokes down the slopes of one ridge, and dots of moss along its crest."""
     dark, t = 0.4 + 0.25 * _RIDGES[index][2], np.linspace(0, 1, 12)
     x = _clusters(rng, 3, 22, 0.05)
@@ -109,61 +106,68 @@ def _rocks(index: int, crests: list[Noise], rng: np.random.Generator) -> Iterato
     lean = np.sign(slope)[:, None] * (0.25 * t + 0.15 * t**2) * rng.uniform(0.3, 1.3, (x.size, 1))
     reach = rng.uniform(0.05, 0.13, (x.size, 1))
     paths = np.stack([x[:, None] + lean * reach, y[:, None] + t * reach], axis=-1)
-    yield Dip(paths, reach * 0.11 * (1 - t) ** 0.4 * np.sin(t * 2 + 0.3), dark * 0.7, 1.7)
+    yield _Dip(paths, reach * 0.11 * (1 - t) ** 0.4 * np.sin(t * 2 + 0.3), dark * 0.7, 1.7)
     x = _clusters(rng, 4, 14, 0.03)
     size = rng.uniform(0.002, 0.0065, (x.size, 1))
     y = _crest(x, index, crests) + rng.normal(0, 0.006, x.size)
     paths = np.stack([x[:, None] + 2.6 * size * t, y[:, None] + 0.6 * size * t], axis=-1)
-    yield Dip(paths, size * np.sin(math.pi * (0.05 + 0.9 * t)) ** 0.5, dark * 2.2, 0.2)
+    yield _Dip(paths, size * _rounded(t), dark * 2.2, 0.2)
 
 
 def _clusters(rng: np.random.Generator, count: int, each: int, spread: float) -> Floats:
     """Positions along x in clusters."""
-    return rng.normal(rng.uniform(0, 1.25, (count, 1)), spread, (count, each)).ravel().astype("f4")
+    return rng.normal(rng.uniform(0, ASPECT, (count, 1)), spread, (count, each)).ravel().astype("f4")
 
 
-def _stem(foot: float, top: float, width: float, dark: float, rng: np.random.Generator) -> Iterator[Dip]:
+def _rounded(t: Floats) -> Floats:
+    """The width of a stroke along 0 … 1: round at both ends."""
+    return np.asarray(np.sqrt(1.01 - (2 * t - 1) ** 2))
+
+
+def _stem(foot: float, top: float, width: float, dark: float, rng: np.random.Generator) -> Iterator[_Dip]:
     """One bamboo stem, joint by joint, and the lines across the joints."""
     joints = 1.05 - np.cumsum(np.append(0, rng.uniform(0.12, 0.2, 9)))[:, None]
     t = np.linspace(0, 1, 16)
     y = joints[:-1] - 0.006 + (np.diff(joints, axis=0) + 0.012) * t
     x = foot + (top - foot) * (1 - y) + 0.01 * np.sin(y * 5 + foot * 9)
     half = np.broadcast_to(width / 2 * (0.88 + 0.24 * (2 * t - 1) ** 4), x.shape)
-    yield Dip(np.stack([x, y], axis=-1), half, dark, 0.6)
+    yield _Dip(np.stack([x, y], axis=-1), half, dark, 0.6)
     side = 2 * t - 1
     ring = np.stack([x[:, -1:] + width * 0.62 * side, y[:, -1:] + 0.004 * side**2], axis=-1)
-    yield Dip(ring, np.full(x.shape, 0.0022), 1.6, 0.2)
+    yield _Dip(ring, np.broadcast_to(0.0026 * _rounded(t), x.shape), 1.6, 0.2)
 
 
-def _sprays(rng: np.random.Generator) -> Iterator[Dip]:
+def _sprays(rng: np.random.Generator) -> Iterator[_Dip]:
     """Twigs away from the stems, and pointed leaves that fan out downwards from their ends."""
     t = np.linspace(0, 1, 20)
     for x, y, dark, count in _SPRAYS:
         nodes = (x, y) + rng.normal(0, 1, (count, 2)) * (0.075, 0.045)
-        drop = rng.uniform(0.08, 0.12, (count, 1))
-        twig_x = 1.075 + (nodes[:, :1] - 1.075) * t
-        twig_y = nodes[:, 1:] + drop * (1 - t) - 0.06 * t * (1 - t)
+        root_y = nodes[:, 1:] + rng.uniform(0.08, 0.12, (count, 1))
+        root_x = _STEMS[1][0] + (_STEMS[1][1] - _STEMS[1][0]) * (1 - root_y)
+        twig_x = root_x + (nodes[:, :1] - root_x) * t
+        twig_y = root_y + (nodes[:, 1:] - root_y) * t - 0.06 * t * (1 - t)
         twigs = np.stack([twig_x, twig_y], axis=-1)
-        yield Dip(twigs, np.full(twig_x.shape, 0.0016), dark * 0.8, 0.3)
+        yield _Dip(twigs, np.broadcast_to(0.002 * _rounded(t), twig_x.shape), dark * 0.8, 0.3)
         fan = np.tile([-0.26, -0.06, 0.1, 0.3], count)[:, None]
         turn = math.pi * (0.5 + fan + rng.normal(0, 0.06, fan.shape)) - fan * 1.2 * t
         length = rng.uniform(0.09, 0.19, fan.shape)
         steps = np.stack([np.cos(turn), np.sin(turn)], axis=-1) * (length / 19)[..., None]
         half = length * 0.075 * np.sin(math.pi * t**0.62) ** 1.2 * (1 - t**6)
         half *= rng.uniform(0.7, 1.2, fan.shape)
-        yield Dip(nodes.repeat(4, axis=0)[:, None] + np.cumsum(steps, axis=1), half, dark, 0.35)
+        yield _Dip(nodes.repeat(4, axis=0)[:, None] + np.cumsum(steps, axis=1), half, dark, 0.35)
 
 
-def _draw(density: Floats, shape: tuple[int, ...], dip: Dip, tooth: Floats, rng: np.random.Generator) -> None:
-    """Add strokes to the flat `density`: dense and wet at first, then streaked by the paper."""
+def _draw(density: Floats, dip: _Dip, tooth: Floats, rng: np.random.Generator) -> None:
+    """Add strokes to `density` (H, W): dense and wet at first, then streaked by the paper."""
     paths, half = dip.paths.astype(np.float32), dip.half_widths.astype(np.float32)
-    marks = cover(shape, paths, half)
+    marks = cover(density.shape, paths, half)
     table = rng.normal(0, 1, (len(paths), 4, 14)) + rng.normal(0, 1, (len(paths), 1, 14))
     streak = bristles(table.astype(np.float32), marks) + 0.8 * tooth.ravel()[marks.pixel]
     load = rng.uniform(0.6, 1.1, len(paths))[marks.stroke] - dip.dry * (marks.along + 0.25 * streak)
     shade = dip.dark * (0.35 + 0.65 * np.clip(load + 0.35, 0, 1)) * (0.9 + 0.25 * marks.across**4)
     shade *= smoothstep(-0.1, 0.05, load + 0.25)
-    density[marks.pixel] = density[marks.pixel] * 0.5 + shade
+    flat = density.reshape(-1)
+    flat[marks.pixel] = np.maximum(flat[marks.pixel] * 0.85, shade)
 
 
 def _seal(x: Floats, y: Floats, tooth: Floats) -> Floats:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.samples.canvas import Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
+from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
 
 _TILES, _ROUNDS, _DRAFT_PX = 2300, 9, 205
-_BLOCKS, _NEAR = 48, 16  # Blocks along the short side; tiles that are tried in each.
+_NEAR = 16  # How many tiles are tried in each block of the canvas.
 _SUN = pigments("#fbf0c9", "#f3cf62", "#e5a52e", "#d4702a", "#b23f2b")
 _RAYS = pigments("#e9b53f", "#cf6a2c", "#f4e3b5", "#2f9a9b", "#f0c05a", "#a93a35")
 _SKY = pigments("#8fcabf", "#3a94a8", "#2a62a6", "#1f3a86", "#1a2358")
@@ -23,13 +23,13 @@ def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     x, y = grid(size_px)
     sun = np.array([rng.uniform(0.4, 0.85), rng.uniform(0.3, 0.4)])
     swell = noise(rng, 2)
-    tiles = rng.uniform(0, (1.25, 1), (_TILES, 2)).astype(np.float32)
-    draft = (_DRAFT_PX, round(_DRAFT_PX * 1.25))
+    tiles = rng.uniform(0, (ASPECT, 1), (_TILES, 2)).astype(np.float32)
+    draft = (_DRAFT_PX, round(_DRAFT_PX * ASPECT))
     for _ in range(_ROUNDS):
-        owner, _, _ = _nearest(draft, tiles, _across(tiles, sun, swell))
+        owner, _, _ = _nearest(draft, tiles, _across(tiles, sun, swell), 24)
         tiles = _centroids(owner, tiles)
     across = _across(tiles, sun, swell)
-    owner, first, second = _nearest(x.shape, tiles, across)
+    owner, first, second = _nearest(x.shape, tiles, across, 48)
     color = _design(tiles, sun, swell)
     color = color * rng.normal(1, 0.07, (_TILES, 1)) + rng.normal(0, 0.02, (_TILES, 3))
     color = color.astype(np.float32)
@@ -44,15 +44,18 @@ def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     return finished(picture, relief, size_px, strength=0.7, gloss=0.25)
 
 
-def _nearest(shape: tuple[int, ...], tiles: Floats, across: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _nearest(
+    shape: tuple[int, ...], tiles: Floats, across: Floats, blocks: int
+) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Which tile is nearest each pixel, how far it is, and how far the next one (all of `shape`).
 
     Distances bulge towards squares that stand along `across`, a unit vector for each tile (N, 2).
+    Only tiles near a pixel's block are tried; the short side has so many `blocks`.
     """
     y, x = ((np.arange(n, dtype=np.float32) + 0.5) / np.float32(shape[0]) for n in shape)
-    row, column = (y * _BLOCKS).astype(np.int32), (x * _BLOCKS).astype(np.int32)
-    by, bx = (np.arange(last + 1, dtype=np.float32) + 0.5 for last in (row[-1], column[-1]))
-    apart = np.hypot(by[:, None, None] / _BLOCKS - tiles[:, 1], bx[:, None] / _BLOCKS - tiles[:, 0])
+    row, column = (y * blocks).astype(np.int32), (x * blocks).astype(np.int32)
+    by, bx = ((np.arange(last + 1, dtype=np.float32) + 0.5) / blocks for last in (row[-1], column[-1]))
+    apart = np.hypot(by[:, None, None] - tiles[:, 1], bx[:, None] - tiles[:, 0])
     candidates = np.argpartition(apart, _NEAR, axis=-1)[..., :_NEAR]
     owner = np.zeros(shape, np.int64)
     first, second = np.full(shape, 9, np.float32), np.full(shape, 9, np.float32)
@@ -85,7 +88,7 @@ def _depth(x: Floats, y: Floats, swell: Noise) -> Floats:
     return np.asarray(y - 0.62 - wave, dtype=np.float32)
 
 
-def _across(tiles: Floats, sun: NDArray[np.float64], swell: Noise) -> Floats:
+def _across(tiles: Floats, sun: Floats, swell: Noise) -> Floats:
     """The direction across the rows of the design at each tile (N, 2), unit length."""
     x, y = tiles[:, 0], tiles[:, 1]
     h = np.float32(5e-3)
@@ -96,7 +99,7 @@ def _across(tiles: Floats, sun: NDArray[np.float64], swell: Noise) -> Floats:
     return (way / np.maximum(np.hypot(way[:, :1], way[:, 1:]), 1e-9)).astype(np.float32)
 
 
-def _design(tiles: Floats, sun: NDArray[np.float64], swell: Noise) -> Floats:
+def _design(tiles: Floats, sun: Floats, swell: Noise) -> Floats:
     """The color of each tile (N, 3)."""
     x, y = tiles[:, 0], tiles[:, 1]
     away = np.hypot(x - sun[0], y - sun[1])

@@ -9,33 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.samples.brush import Flow, bristles, cover, follow
-from impasto.samples.canvas import (
-    ASPECT,
-    Floats,
-    Noise,
-    finished,
-    grid,
-    noise,
-    pigments,
-    ramp,
-    smoothstep,
-)
+from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
 
-_SKY = pigments(
-    *("#0c1440", "#172a78", "#2148a8", "#2f74bf", "#55a3c8"),
-    *("#97cdbf", "#e6e2b0", "#f7d055", "#ef9a2a"),
-)
-_LAND = pigments(*("#1b1f57", "#1f4a78", "#1c5a50", "#5c8a3c", "#d9a832", "#f3d77c", "#cf8a2e", "#2f6a45"))
+_SKY = pigments("#0c1440", "#172a78", "#2148a8", "#2f74bf", "#55a3c8", "#97cdbf", "#e6e2b0", "#f7d055", "#ef9a2a")
+_LAND = pigments("#1b1f57", "#1f4a78", "#1c5a50", "#5c8a3c", "#d9a832", "#f3d77c", "#cf8a2e", "#2f6a45")
 _TREE = pigments("#0b1a1c", "#123026", "#24502f", "#5a6a2c", "#9a5a2a")
 _ACCENTS = pigments("#c7462c", "#e58f6a", "#6b4b97", "#f3e7c4")
-# Strokes from large to small: how many, how long, how wide, how far their tones scatter.
-_LAYERS = (
-    (260, 0.30, 0.050, 0.03),
-    (700, 0.20, 0.027, 0.06),
-    (1500, 0.13, 0.017, 0.08),
-    (1100, 0.08, 0.011, 0.11),
-)
 _RADII = np.array([0.2, 0.14, 0.12, 0.07, 0.06, 0.055, 0.05, 0.05], np.float32)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Strokes of one size: how many, how long, how wide, how far their tones scatter."""
+
+    count: int
+    length: float
+    width: float
+    scatter: float
+
+
+_LAYERS = (
+    _Layer(340, 0.30, 0.050, 0.03),
+    _Layer(700, 0.20, 0.027, 0.06),
+    _Layer(1500, 0.13, 0.017, 0.08),
+    _Layer(1100, 0.08, 0.011, 0.11),
+)
 
 
 @dataclass(frozen=True)
@@ -49,50 +47,38 @@ class _Scene:
 
 def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The picture at that long side."""
-    shape = grid(size_px)[0].shape
-    color = np.zeros((shape[0] * shape[1], 3), np.float32) + _SKY[1]
-    relief = np.zeros(shape[0] * shape[1], np.float32)
+    relief = np.zeros_like(grid(size_px)[0])
+    color = np.zeros((*relief.shape, 3), np.float32) + _SKY[1]
     scene = _Scene(_spread_out(rng), noise(rng, 2), noise(rng, 2))
     flow = _flow(scene)
     for layer in _LAYERS:
-        _lay(color, relief, shape, flow, scene, rng, *layer)
-    picture, relief = color.reshape(*shape, 3), relief.reshape(shape)
-    return finished(picture, relief, size_px, strength=1.4, gloss=0.3)
+        middles = rng.uniform(-0.1, (ASPECT + 0.1, 1.1), (layer.count, 2)).astype(np.float32)
+        middles[-64:] = np.repeat(scene.centers, 8, axis=0) + rng.normal(0, 0.006, (64, 2))
+        _lay(color, relief, layer, follow(flow, middles, layer.length, 12), scene, rng)
+    return finished(color, relief, size_px, strength=1.4, gloss=0.3)
 
 
-def _lay(
-    color: Floats,
-    relief: Floats,
-    shape: tuple[int, ...],
-    flow: Flow,
-    scene: _Scene,
-    rng: np.random.Generator,
-    count: int,
-    length: float,
-    width: float,
-    scatter: float,
-) -> None:
-    """Put one layer of strokes onto the flat canvas: half-mixed paint, ridges along the edges."""
-    starts = rng.uniform((-0.15, -0.1), (ASPECT + 0.1, 1.1), (count, 2)).astype(np.float32)
-    starts[-64:] = np.repeat(scene.centers, 8, axis=0) + rng.normal(0, 0.006, (64, 2))
-    paths = follow(flow, starts, length, 24)
-    swell = np.sin(np.linspace(0, 1, 24) ** 0.7 * math.pi) ** 0.4
+def _lay(color: Floats, relief: Floats, layer: _Layer, paths: Floats, scene: _Scene, rng: np.random.Generator) -> None:
+    """Put strokes onto the canvas (H, W): paint that is half mixed, ridges along the edges."""
+    count, width = layer.count, layer.width
+    swell = np.sin(np.linspace(0, 1, 25) ** 0.7 * math.pi) ** 0.4
     half = (width / 2 * swell * rng.uniform(0.7, 1.15, (count, 1))).astype(np.float32)
     hairs = max(5, round(width / 0.0022))
     ragged = (1 - rng.uniform(0, 0.3, (count, hairs)) ** 1.5).astype(np.float32)
-    marks = cover(shape, paths, half, ragged=ragged)
-    first, second = (_paint(paths[:, 12], scene, rng, s) for s in (scatter, scatter * 2))
+    marks = cover(relief.shape, paths, half, ragged=ragged)
+    first, second = (_paint(paths[:, 12], scene, rng, layer.scatter * times) for times in (1, 2))
     table = rng.uniform(0, 1, (count, 1, hairs)) + rng.normal(0, 0.15, (count, 6, hairs))
     streak = bristles(table.astype(np.float32), marks)
     mix = np.clip(streak * 1.6 - 0.8, 0, 1)[:, None] * 0.7
     paint = first[marks.stroke] * (1 - mix) + second[marks.stroke] * mix
     paint *= (0.92 + 0.16 * streak)[:, None]
     load = np.clip(1.15 - 0.5 * marks.along + 0.4 * (streak - 0.5), 0.5, 1)[:, None]
-    color[marks.pixel] += (paint - color[marks.pixel]) * load
+    flat, height = color.reshape(-1, 3), relief.reshape(-1)
+    flat[marks.pixel] += (paint - flat[marks.pixel]) * load
     edge = marks.across**2
     body = (1 - edge**3) * (0.6 + 0.5 * edge) * (1.1 - 0.4 * marks.along)
     rise = width * 0.10 * body + 0.0016 * (streak - 0.5)
-    relief[marks.pixel] = 0.4 * relief[marks.pixel] + rise
+    height[marks.pixel] = 0.3 * height[marks.pixel] + rise
 
 
 def _spread_out(rng: np.random.Generator) -> Floats:

@@ -1,0 +1,93 @@
+"""A tiny seeded encoder keeps tests fast; those that speak of pictures use the real weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto import samples
+from impasto.encoder import Encoder, Weights
+from impasto.networks import ALEXNET, VGG16, VGG19, Layer, Network
+from impasto.weights import load
+
+
+def random_weights(network: Network, seed: int = 0) -> Weights:
+    """He-initialized weights of `network`'s shapes: only tests may ask for such."""
+    generator = torch.Generator().manual_seed(seed)
+    kernels, biases = {}, {}
+    for layer in network.convolutions:
+        shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+        fan_in = layer.inputs * layer.kernel**2
+        kernels[layer.name] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+        biases[layer.name] = torch.randn(layer.outputs, generator=generator) * 0.1
+    return Weights(kernels, biases, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+TINY = Network(
+    "tiny",
+    (
+        Layer("conv1_1", "conv", 3, 1, 1, 3, 6),
+        Layer("relu1_1", "relu"),
+        Layer("pool1", "pool", 2, 2),
+        Layer("conv2_1", "conv", 3, 1, 1, 6, 10),
+        Layer("relu2_1", "relu"),
+    ),
+    ("relu2_1",),
+    ("relu1_1", "relu2_1"),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Encoder:
+    """Two convolutions, seeded."""
+    return Encoder(TINY, random_weights(TINY))
+
+
+@pytest.fixture(scope="session")
+def tiny64() -> Encoder:
+    """The same in float64, for gradients."""
+    return Encoder(TINY, random_weights(TINY), dtype=torch.float64)
+
+
+@pytest.fixture(scope="session", params=[VGG19, VGG16, ALEXNET], ids=lambda network: network.name)
+def random_network(request: pytest.FixtureRequest) -> Encoder:
+    """The real architectures with random weights."""
+    network: Network = request.param
+    return Encoder(network, random_weights(network))
+
+
+@pytest.fixture(scope="session")
+def vgg19() -> Encoder:
+    """VGG19 with its real weights."""
+    return Encoder(VGG19, load("vgg19"))
+
+
+@pytest.fixture
+def noise_image() -> Tensor:
+    """A seeded image (1, 3, 24, 20)."""
+    return torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture(scope="session")
+def photo() -> Path:
+    """A real photo, which ships."""
+    return samples.photo_path("cat")
+
+
+@pytest.fixture(scope="session")
+def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A painting drawn by our own code, as a file."""
+    path = tmp_path_factory.mktemp("paintings") / "swirl.png"
+    Image.fromarray(samples.paint("swirl", size_px=160)).save(path)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    """A picture's bytes as Pillow, which we do not paint with, reads them."""
+    with Image.open(path) as image:
+        return np.asarray(image)

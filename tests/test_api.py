@@ -1,0 +1,54 @@
+"""What `import impasto` offers, and how its functions look."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import impasto
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(impasto.__path__, "impasto.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_all_is_sorted_and_true() -> None:
+    assert impasto.__all__ == sorted(impasto.__all__)
+    for name in impasto.__all__:
+        assert getattr(impasto, name) is not None
+    assert set(impasto.__all__) <= set(dir(impasto))
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
+        impasto.stylise  # noqa: B018
+
+
+def test_the_package_is_typed() -> None:
+    assert (Path(impasto.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_functions_are_documented_and_typed(name: str) -> None:
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        thing = getattr(module, public)
+        if inspect.isfunction(thing) or inspect.isclass(thing):
+            assert inspect.getdoc(thing), f"{name}.{public}"
+        if inspect.isfunction(thing) and not hasattr(thing, "__wrapped__"):
+            for parameter in inspect.signature(thing).parameters.values():
+                assert parameter.annotation is not parameter.empty, f"{name}.{public}: {parameter.name}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_dunder_all_is_sorted_and_true(name: str) -> None:
+    module = importlib.import_module(name)
+    listed = list(getattr(module, "__all__", ()))
+    assert listed == sorted(listed)
+    assert all(hasattr(module, public) for public in listed)

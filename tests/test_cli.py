@@ -1,0 +1,352 @@
+"""The command line as a person or a script meets it: in a process of its own, on real weights."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import pixels
+from PIL import Image
+
+import impasto
+from impasto.recipe import read_recipe
+
+pytestmark = pytest.mark.weights
+
+QUICK = ["--size", "64", "--iterations", "3"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
+    """A folder with a photo and a painting, where commands are run."""
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    shutil.copy(painting, tmp_path / "painting.png")
+    return tmp_path
+
+
+def impasto_command(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "impasto", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a user's mistake gets."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("impasto: ")
+    return lines[0]
+
+
+def test_stylize_writes_what_it_says(desk: Path) -> None:
+    result = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", *QUICK, cwd=desk)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert len(result.stdout.strip().splitlines()) == 1
+    assert {
+        "output", "width", "height", "losses", "iterations", "evaluations", "seconds", "seed", "device", "network",
+        "weights_sha256", "config",
+    } <= report.keys()  # fmt: skip
+    assert (report["output"], report["width"], report["height"]) == ("out.png", 64, 43)
+    assert {"total", "content", "style", "tv", "content.relu4_2", "style.relu1_1"} <= report["losses"].keys()
+    assert report["iterations"] == 3
+    assert pixels(desk / "out.png").shape == (43, 64, 3)
+    assert read_recipe(desk / "out.png").config.model_dump(mode="json") == report["config"]
+
+
+def test_reported_losses_belong_to_the_file(desk: Path) -> None:
+    """Measured again from the 16-bit file, by the library."""
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
+    report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
+    from impasto.compose import session
+    from impasto.evaluate import measure
+    from impasto.images import load
+    from impasto.objective import make_objective
+
+    run = session(desk / "photo.jpg", desk / "painting.png", size=64)
+    content = load(desk / "photo.jpg", long_side_px=64).pixels
+    style = load(desk / "painting.png", long_side_px=64).pixels
+    objective = make_objective(run.encoder, content, style, run.config)
+    again = measure(run.encoder, objective, load(desk / "out.png").pixels).as_floats()
+    assert again == pytest.approx(report["losses"], rel=1e-3)
+
+
+def test_without_an_output_nothing_is_overwritten(desk: Path) -> None:
+    for expected in ("photo_painting.png", "photo_painting_2.png"):
+        result = impasto_command("stylize", "photo.jpg", "painting.png", *QUICK, cwd=desk)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith(expected)
+    assert len(list(desk.glob("photo_painting*.png"))) == 2
+
+
+def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
+    made = impasto_command(
+        "stylize", "photo.jpg", "painting.png", "-o", "out.tif", "--bits", "16", "--seed", "5", *QUICK, cwd=desk
+    )
+    assert made.returncode == 0, made.stderr
+    again = impasto_command("reproduce", "out.tif", "-o", "new.tif", cwd=desk)
+    assert again.returncode == 0, again.stderr
+    from impasto.images import load
+
+    assert torch.equal(load(desk / "out.tif").pixels, load(desk / "new.tif").pixels)
+
+    (desk / "photo.jpg").rename(desk / "moved.jpg")
+    assert "photo.jpg is missing" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
+    Image.new("RGB", (30, 30)).save(desk / "photo.jpg")
+    assert "has changed" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
+    found = impasto_command("reproduce", "out.tif", "--content", "moved.jpg", "-o", "third.tif", cwd=desk)
+    assert found.returncode == 0, found.stderr
+    assert torch.equal(load(desk / "out.tif").pixels, load(desk / "third.tif").pixels)
+
+
+def test_the_demo_paints_and_is_reproduced_without_any_file(tmp_path: Path) -> None:
+    assert impasto_command("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
+    assert impasto_command("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
+    assert (pixels(tmp_path / "demo.png") == pixels(tmp_path / "again.png")).all()
+
+
+def test_quiet_is_quiet_and_json_keeps_stdout_clean(desk: Path) -> None:
+    quiet = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "a.png", "--quiet", *QUICK, cwd=desk)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    plain = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "b.png", *QUICK, cwd=desk)
+    assert "64x43" in plain.stdout
+    assert "step 3/3" in plain.stderr
+    assert "\x1b" not in plain.stderr
+
+
+def test_pictures_so_far_are_kept_every_n_steps(desk: Path) -> None:
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--save-every", "2", "--scales", "1"]
+    result = impasto_command(*arguments, "--size", "64", "--iterations", "5", cwd=desk)
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in desk.glob("out*.png")) == ["out-0002.png", "out-0004.png", "out.png"]
+    assert pixels(desk / "out-0002.png").shape == (43, 64, 3)
+
+
+def test_a_preset_file_and_flags_over_it(desk: Path) -> None:
+    (desk / "mine.toml").write_text('alpha = 2\nsize = 64\niterations = 2\nstyle_layers = "relu1_1,relu2_1"\n')
+    arguments = [
+        "stylize",
+        "photo.jpg",
+        "painting.png",
+        "-o",
+        "o.png",
+        "--preset",
+        "mine.toml",
+        "--alpha",
+        "9",
+        "--json",
+    ]
+    config = json.loads(impasto_command(*arguments, cwd=desk).stdout)["config"]
+    assert (config["alpha"], config["iterations"], config["style_layers"]) == (9, 2, "relu1_1,relu2_1")
+
+
+def test_a_start_picture_is_named_in_the_recipe(desk: Path) -> None:
+    Image.new("RGB", (60, 40), "red").save(desk / "start.png")
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--init", "start.png", *QUICK]
+    assert impasto_command(*arguments, cwd=desk).returncode == 0
+    recipe = read_recipe(desk / "o.png")
+    assert recipe.config.init == "image"
+    assert recipe.inputs["init"].name == "start.png"
+    assert impasto_command("reproduce", "o.png", "-o", "p.png", cwd=desk).returncode == 0
+    assert (pixels(desk / "o.png") == pixels(desk / "p.png")).all()
+
+
+def test_transparency_is_carried_over(desk: Path) -> None:
+    image = Image.new("RGBA", (64, 48), (200, 30, 30, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 32, 48))
+    image.save(desk / "cutout.png")
+    for name in ("o.png", "o.webp"):
+        arguments = ["stylize", "cutout.png", "painting.png", "-o", name, *QUICK]
+        assert impasto_command(*arguments, cwd=desk).returncode == 0
+        alpha = pixels(desk / name)[..., 3]
+        assert (alpha[:, :31] == 0).all()
+        assert (alpha[:, 33:] == 255).all()
+
+
+# ---- interruption --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_its_picture(desk: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-u", "-m", "impasto", "stylize", "photo.jpg", "painting.png", "-o", "out.png"]
+    with subprocess.Popen(
+        [*command, "--size", "96", "--iterations", "2000", "--save-every", "4", "--json"],
+        cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 90
+        while not (desk / "out-0004.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, stderr
+    report = json.loads(stdout)
+    assert report["stopped"]["iteration"] >= 4
+    assert pixels(desk / "out.png").shape == (64, 96, 3)
+    recipe = read_recipe(desk / "out.png")
+    assert recipe.stopped is not None
+    assert recipe.stopped.iteration == report["stopped"]["iteration"]
+    again = impasto_command("reproduce", "out.png", "-o", "again.png", cwd=desk)
+    assert again.returncode == 0, again.stderr
+    assert (pixels(desk / "out.png") == pixels(desk / "again.png")).all()
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+
+BAD = [
+    (["stylize", "nothere.jpg", "painting.png"], "nothere.jpg: no such file"),
+    (["stylize", ".", "painting.png"], "is a directory"),
+    (["stylize", "text.png", "painting.png"], "text.png"),
+    (["stylize", "half.jpg", "painting.png"], "half.jpg"),
+    (["stylize", "dot.png", "painting.png"], "1x1 px is too small for relu5_1"),
+    (["stylize", "line.png", "painting.png", "--size", "5000"], "1x5000 px is too small for relu5_1"),
+    (["stylize", "photo.jpg", "dot.png"], "1x1 px is too small for relu5_1"),
+    (["stylize", "bomb.png", "painting.png"], "100000x100000"),
+    (["stylize", "photo.jpg", "painting.png", "--alpha", "nan"], "alpha"),
+    (["stylize", "photo.jpg", "painting.png", "--alpha=-1"], "alpha"),
+    (["stylize", "photo.jpg", "painting.png", "--alpha", "much"], "alpha"),
+    (["stylize", "photo.jpg", "painting.png", "--style-layers", "relu9_9"], "no layer 'relu9_9'"),
+    (["stylize", "photo.jpg", "painting.png", "--network", "alexnet", "--content-layers", "relu4_2"], "alexnet has no"),
+    (["stylize", "photo.jpg", "painting.png", "--network", "resnet"], "network"),
+    (["stylize", "photo.jpg", "painting.png", "-o", "nowhere/out.png"], "no directory nowhere"),
+    (["stylize", "photo.jpg", "painting.png", "-o", "out.xyz"], "cannot write .xyz"),
+    (["stylize", "photo.jpg", "painting.png", "-o", "."], "out"),
+    (["stylize", "photo.jpg", "painting.png", "-o", "out.jpg", "--bits", "16"], "holds 8 bits"),
+    (["stylize", "photo.jpg", "painting.png", "--preset", "clasic"], "Did you mean 'classic'"),
+    (["stylize", "photo.jpg", "painting.png", "--preset", "bad.toml"], "Did you mean 'alpha'"),
+    (["stylize", "photo.jpg", "painting.png", "--weights", "none.pth"], "none.pth: no such file"),
+    (["stylize", "photo.jpg", "painting.png", "--weights", "text.png"], "does not hold the weights of vgg19"),
+    (["stylize", "photo.jpg", "painting.png", "--alhpa", "3"], "alhpa"),
+    (["stylize", "photo.jpg", "painting.png", "--init", "image"], "image"),
+    (["stylize", "photo.jpg", "painting.png", "--init", "nothere.png"], "nothere.png: no such file"),
+    (["stylize", "photo.jpg", "sample:nothing"], "nothing"),
+    (["stylize", "photo.jpg"], "STYLE"),
+    (["paint"], "paint"),
+    (["reproduce", "photo.jpg"], "holds no recipe"),
+    (["reproduce", "nothere.png"], "no such file"),
+    (["presets", "show", "clasic"], "Did you mean 'classic'"),
+    (["weights", "import", "nothere.pth"], "no such file"),
+    (["weights", "import", "text.png"], "damaged, or not what is wanted"),
+    (["weights", "pull", "resnet"], "resnet"),
+]
+
+
+@pytest.fixture
+def bad_desk(desk: Path) -> Path:
+    """The same folder with everything that can be wrong with a file."""
+    (desk / "text.png").write_text("I am no picture.\n" * 20)
+    whole = (desk / "photo.jpg").read_bytes()
+    (desk / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (1, 1)).save(desk / "dot.png")
+    Image.new("RGB", (1, 5000)).save(desk / "line.png")
+    header = bytearray((desk / "dot.png").read_bytes())
+    header[16:24] = (100_000).to_bytes(4, "big") * 2
+    import zlib
+
+    header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
+    (desk / "bomb.png").write_bytes(bytes(header))
+    (desk / "bad.toml").write_text("alhpa = 3\n")
+    return desk
+
+
+def run_in_process(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    from impasto.cli import main
+
+    monkeypatch.chdir(folder)
+    return main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_users_mistake_is_one_clear_line_and_costs_nothing(
+    arguments: list[str], says: str, bad_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if arguments[0] == "stylize" and "-o" not in arguments:
+        arguments = [*arguments, "-o", "kept.png"]
+    (bad_desk / "kept.png").write_bytes(b"what was there before")
+    before = {path.name: path.read_bytes() for path in bad_desk.iterdir()}
+    assert run_in_process(arguments, bad_desk, monkeypatch) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    assert captured.err.startswith("impasto: ")
+    assert says in captured.err
+    assert {path.name: path.read_bytes() for path in bad_desk.iterdir()} == before
+
+
+def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(desk: Path) -> None:
+    assert "no such file" in refused(impasto_command("stylize", "x.jpg", "painting.png", cwd=desk))
+
+
+def test_a_full_disk_keeps_the_old_file_and_the_new_picture(desk: Path) -> None:
+    """A limit on file sizes stands in for the full disk: writing fails in the same place."""
+    (desk / "out.tif").write_bytes(b"old")
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.tif", "--bits", "16", *QUICK]
+    result = impasto_command(*arguments, "--quiet", cwd=desk, preexec_fn=limit)
+    assert "could not be written" in refused(result)
+    assert (desk / "out.tif").read_bytes() == b"old"
+    assert not list(desk.glob(".*"))
+
+
+def test_unwritable_places_are_found_before_the_run(desk: Path) -> None:
+    began = time.monotonic()
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg/out.png", "--iterations", "100000"]
+    assert "no directory" in refused(impasto_command(*arguments, cwd=desk))
+    assert time.monotonic() - began < 60
+
+
+# ---- the smaller commands ------------------------------------------------------------------------
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert impasto_command("--version", cwd=tmp_path).stdout.strip() == f"impasto {impasto.__version__}"
+    for arguments in (["--help"], ["stylize", "--help"], ["weights", "--help"]):
+        result = impasto_command(*arguments, cwd=tmp_path)
+        assert result.returncode == 0
+        assert "Usage: impasto" in result.stdout
+
+
+def test_presets_are_listed_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_in_process(["presets"], tmp_path, monkeypatch) == 0
+    assert {"painterly", "classic"} <= set(capsys.readouterr().out.split())
+    assert run_in_process(["presets", "show", "classic"], tmp_path, monkeypatch) == 0
+    (tmp_path / "again.toml").write_text(capsys.readouterr().out)
+    assert impasto.load_preset(tmp_path / "again.toml") == impasto.load_preset("classic")
+
+
+def test_weights_are_listed_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_in_process(["weights", "pull", "vgg19"], tmp_path, monkeypatch) == 0
+    for arguments in (["weights"], ["weights", "list"], ["weights", "verify", "vgg19"]):
+        assert run_in_process(arguments, tmp_path, monkeypatch) == 0
+        assert "vgg19" in capsys.readouterr().out
+
+
+def test_samples_are_listed_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_in_process(["samples"], tmp_path, monkeypatch) == 0
+    assert "sample:swirl" in capsys.readouterr().out
+    (tmp_path / "ink.png").write_bytes(b"mine")
+    assert run_in_process(["samples", "write", ".", "--size", "64"], tmp_path, monkeypatch) == 0
+    assert (tmp_path / "ink.png").read_bytes() == b"mine"
+    assert pixels(tmp_path / "swirl.png").shape[1] == 64
+    assert (tmp_path / "cat.jpg").stat().st_size > 1000

@@ -1,0 +1,140 @@
+"""Options: parsed, checked, explained in one line; presets over them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from impasto.config import Config, Inputs, LayerWeight, RunOptions, format_layers, parse_layers
+from impasto.errors import ConfigError, ImpastoError, LayerError
+from impasto.networks import NETWORKS
+from impasto.presets import PRESETS, load_preset, to_toml
+
+NAMES = st.sampled_from(NETWORKS["vgg19"].names)
+LAYERS = st.lists(
+    st.builds(LayerWeight, NAMES, st.floats(0, 1e6, allow_subnormal=False)), min_size=1, unique_by=lambda lw: lw.name
+)
+
+
+@given(layers=LAYERS)
+def test_layers_survive_being_written_and_read(layers: list[LayerWeight]) -> None:
+    assert parse_layers(format_layers(tuple(layers))) == tuple(layers)
+
+
+@given(text=st.text(max_size=40))
+def test_any_text_is_parsed_or_refused_as_ours(text: str) -> None:
+    with contextlib.suppress(LayerError):
+        assert all(layer.weight >= 0 for layer in parse_layers(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("relu4_2", [("relu4_2", 1.0)]),
+        (" conv3_1:0.5 , pool2:2 ", [("conv3_1", 0.5), ("pool2", 2.0)]),
+    ],
+)
+def test_layers_by_example(text: str, expected: list[tuple[str, float]]) -> None:
+    assert list(parse_layers(text)) == expected
+
+
+def test_layer_defaults_follow_the_network() -> None:
+    assert format_layers(Config().content_layers) == "relu4_2"
+    assert format_layers(Config().style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
+    assert format_layers(Config(network="alexnet").content_layers) == "relu3"
+    assert format_layers(Config(network="alexnet").style_layers) == "relu1,relu2,relu3,relu4,relu5"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"alpha": -1}, ConfigError, "alpha = -1"),
+        ({"alpha": float("nan")}, ConfigError, "finite"),
+        ({"alpha": float("inf")}, ConfigError, "finite"),
+        ({"alpha": 0, "content_weight": 0}, ConfigError, "nothing is left to paint"),
+        ({"alhpa": 3}, ConfigError, "Did you mean 'alpha'"),
+        ({"size": 0}, ConfigError, "size = 0"),
+        ({"size": "big"}, ConfigError, "integer"),
+        ({"network": "resnet"}, ConfigError, "'vgg19'"),
+        ({"seed": -1}, ConfigError, "seed"),
+        ({"iterations": 0}, ConfigError, "iterations"),
+        ({"style_layers": "relu9_9"}, LayerError, "no layer 'relu9_9'"),
+        ({"style_layers": "relu4_5"}, LayerError, "Did you mean"),
+        ({"network": "alexnet", "content_layers": "relu4_2"}, LayerError, "alexnet has no layer 'relu4_2'"),
+        ({"content_layers": "relu4_2:-1"}, LayerError, "out of range"),
+        ({"content_layers": "relu4_2:nan"}, LayerError, "out of range"),
+        ({"content_layers": "relu4_2:x"}, LayerError, "no weight"),
+        ({"content_layers": "relu4_2,relu4_2"}, LayerError, "listed twice"),
+        ({"content_layers": "relu4_2:0"}, LayerError, "every weight is 0"),
+        ({"content_layers": ","}, LayerError, "empty layer name"),
+    ],
+)
+def test_bad_options_are_one_clear_line(options: dict[str, Any], error: type[ImpastoError], says: str) -> None:
+    with pytest.raises(error) as caught:
+        Config(**options)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_configs_are_frozen_and_survive_json() -> None:
+    config = Config(alpha=2, style_layers="relu1_1:0.5,relu3_1", network="vgg16")
+    assert Config.model_validate_json(config.model_dump_json()) == config
+    with pytest.raises(ValidationError):
+        config.alpha = 3  # type: ignore[misc]
+
+
+def test_every_option_has_help() -> None:
+    for model in (Config, Inputs, RunOptions):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            assert field.description.endswith("."), f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_toml(name: str, tmp_path: Path) -> None:
+    config = load_preset(name)
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(config))
+    assert load_preset(path) == config
+
+
+def test_options_override_a_preset() -> None:
+    config = load_preset("classic", seed=4, scales=2)
+    assert (config.seed, config.scales, config.units) == (4, 2, "absolute")
+
+
+def test_classic_is_the_textbook_recipe() -> None:
+    classic = load_preset("classic")
+    assert (classic.network, classic.units, classic.scales, classic.init) == ("vgg19", "absolute", 1, "noise")
+    assert (classic.parametrization, classic.bounded, classic.tv_weight) == ("pixels", False, 0)
+    assert {layer.weight for layer in classic.style_layers} == {1.0}
+    assert load_preset("classic", network="alexnet").content_layers == (LayerWeight("relu3"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("alhpa = 3", "Did you mean 'alpha'"),
+        ("alpha = ", "not TOML"),
+        ("alpha = -2", "alpha = -2"),
+    ],
+)
+def test_a_bad_preset_file_is_one_clear_line(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_preset(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["clasic", "nothing-like-it", "missing.toml"])
+def test_a_missing_preset_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean 'classic'|There are painterly|cannot be read"):
+        load_preset(name)

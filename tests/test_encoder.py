@@ -1,0 +1,54 @@
+"""The encoder measures and never learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import TINY, random_weights
+from torch import Tensor
+
+from impasto.encoder import Encoder
+from impasto.errors import LayerError
+
+
+def test_features_equal_the_chain_written_out(tiny: Encoder, noise_image: Tensor) -> None:
+    weights = random_weights(TINY)
+    x = (noise_image - torch.tensor(weights.mean).view(1, 3, 1, 1)) / torch.tensor(weights.std).view(1, 3, 1, 1)
+    first = F.conv2d(x, weights.kernels["conv1_1"], weights.biases["conv1_1"], padding=1).clamp(min=0)
+    windows = first.unfold(2, 2, 2).unfold(3, 2, 2)
+    second = F.conv2d(windows.amax(dim=(4, 5)), weights.kernels["conv2_1"], weights.biases["conv2_1"], padding=1)
+    features = tiny(noise_image, ["relu1_1", "conv2_1"])
+    torch.testing.assert_close(features["relu1_1"], first)
+    torch.testing.assert_close(features["conv2_1"], second)
+
+
+def test_average_pooling_averages(noise_image: Tensor) -> None:
+    encoder = Encoder(TINY, random_weights(TINY), pooling="avg")
+    features = encoder(noise_image, ["relu1_1", "pool1"])
+    expected = features["relu1_1"].unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(4, 5))
+    torch.testing.assert_close(features["pool1"], expected)
+
+
+def test_nothing_deeper_than_needed_is_computed(noise_image: Tensor) -> None:
+    weights = random_weights(TINY)
+    encoder = Encoder(TINY, weights)
+    del encoder.kernels["conv2_1"]  # touching it would raise KeyError
+    assert set(encoder(noise_image, ["pool1"])) == {"pool1"}
+    with pytest.raises(KeyError):
+        encoder(noise_image, ["relu2_1"])
+
+
+def test_unknown_layers_are_named(tiny: Encoder, noise_image: Tensor) -> None:
+    with pytest.raises(LayerError, match="tiny has no layer relu9_1"):
+        tiny(noise_image, ["relu9_1"])
+
+
+def test_weights_are_copies_that_ask_for_no_gradient(tiny: Encoder) -> None:
+    assert not any(t.requires_grad for t in (*tiny.kernels.values(), *tiny.biases.values(), tiny.mean, tiny.std))
+
+
+def test_identity_follows_every_number() -> None:
+    one, same, other = random_weights(TINY), random_weights(TINY), random_weights(TINY)
+    other.biases["conv2_1"][3] += 1e-6
+    assert one.sha256 == same.sha256 != other.sha256

@@ -1,0 +1,243 @@
+"""The whole method on a tiny network: three images, of which one learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import pixels
+from test_objective import tiny_config
+from torch import Tensor
+
+from impasto.config import Config, Inputs, RunOptions
+from impasto.encoder import Encoder
+from impasto.errors import ConfigError, ImageError, LayerError
+from impasto.evaluate import Evaluation, Evaluator, autograd_evaluator, measure
+from impasto.images import NamedImage, load, resize
+from impasto.method import Progress, Result, finish, make_plan, pink, stylize_steps
+from impasto.objective import Objective, make_objective
+
+
+def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+
+
+def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
+    given = Inputs(**({"content": picture(1), "style": picture(2)} | inputs))
+    run = RunOptions()
+    # The image is a view until the next step, so keep none but the last.
+    steps = list(stylize_steps(given, config, encoder=encoder, run=run))
+    result = finish(steps[-1], given, config, encoder=encoder, run=run, plan=make_plan(run), version="test")
+    return steps, result
+
+
+def test_both_losses_fall_from_noise(tiny: Encoder) -> None:
+    steps, result = paint(tiny, tiny_config(iterations=40, scales=1))
+    first, last = steps[0].losses, steps[-1].losses
+    assert float(last.content) < 0.3 * float(first.content)
+    assert float(last.style) < 0.3 * float(first.style)
+    assert result.iterations == 40
+    assert result.evaluations >= 41
+
+
+def test_the_target_is_the_only_thing_that_learns(tiny: Encoder) -> None:
+    content, style = picture(1), picture(2)
+    frozen = {**tiny.kernels, **{f"{n}.bias": b for n, b in tiny.biases.items()}, "c": content, "s": style}
+    before = {name: tensor.clone() for name, tensor in frozen.items()}
+    first, *_, last = paint(tiny, tiny_config(iterations=5), content=content, style=style)[0]
+    assert first.image.shape[0] == 1
+    assert not torch.equal(last.image, 0.5 * torch.ones_like(last.image))
+    for name, tensor in frozen.items():
+        assert torch.equal(tensor, before[name]), name
+        assert not tensor.requires_grad, name
+        assert tensor.grad is None, name
+
+
+def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) -> None:
+    """Noise, one scale, absolute units, plain pixels: the first evaluation is MSE + α · MSE of Grams."""
+    config = tiny_config(
+        units="absolute", alpha=0.01, parametrization="pixels", bounded=False, noise="white", noise_std=0.2,
+        scales=1, iterations=3, seed=5,
+    )  # fmt: skip
+    content, style = picture(1), picture(2)
+    seen: list[tuple[Tensor, Evaluation]] = []
+
+    def recording(encoder: Encoder, objective: Objective) -> Evaluator:
+        evaluate = autograd_evaluator(encoder, objective)
+
+        def record(image: Tensor) -> Evaluation:
+            seen.append((image.clone(), evaluate(image)))
+            return seen[-1][1]
+
+        return record
+
+    list(stylize_steps(Inputs(content=content, style=style), config, encoder=tiny, evaluator_for=recording))
+    noise = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(5))
+    start, evaluation = seen[0]
+    torch.testing.assert_close(start, 0.5 + 0.2 * noise)
+
+    def gram(x: Tensor) -> Tensor:
+        flat = x[0].flatten(1)
+        return flat @ flat.T / flat.shape[1]
+
+    names = ["relu1_1", "relu2_1"]
+    x = start.clone().requires_grad_()
+    fx, fc, fs = tiny(x, names), tiny(content, names), tiny(style, names)
+    total = ((fx["relu2_1"] - fc["relu2_1"]) ** 2).mean() + 0.01 * sum(
+        ((gram(fx[n]) - gram(fs[n])) ** 2).mean() for n in names
+    )
+    total.backward()
+    torch.testing.assert_close(evaluation.losses.total, total.detach())
+    torch.testing.assert_close(evaluation.gradient, x.grad)
+    # the second image is one step down that gradient: nothing else moved it
+    moved = seen[1][0] - start
+    assert torch.nn.functional.cosine_similarity(moved.flatten(), -x.grad.flatten(), dim=0) > 0.9999  # type: ignore[union-attr]
+
+
+def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
+    config = tiny_config(iterations=12, bounded=False, alpha=50)
+    content, style = picture(1), picture(2)
+    _, result = paint(tiny, config, content=content, style=style)
+    assert result.image.min() >= 0
+    assert result.image.max() <= 1
+    again = measure(tiny, make_objective(tiny, content, style, config), result.image).as_floats()
+    assert result.losses == pytest.approx(again, rel=1e-6)
+
+
+def test_a_seed_means_the_same_picture_and_another_one_another(tiny: Encoder) -> None:
+    same = [paint(tiny, tiny_config(iterations=6, seed=3))[1].image for _ in range(2)]
+    other = paint(tiny, tiny_config(iterations=6, seed=4))[1].image
+    assert torch.equal(*same)
+    assert not torch.equal(same[0], other)
+
+
+@pytest.mark.parametrize("init", ["content", "style"])
+def test_descent_can_start_from_content_or_style(tiny: Encoder, init: str) -> None:
+    steps, _ = paint(tiny, tiny_config(init=init, iterations=1, scales=1))
+    start = float(getattr(steps[0].losses, init))
+    noise = float(getattr(paint(tiny, tiny_config(iterations=1, scales=1))[0][0].losses, init))
+    assert start < 0.5 * noise
+
+
+def test_descent_can_start_from_any_image(tiny: Encoder) -> None:
+    start = picture(9)
+    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
+    steps, result = paint(tiny, config, init=start)
+    assert (result.image - start).abs().max() < 1e-3
+    assert result.recipe.inputs.keys() == {"content", "style", "init"}
+    assert steps[0].is_last
+
+
+def test_a_start_of_another_shape_is_cropped_not_squeezed(tiny: Encoder) -> None:
+    wide = torch.zeros(1, 3, 40, 168)
+    wide[..., 56:112] = 1.0  # only the middle third, which a 56 px wide target keeps
+    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
+    assert paint(tiny, config, init=wide)[1].image.mean() > 0.99
+
+
+def test_init_and_its_image_go_together(tiny: Encoder) -> None:
+    with pytest.raises(ConfigError, match="go together"):
+        paint(tiny, tiny_config(init="image"))
+    with pytest.raises(ConfigError, match="go together"):
+        paint(tiny, tiny_config(), init=picture(3))
+
+
+def test_scales_are_walked_from_coarse_to_fine(tiny: Encoder) -> None:
+    steps, result = paint(tiny, tiny_config(iterations=3, scales=3))
+    sizes = list(dict.fromkeys(tuple(step.image.shape[2:]) for step in steps))
+    assert sizes == [(10, 14), (20, 28), (40, 56)]
+    assert result.image.shape == (1, 3, 40, 56)
+    assert [step.is_last for step in steps] == [False] * 8 + [True]
+    evaluations = [step.evaluations for step in steps]
+    assert evaluations == sorted(evaluations)
+
+
+def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder) -> None:
+    seen = []
+
+    def recording(encoder: Encoder, objective: Objective) -> Evaluator:
+        seen.append(objective)
+        return autograd_evaluator(encoder, objective)
+
+    big, config = picture(2, 80, 112), tiny_config(iterations=1, scales=2)
+    inputs = Inputs(content=picture(1), style=big)
+    list(stylize_steps(inputs, config, encoder=tiny, evaluator_for=recording))
+
+    for objective, long_side_px in zip(seen, (28, 56), strict=True):
+        small = load(big, long_side_px=56).pixels
+
+        expected = make_objective(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
+        for term, wanted in zip(objective.style, expected.style, strict=True):
+            torch.testing.assert_close(term.value, wanted.value, rtol=1e-3, atol=1e-3)
+
+
+def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
+    given, config, run = Inputs(content=picture(1), style=picture(2)), tiny_config(iterations=5, scales=2), RunOptions()
+    steps = stylize_steps(given, config, encoder=tiny)
+    next(steps)
+    progress = next(steps)
+    steps.close()
+    result = finish(progress, given, config, encoder=tiny, run=run, plan=make_plan(run), version="test")
+    assert result.image.shape == (1, 3, 40, 56)
+    assert result.recipe.stopped is not None
+    assert (result.recipe.stopped.scale, result.recipe.stopped.iteration) == (1, 2)
+    assert result.iterations == 0
+
+
+def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
+    results = [paint(tiny, tiny_config(iterations=40, alpha=alpha))[1].losses for alpha in (0.1, 1, 10, 100)]
+    content, style = [r["content"] for r in results], [r["style"] for r in results]
+    assert content == sorted(content)
+    assert style == sorted(style, reverse=True)
+
+
+def test_without_content_the_target_is_pure_texture(tiny: Encoder) -> None:
+    _, result = paint(tiny, tiny_config(iterations=40, content_weight=0, scales=1))
+    assert result.losses["style"] < 0.01
+    assert result.losses["total"] == pytest.approx(5 * result.losses["style"])
+
+
+def test_alpha_of_the_content_is_carried_to_the_output(tiny: Encoder, tmp_path: Path) -> None:
+    content = torch.cat([picture(1), torch.ones(1, 1, 40, 56)], dim=1)
+    content[:, 3, :, :28] = 0
+    _, result = paint(tiny, tiny_config(iterations=2), content=content)
+    written = pixels(result.save(tmp_path / "out.png"))
+    assert written.shape == (40, 56, 4)
+    assert (written[:, :28, 3] == 0).all()
+    assert (written[:, 28:, 3] == 255).all()
+
+
+def test_content_is_enlarged_only_when_asked(tiny: Encoder) -> None:
+    assert paint(tiny, tiny_config(iterations=1, size=112))[1].image.shape[2:] == (40, 56)
+    assert paint(tiny, tiny_config(iterations=1, size=112, enlarge=True))[1].image.shape[2:] == (80, 112)
+
+
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_images_too_small_for_the_deepest_layer_say_which(tiny: Encoder, role: str) -> None:
+    with pytest.raises(LayerError, match=r"1x1 px is too small for relu2_1, which needs at least 2 px"):
+        paint(tiny, tiny_config(iterations=1, scales=1), **{role: torch.rand(1, 3, 1, 1)})
+
+
+def test_pictures_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        next(stylize_steps(Inputs(content=tmp_path / "none.png", style=picture(1)), tiny_config(), encoder=tiny))
+
+
+def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> None:
+    style = NamedImage("sample:mine", picture(2))
+    _, result = paint(tiny, tiny_config(iterations=1, size=32), content=photo, style=style)
+    recipe = result.recipe.to_json()
+    assert result.recipe.inputs["content"].name == photo.name
+    assert result.recipe.inputs["style"].name == "sample:mine"
+    assert str(photo.parent) not in recipe
+
+
+def test_pink_noise_falls_as_one_over_f() -> None:
+    noise = pink(torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)))
+    amplitude = torch.fft.rfft2(noise).abs().mean(dim=(0, 1))
+    low, high = amplitude[0, 4:12].mean(), amplitude[0, 32:96].mean()
+    assert float(low / high) == pytest.approx(8, rel=0.4)  # eight times the frequency, an eighth of the amplitude
+    assert float(noise.std()) == pytest.approx(1, rel=1e-3)

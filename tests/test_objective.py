@@ -1,0 +1,107 @@
+"""The objective: Total = content_weight · Content + α · Style + tv_weight · TV, in both units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.config import Config, LayerWeight
+from impasto.encoder import Encoder
+from impasto.evaluate import autograd_evaluator, measure
+from impasto.objective import Objective, make_objective
+
+
+def tiny_config(**options: Any) -> Config:
+    """A config whose layers are those of the tiny network, which no config may name."""
+    layers = {
+        "content_layers": options.pop("content", (LayerWeight("relu2_1"),)),
+        "style_layers": options.pop("style", (LayerWeight("relu1_1"), LayerWeight("relu2_1"))),
+    }
+    return Config(**options).model_copy(update=layers)
+
+
+def image(seed: int, height: int = 16, width: int = 12) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
+    config = tiny_config(units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
+    content, style, target = image(1), image(2, 20, 20), image(3)
+    losses = measure(tiny, make_objective(tiny, content, style, config), target)
+
+    def gram(x: Tensor) -> Tensor:
+        flat = x[0].flatten(1)
+        return flat @ flat.T / flat.shape[1]
+
+    names = ["relu1_1", "relu2_1"]
+    fc, fs, ft = tiny(content, names), tiny(style, names), tiny(target, names)
+    expected_content = ((ft["relu2_1"] - fc["relu2_1"]) ** 2).mean()
+    expected_style = sum(((gram(ft[n]) - gram(fs[n])) ** 2).mean() for n in names)
+    tv = ((target[..., 1:] - target[..., :-1]) ** 2).mean() + ((target[..., 1:, :] - target[..., :-1, :]) ** 2).mean()
+    torch.testing.assert_close(losses.content, expected_content)
+    torch.testing.assert_close(losses.style, expected_style)
+    torch.testing.assert_close(losses.total, 2.0 * expected_content + 0.7 * expected_style + 0.3 * tv)
+
+
+def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny: Encoder) -> None:
+    absolute, relative = (
+        make_objective(
+            tiny,
+            image(1),
+            image(2),
+            tiny_config(units=units, style=(LayerWeight("relu1_1", 3.0), LayerWeight("relu2_1", 1.0))),
+        )
+        for units in ("absolute", "relative")
+    )
+    target = image(3)
+    in_absolute, in_relative = measure(tiny, absolute, target), measure(tiny, relative, target)
+    for term in absolute.style:
+        expected = in_absolute.style_layers[term.layer] / term.value.square().mean()
+        torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
+    layers = in_relative.style_layers
+    torch.testing.assert_close(in_relative.style, 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"])
+
+
+def test_a_black_image_as_style_gives_finite_losses(tiny: Encoder) -> None:
+    objective = make_objective(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
+    assert torch.isfinite(measure(tiny, objective, image(3, 16, 16)).total)
+
+
+def test_content_is_zero_at_the_content_and_style_at_the_style(tiny: Encoder) -> None:
+    content, style = image(1), image(2)
+    objective = make_objective(tiny, content, style, tiny_config())
+    assert measure(tiny, objective, content).content == 0
+    assert measure(tiny, objective, style).style == 0
+
+
+def test_targets_are_frozen(tiny: Encoder) -> None:
+    objective = make_objective(tiny, image(1), image(2), tiny_config())
+    assert not any(term.value.requires_grad for term in (*objective.content, *objective.style))
+    with pytest.raises(AttributeError):
+        objective.alpha = 3  # type: ignore[misc]
+
+
+def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
+    config = tiny_config(tv_weight=0.2)
+    objective: Objective = make_objective(tiny64, image(1).double(), image(2).double(), config)
+    evaluate = autograd_evaluator(tiny64, objective)
+    start = image(3).double()
+    gradient = evaluate(start).gradient
+    direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    step = 1e-6
+    ahead = evaluate(start + step * direction).losses.total
+    behind = evaluate(start - step * direction).losses.total
+    assert float((ahead - behind) / (2 * step)) == pytest.approx(float((gradient * direction).sum()), rel=1e-6)
+
+
+def test_one_evaluation_changes_nothing_and_leaves_no_gradient_behind(tiny: Encoder) -> None:
+    tensors = [*tiny.kernels.values(), *tiny.biases.values(), image(1), image(2), image(3)]
+    before = [tensor.clone() for tensor in tensors]
+    content, style, target = tensors[-3:]
+    evaluation = autograd_evaluator(tiny, make_objective(tiny, content, style, tiny_config()))(target)
+    assert evaluation.gradient.abs().max() > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
+    assert all(tensor.grad is None and not tensor.requires_grad for tensor in tensors)

@@ -1,0 +1,147 @@
+"""Descent, on surfaces whose minimum is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.config import Config
+from impasto.errors import DivergenceError
+from impasto.evaluate import Evaluation, Evaluator
+from impasto.objective import Losses
+from impasto.optimize import descend, fourier_filter
+
+START = torch.full((1, 3, 16, 20), 0.5)
+GOAL = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+
+
+def losses_of(total: Tensor) -> Losses:
+    zero = torch.zeros(())
+    return Losses(total, total, zero, zero, {}, {})
+
+
+def evaluation(total: Tensor, gradient: Tensor) -> Evaluation:
+    return Evaluation(losses_of(total), gradient)
+
+
+def bowl(curvature: Tensor) -> Evaluator:
+    """mean(curvature · (x − GOAL)²): as badly conditioned as `curvature` is uneven."""
+
+    def evaluate(image: Tensor) -> Evaluation:
+        error = image - GOAL
+        return evaluation((curvature * error.square()).mean(), 2 * curvature * error / error.numel())
+
+    return evaluate
+
+
+UNEVEN = torch.logspace(-2, 1, GOAL.numel()).reshape(GOAL.shape)
+
+
+@pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
+@pytest.mark.parametrize(("optimizer", "rate", "steps"), [("lbfgs", 1.0, 60), ("adam", 0.05, 300)])
+def test_every_solver_finds_the_bottom_of_a_bowl(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
+    config = Config(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
+    *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
+    assert (last.image - GOAL).abs().max() < 0.02
+
+
+def test_lbfgs_uses_curvature() -> None:
+    evaluate = bowl(UNEVEN)
+    final = {}
+    for history in (1, 20):
+        config = Config(parametrization="pixels", history=history, bounded=False)
+        *_, last = descend(evaluate, START, config, 60)
+        final[history] = float(last.losses.total)
+    assert final[20] < 0.5 * final[1]
+
+
+def test_lbfgs_never_gets_worse() -> None:
+    totals = [float(step.losses.total) for step in descend(bowl(UNEVEN), START, Config(bounded=False), 40)]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_start_is_left_alone_and_steps_are_counted(optimizer: str) -> None:
+    start = START.clone()
+    steps = list(descend(bowl(UNEVEN), start, Config(optimizer=optimizer), 7))
+    assert torch.equal(start, START)
+    assert [step.iteration for step in steps] == list(range(1, 8))
+    assert steps[-1].evaluations >= 8
+
+
+def cliff(limit: float) -> Evaluator:
+    """A bowl that is NaN once a pixel goes beyond `limit`."""
+    inner = bowl(torch.ones_like(GOAL))
+
+    def evaluate(image: Tensor) -> Evaluation:
+        if float(image.max()) > limit:
+            return evaluation(torch.tensor(math.nan), torch.full_like(image, math.nan))
+        return inner(image)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("options", [{"optimizer": "lbfgs"}, {"optimizer": "adam", "learning_rate": 10.0}])
+def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
+    config = Config(bounded=False, parametrization="pixels", **options)
+    steps = list(descend(cliff(0.9), START, config, 40))
+    first = float(cliff(0.9)(START).losses.total)
+    for step in steps:
+        assert torch.isfinite(step.image).all()
+        assert float(step.losses.total) <= first
+    assert float(steps[-1].losses.total) < 0.7 * first
+
+
+def test_an_exploding_adam_restarts_more_carefully() -> None:
+    config = Config(optimizer="adam", parametrization="pixels", learning_rate=50.0, bounded=False)
+    *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
+    assert last.restarts > 0
+    assert float(last.losses.total) <= float(bowl(torch.ones_like(GOAL))(START).losses.total)
+
+
+def test_a_start_without_a_finite_loss_is_an_error() -> None:
+    with pytest.raises(DivergenceError, match="starting image is not finite"):
+        next(descend(cliff(0.1), START, Config(), 5))
+
+
+def test_bounded_descent_measures_what_will_be_written() -> None:
+    """The goal lies outside [0, 1]; measured losses are those of the clamped image."""
+    far = bowl(torch.ones_like(GOAL))
+    seen = []
+
+    def evaluate(image: Tensor) -> Evaluation:
+        seen.append((float(image.min()), float(image.max())))
+        return far(image * 0.5)  # its minimum is at 2 · GOAL, beyond 1
+
+    *_, last = descend(evaluate, START, Config(bounded=True), 30)
+    assert min(low for low, _ in seen) >= 0
+    assert max(high for _, high in seen) <= 1
+    clamped = evaluate(last.image.clamp(0, 1)).losses.total
+    torch.testing.assert_close(clamped, last.losses.total)
+    *_, free = descend(evaluate, START, Config(bounded=False), 30)
+    assert free.image.max() > 1.5
+
+
+@pytest.mark.parametrize("size", [(16, 20), (17, 21), (1, 9), (32, 1)])
+def test_the_fourier_filter_is_symmetric_and_of_unit_gain(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    like = torch.zeros(1, 3, *size, dtype=torch.float64)
+    smooth = fourier_filter(like)
+    a, b = (torch.randn(like.shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close((smooth(a) * b).sum(), (a * smooth(b)).sum())
+    # unit mean square of the response: white noise keeps its power, on average over its frequencies
+    impulse = torch.zeros_like(like)
+    impulse[..., 0, 0] = 1
+    assert float(smooth(impulse).square().sum()) == pytest.approx(3, rel=1e-5)
+
+
+def test_the_fourier_filter_favors_low_frequencies() -> None:
+    like = torch.zeros(1, 1, 32, 32)
+    across = torch.arange(32) / 32 * 2 * math.pi
+    slow, fast = torch.cos(across).expand(like.shape), torch.cos(12 * across).expand(like.shape)
+    smooth = fourier_filter(like)
+    assert smooth(slow).abs().max() > 2.5 * smooth(fast).abs().max()

@@ -1,0 +1,48 @@
+"""Sizes from coarse to fine."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import ConfigError
+from impasto.pyramid import Scale, plan_scales
+
+SIDES = st.integers(16, 5000)
+
+
+@given(height=SIDES, width=SIDES, iterations=st.integers(1, 1000))
+def test_chosen_scales_grow_to_exactly_the_size_asked_for(height: int, width: int, iterations: int) -> None:
+    plan = plan_scales(height, width, iterations=iterations, minimum_px=16)
+    assert (plan[-1].height, plan[-1].width, plan[-1].iterations) == (height, width, iterations)
+    for coarse, fine in pairwise(plan):
+        assert fine.height // 2 == coarse.height
+        assert fine.width // 2 == coarse.width
+        assert 1 <= coarse.iterations <= iterations
+    assert all(min(scale.height, scale.width) >= 16 for scale in plan)
+
+
+@given(height=SIDES, width=SIDES, scales=st.integers(1, 9))
+def test_a_number_of_scales_is_kept_or_refused(height: int, width: int, scales: int) -> None:
+    try:
+        plan = plan_scales(height, width, iterations=50, scales=scales, minimum_px=16)
+    except ConfigError:
+        assert min(height, width) >> (scales - 1) < 16
+    else:
+        assert len(plan) == scales
+
+
+def test_one_scale_is_the_size_itself() -> None:
+    assert plan_scales(30, 40, iterations=9, scales=1) == (Scale(30, 40, 9),)
+
+
+def test_too_many_scales_say_how_many_fit() -> None:
+    with pytest.raises(ConfigError, match="At most 3 do; 0 chooses"):
+        plan_scales(64, 64, iterations=9, scales=4, minimum_px=16)
+
+
+def test_narrow_images_get_no_scale_that_the_network_cannot_see() -> None:
+    assert plan_scales(20, 4000, iterations=5, minimum_px=16) == (Scale(20, 4000, 5),)

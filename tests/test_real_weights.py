@@ -1,0 +1,143 @@
+"""Claims about pictures, with the real networks, on a real photo, from noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import pixels
+
+import impasto
+from impasto.encoder import Encoder
+from impasto.errors import WeightsError
+from impasto.images import load as load_image
+from impasto.method import Result
+from impasto.statistics import gram_matrix, moments_of
+from impasto.weights import load, pull
+
+pytestmark = pytest.mark.weights
+
+SIZE = 96
+
+
+def paint(photo: Path, painting: Path, **options: Any) -> Result:
+    return impasto.stylize(photo, painting, **({"size": SIZE, "iterations": 25} | options))
+
+
+@pytest.fixture(scope="session")
+def alexnet() -> None:
+    """AlexNet's weights, pulled if they are not here yet."""
+    try:
+        load("alexnet")
+    except WeightsError as error:  # pragma: no cover
+        pytest.skip(f"AlexNet could not be pulled here: {error}")
+
+
+def test_vgg19_paints_from_noise(photo: Path, painting: Path) -> None:
+    result = paint(photo, painting, iterations=50)
+    # A blank canvas has content 1 and style about 1 in relative units.
+    assert result.losses["content"] < 0.75
+    assert result.losses["style"] < 0.12
+    assert 0.15 < float(result.image.mean()) < 0.85
+    assert float(result.image.std()) > 0.08
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_alexnet_paints_from_noise(photo: Path, painting: Path) -> None:
+    result = paint(photo, painting, network="alexnet", iterations=60)
+    assert result.losses["content"] < 1.0
+    assert result.losses["style"] < 0.15
+    assert set(result.losses) >= {"content.relu3", "style.relu1", "style.relu5"}
+
+
+def test_alpha_moves_the_trade_off_monotonically(photo: Path, painting: Path) -> None:
+    losses = [paint(photo, painting, alpha=alpha).losses for alpha in (0.2, 2, 20, 200)]
+    content, style = [one["content"] for one in losses], [one["style"] for one in losses]
+    assert content == sorted(content)
+    assert style == sorted(style, reverse=True)
+    assert content[-1] > 1.5 * content[0]
+    assert style[0] > 3 * style[-1]
+
+
+def test_the_picture_holds_the_photos_structure_in_the_paintings_colors(photo: Path, painting: Path) -> None:
+    result = paint(photo, painting, iterations=40)
+    content = load_image(photo, long_side_px=SIZE).pixels
+    style = load_image(painting, long_side_px=SIZE).pixels
+    gray = [image.mean(dim=1).flatten() for image in (result.image, content)]
+    assert float(torch.corrcoef(torch.stack(gray))[0, 1]) > 0.4
+    mean = [image.mean(dim=(2, 3)) for image in (result.image, content, style)]
+    assert float((mean[0] - mean[2]).norm()) < float((mean[0] - mean[1]).norm())
+
+
+def test_the_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: Path) -> None:
+    one, two, other = (
+        paint(photo, painting, iterations=6, seed=seed).save(tmp_path / f"{index}.png")
+        for index, seed in enumerate((1, 1, 2))
+    )
+    assert one.read_bytes() == two.read_bytes()
+    assert (pixels(one) != pixels(other)).any()
+
+
+def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
+    config = impasto.load_preset("classic", size=SIZE, iterations=60)
+    steps = impasto.stylize_steps(photo, painting, config)
+    first = next(steps)
+    total, content = float(first.losses.total), float(first.losses.content)
+    *_, last = steps
+    assert float(last.losses.total) < 0.2 * total
+    assert float(last.losses.content) < content
+
+
+def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> None:
+    from impasto.compose import session
+
+    run = session(photo, painting, size=64, iterations=2)
+    before = {name: kernel.clone() for name, kernel in run.encoder.kernels.items()}
+    run.paint()
+    assert all(torch.equal(kernel, before[name]) for name, kernel in run.encoder.kernels.items())
+    assert not any(t.requires_grad or t.grad is not None for t in run.encoder.kernels.values())
+
+
+def test_vgg19_tells_textures_apart(vgg19: Encoder) -> None:
+    """Two crops of one painting are nearer in Gram matrices than crops of two paintings."""
+    from impasto import samples
+
+    def gram(name: str, left: int) -> torch.Tensor:
+        array = samples.paint(name, size_px=320)[-160:, left : left + 160]
+        image = load_image(np.ascontiguousarray(array)).pixels
+        return gram_matrix(moments_of(vgg19(image, ["relu3_1"])["relu3_1"]))
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a - b).square().mean() / (a.square().mean() * b.square().mean()).sqrt())
+
+    within = distance(gram("swirl", 0), gram("swirl", 160))
+    across = distance(gram("swirl", 0), gram("ink", 0))
+    assert within < across
+
+
+@pytest.mark.parametrize("kind", ["pil", "uint8", "float", "tensor"])
+def test_any_kind_of_picture_paints_the_same(photo: Path, painting: Path, kind: str) -> None:
+    from PIL import Image
+
+    def convert(path: Path) -> Any:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+        array = np.asarray(image)
+        if kind == "pil":
+            return image
+        if kind == "tensor":
+            return torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+        return array if kind == "uint8" else array / 255
+
+    by_path = paint(photo, painting, size=48, iterations=2, style_layers="relu1_1,relu2_1", scales=1)
+    converted = paint(
+        convert(photo), convert(painting), size=48, iterations=2, style_layers="relu1_1,relu2_1", scales=1
+    )
+    assert (by_path.image - converted.image).abs().max() < 0.02
+
+
+def test_pulling_what_is_installed_needs_no_network() -> None:
+    assert list(pull("vgg19")) == []

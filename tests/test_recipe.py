@@ -1,0 +1,93 @@
+"""What made a picture stays with it, and makes it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from impasto import images
+from impasto.config import Config, Plan, RunOptions
+from impasto.errors import ImageError, RecipeError
+from impasto.recipe import InputRecord, Recipe, Stop, find_input, read_recipe
+
+RECIPE = Recipe(
+    version="0.0.test",
+    config=Config(alpha=3, style_layers="relu1_1:0.5,relu3_1", seed=11),
+    run=RunOptions(bits=16),
+    plan=Plan(device="cpu", threads=2, torch="2.9"),
+    inputs={
+        "content": InputRecord(name="ä <photo> & co.jpg", sha256="00"),
+        "style": InputRecord(name=None, sha256="11"),
+    },
+    weights_name=None,
+    weights_sha256="22",
+    stopped=Stop(scale=1, iteration=4),
+)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_recipes_survive_in_every_format(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"picture{suffix}"
+    images.save(path, torch.rand(1, 3, 8, 9), note=RECIPE.to_json())
+    assert read_recipe(path) == RECIPE
+
+
+def test_a_png_shows_its_recipe_to_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    images.save(path, torch.rand(1, 3, 8, 9), note=RECIPE.to_json())
+    with Image.open(path) as image:
+        assert isinstance(image, Image.Image)
+        text = getattr(image, "text")["impasto"]  # noqa: B009
+    assert json.loads(text)["config"]["alpha"] == 3
+
+
+def test_pictures_without_a_recipe_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "other.png"
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(RecipeError, match="holds no recipe"):
+        read_recipe(path)
+    with pytest.raises(ImageError, match="no such file"):
+        read_recipe(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("note", ["not json", '{"version": "1"}', "[]"])
+def test_damaged_recipes_are_one_clear_line(note: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    images.save(path, torch.rand(1, 3, 8, 9), note=note)
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    second.mkdir()
+    record = InputRecord(name=photo.name, sha256=images.load(photo).sha256)
+    with pytest.raises(RecipeError, match=r"content image .* is missing"):
+        find_input("content", record, (first, second))
+    shutil.copy(photo, second)
+    assert find_input("content", record, (first, second)) == second / photo.name
+    Image.new("RGB", (4, 4)).save(first / photo.name)  # another picture of that name does not hide it
+    assert find_input("content", record, (first, second)) == second / photo.name
+    (second / photo.name).unlink()
+    with pytest.raises(RecipeError, match=r"has changed since"):
+        find_input("content", record, (first, second))
+
+
+def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    shutil.copy(photo, tmp_path)
+    record = InputRecord(name=f"../{photo.name}", sha256=images.load(photo).sha256)
+    with pytest.raises(RecipeError, match="missing"):
+        find_input("content", record, (tmp_path / "inside",))
+
+
+def test_nameless_inputs_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="--style FILE"):
+        find_input("style", RECIPE.inputs["style"], (tmp_path,))
