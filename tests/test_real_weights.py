@@ -63,11 +63,13 @@ def test_alpha_moves_the_trade_off_monotonically(photo: Path, painting: Path) ->
 
 
 def test_the_picture_holds_the_photos_structure_in_the_paintings_colors(photo: Path, painting: Path) -> None:
-    result = paint(photo, painting, iterations=40)
+    result = paint(photo, painting, iterations=40, alpha=1)
     content = load_image(photo, long_side_px=SIZE).pixels
     style = load_image(painting, long_side_px=SIZE).pixels
-    gray = [image.mean(dim=1).flatten() for image in (result.image, content)]
-    assert float(torch.corrcoef(torch.stack(gray))[0, 1]) > 0.4
+    gray = [image.mean(dim=1).flatten() for image in (result.image, content, content.flip(3))]
+    with_photo, with_mirrored = torch.corrcoef(torch.stack(gray))[0, 1:]
+    assert float(with_photo) > 0.2
+    assert float(with_mirrored) < 0.1
     mean = [image.mean(dim=(2, 3)) for image in (result.image, content, style)]
     assert float((mean[0] - mean[2]).norm()) < float((mean[0] - mean[1]).norm())
 
@@ -85,10 +87,10 @@ def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
     config = impasto.load_preset("classic", size=SIZE, iterations=60)
     steps = impasto.stylize_steps(photo, painting, config)
     first = next(steps)
-    total, content = float(first.losses.total), float(first.losses.content)
+    total, style = float(first.losses.total), float(first.losses.style)
     *_, last = steps
     assert float(last.losses.total) < 0.2 * total
-    assert float(last.losses.content) < content
+    assert float(last.losses.style) < 0.2 * style
 
 
 def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> None:

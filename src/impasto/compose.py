@@ -6,7 +6,7 @@ paints (command line, jobs, studio) goes through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ class Session:
         weights = load_weights(network, Path(file) if file is not None else None)
         return Encoder(architecture(network), weights, pooling=self.config.pooling, device=self.plan.device)
 
-    def steps(self) -> Iterator[Progress]:
+    def steps(self) -> Generator[Progress, None, None]:
         """The run as a stream of steps; close it to stop."""
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
@@ -103,6 +103,8 @@ def stylize(content: Any, style: Any, config: Config | None = None, **options: A
     return session(content, style, config, **options).paint()
 
 
-def stylize_steps(content: Any, style: Any, config: Config | None = None, **options: Any) -> Iterator[Progress]:
+def stylize_steps(
+    content: Any, style: Any, config: Config | None = None, **options: Any
+) -> Generator[Progress, None, None]:
     """The same as a stream of `Progress`, one for each step. Closing the generator cancels."""
     return session(content, style, config, **options).steps()

@@ -82,7 +82,7 @@ class Encoder:
         if unknown := wanted - set(self.network.names):
             raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}.")
         deepest = max(wanted, key=self.network.names.index)
-        self.require_size(image.shape[2], image.shape[3], deepest)
+        self.require_size(image, [deepest])
         x = (image - self.mean) / self.std
         features = {}
         for layer in self.network.upto(deepest):
@@ -91,12 +91,18 @@ class Encoder:
                 features[layer.name] = x
         return features
 
-    def require_size(self, height: int, width: int, deepest: str) -> None:
-        """Raise `LayerError` unless an image of this size reaches the layer `deepest`."""
+    def minimum_px(self, layers: Iterable[str]) -> int:
+        """The smallest image side at which every one of `layers` has a position."""
+        return max(self.network.minimum_px(layer) for layer in layers)
+
+    def require_size(self, image: Tensor, layers: Iterable[str], *, what: str = "An image of") -> None:
+        """Raise `LayerError` unless an image (1, 3, H, W) reaches every one of `layers`."""
+        height, width = image.shape[2:]
+        deepest = max(layers, key=self.network.minimum_px)
         least = self.network.minimum_px(deepest)
         if min(height, width) < least:
             raise LayerError(
-                f"{width}x{height} px is too small for {deepest}, which needs at least {least} px a side. "
+                f"{what} {width}x{height} px is too small for {deepest}, which needs at least {least} px a side. "
                 "Raise the size, or drop the layer."
             )
 

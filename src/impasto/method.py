@@ -9,8 +9,9 @@ paths → pictures → a pyramid of sizes → at each: targets, then descent →
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,20 +140,22 @@ def stylize_steps(
     encoder: Encoder,
     evaluator_for: EvaluatorFor = autograd_evaluator,
     run: RunOptions | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """The method as a stream of steps. Close the generator to stop; `finish` makes a result of any step.
 
     Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
     """
     began = time.perf_counter()
-    chain = encoder.network
-    needed_px = max(chain.minimum_px(name) for name, _ in (*config.content_layers, *config.style_layers))
-    scene = load_scene(inputs, config, run or RunOptions(), needed_px)
+    style_layers = [name for name, _ in config.style_layers]
+    layers = [*(name for name, _ in config.content_layers), *style_layers]
+    scene = load_scene(inputs, config, run or RunOptions(), encoder.minimum_px(layers))
+    encoder.require_size(scene.content.pixels, layers, what="The target, like the content,")
+    encoder.require_size(scene.style.pixels, style_layers, what="The style image,")
     target: Tensor | None = None
     evaluations = restarts = 0
     for number, scale in enumerate(scene.scales, start=1):
         content = at_scale(scene.content.pixels, scale).to(encoder.device)
-        style = style_at(scene.style.pixels, scale).to(encoder.device)
+        style = style_at(scene.style.pixels, scale, encoder.minimum_px(style_layers)).to(encoder.device)
         objective = make_objective(encoder, content, style, config)
         if target is None:
             target = initial_target(scene, config, scale, encoder.device)
@@ -189,7 +192,8 @@ def finish(
     scene, full = progress.scene, progress.scene.scales[-1]
     image = images.resize(progress.image, full.height, full.width).clamp(0, 1)
     content = at_scale(scene.content.pixels, full).to(encoder.device)
-    style = style_at(scene.style.pixels, full).to(encoder.device)
+    least_px = encoder.minimum_px(name for name, _ in config.style_layers)
+    style = style_at(scene.style.pixels, full, least_px).to(encoder.device)
     losses = measure(encoder, make_objective(encoder, content, style, config), image)
     pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
     recipe = Recipe(
@@ -222,10 +226,12 @@ def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
     return images.resize(pixels, scale.height, scale.width).clamp(0, 1)
 
 
-def style_at(pixels: Tensor, scale: Scale) -> Tensor:
-    """The style image with its long side equal to the target's, never enlarged."""
-    long_side_px = max(scale.height, scale.width)
-    height, width = images.fit(pixels.shape[2], pixels.shape[3], long_side_px, enlarge=False)
+def style_at(pixels: Tensor, scale: Scale, least_px: int) -> Tensor:
+    """The style image with its long side equal to the target's; never enlarged, no side under `least_px`."""
+    height, width = pixels.shape[2:]
+    # A narrow style must not shrink below what the network needs only because the target starts small.
+    long_side_px = max(scale.height, scale.width, math.ceil(least_px * max(height, width) / min(height, width)))
+    height, width = images.fit(height, width, long_side_px, enlarge=False)
     return images.resize(pixels, height, width).clamp(0, 1)
 
 

@@ -27,6 +27,7 @@ from impasto.errors import ImageError, OutputError
 __all__ = ["NamedImage", "name_of", "open_image", "to_srgb", "vips_errors"]
 
 READABLE = ("jpeg", "png", "webp", "heif", "tiff", "gif")
+EXIF_ORIENTATION = 0x0112
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
@@ -67,10 +68,11 @@ def open_image(source: Any, max_megapixels: float) -> tuple[Any, str]:
         image = pyvips.Image.new_from_source(stream, "", fail_on="error", access="random")
     elif hasattr(source, "getexif"):  # a PIL image, without importing PIL
         label = f"The PIL image ({source.mode})"
-        _require_size(label, *source.size, max_megapixels)
-        data = _encoded(source, label)
-        sha256 = hashlib.sha256(data).hexdigest()
-        image = pyvips.Image.new_from_buffer(data, "")
+        _require_size(label, source.width, source.height, max_megapixels)
+        data, orientation = _encoded(source, label)
+        sha256 = hashlib.sha256(data + bytes([orientation])).hexdigest()
+        image = pyvips.Image.new_from_buffer(data, "").copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     else:
         array = _as_array(source)
         sha256 = hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -124,16 +126,19 @@ def _require_size(label: str, width: int, height: int, max_megapixels: float) ->
         )
 
 
-def _encoded(picture: Any, label: str) -> bytes:
-    """A PIL image as the bytes of a lossless file, with its orientation and profile."""
+def _encoded(picture: Any, label: str) -> tuple[bytes, int]:
+    """A PIL image as the bytes of a lossless file with its profile, and its EXIF orientation."""
     buffer = io.BytesIO()
     try:
-        profile = picture.info.get("icc_profile")
+        picture.load()  # PIL turns a TIFF upright here, and only then takes its orientation away
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
         # PNG keeps a palette's transparency, which TIFF does not; TIFF keeps inks, which PNG does not.
-        picture.save(buffer, "TIFF" if picture.mode == "CMYK" else "PNG", exif=picture.getexif(), icc_profile=profile)
+        # EXIF stays out: that of a turned TIFF still has the old width and height.
+        kind = "TIFF" if picture.mode == "CMYK" else "PNG"
+        picture.save(buffer, kind, exif=b"", icc_profile=picture.info.get("icc_profile"))
     except Exception as error:  # PIL raises anything, SyntaxError too
         raise ImageError(f"{label} cannot be read: {error}. Give a whole one, as RGB or RGBA.") from error
-    return buffer.getvalue()
+    return buffer.getvalue(), orientation if orientation in range(1, 9) else 1
 
 
 def _as_array(source: Any) -> NDArray[np.float32]:
@@ -147,11 +152,12 @@ def _as_array(source: Any) -> NDArray[np.float32]:
         raise ImageError(f"{type(source).__name__} is no picture: {error} {advice}") from error
     if array.dtype.kind not in "fiub":
         raise ImageError(f"{type(source).__name__} ({array.dtype}) is no picture. {advice}")
+    channels_first = isinstance(source, Tensor) or array.ndim == 4
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4) and array.shape[0] in (1, 2, 3, 4):
+    if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) and (channels_first or array.shape[2] not in (1, 2, 3, 4)):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
         raise ImageError(f"An array of shape {array.shape} is no picture. Give (H, W), (H, W, C) or (C, H, W).")

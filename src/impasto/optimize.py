@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +54,7 @@ class Step:
 Filter = Callable[[Tensor], Tensor]
 
 
-def descend(evaluate: Evaluator, start: Tensor, config: Config, iterations: int) -> Iterator[Step]:
+def descend(evaluate: Evaluator, start: Tensor, config: Config, iterations: int) -> Generator[Step, None, None]:
     """Minimize from `start`, one `Step` for each of `iterations`. `start` is left as it is.
 
     Raises `DivergenceError` if not even the start has a finite loss.
@@ -144,7 +144,7 @@ class _Surface:
         return point
 
 
-def _lbfgs(surface: _Surface, iterations: int, history: int) -> Iterator[Step]:
+def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, None, None]:
     """Limited-memory BFGS (Liu & Nocedal 1989), unit steps, backtracking when a step does not descend."""
     point = surface.origin()
     pairs: deque[_Pair] = deque(maxlen=history)
@@ -193,7 +193,7 @@ def _two_loop(gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
     return direction
 
 
-def _adam(surface: _Surface, iterations: int, learning_rate: float) -> Iterator[Step]:
+def _adam(surface: _Surface, iterations: int, learning_rate: float) -> Generator[Step, None, None]:
     """Adam (Kingma & Ba 2014). What it yields is the best image so far, for its loss may rise.
 
     When the loss explodes it is rolled back to that image, and its steps are halved.

@@ -6,6 +6,7 @@ machine that it was painted on.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import Field
@@ -54,8 +55,8 @@ def read_recipe(path: Path) -> Recipe:
     if note is None:
         raise RecipeError(f"{path} holds no recipe. Give a picture that Impasto wrote and no other program changed.")
     try:
-        return Recipe.model_validate_json(note)
-    except (ConfigError, LayerError) as error:
+        return Recipe.model_validate(json.loads(note))
+    except (ConfigError, LayerError, ValueError) as error:
         raise RecipeError(f"The recipe in {path} cannot be used: {error}") from error
 
 

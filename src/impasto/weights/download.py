@@ -5,6 +5,7 @@ Progress comes as a stream, so that whoever drains it may draw a bar. Nothing is
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 import urllib.error
@@ -80,7 +81,7 @@ class WebFile:
                     file.write(chunk)
                     done += len(chunk)
                     yield PullProgress(self.address, done, total)
-        except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors
+        except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
             reason = getattr(error, "reason", error)
             raise WeightsError(f"{self.address}: {reason or type(error).__name__}") from error
         if done < total:

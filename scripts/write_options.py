@@ -1,0 +1,59 @@
+"""Write docs/options.md from the option models; a test compares the two."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from impasto.config import Config, RunOptions
+from impasto.presets import PRESETS
+
+PAGE = Path(__file__).parent.parent / "docs" / "options.md"
+TITLES = {Config: "What shapes the picture", RunOptions: "How the run is carried out"}
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [
+        "# Options\n",
+        "Written by `scripts/write_options.py` from `src/impasto/config.py`. On the command line an option",
+        "is a flag (`--style-layers`), in Python a keyword (`style_layers=`), in a preset a line of TOML.\n",
+    ]
+    for model, title in TITLES.items():
+        parts += [f"## {title}\n", "| option | default | range | what |", "|---|---|---|---|"]
+        parts += [_row(name, field) for name, field in model.model_fields.items()]
+        parts.append("")
+    parts += ["## Presets\n", "| preset | what |", "|---|---|"]
+    parts += [f"| `{name}` | {about} |" for name, (about, _) in PRESETS.items()]
+    parts += [
+        "",
+        "`--preset FILE.toml` reads one of your own; `impasto presets show NAME` prints one to begin with.",
+        "Options given beside a preset override it.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    default = "" if field.default == () else f"`{field.default}`"
+    return f"| `{name}` | {default} | {_range(field)} | {field.description} |"
+
+
+def _range(field: FieldInfo) -> str:
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(field.annotation))
+    if field.annotation is bool:
+        return "on, off"
+    signs = {annotated_types.Ge: ("≥", "ge"), annotated_types.Gt: (">", "gt"), annotated_types.Le: ("≤", "le")}
+    bounds = [
+        f"{signs[type(rule)][0]} {getattr(rule, signs[type(rule)][1])}"
+        for rule in field.metadata
+        if type(rule) in signs
+    ]
+    return ", ".join(bounds)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

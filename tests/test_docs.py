@@ -1,0 +1,85 @@
+"""Docs are tests: what is not documented, or does not run as documented, fails."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from impasto.cli import app, main
+from impasto.config import Config, RunOptions
+from impasto.presets import PRESETS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OPTIONS = (ROOT / "docs" / "options.md").read_text()
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SMALL = ["--size", "96", "--iterations", "2"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    shutil.copy(painting, tmp_path / "painting.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.weights
+def test_the_commands_in_the_readme_run(desk: Path) -> None:
+    assert len(SHELL) >= 8
+    for line in SHELL:
+        program, command, *rest = shlex.split(line)
+        assert program == "impasto"
+        small = SMALL if command in ("stylize", "demo") else []
+        rest = shlex.split(re.sub(r"--(size|iterations) \d+", "", shlex.join(rest)))
+        assert main([command, *rest, *small]) == 0, line
+        if "-o" in rest:
+            assert (desk / rest[rest.index("-o") + 1]).stat().st_size > 500, line
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("block", PYTHON)
+@pytest.mark.usefixtures("desk")
+def test_the_python_in_the_readme_runs(block: str) -> None:
+    exec(compile(block.replace("size=512", "size=96, iterations=2"), "README.md", "exec"), {})
+
+
+def test_every_option_is_documented_as_it_is() -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / "write_options.py"))["render"]()
+    assert page == OPTIONS, "run: python scripts/write_options.py"
+    for model in (Config, RunOptions):
+        for name in model.model_fields:
+            assert f"| `{name}` |" in page
+    for preset in PRESETS:
+        assert f"| `{preset}` |" in page
+
+
+def test_every_command_is_in_the_readme() -> None:
+    commands = {name for name in app if not name.startswith("-")}
+    assert len(commands) >= 6
+    for name in commands:
+        assert f"impasto {name}" in README, name
+
+
+def test_options_become_flags() -> None:
+    stylize = app["stylize"]
+    flags = {name for argument in stylize.assemble_argument_collection() for name in argument.names}
+    for model in (Config, RunOptions):
+        for name in model.model_fields:
+            assert "--" + name.replace("_", "-") in flags
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_links_between_the_pages_hold() -> None:
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "options.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,674 @@
+"""Pictures in and out: what a file holds is what the tensor holds, and the other way round.
+
+Files are made, and read back, by Pillow, which shares no code with the library under `impasto.images`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import resource
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from impasto import images
+from impasto.errors import ImageError, OutputError
+
+Bytes = NDArray[np.uint8]
+Options = dict[str, Any]
+EXACT: dict[str, Options] = {"png": {}, "tif": {}, "webp": {"lossless": True}}
+NEAR: dict[str, Options] = {
+    "jpg": {"quality": 100, "subsampling": 0},
+    "avif": {"quality": 100, "subsampling": "4:4:4"},
+}
+IN: dict[str, Options] = {**EXACT, **NEAR}
+OUT = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
+ORIENTATION, GPS_IFD = 0x0112, 0x8825
+
+
+def blocks(height: int = 5, width: int = 7, channels: int = 3, side: int = 8) -> Bytes:
+    """Random flat squares, so that lossy formats stay near."""
+    squares = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return np.kron(squares, np.ones((side, side, 1), np.uint8))
+
+
+def levels(pixels: torch.Tensor, top: int = 255) -> NDArray[np.int64]:
+    """A tensor (1, C, H, W) as integers (H, W, C)."""
+    return (pixels[0].permute(1, 2, 0) * top).round().long().numpy()
+
+
+def opened(path: Path) -> Any:
+    """Pillow's view of a file, which stays closed."""
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def written(path: Path, mode: str) -> NDArray[np.int64]:
+    return np.asarray(opened(path).convert(mode)).astype(np.int64)
+
+
+def icc_profile(red: tuple[float, ...], green: tuple[float, ...], blue: tuple[float, ...], gamma: float) -> bytes:
+    """A minimal matrix profile (ICC.1:2001): three primaries as XYZ under D50, and one gamma."""
+
+    def xyz(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(gamma * 256))
+    described = b"desc" + struct.pack(">II", 0, 5) + b"hand\0" + bytes(4 + 4 + 2 + 1 + 67)
+    tags = {b"desc": described, b"cprt": b"text\0\0\0\0none\0", b"wtpt": b"XYZ \0\0\0\0" + xyz(0.9642, 1, 0.8249)}
+    tags |= {name: b"XYZ \0\0\0\0" + xyz(*color) for name, color in ((b"rXYZ", red), (b"gXYZ", green), (b"bXYZ", blue))}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    start = 128 + 4 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4xI", start + len(body), 0x02400000) + b"mntrRGB XYZ "
+    head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + xyz(0.9642, 1, 0.8249)
+    return head + bytes(128 - len(head)) + table + body
+
+
+RED, GREEN, BLUE = (0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)  # sRGB's, D50
+LINEAR = icc_profile(RED, GREEN, BLUE, 1.0)
+SWAPPED = icc_profile(BLUE, GREEN, RED, 2.2)
+
+
+def gamma_encoded(linear: float) -> float:
+    """sRGB's transfer function (IEC 61966-2-1)."""
+    return 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055
+
+
+# What comes in.
+
+
+@pytest.mark.parametrize("ending", EXACT)
+def test_lossless_files_are_read_to_the_last_level(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"picture.{ending}"
+    Image.fromarray(blocks()).save(path, **EXACT[ending])
+    picture = images.load(path)
+    assert picture.pixels.dtype == torch.float32
+    assert picture.alpha is None
+    assert (levels(picture.pixels) == blocks()).all()
+
+
+@pytest.mark.parametrize("ending", NEAR)
+def test_lossy_files_are_read_as_pillow_reads_them(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"picture.{ending}"
+    Image.fromarray(blocks()).save(path, **NEAR[ending])
+    assert np.abs(levels(images.load(path).pixels) - written(path, "RGB")).max() <= 2
+
+
+def test_the_first_frame_of_a_gif_is_read(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    picture = images.load(tmp_path / "a.gif")
+    assert picture.pixels.shape == (1, 3, 8, 8)
+    assert picture.pixels[0, :, 0, 0].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", IN)
+def test_exif_orientation_is_applied(tmp_path: Path, ending: str, orientation: int) -> None:
+    path, exif = tmp_path / f"picture.{ending}", Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(blocks(3, 4)).save(path, exif=exif, **IN[ending])
+    upright = np.asarray(ImageOps.exif_transpose(opened(path)).convert("RGB")).astype(int)
+    assert upright.shape[:2] == ((24, 32) if orientation < 5 else (32, 24))
+    found = levels(images.load(path).pixels)
+    assert found.shape == upright.shape
+    assert np.abs(found - upright).max() <= 2
+    assert (levels(images.load(opened(path)).pixels) == upright).all()
+
+
+@pytest.mark.parametrize("ending", IN)
+def test_a_linear_profile_is_converted_to_srgb(tmp_path: Path, ending: str) -> None:
+    path, color = tmp_path / f"picture.{ending}", (55, 128, 200)
+    Image.new("RGB", (16, 16), color).save(path, icc_profile=LINEAR, **IN[ending])
+    expected = [round(gamma_encoded(value / 255) * 255) for value in color]
+    assert np.abs(levels(images.load(path).pixels)[8, 8] - expected).max() <= 2
+    assert np.abs(levels(images.load(opened(path)).pixels)[8, 8] - expected).max() <= 2
+
+
+def test_foreign_primaries_are_converted_to_srgb(tmp_path: Path) -> None:
+    path, picture = tmp_path / "picture.png", Image.fromarray(blocks())
+    picture.save(path, icc_profile=SWAPPED)
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(SWAPPED))
+    converted = ImageCms.profileToProfile(
+        picture, profile, ImageCms.createProfile("sRGB"), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    assert np.abs(levels(images.load(path).pixels) - np.asarray(converted).astype(int)).max() <= 1
+
+
+def test_a_profile_is_applied_at_16_bits_and_leaves_alpha_alone(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (55, 128, 200, 77)).save(tmp_path / "a.png", icc_profile=LINEAR)
+    picture = images.load(tmp_path / "a.png")
+    assert picture.alpha is not None
+    assert (levels(picture.alpha) == 77).all()
+    assert (levels(picture.pixels)[0, 0] == [round(gamma_encoded(value / 255) * 255) for value in (55, 128, 200)]).all()
+
+
+@pytest.mark.parametrize("profile", [b"no profile" * 20, LINEAR[:200], b"\0"], ids=["text", "cut", "nul"])
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "jpg"])
+def test_a_broken_profile_is_as_good_as_none(tmp_path: Path, ending: str, profile: bytes) -> None:
+    path = tmp_path / f"picture.{ending}"
+    Image.new("RGB", (16, 16), (200, 60, 20)).save(path, icc_profile=profile, **IN[ending])
+    assert np.abs(levels(images.load(path).pixels) - [200, 60, 20]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_palette_and_one_bit_files_are_pictures_too(tmp_path: Path, mode: str, ending: str) -> None:
+    path, transparent = tmp_path / f"picture.{ending}", mode in ("RGBA", "LA")
+    made = Image.fromarray(blocks(channels=4 if transparent else 3)).convert(mode)
+    made.save(path)
+    picture, expected = images.load(path), np.asarray(made.convert("RGBA")).astype(int)
+    assert (picture.alpha is not None) == transparent
+    if picture.alpha is None:
+        assert (levels(picture.pixels) == expected[..., :3]).all()
+    else:
+        assert (levels(picture.alpha)[..., 0] == expected[..., 3]).all()
+        assert (
+            levels(picture.pixels * picture.alpha)[expected[..., 3] == 255] == expected[expected[..., 3] == 255, :3]
+        ).all()
+    assert torch.equal(images.load(made).pixels, picture.pixels)
+
+
+def test_the_transparency_of_a_palette_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.fromarray(blocks()).quantize(8).save(path, transparency=3)
+    expected = written(path, "RGBA")[..., 3]
+    assert 0 < (expected == 0).sum() < expected.size
+    for source in (path, opened(path)):
+        alpha = images.load(source).alpha
+        assert alpha is not None
+        assert (levels(alpha)[..., 0] == expected).all()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "tif", "PIL"])
+def test_inks_become_light(tmp_path: Path, ending: str) -> None:
+    inks = np.zeros((16, 48, 4), np.uint8)  # paper, cyan, black
+    inks[:, 16:32, 0] = inks[:, 32:, 3] = 255
+    source: Any = Image.fromarray(inks, "CMYK") if ending == "PIL" else tmp_path / f"inks.{ending}"
+    if isinstance(source, Path):
+        Image.fromarray(inks, "CMYK").save(source, quality=100)
+    paper, cyan, black = levels(images.load(source).pixels)[8, [8, 24, 40]]
+    assert paper.min() > 250
+    assert black.max() < 70
+    assert cyan[0] < 60 < 130 < cyan[1:].min()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_turned_inks_are_turned_once(tmp_path: Path, kind: str) -> None:
+    path, exif = tmp_path / "inks", Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(blocks(3, 4)).convert("CMYK").save(path, kind, exif=exif)
+    from_file = images.load(path).pixels
+    assert from_file.shape == (1, 3, 32, 24)
+    assert torch.equal(images.load(opened(path)).pixels, from_file)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_16_bit_grey_is_read_to_the_last_level(tmp_path: Path, ending: str) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (9, 11), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / f"grey.{ending}")
+    found = levels(images.load(tmp_path / f"grey.{ending}").pixels, 65535)
+    assert (found == values[..., None]).all()
+
+
+def test_floating_point_tiffs_are_linear_light_and_must_be_finite(tmp_path: Path) -> None:
+    path, values = tmp_path / "light.tif", np.array([[0, 0.001, 0.2], [0.5, 0.9, 1]], np.float32)
+    Image.fromarray(values).save(path)
+    expected = np.vectorize(gamma_encoded)(values)
+    assert np.abs(images.load(path).pixels.numpy() - expected).max() < 1e-3
+    values[0, 1] = np.nan
+    Image.fromarray(values).save(path)
+    with pytest.raises(ImageError, match="NaN"):
+        images.load(path)
+
+
+def five_band_tiff(bands: Bytes) -> bytes:
+    """An uncompressed TIFF of RGB, alpha and a mask behind it, which Pillow cannot write (TIFF 6.0)."""
+    height, width, count = bands.shape
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, count, 200), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [(273, 4, 1, 300), (277, 3, 1, count), (278, 3, 1, height), (279, 4, 1, bands.size)]
+    entries += [(284, 3, 1, 1), (338, 3, 2, 2)]  # extra samples: unassociated alpha (2), unspecified (0)
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    head = b"II*\0" + struct.pack("<I", 8) + directory
+    return (head + bytes(200 - len(head)) + struct.pack(f"<{count}H", *[8] * count)).ljust(300, b"\0") + bands.tobytes()
+
+
+def test_masks_behind_the_alpha_of_a_tiff_are_left_out(tmp_path: Path) -> None:
+    bands = blocks(channels=5)
+    bands[..., 3] |= 1
+    (tmp_path / "masked.tif").write_bytes(five_band_tiff(bands))
+    picture = images.load(tmp_path / "masked.tif")
+    assert picture.pixels.shape == (1, 3, 40, 56)
+    assert picture.alpha is not None
+    assert (levels(picture.alpha)[..., 0] == bands[..., 3]).all()
+
+
+def test_hidden_colors_do_not_bleed_into_what_is_seen(tmp_path: Path) -> None:
+    half = np.zeros((64, 64, 4), np.uint8)
+    half[:, :32], half[:, 32:] = (255, 0, 0, 255), (0, 255, 0, 0)  # red, and invisible green
+    Image.fromarray(half).save(tmp_path / "half.png")
+    for long_side_px in (None, 16, 50):
+        picture = images.load(tmp_path / "half.png", long_side_px=long_side_px)
+        assert picture.pixels[0, 1:].max() == 0
+        assert picture.pixels[0, 0].min() > 0.9  # what is hidden looks like the mean of what is seen
+        assert picture.alpha is not None
+        assert picture.alpha[0, 0, :, 0].min() == 1
+        assert picture.alpha[0, 0, :, -1].max() == 0
+
+
+# Size.
+
+
+def test_a_checkerboard_shrinks_to_flat_grey(tmp_path: Path) -> None:
+    checkers = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(checkers).save(tmp_path / "checkers.png")
+    small = images.load(tmp_path / "checkers.png", long_side_px=32).pixels
+    assert small.shape == (1, 3, 32, 32)
+    assert (small - 0.5).abs().max() < 0.01
+    full = images.load(tmp_path / "checkers.png").pixels
+    assert (images.resize(full, 32, 32)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.01
+
+
+def test_small_pictures_are_enlarged_only_when_asked() -> None:
+    picture = blocks()  # 40 x 56
+    assert images.load(picture, long_side_px=500).pixels.shape == (1, 3, 40, 56)
+    assert images.load(picture, long_side_px=112, enlarge=True).pixels.shape == (1, 3, 80, 112)
+
+
+sides = st.integers(1, 20_000)
+
+
+@given(sides, sides, sides, st.booleans())
+def test_fit_makes_the_long_side_exact_and_keeps_the_aspect(height: int, width: int, long: int, enlarge: bool) -> None:
+    found = images.fit(height, width, long, enlarge=enlarge)
+    if long >= max(height, width) and not enlarge:
+        assert found == (height, width)
+        return
+    assert max(found) == long
+    assert min(found) >= 1
+    for side, before in zip(found, (height, width), strict=True):
+        exact = before * long / max(height, width)
+        assert abs(side - exact) <= 0.5 + 1e-9 or side == 1 > exact
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120))
+def test_what_is_loaded_has_the_size_that_fit_says(height: int, width: int, long: int) -> None:
+    grey = np.full((height, width), 0.25, np.float32)
+    pixels = images.load(grey, long_side_px=long, enlarge=True).pixels
+    assert pixels.shape[2:] == images.fit(height, width, long, enlarge=True)
+    assert (pixels - 0.25).abs().max() < 1e-5
+
+
+# Arrays, tensors, PIL images.
+
+
+def test_every_way_to_hand_in_a_picture_gives_the_same_tensor(tmp_path: Path) -> None:
+    pixels = blocks()
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    expected = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
+    ways: dict[str, Any] = {
+        "path": tmp_path / "picture.png",
+        "string": str(tmp_path / "picture.png"),
+        "PIL": Image.fromarray(pixels),
+        "uint8 (H, W, C)": pixels,
+        "uint8 (C, H, W)": planes,
+        "(1, C, H, W)": planes[None],
+        "fortran order": np.asfortranarray(pixels),
+        "uint16": pixels.astype(np.uint16) * 257,
+        "float32 with a gradient": (planes.float() / 255).requires_grad_(),
+        "float64": pixels / 255,
+        "named": images.NamedImage("swirl", pixels),
+    }
+    for way, source in ways.items():
+        found = images.load(source)
+        assert found.alpha is None, way
+        assert (found.pixels - expected).abs().max() < 1e-6, way
+    halves = (planes.float() / 255).round()  # 0 and 1 are exact in every float
+    for dtype in (torch.float16, torch.bfloat16, torch.bool):
+        assert torch.equal(images.load(halves.to(dtype)).pixels, halves[None])
+
+
+def test_grey_arrays_become_rgb_and_the_last_of_two_or_four_channels_is_alpha() -> None:
+    grey = blocks(channels=1)
+    assert (levels(images.load(grey[..., 0]).pixels) == grey).all()
+    assert (levels(images.load(grey).pixels) == grey).all()
+    for channels in (2, 4):
+        picture = images.load(blocks(channels=channels))
+        assert picture.alpha is not None
+        assert (levels(picture.alpha)[..., 0] == blocks(channels=channels)[..., -1]).all()
+
+
+def test_names_are_base_names_and_hashes_are_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.fromarray(blocks()).save(path)
+    picture = images.load(path)
+    assert (picture.name, picture.sha256) == ("picture.png", hashlib.sha256(path.read_bytes()).hexdigest())
+    array = images.load(blocks())
+    assert array.name is None
+    assert array.sha256 == images.load(blocks().copy()).sha256 != images.load(255 - blocks()).sha256
+    assert images.load(images.NamedImage("swirl", blocks())).name == "swirl"
+
+
+def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    for color in ([1, 0, 0], [0, 1, 0]):
+        Image.new("RGB", (8, 8), tuple(255 * part for part in color)).save(path)
+        assert images.load(path).pixels[0, :, 0, 0].tolist() == color
+        images.save(path, images.load(path).pixels, note=str(color))
+        assert images.read_note(path) == str(color)
+
+
+@pytest.mark.parametrize(
+    "name", [b"cat[1]", b"cat.png[shrink=2]", b"a b;'$.png", b"\xe9t\xe9.png", "世界.png".encode()]
+)
+def test_any_file_name_is_just_a_name(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system refuses the name")
+    Image.fromarray(blocks()).save(path, "PNG")
+    assert (levels(images.load(path).pixels) == blocks()).all()
+    if path.suffix == ".png":
+        images.save(path, torch.zeros(1, 3, 4, 4), note="here")
+        assert images.read_note(path) == "here"
+
+
+# What is refused.
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def test_a_huge_claim_is_refused_before_decoding(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_that_claims(100_000, 100_000))
+    images.load(blocks())
+    before_kib, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(ImageError, match="claims 100000x100000 px, 10000 megapixels, and the limit is 250"):
+        images.load(tmp_path / "bomb.png")
+    assert time.monotonic() - started < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
+
+
+def test_the_pixel_limit_can_be_chosen(tmp_path: Path) -> None:
+    Image.new("RGB", (200, 100)).save(tmp_path / "picture.png")
+    for source in (tmp_path / "picture.png", opened(tmp_path / "picture.png")):
+        assert images.load(source, max_megapixels=0.02).pixels.shape == (1, 3, 100, 200)
+        with pytest.raises(ImageError, match="claims 200x100 px"):
+            images.load(source, max_megapixels=0.019)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("ending", [*IN, "gif"])
+def test_truncated_files_are_refused(tmp_path: Path, ending: str, kept: float) -> None:
+    path = tmp_path / f"picture.{ending}"
+    Image.fromarray(blocks(16, 16)).save(path, **IN.get(ending, {}))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(ImageError, match=rf"picture\.{ending}.*Is it a whole JPEG, PNG, WebP, AVIF or TIFF"):
+        images.load(path)
+
+
+def test_what_is_no_picture_is_refused_in_one_clear_line(tmp_path: Path) -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+    files = {"text.png": b"hello", "picture.svg": svg.encode(), "svg.png": svg.encode(), "nothing.jpg": b""}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    Image.fromarray(blocks()).save(tmp_path / "picture.bmp")
+    cut = Image.open(io.BytesIO(encoded("JPEG")[:-400]))
+    refused: dict[str, Any] = {
+        **{f"{name} cannot be read as an image": tmp_path / name for name in (*files, "picture.bmp")},
+        "no such file": tmp_path / "missing.png",
+        "is a directory": tmp_path,
+        "File name too long": "x" * 5000,
+        "Input/output error": "/proc/self/mem",
+        r"PIL image \(RGB\) cannot be read": cut,
+        r"PIL image \(HSV\) cannot be read": Image.new("HSV", (4, 4)),
+        "NoneType .* no picture": None,
+        "bytes .* no picture": b"\x89PNG",
+        "complex128": np.zeros((4, 4), complex),
+        "datetime64": np.zeros((4, 4), "M8[s]"),
+        "list is no picture": [[0.5, 0.5], [0.5]],
+        "Sparse": torch.zeros(3, 4, 4).to_sparse(),
+        r"shape \(2, 3, 9, 9\)": np.zeros((2, 3, 9, 9)),
+        r"shape \(9,\)": np.zeros(9),
+        r"shape \(9, 0, 3\)": np.zeros((9, 0, 3)),
+        r"shape \(7, 9, 5\)": np.zeros((7, 9, 5)),
+    }
+    for number in (np.nan, np.inf, -np.inf, -0.01, 200.0):
+        with pytest.raises(ImageError, match="finite and in"):
+            images.load(np.full((8, 8, 3), number))
+    for complaint, source in refused.items():
+        with pytest.raises(ImageError, match=complaint) as caught:
+            images.load(source)
+        assert "\n" not in str(caught.value).strip()
+
+
+def encoded(kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(blocks(16, 16)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+# What goes out.
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "tiff"])
+def test_lossless_files_hold_every_level_and_the_alpha(tmp_path: Path, ending: str) -> None:
+    path, pixels = tmp_path / f"out.{ending}", blocks(channels=4)
+    planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None]
+    images.save(path, planes[:, :3])
+    assert (written(path, "RGB") == pixels[..., :3]).all()
+    assert opened(path).mode == "RGB"
+    images.save(path, planes[:, :3], planes[:, 3:])
+    assert (written(path, "RGBA") == pixels).all()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_all_65536_levels_survive_in_16_bit_files(tmp_path: Path, ending: str, alpha: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ramp = torch.arange(65536).view(1, 1, 256, 256)
+    values = torch.cat([ramp, ramp.flip(2), torch.randint(0, 65536, (1, 2, 256, 256), generator=generator)], dim=1)
+    pixels = values.float() / 65535
+    path = tmp_path / f"deep.{ending}"
+    images.save(path, pixels[:, :3], pixels[:, 3:] if alpha else None, bits=16)
+    picture = images.load(path)
+    if not alpha:
+        assert (levels(picture.pixels, 65535) == levels(pixels[:, :3], 65535)).all()
+    else:
+        assert picture.alpha is not None
+        assert (levels(picture.alpha, 65535) == values[0, 3, :, :, None].numpy()).all()
+    # Pillow keeps the upper byte of each level.
+    assert (written(path, "RGB") == levels(values[:, :3] >> 8, 1)).all()
+    if ending == "png":  # bit depth and color type stand at fixed places of the header
+        assert tuple(path.read_bytes()[24:26]) == (16, 6 if alpha else 2)
+    else:
+        assert opened(path).tag_v2[258] == (16,) * (4 if alpha else 3)
+
+
+def test_jpeg_is_flattened_over_white_and_webp_keeps_alpha(tmp_path: Path) -> None:
+    color, alpha = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(1, 3, 32, 32), torch.full((1, 1, 32, 32), 0.25)
+    images.save(tmp_path / "flat.jpg", color, alpha)
+    over_white = [round(255 * (0.25 * part + 0.75)) for part in (0.8, 0.4, 0.2)]
+    assert np.abs(written(tmp_path / "flat.jpg", "RGB") - over_white).max() <= 2
+    images.save(tmp_path / "flat.webp", color, alpha)
+    found = written(tmp_path / "flat.webp", "RGBA")
+    assert (found[..., 3] == 64).all()
+    assert np.abs(found[..., :3] - [204, 102, 51]).max() <= 3
+
+
+def test_jpeg_is_written_at_quality_95_unless_told(tmp_path: Path) -> None:
+    pixels = images.load(blocks()).pixels
+    for quality in (95, 60):
+        if quality == 95:
+            images.save(tmp_path / "a.jpg", pixels)
+        else:
+            images.save(tmp_path / "a.jpg", pixels, quality=quality)
+        expected: Any = Image.open(io.BytesIO(encoded("JPEG", quality=quality)))
+        assert opened(tmp_path / "a.jpg").quantization == expected.quantization
+    sizes = []
+    for quality in (30, 95):
+        images.save(tmp_path / "a.webp", images.load(blocks()).pixels, quality=quality)
+        sizes.append((tmp_path / "a.webp").stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+def test_colors_outside_the_range_are_clamped(tmp_path: Path) -> None:
+    images.save(tmp_path / "a.png", torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1).requires_grad_())
+    assert written(tmp_path / "a.png", "RGB").tolist() == [[[0, 128, 255]]]
+
+
+@pytest.mark.parametrize("ending", OUT)
+def test_where_a_photograph_was_taken_stays_out_of_the_output(tmp_path: Path, ending: str) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "secret description"
+    exif.get_ifd(GPS_IFD).update({1: "N", 2: (51.0, 28.0, 40.0), 3: "E", 4: (0.0, 0.0, 5.0), 29: "2026:01:01"})
+    source, path = tmp_path / "photograph.jpg", tmp_path / f"out.{ending}"
+    Image.fromarray(blocks()).save(source, exif=exif, comment=b"secret comment")
+    assert opened(source).getexif().get_ifd(GPS_IFD)[1] == "N"
+    for given_as in (source, opened(source)):
+        images.save(path, images.load(given_as).pixels, note="recipe")
+        assert not opened(path).getexif().get_ifd(GPS_IFD)
+        for private in (b"secret", b"2026:01:01", b"photograph"):
+            assert private not in path.read_bytes()
+
+
+NOTE = '{"names":"<a> & \\"b\\" \'c\' ]]> &lt; &amp;amp;"}' + "0123456789" * 1000
+
+
+@pytest.mark.parametrize("ending", OUT)
+def test_a_note_survives_letter_by_letter(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    images.save(path, torch.rand(1, 3, 9, 9), note=NOTE)
+    assert images.read_note(path) == NOTE
+    if ending == "png":
+        assert opened(path).text["impasto"] == NOTE
+    images.save(path, torch.rand(1, 3, 9, 9))
+    assert images.read_note(path) is None
+
+
+@pytest.mark.parametrize("ending", [*IN, "gif"])
+def test_foreign_pictures_have_no_note(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"picture.{ending}"
+    xmp: Options = (
+        {} if ending in ("png", "tif", "gif") else {"xmp": b"<x:xmpmeta><rdf:RDF>Somebody</rdf:RDF></x:xmpmeta>"}
+    )
+    Image.fromarray(blocks()).save(path, **IN.get(ending, {}), **xmp)
+    assert images.read_note(path) is None
+
+
+def test_the_note_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    for name in ("text.png", "missing.png", "."):
+        with pytest.raises(ImageError):
+            images.read_note(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "bits", "complaint"),
+    [
+        ("out.gif", (4, 4), 8, r"cannot write \.gif. Use \.png, \.jpg, \.webp or \.tif"),
+        ("out", (4, 4), 8, "a file without an ending"),
+        ("missing/out.png", (4, 4), 8, "no directory .*missing"),
+        ("folder.png", (4, 4), 8, "is a directory"),
+        ("out.jpg", (4, 4), 16, r"\.jpg holds 8 bits, not 16"),
+        ("out.webp", (4, 4), 16, r"\.webp holds 8 bits, not 16"),
+        ("out.webp", (1, 16_384), 8, r"\.webp cannot hold 16384x1 px"),
+        ("out.jpg", (65_501, 1), 8, r"\.jpg cannot hold 1x65501 px"),
+        ("x" * 300 + ".png", (4, 4), 8, "File name too long"),
+        ("/proc/self/out.png", (4, 4), 8, "cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_known_before(
+    tmp_path: Path, name: str, size: tuple[int, int], bits: int, complaint: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OutputError, match=complaint) as caught:
+        images.check_output(tmp_path / name, bits=bits, height=size[0], width=size[1])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(OutputError, match=complaint):
+        images.save(tmp_path / name, torch.zeros(1, 3, *size), bits=bits)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.parametrize(("ending", "side"), [("webp", 16_383), ("jpg", 65_500)])
+def test_the_longest_side_of_a_format_is_really_its_longest(tmp_path: Path, ending: str, side: int) -> None:
+    images.save(tmp_path / f"long.{ending}", torch.zeros(1, 3, 1, side))
+    assert opened(tmp_path / f"long.{ending}").size == (side, 1)
+
+
+def test_a_name_of_255_bytes_is_not_too_long(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".png")
+    images.save(path, torch.zeros(1, 3, 4, 4))
+    assert images.load(path).pixels.shape == (1, 3, 4, 4)
+
+
+def test_files_get_the_mode_that_the_user_asked_of_the_system(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        images.save(tmp_path / "a.png", torch.zeros(1, 3, 4, 4))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640
+
+
+ON_A_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from impasto import images
+from impasto.errors import OutputError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+pixels = torch.rand(1, 3, 200, 300)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for path in map(Path, sys.argv[1:]):
+    try:
+        images.save(path, pixels, note="x" * 500)
+    except OutputError as error:
+        assert path.name in str(error) and "\\n" not in str(error).strip(), error
+    else:
+        sys.exit(f"{path} was written")
+"""
+
+
+def test_a_full_disk_leaves_the_old_file_byte_for_byte_and_nothing_else(tmp_path: Path) -> None:
+    paths = [tmp_path / f"out.{ending}" for ending in OUT]
+    for path in paths:
+        path.write_bytes(b"what was there before")
+    done = subprocess.run([sys.executable, "-c", ON_A_FULL_DISK, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.read_bytes() for path in paths} == {b"what was there before"}
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
+    for ending in OUT:
+        images.save(tmp_path / f"out.{ending}", torch.rand(1, 3, 4, 4))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"out.{ending}" for ending in OUT)
