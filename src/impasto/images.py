@@ -63,7 +63,7 @@ def load(
 
     Orientation is applied, the embedded profile converted to sRGB, alpha split off; what lies under it
     is flattened over the mean of what can be seen. Arrays are (H, W), (H, W, C) or (C, H, W), integer
-    over their whole range or float in [0, 1]. Raises `ImageError`.
+    over their whole range or float in [0, 1]. Floating-point files are linear light. Raises `ImageError`.
     """
     name = name_of(source)
     with vips_errors(f"{name or 'The picture'} cannot be read as an image"):

@@ -154,9 +154,7 @@ def stylize_steps(
     target: Tensor | None = None
     evaluations = restarts = 0
     for number, scale in enumerate(scene.scales, start=1):
-        content = at_scale(scene.content.pixels, scale).to(encoder.device)
-        style = style_at(scene.style.pixels, scale, encoder.minimum_px(style_layers)).to(encoder.device)
-        objective = make_objective(encoder, content, style, config)
+        objective = objective_at(scene, scale, config, encoder)
         if target is None:
             target = initial_target(scene, config, scale, encoder.device)
         target = images.resize(target, scale.height, scale.width)
@@ -191,10 +189,7 @@ def finish(
     began = time.perf_counter()
     scene, full = progress.scene, progress.scene.scales[-1]
     image = images.resize(progress.image, full.height, full.width).clamp(0, 1)
-    content = at_scale(scene.content.pixels, full).to(encoder.device)
-    least_px = encoder.minimum_px(name for name, _ in config.style_layers)
-    style = style_at(scene.style.pixels, full, least_px).to(encoder.device)
-    losses = measure(encoder, make_objective(encoder, content, style, config), image)
+    losses = measure(encoder, objective_at(scene, full, config, encoder), image)
     pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
     recipe = Recipe(
         version=version,
@@ -219,6 +214,14 @@ def finish(
         seconds=progress.elapsed_s + time.perf_counter() - began,
         recipe=recipe,
     )
+
+
+def objective_at(scene: Scene, scale: Scale, config: Config, encoder: Encoder) -> Objective:
+    """What is asked of the target at one scale: content and style measured at the size of that scale."""
+    content = at_scale(scene.content.pixels, scale).to(encoder.device)
+    least_px = encoder.minimum_px(name for name, _ in config.style_layers)
+    style = style_at(scene.style.pixels, scale, least_px).to(encoder.device)
+    return make_objective(encoder, content, style, config)
 
 
 def at_scale(pixels: Tensor, scale: Scale) -> Tensor:

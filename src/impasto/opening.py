@@ -143,14 +143,14 @@ def _encoded(picture: Any, label: str) -> tuple[bytes, int]:
 
 def _as_array(source: Any) -> NDArray[np.float32]:
     """Any array or tensor -> float32 (H, W, 1 to 4), integers scaled by their range. Raises `ImageError`."""
-    advice = "Give a path, a PIL image, an array or a tensor."
+    advice = "Give a path, a PIL image, or an array or tensor of uint8, uint16 or floats."
     try:
         if isinstance(source, Tensor):
             source = source.detach().to("cpu", torch.float32 if source.is_floating_point() else None).numpy()
         array = np.asarray(source)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, sparse tensors
         raise ImageError(f"{type(source).__name__} is no picture: {error} {advice}") from error
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" or (array.dtype.kind in "iu" and array.dtype.itemsize > 2):
         raise ImageError(f"{type(source).__name__} ({array.dtype}) is no picture. {advice}")
     channels_first = isinstance(source, Tensor) or array.ndim == 4
     if array.ndim == 4 and array.shape[0] == 1:

@@ -1,0 +1,1 @@
+"""Faster evaluators with the same answer: each is tested against `evaluate.autograd_evaluator`."""

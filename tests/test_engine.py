@@ -1,0 +1,108 @@
+"""Faster evaluators give the plain one's answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import random_weights
+from torch import Tensor
+
+from impasto.config import Config
+from impasto.encoder import Encoder
+from impasto.engine.chained import chained_evaluator
+from impasto.evaluate import Evaluation, autograd_evaluator
+from impasto.networks import NETWORKS, Network
+from impasto.objective import Objective, make_objective
+
+
+def image(seed: int, height: int, width: int) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
+    config = Config(network=encoder.network.name, **options)
+    content, style = (picture.to(encoder.mean.dtype) for picture in (image(1, *size), image(2, 61, 48)))
+    return make_objective(encoder, content, style, config)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> None:
+    assert found.gradient.dtype == expected.gradient.dtype
+    assert found.gradient.shape == expected.gradient.shape
+    assert relative_error(found.gradient, expected.gradient) < tolerance
+    assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=tolerance)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("size", [(53, 70), (64, 64), (33, 97)])
+def test_the_chained_gradient_is_autograds(network: Network, pooling: Any, size: tuple[int, int]) -> None:
+    """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
+    encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
+    asked = objective(encoder, size, tv_weight=0.3)
+    target = image(3, *size).double()
+    found = chained_evaluator(encoder, asked, dtype=torch.float64)(target)
+    assert_same(found, autograd_evaluator(encoder, asked)(target), 1e-11)
+
+
+LAYERS = [
+    {"content_layers": "conv3_1", "style_layers": "conv1_1,relu1_1,pool1,conv3_1,relu3_1:0.3"},
+    {"content_layers": "relu2_2:2,pool2", "style_layers": "relu2_2,pool2"},
+    {"content_layers": "relu1_1", "style_layers": "relu1_1", "content_weight": 0},
+    {"content_layers": "pool4", "style_layers": "conv2_1", "alpha": 0},
+    {"units": "absolute", "tv_weight": 2},
+]
+
+
+@pytest.mark.parametrize("options", LAYERS, ids=lambda options: str(options.get("style_layers", "absolute")))
+@pytest.mark.weights
+def test_any_layers_may_be_tapped(vgg19: Encoder, options: dict[str, Any]) -> None:
+    asked = objective(vgg19, **options)
+    target = image(3, 53, 70)
+    assert_same(chained_evaluator(vgg19, asked)(target), autograd_evaluator(vgg19, asked)(target), 1e-5)
+
+
+@pytest.mark.weights
+def test_bfloat16_stays_within_a_tenth_of_the_gradient_and_a_fiftieth_of_the_loss(vgg19: Encoder) -> None:
+    asked = objective(vgg19, (96, 128))
+    target = image(3, 96, 128) * 0.5 + 0.25
+    exact = autograd_evaluator(vgg19, asked)(target)
+    found = chained_evaluator(vgg19, asked, dtype=torch.bfloat16)(target)
+    assert relative_error(found.gradient, exact.gradient) < 0.1
+    assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
+
+
+def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: Encoder) -> None:
+    asked = objective(random_network)
+    evaluate = chained_evaluator(random_network, asked)
+    target = image(3, 53, 70)
+    kept = target.clone()
+    first = evaluate(target)
+    gradient = first.gradient.clone()
+    evaluate(image(4, 53, 70))
+    assert torch.equal(target, kept)
+    assert torch.equal(first.gradient, gradient)
+    assert torch.equal(evaluate(target).gradient, gradient)
+
+
+def test_a_statistic_of_means_is_carried_back_too(random_network: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
+    from impasto import objective as module
+
+    def centered(moments: Any) -> Tensor:
+        mean = moments.sum / moments.count
+        covariance: Tensor = moments.outer / moments.count - torch.outer(mean, mean)
+        return covariance
+
+    monkeypatch.setattr(module, "gram_matrix", centered)
+    asked = objective(random_network)
+    target = image(3, 53, 70)
+    # Differences of large numbers lose digits in float32 whichever way they are taken.
+    assert_same(
+        chained_evaluator(random_network, asked)(target), autograd_evaluator(random_network, asked)(target), 1e-4
+    )
