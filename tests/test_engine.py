@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 from conftest import random_weights
 from torch import Tensor
 
-from impasto.config import Config
+import impasto
+from impasto.config import Config, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine.chained import chained_evaluator
+from impasto.engine.planning import make_plan
+from impasto.errors import ConfigError
 from impasto.evaluate import Evaluation, autograd_evaluator
 from impasto.networks import NETWORKS, Network
 from impasto.objective import Objective, make_objective
@@ -106,3 +110,39 @@ def test_a_statistic_of_means_is_carried_back_too(random_network: Encoder, monke
     assert_same(
         chained_evaluator(random_network, asked)(target), autograd_evaluator(random_network, asked)(target), 1e-4
     )
+
+
+@pytest.mark.weights
+def test_a_bfloat16_run_ends_near_a_float32_run(photo: Path, painting: Path) -> None:
+    totals = {}
+    for precision in ("float32", "bfloat16"):
+        result = impasto.stylize(photo, painting, size=80, iterations=25, scales=1, precision=precision)
+        assert result.recipe.plan.precision == precision
+        totals[precision] = result.losses["total"]
+    assert totals["bfloat16"] == pytest.approx(totals["float32"], rel=0.1)
+
+
+def test_auto_comes_to_a_plan_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from impasto.engine import planning
+
+    plan = planning.make_plan(RunOptions())
+    assert plan.precision in ("float32", "bfloat16")
+    assert plan.device == (
+        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    )
+    assert planning.make_plan(RunOptions(precision="bfloat16")).precision == "bfloat16"
+    for seconds, expected in (
+        ({"float32": 1.0, "bfloat16": 0.5}, "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 0.95}, "float32"),
+    ):
+        monkeypatch.setattr(
+            planning, "_timed", lambda x, w, seconds=seconds: seconds[str(x.dtype).removeprefix("torch.")]
+        )
+        assert planning.faster_precision("cpu") == expected
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one here")
+    with pytest.raises(ConfigError, match="device = 'cuda': there is none"):
+        make_plan(RunOptions(device="cuda"))

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.encoder import Encoder
+from impasto.engine.planning import make_plan
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.evaluate import Evaluation, Evaluator, autograd_evaluator, measure
 from impasto.images import NamedImage, load, resize
-from impasto.method import Progress, Result, finish, make_plan, pink, stylize_steps
+from impasto.method import Progress, Result, finish, pink, stylize_steps
 from impasto.objective import Objective, make_objective
 
 

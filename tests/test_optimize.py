@@ -145,3 +145,25 @@ def test_the_fourier_filter_favors_low_frequencies() -> None:
     slow, fast = torch.cos(across).expand(like.shape), torch.cos(12 * across).expand(like.shape)
     smooth = fourier_filter(like)
     assert smooth(slow).abs().max() > 2.5 * smooth(fast).abs().max()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) -> None:
+    coarse_calls: list[int] = []
+    fine_calls: list[int] = []
+    exact = bowl(torch.ones_like(GOAL))
+
+    def coarse(image: Tensor) -> Evaluation:
+        coarse_calls.append(len(fine_calls))
+        return exact(image * 1.01)  # a systematic error
+
+    def fine(image: Tensor) -> Evaluation:
+        fine_calls.append(len(coarse_calls))
+        return exact(image)
+
+    config = Config(optimizer=optimizer, parametrization="pixels", bounded=False)
+    *_, last = descend(coarse, START, config, 50, refine=fine)
+    assert set(coarse_calls) == {0}, "coarse never comes back"
+    assert 10 <= len(fine_calls) <= 30
+    torch.testing.assert_close(last.losses.total, exact(last.image).losses.total)
+    assert last.iteration == 50

@@ -17,8 +17,9 @@ import torch
 from impasto import __version__
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
-from impasto.evaluate import autograd_evaluator
-from impasto.method import Progress, Result, finish, make_plan
+from impasto.engine import evaluators
+from impasto.engine.planning import make_plan
+from impasto.method import Progress, Result, finish
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
 from impasto.recipe import Stop
@@ -55,7 +56,15 @@ class Session:
         """The run as a stream of steps; close it to stop."""
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
-        return run_steps(self.inputs, self.config, encoder=self.encoder, evaluator_for=autograd_evaluator, run=self.run)
+        evaluator_for, refiner_for = evaluators(self.plan)
+        return run_steps(
+            self.inputs,
+            self.config,
+            encoder=self.encoder,
+            evaluator_for=evaluator_for,
+            refiner_for=refiner_for if self.plan.precision != "float32" else None,
+            run=self.run,
+        )
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""

@@ -219,8 +219,8 @@ class Plan(Options):
     """What `auto` came to. Kept in the recipe, so that the same machine gives the same bytes again."""
 
     device: str
-    precision: Literal["float32"] = "float32"
-    evaluator: str = "autograd"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    evaluator: Literal["autograd", "chained"] = "autograd"
     threads: int
     torch: str
 
@@ -229,6 +229,11 @@ class RunOptions(Options):
     """How a run is carried out."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of the convolutions. auto times both and takes bfloat16 where it is faster; "
+        "the last steps and all reported losses are float32 anyway.",
+    )
     threads: int = Field(0, ge=0, le=1024, description="Processor threads; 0 leaves it to torch.")
     max_megapixels: float = Field(
         250.0, gt=0, description="Pictures that claim more pixels than this are refused before decoding."

@@ -35,7 +35,6 @@ __all__ = [
     "Result",
     "Scene",
     "finish",
-    "make_plan",
     "stylize_steps",
 ]
 
@@ -104,17 +103,6 @@ class Result:
         return Path(path)
 
 
-def make_plan(run: RunOptions) -> Plan:
-    """What `auto` means on this machine. Raises `ConfigError` for a device that is not there."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    device = run.device
-    if device == "auto":
-        device = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
-    if not available[device]:
-        raise ConfigError(f"device = {device!r}: there is none on this machine. Use auto or cpu.")
-    return Plan(device=device, threads=run.threads or torch.get_num_threads(), torch=torch.__version__)
-
-
 def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_px: int) -> Scene:
     """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
     if (config.init == "image") != (inputs.init is not None):
@@ -139,10 +127,12 @@ def stylize_steps(
     *,
     encoder: Encoder,
     evaluator_for: EvaluatorFor = autograd_evaluator,
+    refiner_for: EvaluatorFor | None = None,
     run: RunOptions | None = None,
 ) -> Generator[Progress, None, None]:
     """The method as a stream of steps. Close the generator to stop; `finish` makes a result of any step.
 
+    `refiner_for`, if given, makes a more precise evaluator for the last steps at full size.
     Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
     """
     began = time.perf_counter()
@@ -158,8 +148,10 @@ def stylize_steps(
         if target is None:
             target = initial_target(scene, config, scale, encoder.device)
         target = images.resize(target, scale.height, scale.width)
+        is_full_size = number == len(scene.scales)
+        refine = refiner_for(encoder, objective) if refiner_for is not None and is_full_size else None
         evaluate = evaluator_for(encoder, objective)
-        for step in descend(evaluate, target, config, scale.iterations):
+        for step in descend(evaluate, target, config, scale.iterations, refine=refine):
             yield Progress(
                 scene,
                 number,

@@ -36,6 +36,9 @@ KNEE = 0.1
 FENCE = 10.0
 """Strength of the fence around [0, 1]. 10 to 1000 end within 1 % of each other; a steep one hinders L-BFGS."""
 
+REFINED_SHARE = 5
+"""One in so many steps is taken by the more precise evaluator, where there is one."""
+
 EXPLODED = 100.0
 """Adam may go up and down; this many times the best loss it may not."""
 
@@ -54,13 +57,18 @@ class Step:
 Filter = Callable[[Tensor], Tensor]
 
 
-def descend(evaluate: Evaluator, start: Tensor, config: Config, iterations: int) -> Generator[Step, None, None]:
+def descend(
+    evaluate: Evaluator, start: Tensor, config: Config, iterations: int, *, refine: Evaluator | None = None
+) -> Generator[Step, None, None]:
     """Minimize from `start`, one `Step` for each of `iterations`. `start` is left as it is.
 
-    Raises `DivergenceError` if not even the start has a finite loss.
+    `refine`, a more precise evaluator, takes over for the last steps. Raises `DivergenceError` if not
+    even the start has a finite loss.
     """
     smooth = fourier_filter(start) if config.parametrization == "fourier" else _identity
     surface = _Surface(evaluate, start, smooth, inside=config.bounded)
+    if refine is not None:
+        surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1
     if config.optimizer == "lbfgs":
         yield from _lbfgs(surface, iterations, config.history)
     else:
@@ -121,6 +129,7 @@ class _Surface:
     def __init__(self, evaluate: Evaluator, start: Tensor, smooth: Filter, *, inside: bool) -> None:
         self.evaluate, self.start, self.smooth, self.inside = evaluate, start, smooth, inside
         self.evaluations = 0
+        self.refine, self.refine_from = evaluate, 0
 
     def at(self, z: Tensor) -> _Point:
         self.evaluations += 1
@@ -134,6 +143,13 @@ class _Surface:
             gradient = gradient * (outside == 0) + 2 * FENCE * outside
         value = float(evaluation.losses.total) * numel + FENCE * float(outside.square().sum())
         return _Point(z, image, value, self.smooth(gradient), evaluation.losses)
+
+    def seen_from(self, point: _Point, iteration: int) -> _Point:
+        """The same point, measured again if the more precise evaluator takes over at this iteration."""
+        if iteration != self.refine_from:
+            return point
+        self.evaluate = self.refine
+        return self.at(point.z)
 
     def origin(self) -> _Point:
         point = self.at(torch.zeros_like(self.start))
@@ -150,6 +166,7 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
     pairs: deque[_Pair] = deque(maxlen=history)
     restarts = 0
     for iteration in range(1, iterations + 1):
+        point = surface.seen_from(point, iteration)
         direction = _two_loop(point.gradient, pairs)
         slope = _dot(direction, point.gradient)
         if not slope < 0:
@@ -202,6 +219,9 @@ def _adam(surface: _Surface, iterations: int, learning_rate: float) -> Generator
     z, optimizer = _fresh_adam(point, learning_rate)
     restarts = 0
     for iteration in range(1, iterations + 1):
+        if iteration == surface.refine_from:
+            point = best = surface.seen_from(best, iteration)
+            z, optimizer = _fresh_adam(point, learning_rate)
         z.grad = point.gradient
         optimizer.step()
         point = surface.at(z.detach().clone())

@@ -16,6 +16,7 @@ from typing import Any
 from impasto import images, samples, weights
 from impasto.cli.console import display, errors, pull_weights
 from impasto.compose import Session
+from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.images import NamedImage
 from impasto.method import Progress, Result
@@ -61,6 +62,7 @@ def paint(
     The exit status is 0, or 128 plus the signal that stopped it; then the picture so far was written.
     """
     run, config = session.run, session.config
+    keep_freed_memory()
     images.check_output(output or free_name(stem, suffix), bits=run.bits)
     if session.inputs.weights is None and not weights.is_cached(config.network):
         pull_weights(config.network, quiet=quiet)

@@ -1,0 +1,24 @@
+"""Keep freed memory: a step frees and asks for the same large blocks again."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+__all__ = ["keep_freed_memory"]
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc not to give large blocks back to the system; whether it heard.
+
+    Measured: a float32 step at 512 px takes about 15 % less (benchmarks/step.py). It is of the whole
+    process, so a program decides on it, not a library.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is None:
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
