@@ -6,13 +6,14 @@ import typing
 from pathlib import Path
 
 import annotated_types
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
 from impasto.presets import PRESETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
-TITLES = {Config: "What shapes the picture", RunOptions: "How the run is carried out"}
+TITLES: dict[type[BaseModel], str] = {Config: "What shapes the picture", RunOptions: "How the run is carried out"}
 
 
 def render() -> str:

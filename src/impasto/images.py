@@ -23,7 +23,7 @@ from torch import Tensor
 from impasto.errors import ImageError, OutputError
 from impasto.opening import NamedImage, name_of, open_image, to_srgb, vips_errors
 
-__all__ = ["NamedImage", "Picture", "check_output", "fit", "load", "read_note", "resize", "save"]
+__all__ = ["NamedImage", "Picture", "check_output", "fit", "load", "read_note", "resize", "save", "sha256_of"]
 
 WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Bits that each output format can hold."""
@@ -86,6 +86,12 @@ def load(
     seen = alpha.sum().clamp(min=1e-6)
     mean_color = (tensor[:, :3].sum(dim=(2, 3), keepdim=True) / seen).clamp(0, 1)
     return Picture((tensor[:, :3] + (1 - alpha) * mean_color).clamp(0, 1), alpha.contiguous(), name, sha256)
+
+
+def sha256_of(source: Any) -> str:
+    """What `load` would call the SHA-256 of a picture, without decoding it. Raises `ImageError`."""
+    with vips_errors(f"{name_of(source) or 'The picture'} cannot be read as an image"):
+        return open_image(source, max_megapixels=float("inf"))[1]
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

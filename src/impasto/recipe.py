@@ -68,7 +68,7 @@ def find_input(role: str, record: InputRecord, folders: tuple[Path, ...]) -> Pat
     for folder in folders:
         path = folder / Path(record.name).name
         if path.is_file():
-            if images.load(path, long_side_px=1).sha256 == record.sha256:
+            if images.sha256_of(path) == record.sha256:
                 return path
             changed = path
     if changed is not None:

@@ -61,12 +61,12 @@ def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
     record = recipe.inputs[role]
     if given is None and record.name is not None and record.name.startswith(SAMPLE):
         shipped = source(record.name, recipe.config.size)
-        if images.load(shipped).sha256 != record.sha256:
+        if images.sha256_of(shipped) != record.sha256:
             raise RecipeError(f"{record.name} of this version of Impasto is not what it was. Install {recipe.version}.")
         return shipped
     if given is None:
         return find_input(role, record, (beside, Path()))
-    if images.load(given).sha256 != record.sha256:
+    if images.sha256_of(given) != record.sha256:
         raise RecipeError(f"{given} is not the {role} image that it was painted from: another SHA-256.")
     return given
 
