@@ -17,6 +17,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_api.py tests/test_docs.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -37,15 +37,16 @@ class _Lines:
 
     def __init__(self) -> None:
         self.last_s = time.monotonic()
+        self.pace = _Pace()
 
     def show(self, progress: Progress) -> None:
+        pace = self.pace.of(progress)
         now = time.monotonic()
         if now - self.last_s >= LINE_EVERY_S or progress.iteration == progress.size.iterations:
             self.last_s = now
             size = progress.size
             errors.print(
-                f"{size.width}x{size.height}  step {progress.iteration}/{size.iterations}  "
-                f"{_losses(progress)}  {_pace(progress)}"
+                f"{size.width}x{size.height}  step {progress.iteration}/{size.iterations}  {_losses(progress)}  {pace}"
             )
 
 
@@ -54,6 +55,7 @@ class _Bars:
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
+        self.pace = _Pace()
         self.tasks: dict[int, TaskID] = {}
 
     def show(self, progress: Progress) -> None:
@@ -66,8 +68,34 @@ class _Bars:
             self.tasks[progress.scale],
             completed=progress.iteration,
             losses=_losses(progress),
-            pace=_pace(progress),
+            pace=self.pace.of(progress),
         )
+
+
+class _Pace:
+    """Steps a second at this size, and the time left: work is steps times pixels."""
+
+    def __init__(self) -> None:
+        self.scale = 0
+        self.began_s = self.last_s = 0.0
+
+    def of(self, progress: Progress) -> str:
+        if progress.scale != self.scale:
+            self.scale, self.began_s = progress.scale, self.last_s
+        self.last_s = progress.elapsed_s
+        here_s = progress.elapsed_s - self.began_s
+        if progress.iteration == progress.size.iterations:
+            return f"in {_clock(here_s)}"
+        work = [scale.iterations * scale.height * scale.width for scale in progress.scene.scales]
+        size = progress.size
+        done = sum(work[: progress.scale - 1]) + progress.iteration * size.height * size.width
+        left_s = progress.elapsed_s * (sum(work) / done - 1)
+        return f"{progress.iteration / max(here_s, 1e-9):.2f} steps/s, {_clock(left_s)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 @contextlib.contextmanager
@@ -77,8 +105,8 @@ def display(*, quiet: bool) -> Iterator[Display]:
         yield _Silent()
     elif errors.is_terminal:
         columns = (
-            TextColumn("{task.description:>11}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description:>9}"),
+            BarColumn(bar_width=max(4, min(24, errors.width - 80))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[losses]}"),
             TextColumn("[dim]{task.fields[pace]}"),
@@ -109,16 +137,4 @@ def pull_weights(name: str, *, quiet: bool = False) -> None:
 
 def _losses(progress: Progress) -> str:
     losses = progress.losses
-    return f"total {float(losses.total):.4g} = content {float(losses.content):.4g}, style {float(losses.style):.4g}"
-
-
-def _pace(progress: Progress) -> str:
-    """Steps a second at this size, and the time left: work is steps times pixels."""
-    scales = progress.scene.scales
-    work = [scale.iterations * scale.height * scale.width for scale in scales]
-    done = sum(work[: progress.scale - 1]) + work[progress.scale - 1] * progress.iteration / progress.size.iterations
-    left_s = progress.elapsed_s * (sum(work) / done - 1)
-    area_steps = done / (progress.size.height * progress.size.width)
-    rate = area_steps / progress.elapsed_s
-    minutes, seconds = divmod(round(left_s), 60)
-    return f"{rate:.2f} steps/s  {minutes}:{seconds:02d} left"
+    return f"total {float(losses.total):.3g} content {float(losses.content):.3g} style {float(losses.style):.3g}"
