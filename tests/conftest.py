@@ -39,6 +39,7 @@ TINY = Network(
     ),
     ("relu2_1",),
     ("relu1_1", "relu2_1"),
+    iterations=50,
 )
 
 

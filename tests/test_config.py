@@ -44,10 +44,12 @@ def test_layers_by_example(text: str, expected: list[tuple[str, float]]) -> None
     assert list(parse_layers(text)) == expected
 
 
-def test_layer_defaults_follow_the_network() -> None:
+def test_defaults_follow_the_network() -> None:
     assert format_layers(Config().content_layers) == "relu4_2"
     assert format_layers(Config().style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
     assert format_layers(Config(network="alexnet").content_layers) == "relu3"
+    assert Config().iterations < Config(network="alexnet").iterations
+    assert Config(network="alexnet", iterations=7).iterations == 7
     assert format_layers(Config(network="alexnet").style_layers) == "relu1,relu2,relu3,relu4,relu5"
 
 
@@ -63,7 +65,7 @@ def test_layer_defaults_follow_the_network() -> None:
         ({"size": "big"}, ConfigError, "integer"),
         ({"network": "resnet"}, ConfigError, "'vgg19'"),
         ({"seed": -1}, ConfigError, "seed"),
-        ({"iterations": 0}, ConfigError, "iterations"),
+        ({"iterations": -1}, ConfigError, "iterations"),
         ({"style_layers": "relu9_9"}, LayerError, "no layer 'relu9_9'"),
         ({"style_layers": "relu4_5"}, LayerError, "Did you mean"),
         ({"network": "alexnet", "content_layers": "relu4_2"}, LayerError, "alexnet has no layer 'relu4_2'"),

@@ -166,7 +166,9 @@ class Config(Options):
         True,
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
     )
-    iterations: int = Field(50, ge=1, le=1_000_000, description="Steps at full size.")
+    iterations: int = Field(
+        0, ge=0, le=1_000_000, description="Steps at full size. 0: 50 (VGG), 200 (AlexNet, whose steps are quick)."
+    )
     scales: int = Field(
         0,
         ge=0,
@@ -178,15 +180,17 @@ class Config(Options):
     learning_rate: float = Field(0.05, gt=0, le=100, description="Step size of Adam.")
 
     @model_validator(mode="after")
-    def _layers_follow_network(self) -> Self:
+    def _defaults_follow_network(self) -> Self:
         chain = architecture(self.network)
+        if self.iterations == 0:
+            self.__dict__["iterations"] = chain.iterations
         for field, defaults in (
             ("content_layers", chain.content_layers),
             ("style_layers", chain.style_layers),
         ):
             layers: tuple[LayerWeight, ...] = getattr(self, field)
             if not layers:
-                # Frozen to the outside; filled in once here, so that a recipe names its layers.
+                # Frozen to the outside; filled in once here, so that a recipe holds what was meant.
                 self.__dict__[field] = tuple(LayerWeight(name) for name in defaults)
                 continue
             for layer in layers:

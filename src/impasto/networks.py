@@ -33,12 +33,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen chain of layers, and the layers that it is usually measured at."""
+    """A frozen chain of layers, the layers it is usually measured at, and the steps a picture needs."""
 
     name: str
     layers: tuple[Layer, ...]
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
+    iterations: int
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
             channels = width
         layers.append(Layer(f"pool{block}", "pool", 2, 2))
     style = tuple(f"relu{block}_1" for block in range(1, 6))
-    return Network(name, tuple(layers), ("relu4_2",), style)
+    return Network(name, tuple(layers), ("relu4_2",), style, iterations=50)
 
 
 def _alexnet() -> Network:
@@ -98,7 +99,7 @@ def _alexnet() -> Network:
         *(conv(4, 384, 256, 3, 1, 1), relu(4)),
         *(conv(5, 256, 256, 3, 1, 1), relu(5), pool(5)),
     )
-    return Network("alexnet", layers, ("relu3",), tuple(f"relu{i}" for i in range(1, 6)))
+    return Network("alexnet", layers, ("relu3",), tuple(f"relu{i}" for i in range(1, 6)), iterations=200)
 
 
 VGG19 = _vgg("vgg19", (2, 2, 4, 4, 4))
