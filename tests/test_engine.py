@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +149,28 @@ def test_a_device_that_is_not_there_is_named() -> None:
         pytest.skip("there is one here")
     with pytest.raises(ConfigError, match="device = 'cuda': there is none"):
         make_plan(RunOptions(device="cuda"))
+
+
+FAULTS = """
+import resource, sys, torch
+from impasto.engine.allocation import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+torch.ones(1 << 24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    torch.ones(1 << 24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    """Counted in page faults: a block that was given back must be asked for, and zeroed, again."""
+    faults = {
+        keep: int(
+            subprocess.run([sys.executable, "-c", FAULTS, keep], capture_output=True, check=True, text=True).stdout
+        )
+        for keep in ("keep", "free")
+    }
+    assert faults["keep"] < 0.25 * faults["free"]
