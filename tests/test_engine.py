@@ -158,7 +158,7 @@ if sys.argv[1] == "keep":
     assert keep_freed_memory()
 torch.ones(1 << 24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
+for _ in range(40):
     torch.ones(1 << 24)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -173,4 +173,4 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
         )
         for keep in ("keep", "free")
     }
-    assert faults["keep"] < 0.25 * faults["free"]
+    assert faults["keep"] < 0.5 * faults["free"]
