@@ -167,3 +167,11 @@ def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) 
     assert 10 <= len(fine_calls) <= 30
     torch.testing.assert_close(last.losses.total, exact(last.image).losses.total)
     assert last.iteration == 50
+
+
+def test_a_run_that_has_arrived_spends_nothing_more() -> None:
+    config = Config(parametrization="pixels", bounded=False)
+    steps = list(descend(bowl(torch.ones_like(GOAL)), GOAL, config, 200))
+    assert len(steps) == 200
+    assert steps[-1].evaluations < 30
+    torch.testing.assert_close(steps[-1].image, GOAL)

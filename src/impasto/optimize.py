@@ -165,8 +165,12 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
     point = surface.origin()
     pairs: deque[_Pair] = deque(maxlen=history)
     restarts = 0
+    at_rest: _Point | None = None
     for iteration in range(1, iterations + 1):
         point = surface.seen_from(point, iteration)
+        if point is at_rest:  # not even the gradient leads down from here: the steps left cost nothing
+            yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
+            continue
         direction = _two_loop(point.gradient, pairs)
         slope = _dot(direction, point.gradient)
         if not slope < 0:
@@ -185,6 +189,7 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
                 break
             length *= SHRINK
         else:
+            at_rest = None if pairs else point
             pairs.clear()  # what was remembered no longer describes the surface: begin again from here
             restarts += 1
         yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
