@@ -175,3 +175,17 @@ def test_a_run_that_has_arrived_spends_nothing_more() -> None:
     assert len(steps) == 200
     assert steps[-1].evaluations < 30
     torch.testing.assert_close(steps[-1].image, GOAL)
+
+
+def test_a_run_that_cannot_descend_stops_trying() -> None:
+    """A surface that says down is up: every try fails, with and without what was remembered."""
+    inner = bowl(torch.ones_like(GOAL))
+
+    def lying(image: Tensor) -> Evaluation:
+        honest = inner(image)
+        return evaluation(honest.losses.total, -honest.gradient)
+
+    config = Config(parametrization="pixels", bounded=False)
+    *_, last = descend(lying, START, config, 100)
+    assert last.evaluations < 20
+    torch.testing.assert_close(last.image, START)

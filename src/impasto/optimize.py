@@ -168,7 +168,7 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
     at_rest: _Point | None = None
     for iteration in range(1, iterations + 1):
         point = surface.seen_from(point, iteration)
-        if point is at_rest:  # not even the gradient leads down from here: the steps left cost nothing
+        if point is at_rest or not point.gradient.any():  # nothing leads down: the steps left cost nothing
             yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
             continue
         direction = _two_loop(point.gradient, pairs)
