@@ -151,7 +151,7 @@ def test_the_fourier_filter_favors_low_frequencies() -> None:
 def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) -> None:
     coarse_calls: list[int] = []
     fine_calls: list[int] = []
-    exact = bowl(torch.ones_like(GOAL))
+    exact = bowl(UNEVEN)
 
     def coarse(image: Tensor) -> Evaluation:
         coarse_calls.append(len(fine_calls))
