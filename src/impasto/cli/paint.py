@@ -118,11 +118,20 @@ def _save(result: Result, path: Path) -> Path:
     try:
         return result.save(path)
     except OutputError as error:
-        with contextlib.suppress(OSError):
-            kept = Path(tempfile.mkdtemp(prefix="impasto-")) / path.name
-            result.save(kept)
-            raise OutputError(f"{error} The picture was kept as {kept}") from error
-        raise
+        kept = _keep_elsewhere(result, path.name)
+        if kept is None:
+            raise
+        raise OutputError(f"{error} The picture was kept as {kept}") from error
+
+
+def _keep_elsewhere(result: Result, name: str) -> Path | None:
+    with contextlib.suppress(OSError):
+        folder = Path(tempfile.mkdtemp(prefix="impasto-"))
+        try:
+            return result.save(folder / name)
+        except OSError:
+            folder.rmdir()
+    return None
 
 
 def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
