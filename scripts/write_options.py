@@ -21,7 +21,8 @@ def render() -> str:
     parts = [
         "# Options\n",
         "Written by `scripts/write_options.py` from `src/impasto/config.py`. On the command line an option",
-        "is a flag (`--style-layers`), in Python a keyword (`style_layers=`), in a preset a line of TOML.\n",
+        "is a flag (`--style-layers`), in Python a keyword (`style_layers=`). Those that shape the picture may be",
+        "lines of TOML in a preset; layers are then a string as on the command line, or a table of weights.\n",
     ]
     for model, title in TITLES.items():
         parts += [f"## {title}\n", "| option | default | range | what |", "|---|---|---|---|"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -350,3 +351,88 @@ def test_samples_are_listed_and_written(
     assert (tmp_path / "ink.png").read_bytes() == b"mine"
     assert pixels(tmp_path / "swirl.png").shape[1] == 64
     assert (tmp_path / "cat.jpg").stat().st_size > 1000
+
+
+# ---- what a reviewer found -----------------------------------------------------------------------
+
+
+def test_an_input_is_never_the_output(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (desk / "photo.jpg").read_bytes()
+    assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg", *QUICK], desk, monkeypatch) == 2
+    assert (desk / "photo.jpg").read_bytes() == before
+
+
+def test_pictures_so_far_never_replace_a_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk / "o-0001.png").write_bytes(b"precious")
+    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--save-every", "1", "--quiet", *QUICK]
+    assert run_in_process(arguments, desk, monkeypatch) == 0
+    assert (desk / "o-0001.png").read_bytes() == b"precious"
+    assert pixels(desk / "o-0001_2.png").shape == (43, 64, 3)
+
+
+def test_names_of_any_bytes_and_any_length_are_painted(desk: Path) -> None:
+    strange = os.fsdecode(b"caf\xe9 [red] -x.jpg")
+    shutil.copy(desk / "photo.jpg", desk / strange)
+    long = "p" * 200 + ".jpg"
+    shutil.copy(desk / "photo.jpg", desk / long)
+    for name in (strange, long):
+        result = impasto_command("stylize", name, "painting.png", "--quiet", *QUICK, cwd=desk)
+        assert result.returncode == 0, result.stderr
+    assert len(list(desk.glob("*_painting.png"))) == 2
+
+
+def test_inputs_are_checked_before_weights_are_fetched(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "empty"))
+    assert run_in_process(["stylize", "no.jpg", "painting.png", "--network", "alexnet"], desk, monkeypatch) == 2
+    assert "no.jpg: no such file" in capsys.readouterr().err
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_recipe_from_another_machine_is_refused_clearly(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this is that machine")
+    from impasto import images
+
+    assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "o.png", *QUICK], desk, monkeypatch) == 0
+    recipe = read_recipe(desk / "o.png").to_json()
+    for old, new, says in [
+        ('"device":"cpu"', '"device":"cuda"', "there is none on this machine"),
+        ('"threads":', '"threads":-', "threads"),
+        ('"evaluator":"chained"', '"evaluator":"nonsense"', "evaluator"),
+        ('"stopped":null', '"stopped":{"scale":0,"iteration":1}', "scale"),
+    ]:
+        assert old in recipe
+        plan = recipe.replace(old, new) if old != '"device":"cpu"' else new.join(recipe.rsplit(old, 1))
+        images.save(desk / "edited.png", torch.rand(1, 3, 8, 8), note=plan)
+        capsys.readouterr()
+        assert run_in_process(["reproduce", "edited.png"], desk, monkeypatch) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_an_interrupt_while_loading_is_obeyed(desk: Path) -> None:
+    """At many moments before the first step; libvips swallows what is raised in its callbacks."""
+    for delay_s in (0.4, 1.2, 1.8, 2.2, 2.6):
+        arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--iterations", "100000", "--size", "64"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "impasto", *arguments], cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGINT), delay_s
+
+
+def test_an_ascii_terminal_and_a_full_stdout_are_survived(desk: Path) -> None:
+    shutil.copy(desk / "photo.jpg", desk / "фото.jpg")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    arguments = ["stylize", "фото.jpg", "painting.png", "--iterations", "1", "--size", "64", "--scales", "1"]
+    result = impasto_command(*arguments, cwd=desk, env=ascii_only)
+    assert result.returncode == 0, result.stderr
+    command = f"{sys.executable} -m impasto presets > /dev/full"
+    full = subprocess.run(command, cwd=desk, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in full.stderr.replace("Exception ignored", "")
+    assert full.returncode != 0

@@ -140,3 +140,13 @@ def test_a_bad_preset_file_is_one_clear_line(text: str, says: str, tmp_path: Pat
 def test_a_missing_preset_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match=r"Did you mean 'classic'|There are painterly|cannot be read"):
         load_preset(name)
+
+
+def test_layers_may_be_a_table() -> None:
+    assert parse_layers({"relu1_1": 9, "relu2_1": 0.5}) == (LayerWeight("relu1_1", 9.0), LayerWeight("relu2_1", 0.5))
+
+
+@pytest.mark.parametrize("value", [5, ["relu1_1", 2], [["relu1_1"]], {"relu1_1": "x"}])
+def test_layers_of_the_wrong_kind_are_ours_to_refuse(value: Any) -> None:
+    with pytest.raises(LayerError):
+        Config(style_layers=value)

@@ -247,3 +247,11 @@ def test_pink_noise_falls_as_one_over_f() -> None:
     low, high = amplitude[0, 4:12].mean(), amplitude[0, 32:96].mean()
     assert float(low / high) == pytest.approx(8, rel=0.4)  # eight times the frequency, an eighth of the amplitude
     assert float(noise.std()) == pytest.approx(1, rel=1e-3)
+
+
+def test_saving_checks_what_it_is_asked_for(tiny: Encoder, tmp_path: Path) -> None:
+    _, result = paint(tiny, tiny_config(iterations=1))
+    for options in ({"bits": 7}, {"quality": 0}, {"quality": 1000}):
+        with pytest.raises(ConfigError):
+            result.save(tmp_path / "o.png", **options)
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 """The composition root: pictures and options in, a run out, over the fastest evaluator there is.
 
 `impasto.stylize` and `impasto.stylize_steps` live here, and so does `Session`, which everything that
-paints (command line, jobs, studio) goes through.
+paints goes through.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine import evaluators
 from impasto.engine.planning import make_plan
+from impasto.errors import ConfigError
 from impasto.method import Progress, Result, finish
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
@@ -92,6 +93,8 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
 
     A picture given as `init` sets `init="image"`. Options given beside `config` override it.
     """
+    if config is not None and not isinstance(config, Config):
+        raise ConfigError(f"{config!r} is not a Config. Give options by name: stylize(content, style, alpha=5).")
     files = {"weights": options.pop("weights", None)}
     start = options.get("init")
     if start is not None and not (isinstance(start, str) and start in ("noise", "content", "style")):

@@ -9,6 +9,7 @@ Bad values raise `ConfigError` or `LayerError`, never pydantic's own error. Noth
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
@@ -45,12 +46,16 @@ class LayerWeight(NamedTuple):
 
 
 def parse_layers(value: Any) -> Any:
-    """`"relu4_2,relu5_1:0.5"`, or a list of such parts or of pairs, to a tuple of `LayerWeight`.
+    """`"relu4_2,relu5_1:0.5"`, a list of such parts or of pairs, or a table, to a tuple of `LayerWeight`.
 
     Raises `LayerError` on a name without a layer, a weight that is no number, or a repeated layer.
     """
     if value is None:
         return ()
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if not isinstance(value, (str, list, tuple)):
+        raise LayerError(f"{value!r} names no layers. Write NAME or NAME:WEIGHT, comma-separated.")
     parts = value.split(",") if isinstance(value, str) else list(value)
     layers = []
     for part in parts:
@@ -61,7 +66,10 @@ def parse_layers(value: Any) -> Any:
             except ValueError:
                 raise LayerError(f"{part.strip()!r}: {weight!r} is no weight. Write NAME or NAME:WEIGHT.") from None
         else:
-            name, number = part[0], float(part[1])
+            try:
+                name, number = str(part[0]), float(part[1])
+            except (TypeError, ValueError, IndexError, KeyError):
+                raise LayerError(f"{part!r} is no layer. Write NAME or NAME:WEIGHT.") from None
         if not name:
             raise LayerError(f"{value!r} has an empty layer name. Write NAME or NAME:WEIGHT, comma-separated.")
         if not 0 <= number < float("inf"):
@@ -222,10 +230,10 @@ class Inputs(Options):
 class Plan(Options):
     """What `auto` came to. Kept in the recipe, so that the same machine gives the same bytes again."""
 
-    device: str
+    device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bfloat16"] = "float32"
     evaluator: Literal["autograd", "chained"] = "autograd"
-    threads: int
+    threads: int = Field(ge=1, le=1024)
     torch: str
 
 

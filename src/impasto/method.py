@@ -25,6 +25,7 @@ from impasto.errors import ConfigError
 from impasto.evaluate import Evaluator, autograd_evaluator, measure
 from impasto.images import Picture
 from impasto.objective import Losses, Objective, make_objective
+from impasto.opening import name_of
 from impasto.optimize import descend
 from impasto.pyramid import Scale, plan_scales
 from impasto.recipe import InputRecord, Recipe, Stop
@@ -94,10 +95,9 @@ class Result:
     recipe: Recipe
 
     def save(self, path: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path:
-        """Write the picture with its recipe inside. Raises `OutputError`."""
-        run = self.recipe.run.model_copy(
-            update={k: v for k, v in (("bits", bits), ("quality", quality)) if v is not None}
-        )
+        """Write the picture with its recipe inside. Raises `OutputError`, `ConfigError`."""
+        given = {name: value for name, value in (("bits", bits), ("quality", quality)) if value is not None}
+        run = RunOptions(**(self.recipe.run.model_dump() | given))
         note = self.recipe.model_copy(update={"run": run}).to_json()
         images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note)
         return Path(path)
@@ -193,7 +193,7 @@ def finish(
             for role, picture in pictures.items()
             if picture is not None
         },
-        weights_name=Path(inputs.weights).name if inputs.weights is not None else None,
+        weights_name=name_of(inputs.weights),
         weights_sha256=encoder.weights_sha256,
         stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
     )

@@ -43,7 +43,9 @@ def name_of(source: Any) -> str | None:
     """The base name of a picture, where it has one."""
     if isinstance(source, NamedImage):
         return source.name
-    return Path(source).name if isinstance(source, (str, os.PathLike)) else None
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    return Path(source).name.encode("utf-8", "backslashreplace").decode()  # a name may be any bytes
 
 
 def open_image(source: Any, max_megapixels: float) -> tuple[Any, str]:

@@ -28,8 +28,8 @@ class InputRecord(Options):
 class Stop(Options):
     """Where a run was stopped before its end: after this step of this scale, both counted from 1."""
 
-    scale: int
-    iteration: int
+    scale: int = Field(ge=1)
+    iteration: int = Field(ge=1)
 
 
 class Recipe(Options):
@@ -56,7 +56,7 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} holds no recipe. Give a picture that Impasto wrote and no other program changed.")
     try:
         return Recipe.model_validate(json.loads(note))
-    except (ConfigError, LayerError, ValueError) as error:
+    except (ConfigError, LayerError, ValueError, RecursionError) as error:
         raise RecipeError(f"The recipe in {path} cannot be used: {error}") from error
 
 

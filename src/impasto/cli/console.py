@@ -16,7 +16,7 @@ from impasto.method import Progress
 
 __all__ = ["Display", "display", "errors", "pull_weights"]
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 LINE_EVERY_S = 5.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from impasto.images import NamedImage
 from impasto.method import Progress, Result
 from impasto.recipe import Stop
 
-__all__ = ["free_name", "paint", "source"]
+__all__ = ["free_name", "paint", "source", "stem_of"]
 
 SAMPLE = "sample:"
 
@@ -38,13 +38,29 @@ def source(text: str, size_px: int) -> Any:
 
 
 def free_name(stem: str, suffix: str = ".png") -> Path:
-    """A file in the working directory that does not exist yet: `stem.png`, `stem_2.png`, …"""
-    safe = re.sub(r"[^\w.+-]", "_", stem)
-    candidate, number = Path(f"{safe}{suffix}"), 1
-    while candidate.exists():
+    """A file that does not exist yet: `stem.png`, `stem_2.png`, …"""
+    candidate, number = Path(f"{stem}{suffix}"), 1
+    while os.path.lexists(candidate):
         number += 1
-        candidate = Path(f"{safe}_{number}{suffix}")
+        candidate = Path(f"{stem}_{number}{suffix}")
     return candidate
+
+
+def stem_of(*names: str) -> str:
+    """A short and harmless stem for a file made from these."""
+    joined = "_".join(Path(name.removeprefix(SAMPLE)).stem[:80] for name in names)
+    return re.sub(r"[^\w.+-]", "_", joined).lstrip("-") or "picture"
+
+
+def _check_inputs(session: Session, output: Path | None) -> None:
+    """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
+    inputs = session.inputs
+    for picture in (inputs.content, inputs.style, inputs.init):
+        if picture is None:
+            continue
+        images.sha256_of(picture)
+        if output is not None and isinstance(picture, Path) and output.exists() and output.samefile(picture):
+            raise OutputError(f"{output} is an input of this run. Choose another name.")
 
 
 def paint(
@@ -64,6 +80,7 @@ def paint(
     run, config = session.run, session.config
     keep_freed_memory()
     images.check_output(output or free_name(stem, suffix), bits=run.bits)
+    _check_inputs(session, output)
     if session.inputs.weights is None and not weights.is_cached(config.network):
         pull_weights(config.network, quiet=quiet)
     progress: Progress | None = None
@@ -78,7 +95,7 @@ def paint(
                 caught.painting = True
             shown.show(progress)
             if run.save_every and number % run.save_every == 0:
-                _snapshot(progress, output or free_name(stem, suffix), number, run.quality)
+                _snapshot(progress, output or Path(f"{stem}{suffix}"), number, run.quality)
             if caught.signal or (stop and (progress.scale, progress.iteration) == (stop.scale, stop.iteration)):
                 break
         assert progress is not None  # a plan has at least one step
@@ -97,9 +114,10 @@ class _Caught:
     painting = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal or not self.painting:
+        again, self.signal = self.signal, number
+        # Raised inside a callback of libvips it would be lost; what was remembered is seen at the next step.
+        if again or not self.painting:
             raise KeyboardInterrupt
-        self.signal = number
 
 
 @contextlib.contextmanager
@@ -137,7 +155,7 @@ def _keep_elsewhere(result: Result, name: str) -> Path | None:
 def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
     full = progress.scene.scales[-1]
     pixels = images.resize(progress.image, full.height, full.width).clamp(0, 1)
-    path = output.with_name(f"{output.stem}-{number:04d}{output.suffix}")
+    path = free_name(str(output.with_name(f"{output.stem}-{number:04d}")), output.suffix)
     try:
         images.save(path, pixels, progress.scene.content.alpha, quality=quality)
     except OutputError as error:  # a snapshot that fails is no reason to lose the run
@@ -163,7 +181,7 @@ def _report(result: Result, path: Path, *, json_output: bool, quiet: bool) -> No
             "config": recipe.config.model_dump(mode="json"),
             "stopped": recipe.stopped.model_dump() if recipe.stopped else None,
         }
-        sys.stdout.write(json.dumps(report) + "\n")
+        print(json.dumps(report))
     elif not quiet:
         losses = result.losses
         print(

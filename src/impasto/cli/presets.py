@@ -12,7 +12,7 @@ from impasto.presets import PRESETS, load_preset, to_toml
 
 __all__ = ["presets"]
 
-presets = App(name="presets", help="List presets, or show one as TOML.")
+presets = App(name="presets", help="List presets, or show one as TOML.", suppress_keyboard_interrupt=False)
 
 
 @presets.default

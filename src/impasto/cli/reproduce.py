@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from impasto import images
 from impasto.cli.console import errors
-from impasto.cli.paint import SAMPLE, paint, source
+from impasto.cli.paint import SAMPLE, paint, source, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
 from impasto.compose import Session
 from impasto.config import Inputs
+from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe, find_input, read_recipe
 
@@ -41,7 +42,9 @@ def reproduce(
     found = {role: _input(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
     weights = _weights(recipe, weights, picture.parent)
     inputs = Inputs(**found, weights=weights)
-    session = Session(inputs, recipe.config, recipe.run, recorded_plan=recipe.plan)
+    require_device(recipe.plan.device)
+    run = recipe.run.model_copy(update={"save_every": 0})
+    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)
     if session.encoder.weights_sha256 != recipe.weights_sha256:
         raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
     if recipe.plan.torch != torch.__version__ and not quiet:
@@ -49,7 +52,7 @@ def reproduce(
     return paint(
         session,
         output,
-        stem=f"{picture.stem}_again",
+        stem=f"{stem_of(picture.name)}_again",
         suffix=picture.suffix,
         json_output=json,
         quiet=quiet,
@@ -74,7 +77,8 @@ def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
 def _weights(recipe: Recipe, given: Path | None, beside: Path) -> Path | None:
     if given is not None or recipe.weights_name is None:
         return given
+    name = Path(recipe.weights_name).name  # what a picture says must not lead elsewhere
     for folder in (beside, Path()):
-        if (folder / recipe.weights_name).is_file():
-            return folder / recipe.weights_name
+        if (folder / name).is_file():
+            return folder / name
     raise RecipeError(f"The weights {recipe.weights_name} are missing. Give them with --weights FILE.")

@@ -14,7 +14,9 @@ from impasto.errors import OutputError
 
 __all__ = ["samples"]
 
-samples = App(name="samples", help="List or write the pictures that ship with Impasto.")
+samples = App(
+    name="samples", help="List or write the pictures that ship with Impasto.", suppress_keyboard_interrupt=False
+)
 
 
 @samples.default

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.options import takes_options
-from impasto.cli.paint import paint, source
+from impasto.cli.paint import paint, source, stem_of
 from impasto.compose import session
 from impasto.config import Config, RunOptions
 from impasto.presets import load_preset
@@ -46,8 +46,7 @@ def stylize(
     config = load_preset(preset)
     size_px = options.get("size", config.size)
     ready = session(source(content, size_px), source(style, size_px), config, weights=weights, **options)
-    stem = f"{_stem(content)}_{_stem(style)}"
-    return paint(ready, output, stem=stem, json_output=json, quiet=quiet)
+    return paint(ready, output, stem=stem_of(content, style), json_output=json, quiet=quiet)
 
 
 @takes_options(Config, RunOptions)
@@ -70,7 +69,3 @@ def demo(
         json_output=json,
         quiet=quiet,
     )
-
-
-def _stem(name: str) -> str:
-    return Path(name.removeprefix("sample:")).stem

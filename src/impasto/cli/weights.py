@@ -16,7 +16,7 @@ __all__ = ["weights"]
 
 Name = Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"]
 
-weights = App(name="weights", help="List, pull, import and verify weights.")
+weights = App(name="weights", help="List, pull, import and verify weights.", suppress_keyboard_interrupt=False)
 
 
 @weights.default
@@ -29,7 +29,7 @@ def list_weights() -> int:
     for name, source in store.SOURCES.items():
         here = "cached" if source.path.is_file() else "installed" if not source.mirrors else "to pull"
         table.add_row(name, here, source.about)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(table)
     console.print(f"kept in {store.cache_folder()}")
     return 0

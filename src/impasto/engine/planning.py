@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from impasto.config import Plan, RunOptions
 from impasto.errors import ConfigError
 
-__all__ = ["faster_precision", "make_plan"]
+__all__ = ["faster_precision", "make_plan", "require_device"]
 
 WORTHWHILE = 1.15
 """bfloat16 must be this much faster: what it saves must outweigh finishing in float32."""
@@ -20,12 +20,9 @@ WORTHWHILE = 1.15
 
 def make_plan(run: RunOptions) -> Plan:
     """A plan for this machine. Raises `ConfigError` for a device that is not there."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    device = run.device
-    if device == "auto":
-        device = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
-    if not available[device]:
-        raise ConfigError(f"device = {device!r}: there is none on this machine. Use auto or cpu.")
+    chosen = next(name for name, is_there in _devices().items() if is_there)
+    device = chosen if run.device == "auto" else run.device
+    require_device(device)
     if run.threads:
         torch.set_num_threads(run.threads)  # before timing
     return Plan(
@@ -35,6 +32,16 @@ def make_plan(run: RunOptions) -> Plan:
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )
+
+
+def require_device(device: str) -> None:
+    """Raise `ConfigError` for a device that is not on this machine."""
+    if not any(is_there and name == device for name, is_there in _devices().items()):
+        raise ConfigError(f"device = {device!r}: there is none on this machine. Use auto or cpu.")
+
+
+def _devices() -> dict[Literal["cuda", "mps", "cpu"], bool]:
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 @torch.no_grad()

@@ -86,7 +86,10 @@ SOURCES = {
 def cache_folder() -> Path:
     """`$IMPASTO_CACHE`, or the user's cache folder of this system."""
     chosen = os.environ.get("IMPASTO_CACHE")
-    return (Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")) / "weights"
+    try:
+        return (Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")) / "weights"
+    except RuntimeError:  # no home: a place that may vanish is better than none
+        return Path(tempfile.gettempdir()) / "impasto" / "weights"
 
 
 def load(name: str, file: Path | None = None) -> Weights:
@@ -165,8 +168,10 @@ def import_file(file: Path, name: str | None = None) -> tuple[Source, ...]:
 def verify(name: str) -> str:
     """The identity of cached weights after reading all of them again. Raises `WeightsError` if damaged."""
     source = SOURCES[name]
-    if not source.path.is_file():
+    if not source.path.is_file() and source.mirrors:
         raise WeightsError(f"{name} is not in the cache. Run: impasto weights pull {name}")
+    if not source.path.is_file():
+        return _from_carrier(source).sha256
     cached = _read_cache(source)
     if cached is None:
         raise WeightsError(f"{source.path} is damaged. Delete it, then run: impasto weights pull {name}")
