@@ -7,15 +7,16 @@ published.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from impasto.statistics import widened
 
 __all__ = ["content_loss", "energy", "style_loss", "total_variation"]
 
 
 def energy(target: Tensor) -> float:
     """The mean square of a target: what relative losses are measured in. Never quite zero."""
-    return max(float(_wide(target).square().mean()), 1e-12)
+    return max(float(widened(target).square().mean()), 1e-12)
 
 
 def content_loss(features: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
@@ -23,7 +24,7 @@ def content_loss(features: Tensor, target: Tensor, *, scale: float = 1.0) -> Ten
 
     Gatys et al. 2016, eq. 1, is half the sum instead: a constant factor.
     """
-    return (_wide(features) - _wide(target)).square().mean() / scale
+    return (widened(features) - widened(target)).square().mean() / scale
 
 
 def style_loss(statistic: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
@@ -31,7 +32,7 @@ def style_loss(statistic: Tensor, target: Tensor, *, scale: float = 1.0) -> Tens
 
     Gatys et al. 2016, eq. 4, has the same up to the constant 1/(4 h² w²) of its unscaled Gram matrices.
     """
-    return (_wide(statistic) - _wide(target)).square().mean() / scale
+    return (widened(statistic) - widened(target)).square().mean() / scale
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -39,11 +40,7 @@ def total_variation(image: Tensor) -> Tensor:
 
     The squared form of Mahendran & Vedaldi 2014 (1412.0035), β = 2, as a mean: size does not change it.
     """
-    wide = _wide(image)
+    wide = widened(image)
     across = wide.diff(dim=3).square()
     down = wide.diff(dim=2).square()
     return sum((d.mean() for d in (across, down) if d.numel()), start=wide.new_zeros(()))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

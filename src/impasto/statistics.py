@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Moments", "gram_matrix", "moments_of"]
+__all__ = ["Moments", "gram_matrix", "moments_of", "widened"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,13 @@ class Moments:
 
 def moments_of(features: Tensor) -> Moments:
     """Moments of a feature map, (1, C, h, w) -> (C,) and (C, C)."""
-    precision = torch.promote_types(features.dtype, torch.float32)
-    vectors = features.to(precision).flatten(2).squeeze(0)  # (C, h*w)
+    vectors = widened(features).flatten(2).squeeze(0)  # (C, h*w)
     return Moments(vectors.shape[1], vectors.sum(dim=1), vectors @ vectors.T)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The same numbers in at least float32, what moments and losses are computed in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def gram_matrix(moments: Moments) -> Tensor:

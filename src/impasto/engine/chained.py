@@ -24,7 +24,7 @@ from impasto.encoder import Encoder
 from impasto.evaluate import Evaluation, Evaluator
 from impasto.networks import Layer
 from impasto.objective import Losses, Objective
-from impasto.statistics import Moments
+from impasto.statistics import Moments, widened
 
 __all__ = ["chained_evaluator"]
 
@@ -74,7 +74,7 @@ def _measure(
     targets = {target.layer: target for target in objective.content}
     with torch.enable_grad():
         pixels = image.detach().requires_grad_()
-        wide = {layer: _wide(features[layer].detach()).requires_grad_() for layer in targets}
+        wide = {layer: widened(features[layer].detach()).requires_grad_() for layer in targets}
         errors = {
             layer: loss.content_loss(wide[layer], target.value, scale=target.scale) for layer, target in targets.items()
         }
@@ -87,10 +87,6 @@ def _measure(
     by_features, by_sum, by_outer = ({layer: next(found) for layer in group} for group in (wide, sums, outers))
     pulls = {layer: _Pull(by_features.get(layer), by_sum.get(layer), by_outer.get(layer)) for layer in objective.layers}
     return losses.detach(), pulls, next(found)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _rows(features: Tensor) -> Tensor:
@@ -177,7 +173,7 @@ class _Chain:
             assert gradient is not None  # the deepest layer is tapped
             gradient = self._back(layer, gradient, passage)
         assert gradient is not None
-        return (_wide(gradient) / self.encoder.std).contiguous()
+        return (widened(gradient) / self.encoder.std).contiguous()
 
     def _back(self, layer: Layer, gradient: Tensor, passage: _Passage) -> Tensor:
         back: Tensor

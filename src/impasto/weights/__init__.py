@@ -168,10 +168,10 @@ def import_file(file: Path, name: str | None = None) -> tuple[Source, ...]:
 def verify(name: str) -> str:
     """The identity of cached weights after reading all of them again. Raises `WeightsError` if damaged."""
     source = SOURCES[name]
-    if not source.path.is_file() and source.mirrors:
-        raise WeightsError(f"{name} is not in the cache. Run: impasto weights pull {name}")
     if not source.path.is_file():
-        return _from_carrier(source).sha256
+        if not source.mirrors:
+            return _from_carrier(source).sha256
+        raise WeightsError(f"{name} is not in the cache. Run: impasto weights pull {name}")
     cached = _read_cache(source)
     if cached is None:
         raise WeightsError(f"{source.path} is damaged. Delete it, then run: impasto weights pull {name}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
