@@ -94,6 +94,8 @@ def test_total_variation_by_hand() -> None:
     image = torch.tensor([[0.0, 1.0], [0.5, 0.5]]).expand(1, 3, 2, 2)
     # across: 1, 0 -> mean 1/2; down: 0.25, 0.25 -> mean 1/4
     assert total_variation(image) == pytest.approx(0.75)
+    # across: 1, 0 -> 1/2; down: 0.5, 0.5 -> 1/2
+    assert total_variation(image, "absolute") == pytest.approx(1.0)
 
 
 def test_total_variation_of_flat_and_single_pixel_images_is_zero() -> None:
@@ -115,3 +117,4 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(lambda f: content_loss(f, target, scale=3.0), features)
     assert torch.autograd.gradcheck(lambda f: style_loss(gram_matrix(moments_of(f)), target_gram, scale=0.5), features)
     assert torch.autograd.gradcheck(total_variation, features)
+    assert torch.autograd.gradcheck(lambda f: total_variation(f, "absolute"), features)

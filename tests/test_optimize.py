@@ -59,6 +59,21 @@ def test_lbfgs_uses_curvature() -> None:
     assert final[20] < 0.5 * final[1]
 
 
+@pytest.mark.parametrize("units", [1e-8, 1e10])
+def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
+    """Gram energies are about 1e12: what is judged by size alone works in one unit only."""
+    config = Config(bounded=False)
+
+    def scaled(image: Tensor) -> Evaluation:
+        plain = bowl(UNEVEN)(image)
+        return evaluation(plain.losses.total * units, plain.gradient * units)
+
+    *_, expected = descend(bowl(UNEVEN), START, config, 30)
+    *_, found = descend(scaled, START, config, 30)
+    assert float(found.losses.total) == pytest.approx(units * float(expected.losses.total), rel=0.02)
+    assert found.evaluations == expected.evaluations
+
+
 def test_lbfgs_never_gets_worse() -> None:
     totals = [float(step.losses.total) for step in descend(bowl(UNEVEN), START, Config(bounded=False), 40)]
     assert totals == sorted(totals, reverse=True)

@@ -144,11 +144,21 @@ class Config(Options):
         description="Layers that hold style, likewise. Empty: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
     )
     content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
+    style_scale: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Long side of the style image over that of the picture, where the style image is large "
+        "enough: 0.5 gives finer strokes, 2 broader ones.",
+    )
     tv_weight: float = Field(
         0.0,
         ge=0,
         description="Weight of total variation, the mean squared difference of neighboring pixels: "
         "smooths. Try 10 in relative units.",
+    )
+    tv: Literal["squared", "absolute"] = Field(
+        "squared", description="Whether total variation squares differences, or takes them as they are."
     )
     units: Literal["relative", "absolute"] = Field(
         "relative",
@@ -233,6 +243,7 @@ class Plan(Options):
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bfloat16"] = "float32"
     evaluator: Literal["autograd", "chained"] = "autograd"
+    winograd: int = Field(0, ge=0, description="Channels from which 3x3 convolutions are Winograd's; 0: none.")
     threads: int = Field(ge=1, le=1024)
     torch: str
 

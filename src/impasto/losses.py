@@ -7,6 +7,9 @@ published.
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor
 
 from impasto.statistics import widened
@@ -35,12 +38,12 @@ def style_loss(statistic: Tensor, target: Tensor, *, scale: float = 1.0) -> Tens
     return (widened(statistic) - widened(target)).square().mean() / scale
 
 
-def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of neighboring pixels, across plus down, of an image (1, 3, H, W).
+def total_variation(image: Tensor, norm: Literal["squared", "absolute"] = "squared") -> Tensor:
+    """Mean difference of neighboring pixels, squared or absolute, across plus down, of an image (1, 3, H, W).
 
-    The squared form of Mahendran & Vedaldi 2014 (1412.0035), β = 2, as a mean: size does not change it.
+    Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1, as a mean: size does not change it.
     """
     wide = widened(image)
-    across = wide.diff(dim=3).square()
-    down = wide.diff(dim=2).square()
-    return sum((d.mean() for d in (across, down) if d.numel()), start=wide.new_zeros(()))
+    size = torch.square if norm == "squared" else torch.abs
+    differences = (wide.diff(dim=3), wide.diff(dim=2))
+    return sum((size(d).mean() for d in differences if d.numel()), start=wide.new_zeros(()))

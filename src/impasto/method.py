@@ -113,7 +113,7 @@ def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_
 
     content = load(inputs.content, enlarge=config.enlarge)
     height, width = content.pixels.shape[2:]
-    style = load(inputs.style, long_side_px=max(height, width))
+    style = load(inputs.style, long_side_px=math.ceil(config.style_scale * max(height, width)))
     init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
     scales = plan_scales(
         height, width, iterations=config.iterations, scales=config.scales, minimum_px=network_minimum_px
@@ -212,7 +212,7 @@ def objective_at(scene: Scene, scale: Scale, config: Config, encoder: Encoder) -
     """What is asked of the target at one scale: content and style measured at the size of that scale."""
     content = at_scale(scene.content.pixels, scale).to(encoder.device)
     least_px = encoder.minimum_px(name for name, _ in config.style_layers)
-    style = style_at(scene.style.pixels, scale, least_px).to(encoder.device)
+    style = style_at(scene.style.pixels, scale, config.style_scale, least_px).to(encoder.device)
     return make_objective(encoder, content, style, config)
 
 
@@ -221,11 +221,12 @@ def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
     return images.resize(pixels, scale.height, scale.width).clamp(0, 1)
 
 
-def style_at(pixels: Tensor, scale: Scale, least_px: int) -> Tensor:
-    """The style image with its long side equal to the target's; never enlarged, no side under `least_px`."""
+def style_at(pixels: Tensor, scale: Scale, style_scale: float, least_px: int) -> Tensor:
+    """The style image, its long side `style_scale` times the target's; never enlarged, no side under `least_px`."""
     height, width = pixels.shape[2:]
+    long_side_px = round(style_scale * max(scale.height, scale.width))
     # A narrow style must not shrink below what the network needs only because the target starts small.
-    long_side_px = max(scale.height, scale.width, math.ceil(least_px * max(height, width) / min(height, width)))
+    long_side_px = max(long_side_px, math.ceil(least_px * max(height, width) / min(height, width)))
     height, width = images.fit(height, width, long_side_px, enlarge=False)
     return images.resize(pixels, height, width).clamp(0, 1)
 

@@ -9,6 +9,7 @@ they were taken: whole, in tiles or elsewhere. Style is a function of `Moments` 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +71,7 @@ class Objective:
     content_weight: float
     alpha: float
     tv_weight: float
+    tv_norm: Literal["squared", "absolute"]
 
     @property
     def layers(self) -> frozenset[str]:
@@ -83,7 +85,7 @@ class Objective:
             for target in self.content
         }
         moments = {target.layer: moments_of(features[target.layer]) for target in self.style}
-        return self.combine(content, moments, loss.total_variation(image))
+        return self.combine(content, moments, loss.total_variation(image, self.tv_norm))
 
     def combine(self, content: dict[str, Tensor], moments: dict[str, Moments], tv: Tensor) -> Losses:
         """Losses from content errors and moments per layer, however those were measured."""
@@ -113,6 +115,7 @@ def make_objective(encoder: Encoder, content: Tensor, style: Tensor, config: Con
         content_weight=config.content_weight,
         alpha=config.alpha,
         tv_weight=config.tv_weight,
+        tv_norm=config.tv,
     )
 
 

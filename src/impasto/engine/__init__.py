@@ -22,6 +22,9 @@ def evaluators(plan: Plan) -> tuple[EvaluatorFor, EvaluatorFor]:
         return autograd_evaluator, autograd_evaluator
 
     def main(encoder: Encoder, objective: Objective) -> Evaluator:
-        return chained_evaluator(encoder, objective, dtype=DTYPES[plan.precision])
+        return chained_evaluator(encoder, objective, dtype=DTYPES[plan.precision], winograd=plan.winograd)
 
-    return main, chained_evaluator
+    def refiner(encoder: Encoder, objective: Objective) -> Evaluator:
+        return chained_evaluator(encoder, objective, winograd=plan.winograd)
+
+    return main, refiner

@@ -13,6 +13,7 @@ gradient that leaves are at least float32.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from impasto import losses as loss
 from impasto.encoder import Encoder
+from impasto.engine.winograd import Winograd, Workspace
 from impasto.evaluate import Evaluation, Evaluator
 from impasto.networks import Layer
 from impasto.objective import Losses, Objective
@@ -32,9 +34,14 @@ ROWS = 1 << 14
 """Positions widened to float32 at a time, so that they stay in the cache."""
 
 
-def chained_evaluator(encoder: Encoder, objective: Objective, *, dtype: torch.dtype = torch.float32) -> Evaluator:
-    """An evaluator of the whole image that convolves in `dtype` and measures in float32."""
-    chain = _Chain(encoder, objective.layers, dtype)
+def chained_evaluator(
+    encoder: Encoder, objective: Objective, *, dtype: torch.dtype = torch.float32, winograd: int = 0
+) -> Evaluator:
+    """An evaluator of the whole image that convolves in `dtype` and measures in float32.
+
+    3×3 convolutions of `winograd` channels and more are done Winograd's way; 0: none.
+    """
+    chain = _Chain(encoder, objective.layers, dtype, winograd)
 
     @torch.no_grad()
     def evaluate(image: Tensor) -> Evaluation:
@@ -79,7 +86,7 @@ def _measure(
             layer: loss.content_loss(wide[layer], target.value, scale=target.scale) for layer, target in targets.items()
         }
         moments = {target.layer: _moments(features[target.layer]) for target in objective.style}
-        losses = objective.combine(errors, moments, loss.total_variation(pixels))
+        losses = objective.combine(errors, moments, loss.total_variation(pixels, objective.tv_norm))
         sums = {layer: m.sum for layer, m in moments.items()}
         outers = {layer: m.outer for layer, m in moments.items()}
         leaves = [*wide.values(), *sums.values(), *outers.values(), pixels]
@@ -119,24 +126,31 @@ class _Passage:
     shapes: dict[str, torch.Size] = field(default_factory=dict)
 
 
+Convolution = Callable[[Tensor], Tensor]
+
+
 class _Chain:
-    """A network's layers with kernels for both directions, as deep as the tapped layers reach."""
+    """A network's layers with convolutions for both directions, as deep as the tapped layers reach."""
 
-    def __init__(self, encoder: Encoder, taps: frozenset[str], dtype: torch.dtype) -> None:
-        def packed(tensor: Tensor) -> Tensor:
-            return tensor.to(dtype).contiguous(memory_format=torch.channels_last)
-
+    def __init__(self, encoder: Encoder, taps: frozenset[str], dtype: torch.dtype, winograd: int) -> None:
         deepest = max(taps, key=encoder.network.names.index)
         self.encoder, self.taps, self.dtype = encoder, taps, dtype
         self.layers = encoder.network.upto(deepest)
-        convolutions = [layer for layer in self.layers if layer.kind == "conv"]
-        self.kernels = {layer.name: packed(encoder.kernels[layer.name]) for layer in convolutions}
-        self.biases = {layer.name: encoder.biases[layer.name].to(dtype) for layer in convolutions}
-        self.flipped = {
-            layer.name: packed(encoder.kernels[layer.name].flip(2, 3).transpose(0, 1))
-            for layer in convolutions
-            if _keeps_size(layer)
-        }
+        workspace = Workspace()
+
+        def convolution(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
+            if winograd and min(layer.inputs, layer.outputs) >= winograd and _is_plain(layer):
+                return Winograd(kernel, bias, workspace)
+            return _direct(layer, kernel.to(dtype), None if bias is None else bias.to(dtype))
+
+        self.onward: dict[str, Convolution] = {}
+        self.back: dict[str, Convolution] = {}
+        for layer in self.layers:
+            if layer.kind == "conv":
+                kernel = encoder.kernels[layer.name]
+                self.onward[layer.name] = convolution(layer, kernel, encoder.biases[layer.name])
+                if _keeps_size(layer):
+                    self.back[layer.name] = convolution(layer, kernel.flip(2, 3).transpose(0, 1), None)
 
     def forward(self, image: Tensor) -> _Passage:
         passage = _Passage()
@@ -148,8 +162,7 @@ class _Chain:
         for layer in self.layers:
             passage.shapes[layer.name] = x.shape
             if layer.kind == "conv":
-                kernel, bias = self.kernels[layer.name], self.biases[layer.name]
-                x = F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
+                x = self.onward[layer.name](x)
             elif layer.kind == "relu":
                 # In place, unless the layer before it is looked at itself.
                 x = F.relu(x) if any(x is kept for kept in passage.features.values()) else F.relu_(x)
@@ -178,7 +191,8 @@ class _Chain:
     def _back(self, layer: Layer, gradient: Tensor, passage: _Passage) -> Tensor:
         back: Tensor
         if layer.kind == "relu":
-            back = torch.ops.aten.threshold_backward(gradient, passage.rectified[layer.name], 0)
+            rectified = passage.rectified[layer.name]
+            back = torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
             return back
         if layer.kind == "pool":
             x, window, stride = passage.inputs[layer.name], [layer.kernel] * 2, [layer.stride] * 2
@@ -189,17 +203,26 @@ class _Chain:
             else:
                 back = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
             return back
-        if layer.name in self.flipped:
-            return F.conv2d(gradient, self.flipped[layer.name], padding=layer.padding)
+        if layer.name in self.back:
+            return self.back[layer.name](gradient)
         # A stride leaves out pixels at the far edge: they are given back as zeros.
         shape = passage.shapes[layer.name]
         left_out = [
             before - ((after - 1) * layer.stride + layer.kernel - 2 * layer.padding)
             for before, after in zip(shape[2:], gradient.shape[2:], strict=True)
         ]
-        kernel = self.kernels[layer.name]
+        kernel = self.encoder.kernels[layer.name].to(self.dtype)
         return F.conv_transpose2d(gradient, kernel, stride=layer.stride, padding=layer.padding, output_padding=left_out)
+
+
+def _direct(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return lambda x: F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
 
 
 def _keeps_size(layer: Layer) -> bool:
     return layer.stride == 1 and layer.kernel == 2 * layer.padding + 1
+
+
+def _is_plain(layer: Layer) -> bool:
+    return (layer.kernel, layer.stride, layer.padding) == (3, 1, 1)

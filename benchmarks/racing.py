@@ -1,0 +1,138 @@
+"""What the two races share: environments of their own, prepared pictures, snapshots, a report.
+
+Both sides run as whole processes, one after the other, and everything from process start counts. Time
+to a loss is read off the snapshots that Impasto writes as it goes; each is scored by the rival's own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ENVIRONMENTS = Path(__file__).parent / ".environments"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one program: wall-clock seconds, and the pictures that it left with their times."""
+
+    seconds: float
+    pictures: list[tuple[float, Path]]
+    output: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One race: the rival's time and loss, and when Impasto had that loss too."""
+
+    steps: int
+    rival_seconds: float
+    rival_loss: float
+    impasto_seconds: float | None
+    impasto_loss_then: float | None
+    impasto_final_seconds: float
+    impasto_final_loss: float
+    rival_loss_at_impasto_final_time: float | None
+    time_ratio: float | None
+
+
+def environment(name: str, *requirements: str, without_dependencies: tuple[str, ...] = ()) -> Path:
+    """The Python of an environment that holds `requirements` and nothing of ours; made once."""
+    folder = ENVIRONMENTS / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (folder / "ready").exists():
+        print(f"making an environment for {name}", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, *requirements], check=True)
+        for requirement in without_dependencies:
+            subprocess.run([*pip, "--no-deps", requirement], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def run(command: list[str], folder: Path, pattern: str) -> Run:
+    """Run a command in `folder`; its pictures are those that match `pattern`, by time of writing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print("+", shlex.join(command), file=sys.stderr)
+    # The clock of files, for the pictures' times; a race is long enough for it.
+    began = time.time()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    seconds = time.time() - began
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")
+    pictures = sorted((path.stat().st_mtime - began, path) for path in folder.glob(pattern))
+    return Run(seconds, pictures, done.stdout)
+
+
+def first_reaching(pictures: list[tuple[float, Path]], loss: float, score: Callable[[Path], float]) -> int | None:
+    """Where in `pictures` the loss is reached first, by bisection: losses fall from picture to picture."""
+    low, high = 0, len(pictures)
+    while low < high:
+        middle = (low + high) // 2
+        if score(pictures[middle][1]) <= loss:
+            high = middle
+        else:
+            low = middle + 1
+    return low if low < len(pictures) else None
+
+
+def race(
+    steps: int,
+    rival: Callable[[int], Run],
+    impasto: Callable[[int], Run],
+    score: Callable[[Path], float],
+    curve: Callable[[str], list[tuple[float, float]]],
+) -> Outcome:
+    """One race. `curve` reads (seconds, loss) off the rival's output."""
+    theirs, ours = rival(steps), impasto(steps)
+    loss = score(theirs.pictures[-1][1])
+    reached = first_reaching(ours.pictures, loss, score)
+    at = ours.pictures[reached] if reached is not None else None
+    until_then = [value for seconds, value in curve(theirs.output) if seconds <= ours.seconds]
+    return Outcome(
+        steps=steps,
+        rival_seconds=theirs.seconds,
+        rival_loss=loss,
+        impasto_seconds=at[0] if at else None,
+        impasto_loss_then=score(at[1]) if at else None,
+        impasto_final_seconds=ours.seconds,
+        impasto_final_loss=score(ours.pictures[-1][1]),
+        rival_loss_at_impasto_final_time=until_then[-1] if until_then else None,
+        time_ratio=theirs.seconds / at[0] if at else None,
+    )
+
+
+def report(title: str, outcomes: list[Outcome], *, as_json: bool) -> None:
+    """Print every race and the median ratio."""
+    ratios = [outcome.time_ratio for outcome in outcomes if outcome.time_ratio is not None]
+    # A race that was not won within its steps has no ratio, and must not be left out of the median.
+    median = statistics.median(ratios) if len(ratios) == len(outcomes) else None
+    if as_json:
+        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors"
+        print(json.dumps({"machine": machine, "time_ratio": median, "races": [asdict(o) for o in outcomes]}))
+        return
+    print(title)
+    for o in outcomes:
+        print(f"  {o.steps} steps of the rival: {o.rival_seconds:.0f} s, loss {o.rival_loss:.6g} as an 8-bit picture")
+        if o.impasto_seconds is None:
+            print("    Impasto did not reach that loss")
+        else:
+            print(
+                f"    Impasto had {o.impasto_loss_then:.6g} after {o.impasto_seconds:.0f} s: {o.time_ratio:.1f} times"
+            )
+        then = o.rival_loss_at_impasto_final_time
+        beside = "" if then is None else f", when the rival's own count stood at {then:.6g}"
+        print(f"    Impasto ended at {o.impasto_final_loss:.6g} after {o.impasto_final_seconds:.0f} s{beside}")
+    if median is not None:
+        print(f"  time_ratio {median:.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})")
