@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_OPTIONS ?=
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
@@ -22,6 +22,15 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The races take hours: see each script for the short ones.
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/schedule.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/versus_pastiche.py
+	$(BIN)/python benchmarks/versus_neural_style.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

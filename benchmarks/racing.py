@@ -19,6 +19,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyvips
+
+from impasto import samples
+
 ENVIRONMENTS = Path(__file__).parent / ".environments"
 
 
@@ -59,6 +63,14 @@ def environment(name: str, *requirements: str, without_dependencies: tuple[str, 
             subprocess.run([*pip, "--no-deps", requirement], check=True)
         (folder / "ready").touch()
     return python
+
+
+def pictures(content: Path | None, style: Path | None, folder: Path) -> tuple[Path, Path]:
+    """The photo and painting given, or those that ship."""
+    if style is None:
+        style = folder / "swirl.png"
+        pyvips.Image.new_from_array(samples.paint("swirl", size_px=1024)).write_to_file(str(style))
+    return content or samples.photo_path("cat"), style
 
 
 def run(command: list[str], folder: Path, pattern: str) -> Run:

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from impasto.config import Config
 from impasto.encoder import Encoder
 from impasto.engine.allocation import keep_freed_memory
-from impasto.engine.chained import chained_evaluator
-from impasto.evaluate import autograd_evaluator
+from impasto.engine.chained import ChainedEngine
+from impasto.engine.planning import fastest_convolution
+from impasto.evaluate import AutogradEngine, objective_for
 from impasto.networks import VGG19
-from impasto.objective import make_objective
 from impasto.weights import load
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -58,11 +58,12 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     """Seconds of every variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
-    objective = make_objective(encoder, content, style, Config())
-    plain = autograd_evaluator(encoder, objective)
+    objective = objective_for(AutogradEngine(encoder), content, style, Config())
+    plain = AutogradEngine(encoder).evaluator(objective)
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():
-        evaluate = chained_evaluator(encoder, objective, dtype=dtype)
+        _, winograd = fastest_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
+        evaluate = ChainedEngine(encoder, dtype=dtype, winograd=winograd).evaluator(objective)
         variants[f"chained {name}"] = lambda evaluate=evaluate: evaluate(target)  # type: ignore[misc]
         variants[f"convolutions {name}"] = convolutions(encoder, size, dtype)
     seconds: dict[str, list[float]] = {name: [] for name in variants}

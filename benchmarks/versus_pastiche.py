@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from racing import Run, environment, race, report, run
+from racing import Run, environment, pictures, race, report, run
 
 PREPARE = """
 import sys
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[1000], help="pastiche's steps, one race each")
     parser.add_argument("--ours", type=int, default=0, help="Impasto's steps; 0: as many as a fifth of pastiche's")
     parser.add_argument("--size", type=int, default=500)
-    parser.add_argument("--content", type=Path, required=True)
-    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
+    parser.add_argument("--style", type=Path, help="a painting")
     parser.add_argument("--keep", type=Path, help="folder for the pictures of the race")
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     options = parser.parse_args()
@@ -62,8 +62,9 @@ def main() -> None:
             side = subprocess.check_output([python, "-c", PREPARE, picture, str(options.size**2), target], text=True)
             return target, int(side)
 
-        content, content_px = prepared(options.content, "content")
-        style, style_px = prepared(options.style, "style")
+        photo, painting = pictures(options.content, options.style, work)
+        content, content_px = prepared(photo, "content")
+        style, style_px = prepared(painting, "style")
         places = [content, str(content_px), style, str(style_px)]
 
         def score(picture: Path) -> float:

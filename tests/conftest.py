@@ -11,8 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from impasto import samples
+from impasto.config import Config
 from impasto.encoder import Encoder, Weights
+from impasto.evaluate import AutogradEngine, Evaluation, objective_for
 from impasto.networks import ALEXNET, VGG16, VGG19, Layer, Network
+from impasto.objective import Losses, Objective
 from impasto.weights import load
 
 
@@ -86,6 +89,21 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("paintings") / "swirl.png"
     Image.fromarray(samples.paint("swirl", size_px=160)).save(path)
     return path
+
+
+def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
+    """What is asked of a target, measured plainly."""
+    return objective_for(AutogradEngine(encoder), content, style, config)
+
+
+def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:
+    """Losses and gradient by autograd."""
+    return AutogradEngine(encoder).evaluator(objective)(image)
+
+
+def losses_of(encoder: Encoder, objective: Objective, image: Tensor) -> Losses:
+    """Losses alone."""
+    return AutogradEngine(encoder).measure(objective, image)
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import pixels
+from conftest import losses_of, objective_of, pixels
 from PIL import Image
 
 import impasto
@@ -70,15 +70,13 @@ def test_reported_losses_belong_to_the_file(desk: Path) -> None:
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
     report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
     from impasto.compose import session
-    from impasto.evaluate import measure
     from impasto.images import load
-    from impasto.objective import make_objective
 
     run = session(desk / "photo.jpg", desk / "painting.png", size=64)
     content = load(desk / "photo.jpg", long_side_px=64).pixels
     style = load(desk / "painting.png", long_side_px=64).pixels
-    objective = make_objective(run.encoder, content, style, run.config)
-    again = measure(run.encoder, objective, load(desk / "out.png").pixels).as_floats()
+    objective = objective_of(run.encoder, content, style, run.config)
+    again = losses_of(run.encoder, objective, load(desk / "out.png").pixels).as_floats()
     assert again == pytest.approx(report["losses"], rel=1e-3)
 
 

@@ -10,21 +10,24 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_weights
+from conftest import objective_of, plainly, random_weights
 from torch import Tensor
 
 import impasto
 from impasto.config import Config, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine import planning
-from impasto.engine.chained import chained_evaluator
+from impasto.engine.budget import Work
+from impasto.engine.chained import ChainedEngine
 from impasto.engine.planning import make_plan
 from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
-from impasto.evaluate import Evaluation, autograd_evaluator
+from impasto.evaluate import Evaluation
 from impasto.networks import NETWORKS, Network
-from impasto.objective import Objective, make_objective
+from impasto.objective import Objective
 from impasto.weights import load
+
+SMALL = Work(64, 64, 64, 64, Config())
 
 
 def image(seed: int, height: int, width: int) -> Tensor:
@@ -34,7 +37,7 @@ def image(seed: int, height: int, width: int) -> Tensor:
 def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
     config = Config(network=encoder.network.name, **options)
     content, style = (picture.to(encoder.mean.dtype) for picture in (image(1, *size), image(2, 61, 48)))
-    return make_objective(encoder, content, style, config)
+    return objective_of(encoder, content, style, config)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
@@ -59,8 +62,8 @@ def test_the_chained_gradient_is_autograds(
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
     asked = objective(encoder, size, tv_weight=0.3)
     target = image(3, *size).double()
-    found = chained_evaluator(encoder, asked, dtype=torch.float64, winograd=winograd)(target)
-    assert_same(found, autograd_evaluator(encoder, asked)(target), 1e-11)
+    found = ChainedEngine(encoder, dtype=torch.float64, winograd=winograd).evaluator(asked)(target)
+    assert_same(found, plainly(encoder, asked, target), 1e-11)
 
 
 LAYERS = [
@@ -77,7 +80,7 @@ LAYERS = [
 def test_any_layers_may_be_tapped(vgg19: Encoder, options: dict[str, Any]) -> None:
     asked = objective(vgg19, **options)
     target = image(3, 53, 70)
-    assert_same(chained_evaluator(vgg19, asked)(target), autograd_evaluator(vgg19, asked)(target), 1e-5)
+    assert_same(ChainedEngine(vgg19).evaluator(asked)(target), plainly(vgg19, asked, target), 1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 130), (4, 8), (13, 18), (200, 5)])
@@ -109,8 +112,8 @@ def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) ->
     asked, asked_exactly = objective(vgg19), objective(exact)
     errors = []
     for seed in range(3, 10):
-        found = chained_evaluator(vgg19, asked, winograd=128)(image(seed, 53, 70))
-        expected = autograd_evaluator(exact, asked_exactly)(image(seed, 53, 70).double())
+        found = ChainedEngine(vgg19, winograd=128).evaluator(asked)(image(seed, 53, 70))
+        expected = plainly(exact, asked_exactly, image(seed, 53, 70).double())
         assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
         errors.append(relative_error(found.gradient.double(), expected.gradient))
     assert sorted(errors)[3] < 1e-5
@@ -120,15 +123,15 @@ def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) ->
 def test_bfloat16_stays_within_a_tenth_of_the_gradient_and_a_fiftieth_of_the_loss(vgg19: Encoder) -> None:
     asked = objective(vgg19, (96, 128))
     target = image(3, 96, 128) * 0.5 + 0.25
-    exact = autograd_evaluator(vgg19, asked)(target)
-    found = chained_evaluator(vgg19, asked, dtype=torch.bfloat16)(target)
+    exact = plainly(vgg19, asked, target)
+    found = ChainedEngine(vgg19, dtype=torch.bfloat16).evaluator(asked)(target)
     assert relative_error(found.gradient, exact.gradient) < 0.1
     assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
 
 
 def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: Encoder) -> None:
     asked = objective(random_network)
-    evaluate = chained_evaluator(random_network, asked)
+    evaluate = ChainedEngine(random_network).evaluator(asked)
     target = image(3, 53, 70)
     kept = target.clone()
     first = evaluate(target)
@@ -152,9 +155,7 @@ def test_a_statistic_of_means_is_carried_back_too(random_network: Encoder, monke
     asked = objective(random_network)
     target = image(3, 53, 70)
     # Differences of large numbers lose digits in float32 whichever way they are taken.
-    assert_same(
-        chained_evaluator(random_network, asked)(target), autograd_evaluator(random_network, asked)(target), 1e-4
-    )
+    assert_same(ChainedEngine(random_network).evaluator(asked)(target), plainly(random_network, asked, target), 1e-4)
 
 
 @pytest.mark.weights
@@ -168,12 +169,12 @@ def test_a_bfloat16_run_ends_near_a_float32_run(photo: Path, painting: Path) -> 
 
 
 def test_auto_comes_to_a_plan_that_is_kept() -> None:
-    plan = planning.make_plan(RunOptions())
+    plan = make_plan(RunOptions(), SMALL)
     assert plan.precision in ("float32", "bfloat16")
     assert plan.device == (
         "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     )
-    assert planning.make_plan(RunOptions(precision="bfloat16")).precision == "bfloat16"
+    assert make_plan(RunOptions(precision="bfloat16"), SMALL).precision == "bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one here")
     with pytest.raises(ConfigError, match="device = 'cuda': there is none"):
-        make_plan(RunOptions(device="cuda"))
+        make_plan(RunOptions(device="cuda"), SMALL)
 
 
 FAULTS = """

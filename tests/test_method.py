@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import pixels
+from conftest import losses_of, objective_of, pixels
 from test_objective import tiny_config
 from torch import Tensor
 
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
-from impasto.engine.planning import make_plan
 from impasto.errors import ConfigError, ImageError, LayerError
-from impasto.evaluate import Evaluation, Evaluator, autograd_evaluator, measure
+from impasto.evaluate import AutogradEngine, Evaluation, Evaluator
 from impasto.images import NamedImage, load, resize
 from impasto.method import Progress, Result, finish, pink, stylize_steps
-from impasto.objective import Objective, make_objective
+from impasto.objective import Objective
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
@@ -26,12 +25,36 @@ def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
     return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
 
 
+PLAN = Plan(device="cpu", threads=1, torch=torch.__version__)
+
+
+class Recording(AutogradEngine):
+    """Remembers what descent asked for, and what it was told."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.objectives: list[Objective] = []
+        self.seen: list[tuple[Tensor, Evaluation]] = []
+
+    def evaluator(self, objective: Objective) -> Evaluator:
+        self.objectives.append(objective)
+        evaluate = super().evaluator(objective)
+
+        def record(image: Tensor) -> Evaluation:
+            evaluation = evaluate(image)
+            self.seen.append((image.clone(), Evaluation(evaluation.losses, evaluation.gradient.clone())))
+            return evaluation
+
+        return record
+
+
 def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
     given = Inputs(**({"content": picture(1), "style": picture(2)} | inputs))
     run = RunOptions()
     # The image is a view until the next step, so keep none but the last.
-    steps = list(stylize_steps(given, config, encoder=encoder, run=run))
-    result = finish(steps[-1], given, config, encoder=encoder, run=run, plan=make_plan(run), version="test")
+    engine = AutogradEngine(encoder)
+    steps = list(stylize_steps(given, config, engine=engine, run=run))
+    result = finish(steps[-1], given, config, engine=engine, run=run, plan=PLAN, version="test")
     return steps, result
 
 
@@ -64,20 +87,10 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
         scales=1, iterations=3, seed=5,
     )  # fmt: skip
     content, style = picture(1), picture(2)
-    seen: list[tuple[Tensor, Evaluation]] = []
-
-    def recording(encoder: Encoder, objective: Objective) -> Evaluator:
-        evaluate = autograd_evaluator(encoder, objective)
-
-        def record(image: Tensor) -> Evaluation:
-            seen.append((image.clone(), evaluate(image)))
-            return seen[-1][1]
-
-        return record
-
-    list(stylize_steps(Inputs(content=content, style=style), config, encoder=tiny, evaluator_for=recording))
+    engine = Recording(tiny)
+    list(stylize_steps(Inputs(content=content, style=style), config, engine=engine))
     noise = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(5))
-    start, evaluation = seen[0]
+    start, evaluation = engine.seen[0]
     torch.testing.assert_close(start, 0.5 + 0.2 * noise)
 
     def gram(x: Tensor) -> Tensor:
@@ -94,7 +107,7 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
     torch.testing.assert_close(evaluation.losses.total, total.detach())
     torch.testing.assert_close(evaluation.gradient, gradient)
     # the second image is one step down that gradient: nothing else moved it
-    moved = seen[1][0] - start
+    moved = engine.seen[1][0] - start
     assert torch.nn.functional.cosine_similarity(moved.flatten(), -gradient.flatten(), dim=0) > 0.9999
 
 
@@ -104,7 +117,7 @@ def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
     _, result = paint(tiny, config, content=content, style=style)
     assert result.image.min() >= 0
     assert result.image.max() <= 1
-    again = measure(tiny, make_objective(tiny, content, style, config), result.image).as_floats()
+    again = losses_of(tiny, objective_of(tiny, content, style, config), result.image).as_floats()
     assert result.losses == pytest.approx(again, rel=1e-6)
 
 
@@ -157,31 +170,26 @@ def test_scales_are_walked_from_coarse_to_fine(tiny: Encoder) -> None:
 
 
 def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder) -> None:
-    seen = []
-
-    def recording(encoder: Encoder, objective: Objective) -> Evaluator:
-        seen.append(objective)
-        return autograd_evaluator(encoder, objective)
-
     big, config = picture(2, 80, 112), tiny_config(iterations=1, scales=2)
     inputs = Inputs(content=picture(1), style=big)
-    list(stylize_steps(inputs, config, encoder=tiny, evaluator_for=recording))
+    engine = Recording(tiny)
+    list(stylize_steps(inputs, config, engine=engine))
 
-    for objective, long_side_px in zip(seen, (28, 56), strict=True):
+    for objective, long_side_px in zip(engine.objectives, (28, 56), strict=True):
         small = load(big, long_side_px=56).pixels
-
-        expected = make_objective(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
+        expected = objective_of(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
         for term, wanted in zip(objective.style, expected.style, strict=True):
             torch.testing.assert_close(term.value, wanted.value, rtol=1e-3, atol=1e-3)
 
 
 def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
     given, config, run = Inputs(content=picture(1), style=picture(2)), tiny_config(iterations=5, scales=2), RunOptions()
-    steps = stylize_steps(given, config, encoder=tiny)
+    engine = AutogradEngine(tiny)
+    steps = stylize_steps(given, config, engine=engine)
     next(steps)
     progress = next(steps)
     steps.close()
-    result = finish(progress, given, config, encoder=tiny, run=run, plan=make_plan(run), version="test")
+    result = finish(progress, given, config, engine=engine, run=run, plan=PLAN, version="test")
     assert result.image.shape == (1, 3, 40, 56)
     assert result.recipe.stopped is not None
     assert (result.recipe.stopped.scale, result.recipe.stopped.iteration) == (1, 2)
@@ -229,7 +237,11 @@ def test_a_narrow_style_is_not_shrunk_below_what_the_network_needs(tiny: Encoder
 
 def test_pictures_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
-        next(stylize_steps(Inputs(content=tmp_path / "none.png", style=picture(1)), tiny_config(), encoder=tiny))
+        next(
+            stylize_steps(
+                Inputs(content=tmp_path / "none.png", style=picture(1)), tiny_config(), engine=AutogradEngine(tiny)
+            )
+        )
 
 
 def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> None:

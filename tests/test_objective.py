@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import losses_of, objective_of, plainly
 from torch import Tensor
 
 from impasto.config import Config, LayerWeight
 from impasto.encoder import Encoder
-from impasto.evaluate import autograd_evaluator, measure
-from impasto.objective import Objective, make_objective
+from impasto.evaluate import AutogradEngine
+from impasto.objective import Objective
 
 
 def tiny_config(**options: Any) -> Config:
@@ -30,7 +31,7 @@ def image(seed: int, height: int = 16, width: int = 12) -> Tensor:
 def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
     config = tiny_config(units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
     content, style, target = image(1), image(2, 20, 20), image(3)
-    losses = measure(tiny, make_objective(tiny, content, style, config), target)
+    losses = losses_of(tiny, objective_of(tiny, content, style, config), target)
 
     def gram(x: Tensor) -> Tensor:
         flat = x[0].flatten(1)
@@ -48,7 +49,7 @@ def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
 
 def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny: Encoder) -> None:
     absolute, relative = (
-        make_objective(
+        objective_of(
             tiny,
             image(1),
             image(2),
@@ -57,7 +58,7 @@ def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny:
         for units in ("absolute", "relative")
     )
     target = image(3)
-    in_absolute, in_relative = measure(tiny, absolute, target), measure(tiny, relative, target)
+    in_absolute, in_relative = losses_of(tiny, absolute, target), losses_of(tiny, relative, target)
     for term in absolute.style:
         expected = in_absolute.style_layers[term.layer] / term.value.square().mean()
         torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
@@ -66,19 +67,19 @@ def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny:
 
 
 def test_a_black_image_as_style_gives_finite_losses(tiny: Encoder) -> None:
-    objective = make_objective(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
-    assert torch.isfinite(measure(tiny, objective, image(3, 16, 16)).total)
+    objective = objective_of(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
+    assert torch.isfinite(losses_of(tiny, objective, image(3, 16, 16)).total)
 
 
 def test_content_is_zero_at_the_content_and_style_at_the_style(tiny: Encoder) -> None:
     content, style = image(1), image(2)
-    objective = make_objective(tiny, content, style, tiny_config())
-    assert measure(tiny, objective, content).content == 0
-    assert measure(tiny, objective, style).style == 0
+    objective = objective_of(tiny, content, style, tiny_config())
+    assert losses_of(tiny, objective, content).content == 0
+    assert losses_of(tiny, objective, style).style == 0
 
 
 def test_targets_are_frozen(tiny: Encoder) -> None:
-    objective = make_objective(tiny, image(1), image(2), tiny_config())
+    objective = objective_of(tiny, image(1), image(2), tiny_config())
     assert not any(term.value.requires_grad for term in (*objective.content, *objective.style))
     with pytest.raises(AttributeError):
         objective.alpha = 3  # type: ignore[misc]
@@ -86,8 +87,8 @@ def test_targets_are_frozen(tiny: Encoder) -> None:
 
 def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
     config = tiny_config(tv_weight=0.2)
-    objective: Objective = make_objective(tiny64, image(1).double(), image(2).double(), config)
-    evaluate = autograd_evaluator(tiny64, objective)
+    objective: Objective = objective_of(tiny64, image(1).double(), image(2).double(), config)
+    evaluate = AutogradEngine(tiny64).evaluator(objective)
     start = image(3).double()
     gradient = evaluate(start).gradient
     direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
@@ -101,7 +102,7 @@ def test_one_evaluation_changes_nothing_and_leaves_no_gradient_behind(tiny: Enco
     tensors = [*tiny.kernels.values(), *tiny.biases.values(), image(1), image(2), image(3)]
     before = [tensor.clone() for tensor in tensors]
     content, style, target = tensors[-3:]
-    evaluation = autograd_evaluator(tiny, make_objective(tiny, content, style, tiny_config()))(target)
+    evaluation = plainly(tiny, objective_of(tiny, content, style, tiny_config()), target)
     assert evaluation.gradient.abs().max() > 0
     assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
     assert all(tensor.grad is None and not tensor.requires_grad for tensor in tensors)

@@ -6,6 +6,7 @@ paints goes through.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,16 +15,20 @@ from typing import Any
 
 import torch
 
-from impasto import __version__
+from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
-from impasto.engine import evaluators
-from impasto.engine.planning import make_plan
+from impasto.engine import engine_of
+from impasto.engine.budget import Work, disk_bytes
+from impasto.engine.planning import Estimate, estimate, make_plan
+from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
+from impasto.evaluate import Engine
 from impasto.method import Progress, Result, finish
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
 from impasto.recipe import Stop
+from impasto.weights import cache_folder
 from impasto.weights import load as load_weights
 
 __all__ = ["Session", "session", "stylize", "stylize_steps"]
@@ -44,7 +49,21 @@ class Session:
     @cached_property
     def plan(self) -> Plan:
         """What `auto` came to."""
-        return self.recorded_plan or make_plan(self.run)
+        return self.recorded_plan or make_plan(self.run, self.work)
+
+    @cached_property
+    def work(self) -> Work:
+        """What the memory and time of this run depend on. Raises `ImageError`."""
+        config, limit = self.config, self.run.max_megapixels
+        size = images.dimensions(self.inputs.content, max_megapixels=limit)
+        height, width = images.fit(*size, config.size, enlarge=config.enlarge)
+        seen_px = math.ceil(config.style_scale * max(height, width))
+        style = images.fit(*images.dimensions(self.inputs.style, max_megapixels=limit), seen_px, enlarge=False)
+        return Work(height, width, *style, config)
+
+    def estimate(self) -> Estimate:
+        """What this run will take, within about a third."""
+        return estimate(self.work, self.plan)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -53,19 +72,19 @@ class Session:
         weights = load_weights(network, Path(file) if file is not None else None)
         return Encoder(architecture(network), weights, pooling=self.config.pooling, device=self.plan.device)
 
+    @cached_property
+    def engine(self) -> Engine:
+        """What measures, as the plan says. Raises `OutputError` if its scratch would not fit the disk."""
+        scratch = Scratch(cache_folder().parent / "scratch") if self.plan.scratch else None
+        if scratch is not None:
+            scratch.require(disk_bytes(self.work, self.plan.history or self.config.history))
+        return engine_of(self.plan, self.encoder, scratch)
+
     def steps(self) -> Generator[Progress, None, None]:
         """The run as a stream of steps; close it to stop."""
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
-        evaluator_for, refiner_for = evaluators(self.plan)
-        return run_steps(
-            self.inputs,
-            self.config,
-            encoder=self.encoder,
-            evaluator_for=evaluator_for,
-            refiner_for=refiner_for if self.plan.precision != "float32" else None,
-            run=self.run,
-        )
+        return run_steps(self.inputs, self.config, engine=self.engine, run=self.run, history=self.plan.history or None)
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
@@ -73,7 +92,7 @@ class Session:
             progress,
             self.inputs,
             self.config,
-            encoder=self.encoder,
+            engine=self.engine,
             run=self.run,
             plan=self.plan,
             version=__version__,

@@ -9,6 +9,7 @@ Bad values raise `ConfigError` or `LayerError`, never pydantic's own error. Noth
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -26,6 +27,7 @@ from impasto.errors import ConfigError, LayerError
 from impasto.networks import architecture
 
 __all__ = [
+    "Bytes",
     "Config",
     "Inputs",
     "LayerWeight",
@@ -34,6 +36,7 @@ __all__ = [
     "Plan",
     "RunOptions",
     "format_layers",
+    "parse_bytes",
     "parse_layers",
 ]
 
@@ -89,6 +92,23 @@ def format_layers(layers: tuple[LayerWeight, ...]) -> str:
 Layers = Annotated[
     tuple[LayerWeight, ...], BeforeValidator(parse_layers), PlainSerializer(format_layers, return_type=str)
 ]
+
+
+def parse_bytes(value: Any) -> Any:
+    """`"4GB"`, `"512 MiB"` or a number -> bytes. Raises `ConfigError`."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
+    try:
+        if match is None:
+            raise ValueError
+        number, prefix, binary = match.groups()
+        return round(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix or " "))
+    except ValueError:
+        raise ConfigError(f"{value!r} is no amount of memory. Write 4GB or 800MB.") from None
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 
 
 def _explain(error: ValidationError, options: type[BaseModel]) -> str:
@@ -244,6 +264,9 @@ class Plan(Options):
     precision: Literal["float32", "bfloat16"] = "float32"
     evaluator: Literal["autograd", "chained"] = "autograd"
     winograd: int = Field(0, ge=0, description="Channels from which 3x3 convolutions are Winograd's; 0: none.")
+    block: int = Field(0, ge=0, description="Side of the blocks that pictures are measured in, in pixels; 0: whole.")
+    history: int = Field(0, ge=0, description="Steps that L-BFGS remembers; 0: as configured.")
+    scratch: bool = Field(False, description="Whether long vectors are kept on disk.")
     threads: int = Field(ge=1, le=1024)
     torch: str
 
@@ -258,6 +281,12 @@ class RunOptions(Options):
         "the last steps and all reported losses are float32 anyway.",
     )
     threads: int = Field(0, ge=0, le=1024, description="Processor threads; 0 leaves it to torch.")
+    memory: Bytes = Field(
+        0,
+        ge=0,
+        description="Memory to stay within, such as 4GB: large pictures are then measured in blocks, exactly, "
+        "and kept on disk. 0: a safe share of what is free.",
+    )
     max_megapixels: float = Field(
         250.0, gt=0, description="Pictures that claim more pixels than this are refused before decoding."
     )

@@ -1,22 +1,26 @@
-"""Image -> losses and their gradient, plainly, by autograd. Every faster evaluator is tested against it."""
+"""Image -> losses and their gradient, plainly, by autograd. Every faster engine is tested against this one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from impasto.encoder import Encoder
-from impasto.objective import Losses, Objective
+from impasto.config import Config
+from impasto.encoder import Encoder, Features
+from impasto.objective import Losses, Objective, make_objective
+from impasto.statistics import Moments, moments_of
+from impasto.store import Memory, Store
 
-__all__ = ["Evaluation", "Evaluator", "autograd_evaluator", "measure"]
+__all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "objective_for"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Losses of an image, and d(total)/d(image), (1, 3, H, W)."""
+    """Losses of an image, and d(total)/d(image), (1, 3, H, W), which is the receiver's to change."""
 
     losses: Losses
     gradient: Tensor
@@ -25,20 +29,69 @@ class Evaluation:
 Evaluator = Callable[[Tensor], Evaluation]
 
 
-def autograd_evaluator(encoder: Encoder, objective: Objective) -> Evaluator:
-    """An evaluator that takes the whole image at once and lets autograd write the chain rule."""
+class Engine(Protocol):
+    """How pictures are measured. All engines give the same answers; they differ in time and memory."""
 
-    def evaluate(image: Tensor) -> Evaluation:
-        pixels = image.detach().requires_grad_()
-        with torch.enable_grad():
-            losses = objective.losses(pixels, encoder(pixels, objective.layers))
-            (gradient,) = torch.autograd.grad(losses.total, pixels)
-        return Evaluation(losses.detach(), gradient)
+    encoder: Encoder
+    store: Store
 
-    return evaluate
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of an image (1, 3, H, W) at `layers`."""
+
+    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
+        """Moments of its features at `layers`."""
+
+    def measure(self, objective: Objective, image: Tensor) -> Losses:
+        """Losses without a gradient, for the report on a finished picture."""
+
+    def evaluator(self, objective: Objective) -> Evaluator:
+        """What descent asks at every step."""
+
+    def refiner(self, objective: Objective) -> Evaluator | None:
+        """A more precise evaluator for the last steps, if there is one."""
 
 
-@torch.no_grad()
-def measure(encoder: Encoder, objective: Objective, image: Tensor) -> Losses:
-    """Losses of an image without a gradient, for the report on a finished picture."""
-    return objective.losses(image, encoder(image, objective.layers))
+def objective_for(engine: Engine, content: Tensor, style: Tensor, config: Config) -> Objective:
+    """Measure content and style images (1, 3, H, W) once; sizes may differ. Raises `LayerError`."""
+    features = engine.features(content, [name for name, _ in config.content_layers])
+    moments = engine.moments(style, [name for name, _ in config.style_layers])
+    return make_objective(features, moments, config, engine.store)
+
+
+class AutogradEngine:
+    """Takes the whole image at once and lets autograd write the chain rule."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.store: Store = Memory(encoder.device)
+
+    @torch.no_grad()
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of an image."""
+        return self.encoder(image, layers)
+
+    @torch.no_grad()
+    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
+        """Moments of its features."""
+        return {layer: moments_of(features) for layer, features in self.encoder(image, layers).items()}
+
+    @torch.no_grad()
+    def measure(self, objective: Objective, image: Tensor) -> Losses:
+        """Losses without a gradient."""
+        return objective.losses(image, self.encoder(image, objective.layers))
+
+    def evaluator(self, objective: Objective) -> Evaluator:
+        """Losses and gradient of the whole image."""
+
+        def evaluate(image: Tensor) -> Evaluation:
+            pixels = image.detach().requires_grad_()
+            with torch.enable_grad():
+                losses = objective.losses(pixels, self.encoder(pixels, objective.layers))
+                (gradient,) = torch.autograd.grad(losses.total, pixels)
+            return Evaluation(losses.detach(), gradient)
+
+        return evaluate
+
+    def refiner(self, objective: Objective) -> Evaluator | None:
+        """None: it is precise."""
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,29 @@ from torch import Tensor
 
 from impasto.errors import ImageError, OutputError
 from impasto.opening import NamedImage, name_of, open_image, to_srgb, vips_errors
+from impasto.store import Memory, Store, pieces
 
-__all__ = ["NamedImage", "Picture", "check_output", "fit", "load", "read_note", "resize", "save", "sha256_of"]
+__all__ = [
+    "NamedImage",
+    "Picture",
+    "check_output",
+    "dimensions",
+    "fit",
+    "load",
+    "read_note",
+    "resize",
+    "save",
+    "sha256_of",
+]
 
 WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Bits that each output format can hold."""
+
+STRIP = 1 << 21
+"""Pixels read or written at a time."""
+
+LARGE, BIGTIFF_FROM = 1 << 27, 1 << 31
+"""Bytes of pixels from which a TIFF has tiles, and is a BigTIFF."""
 
 LONGEST_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 NOTE_FIELD = "png-comment-0-impasto"
@@ -57,15 +76,20 @@ def fit(height: int, width: int, long_side_px: int, *, enlarge: bool) -> tuple[i
 
 
 def load(
-    source: Any, *, long_side_px: int | None = None, enlarge: bool = False, max_megapixels: float = 250.0
+    source: Any,
+    *,
+    long_side_px: int | None = None,
+    enlarge: bool = False,
+    max_megapixels: float = 250.0,
+    store: Store | None = None,
 ) -> Picture:
-    """Read a picture and make its long side `long_side_px`, antialiased (Lanczos 3).
+    """Read a picture and make its long side `long_side_px`, antialiased (Lanczos 3), into `store`.
 
     Orientation is applied, the embedded profile converted to sRGB, alpha split off; what lies under it
     is flattened over the mean of what can be seen. Arrays are (H, W), (H, W, C) or (C, H, W), integer
     over their whole range or float in [0, 1]. Floating-point files are linear light. Raises `ImageError`.
     """
-    name = name_of(source)
+    name, store = name_of(source), store or Memory()
     with vips_errors(f"{name or 'The picture'} cannot be read as an image"):
         image, sha256 = open_image(source, max_megapixels)
         image = to_srgb(image)
@@ -76,16 +100,48 @@ def load(
         flat = image.premultiply(max_alpha=1.0) if image.hasalpha() else image
         if (height, width) != (image.height, image.width):
             flat = flat.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
-        values: NDArray[np.float32] = np.atleast_3d(flat.cast("float").numpy()).copy()
-    if not np.isfinite(values).all():
-        raise ImageError(f"{name or 'The picture'} holds NaN or infinity. Give finite pixels.")
-    tensor = torch.from_numpy(values).permute(2, 0, 1).unsqueeze(0).contiguous()  # (1, 3 or 4, H, W)
-    if tensor.shape[1] == 3:
-        return Picture(tensor.clamp_(0, 1), None, name, sha256)
-    alpha = tensor[:, 3:].clamp(0, 1)
+        planes = [store.empty((1, 3, height, width))]
+        if flat.bands == 4:
+            planes.append(store.empty((1, 1, height, width)))
+        for rows, values in _strips_of(flat.cast("float")):
+            if not np.isfinite(values).all():
+                raise ImageError(f"{name or 'The picture'} holds NaN or infinity. Give finite pixels.")
+            strip = torch.from_numpy(values.transpose(2, 0, 1).copy())
+            for plane, part in zip(planes, (strip[:3], strip[3:]), strict=False):
+                plane[0, :, rows] = part
+                store.release(plane)
+    if len(planes) == 1:
+        (pixels,) = planes
+        for (piece,) in pieces(store, pixels):
+            piece.clamp_(0, 1)
+        return Picture(pixels, None, name, sha256)
+    pixels, alpha = planes
+    alpha.clamp_(0, 1)
     seen = alpha.sum().clamp(min=1e-6)
-    mean_color = (tensor[:, :3].sum(dim=(2, 3), keepdim=True) / seen).clamp(0, 1)
-    return Picture((tensor[:, :3] + (1 - alpha) * mean_color).clamp(0, 1), alpha.contiguous(), name, sha256)
+    for channel in range(3):
+        plane = pixels[:, channel : channel + 1]
+        mean_color = (plane.sum() / seen).clamp(0, 1)
+        plane.add_((1 - alpha) * mean_color).clamp_(0, 1)
+        store.release(pixels)
+    return Picture(pixels, alpha, name, sha256)
+
+
+def _strips_of(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The rows of a libvips image, computed a strip at a time, as (rows, W, bands)."""
+    step = max(1, STRIP // image.width)
+    whole = step >= image.height
+    for top in range(0, image.height, step):
+        count = min(step, image.height - top)
+        part = image if whole else image.crop(0, top, image.width, count)
+        yield slice(top, top + count), np.atleast_3d(part.numpy())
+
+
+def dimensions(source: Any, *, max_megapixels: float = 250.0) -> tuple[int, int]:
+    """(height, width) of a picture as `load` would give it, without decoding it. Raises `ImageError`."""
+    with vips_errors(f"{name_of(source) or 'The picture'} cannot be read as an image"):
+        image, _ = open_image(source, max_megapixels)
+        upright = image.autorot() if "orientation" in image.get_fields() else image
+        return upright.height, upright.width
 
 
 def sha256_of(source: Any) -> str:
@@ -98,7 +154,12 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     """An image (1, C, H, W) at another size: bicubic, antialiased. Values may overshoot a little."""
     if image.shape[2:] == (height, width):
         return image
-    return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
+    resized = image.new_empty((1, image.shape[1], height, width))
+    for channel in range(image.shape[1]):  # one at a time needs a third of the memory
+        resized[:, channel : channel + 1] = F.interpolate(
+            image[:, channel : channel + 1], (height, width), mode="bicubic", antialias=True, align_corners=False
+        )
+    return resized
 
 
 def check_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) -> None:
@@ -135,6 +196,7 @@ def save(
     bits: int = 8,
     quality: int = 95,
     note: str = "",
+    store: Store | None = None,
 ) -> None:
     """Write an image (1, 3, H, W) in [0, 1], with alpha where the format has it, else over white.
 
@@ -144,11 +206,8 @@ def save(
     check_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
     suffix = path.suffix.lower()
     if alpha is not None and suffix in (".jpg", ".jpeg"):
-        pixels, alpha = pixels * alpha + (1 - alpha), None
-    planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
-    top = 2**bits - 1
-    levels = planes.detach().cpu().clamp(0, 1).mul(top).round().squeeze(0).permute(1, 2, 0)
-    array = np.ascontiguousarray(levels.numpy().astype(np.uint8 if bits == 8 else np.uint16))
+        pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
+    array = _levels(pixels, alpha, bits, store or Memory())
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=".impasto-", suffix=suffix, dir=path.parent)
@@ -159,7 +218,7 @@ def save(
                 image.set_type(pyvips.GValue.gstr_type, NOTE_FIELD, note)
                 image.set_type(pyvips.GValue.blob_type, "xmp-data", XMP.format(escaped).encode())
             target = pyvips.Target.new_to_descriptor(handle)
-            image.write_to_target(target, suffix, **_save_options(suffix, quality))
+            image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
         Path(temporary).chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OutputError:
@@ -189,10 +248,30 @@ def read_note(path: Path) -> str | None:
     return None
 
 
-def _save_options(suffix: str, quality: int) -> dict[str, Any]:
+def _levels(pixels: Tensor, alpha: Tensor | None, bits: int, store: Store) -> NDArray[np.uint8 | np.uint16]:
+    """Pixels as whole numbers, (H, W, 3 or 4), a strip at a time."""
+    height, width = pixels.shape[2:]
+    planes = [plane.detach() for plane in (pixels, alpha) if plane is not None]
+    levels = store.empty(
+        (height, width, sum(plane.shape[1] for plane in planes)), torch.uint8 if bits == 8 else torch.uint16
+    )
+    step = max(1, STRIP // width)
+    for top in range(0, height, step):
+        strip = torch.cat([plane[0, :, top : top + step].cpu() for plane in planes])
+        values = strip.clamp(0, 1).mul(2**bits - 1).round().permute(1, 2, 0)
+        levels[top : top + step] = values.to(levels.dtype)
+        store.release(levels, *planes)
+    return levels.cpu().numpy()
+
+
+def _save_options(suffix: str, quality: int, size: int) -> dict[str, Any]:
     if suffix in (".jpg", ".jpeg", ".webp"):
         return {"Q": quality}
-    return {"compression": 6} if suffix == ".png" else {"compression": "deflate", "predictor": "horizontal"}
+    if suffix == ".png":
+        return {"compression": 6}
+    # Tiles let viewers open a part; beyond 4 GB only BigTIFF can hold it.
+    large = {"tile": True, "tile_width": 256, "tile_height": 256} if size > LARGE else {}
+    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > BIGTIFF_FROM, **large}
 
 
 def _umask() -> int:

@@ -7,19 +7,25 @@ published.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from impasto.statistics import widened
 
-__all__ = ["content_loss", "energy", "style_loss", "total_variation"]
+__all__ = ["Norm", "content_loss", "energy", "style_loss", "total_variation", "variation"]
+
+Norm = Literal["squared", "absolute"]
 
 
-def energy(target: Tensor) -> float:
-    """The mean square of a target: what relative losses are measured in. Never quite zero."""
-    return max(float(widened(target).square().mean()), 1e-12)
+def energy(parts: Iterable[Tensor]) -> float:
+    """The mean square of a target given in parts: what relative losses are measured in. Never quite zero."""
+    total, count = 0.0, 0
+    for part in parts:
+        total += float(widened(part).square().sum())
+        count += part.numel()
+    return max(total / count, 1e-12)
 
 
 def content_loss(features: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
@@ -38,12 +44,16 @@ def style_loss(statistic: Tensor, target: Tensor, *, scale: float = 1.0) -> Tens
     return (widened(statistic) - widened(target)).square().mean() / scale
 
 
-def total_variation(image: Tensor, norm: Literal["squared", "absolute"] = "squared") -> Tensor:
+def total_variation(image: Tensor, norm: Norm = "squared") -> Tensor:
     """Mean difference of neighboring pixels, squared or absolute, across plus down, of an image (1, 3, H, W).
 
     Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1, as a mean: size does not change it.
     """
-    wide = widened(image)
-    size = torch.square if norm == "squared" else torch.abs
-    differences = (wide.diff(dim=3), wide.diff(dim=2))
-    return sum((size(d).mean() for d in differences if d.numel()), start=wide.new_zeros(()))
+    return variation(image, 3, norm) + variation(image, 2, norm)
+
+
+def variation(image: Tensor, dim: int, norm: Norm) -> Tensor:
+    """The same along one dimension; zero where there are no neighbors."""
+    difference = widened(image).diff(dim=dim)
+    sizes = difference.square() if norm == "squared" else difference.abs()
+    return sizes.mean() if sizes.numel() else sizes.sum()

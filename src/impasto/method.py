@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,26 +20,23 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config import Config, Inputs, Plan, RunOptions
-from impasto.encoder import Encoder
 from impasto.errors import ConfigError
-from impasto.evaluate import Evaluator, autograd_evaluator, measure
+from impasto.evaluate import Engine, objective_for
 from impasto.images import Picture
-from impasto.objective import Losses, Objective, make_objective
+from impasto.objective import Losses, Objective
 from impasto.opening import name_of
 from impasto.optimize import descend
 from impasto.pyramid import Scale, plan_scales
 from impasto.recipe import InputRecord, Recipe, Stop
+from impasto.store import Store, copied, pieces
 
 __all__ = [
-    "EvaluatorFor",
     "Progress",
     "Result",
     "Scene",
     "finish",
     "stylize_steps",
 ]
-
-EvaluatorFor = Callable[[Encoder, Objective], Evaluator]
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class Scene:
 class Progress:
     """Where a run stands after one step. `image` is a view that is valid until the next step.
 
-    `scale` and `iteration` count from 1; `evaluations` and `restarts` are of the whole run.
+    `objective` is what is asked of it at this scale; `scale` and `iteration` count from 1; `evaluations`
+    and `restarts` are of the whole run.
     """
 
     scene: Scene
@@ -64,6 +62,7 @@ class Progress:
     iteration: int
     image: Tensor
     losses: Losses
+    objective: Objective
     evaluations: int
     restarts: int
     elapsed_s: float
@@ -93,23 +92,25 @@ class Result:
     evaluations: int
     seconds: float
     recipe: Recipe
+    store: Store
 
     def save(self, path: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path:
         """Write the picture with its recipe inside. Raises `OutputError`, `ConfigError`."""
         given = {name: value for name, value in (("bits", bits), ("quality", quality)) if value is not None}
         run = RunOptions(**(self.recipe.run.model_dump() | given))
         note = self.recipe.model_copy(update={"run": run}).to_json()
-        images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note)
+        images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note, store=self.store)
         return Path(path)
 
 
-def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_px: int) -> Scene:
+def load_scene(inputs: Inputs, config: Config, run: RunOptions, network_minimum_px: int, store: Store) -> Scene:
     """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
     if (config.init == "image") != (inputs.init is not None):
         raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
 
     def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
-        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=run.max_megapixels)
+        limit = run.max_megapixels
+        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=limit, store=store)
 
     content = load(inputs.content, enlarge=config.enlarge)
     height, width = content.pixels.shape[2:]
@@ -125,39 +126,46 @@ def stylize_steps(
     inputs: Inputs,
     config: Config,
     *,
-    encoder: Encoder,
-    evaluator_for: EvaluatorFor = autograd_evaluator,
-    refiner_for: EvaluatorFor | None = None,
+    engine: Engine,
     run: RunOptions | None = None,
+    history: int | None = None,
 ) -> Generator[Progress, None, None]:
     """The method as a stream of steps. Close the generator to stop; `finish` makes a result of any step.
 
-    `refiner_for`, if given, makes a more precise evaluator for the last steps at full size.
+    `history`, if given, is how many steps L-BFGS remembers in place of what `config` says.
     Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
     """
     began = time.perf_counter()
+    encoder, store = engine.encoder, engine.store
     style_layers = [name for name, _ in config.style_layers]
     layers = [*(name for name, _ in config.content_layers), *style_layers]
-    scene = load_scene(inputs, config, run or RunOptions(), encoder.minimum_px(layers))
+    scene = load_scene(inputs, config, run or RunOptions(), encoder.minimum_px(layers), store)
     encoder.require_size(scene.content.pixels, layers, what="The target, like the content,")
     encoder.require_size(scene.style.pixels, style_layers, what="The style image,")
     target: Tensor | None = None
     evaluations = restarts = 0
     for number, scale in enumerate(scene.scales, start=1):
-        objective = objective_at(scene, scale, config, encoder)
+        objective = objective_at(scene, scale, config, engine)
         if target is None:
             target = initial_target(scene, config, scale, encoder.device)
-        target = images.resize(target, scale.height, scale.width)
+        target = copied(store, images.resize(target, scale.height, scale.width))
         is_full_size = number == len(scene.scales)
-        refine = refiner_for(encoder, objective) if refiner_for is not None and is_full_size else None
-        evaluate = evaluator_for(encoder, objective)
-        for step in descend(evaluate, target, config, scale.iterations, refine=refine):
+        for step in descend(
+            engine.evaluator(objective),
+            target,
+            config,
+            scale.iterations,
+            refine=engine.refiner(objective) if is_full_size else None,
+            store=store,
+            history=history,
+        ):
             yield Progress(
                 scene,
                 number,
                 step.iteration,
                 step.image,
                 step.losses,
+                objective,
                 evaluations + step.evaluations,
                 restarts + step.restarts,
                 time.perf_counter() - began,
@@ -172,7 +180,7 @@ def finish(
     inputs: Inputs,
     config: Config,
     *,
-    encoder: Encoder,
+    engine: Engine,
     run: RunOptions,
     plan: Plan,
     version: str,
@@ -180,8 +188,12 @@ def finish(
     """The picture as it stands, at the size asked for: clamped, measured in float32, with its recipe."""
     began = time.perf_counter()
     scene, full = progress.scene, progress.scene.scales[-1]
-    image = images.resize(progress.image, full.height, full.width).clamp(0, 1)
-    losses = measure(encoder, objective_at(scene, full, config, encoder), image)
+    image = copied(engine.store, images.resize(progress.image, full.height, full.width))
+    for (piece,) in pieces(engine.store, image):
+        piece.clamp_(0, 1)
+    # Stopped at a coarse scale, the targets are those of another size.
+    objective = progress.objective if progress.size is full else objective_at(scene, full, config, engine)
+    losses = engine.measure(objective, image)
     pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
     recipe = Recipe(
         version=version,
@@ -194,7 +206,7 @@ def finish(
             if picture is not None
         },
         weights_name=name_of(inputs.weights),
-        weights_sha256=encoder.weights_sha256,
+        weights_sha256=engine.encoder.weights_sha256,
         stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
     )
     return Result(
@@ -205,20 +217,23 @@ def finish(
         evaluations=progress.evaluations,
         seconds=progress.elapsed_s + time.perf_counter() - began,
         recipe=recipe,
+        store=engine.store,
     )
 
 
-def objective_at(scene: Scene, scale: Scale, config: Config, encoder: Encoder) -> Objective:
+def objective_at(scene: Scene, scale: Scale, config: Config, engine: Engine) -> Objective:
     """What is asked of the target at one scale: content and style measured at the size of that scale."""
-    content = at_scale(scene.content.pixels, scale).to(encoder.device)
-    least_px = encoder.minimum_px(name for name, _ in config.style_layers)
-    style = style_at(scene.style.pixels, scale, config.style_scale, least_px).to(encoder.device)
-    return make_objective(encoder, content, style, config)
+    content = at_scale(scene.content.pixels, scale)
+    least_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
+    style = style_at(scene.style.pixels, scale, config.style_scale, least_px)
+    return objective_for(engine, content.to(engine.encoder.device), style.to(engine.encoder.device), config)
 
 
 def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
     """An image at exactly the target's size of this scale."""
-    return images.resize(pixels, scale.height, scale.width).clamp(0, 1)
+    if pixels.shape[2:] == (scale.height, scale.width):
+        return pixels
+    return images.resize(pixels, scale.height, scale.width).clamp_(0, 1)
 
 
 def style_at(pixels: Tensor, scale: Scale, style_scale: float, least_px: int) -> Tensor:
@@ -228,7 +243,7 @@ def style_at(pixels: Tensor, scale: Scale, style_scale: float, least_px: int) ->
     # A narrow style must not shrink below what the network needs only because the target starts small.
     long_side_px = max(long_side_px, math.ceil(least_px * max(height, width) / min(height, width)))
     height, width = images.fit(height, width, long_side_px, enlarge=False)
-    return images.resize(pixels, height, width).clamp(0, 1)
+    return at_scale(pixels, Scale(height, width, 0))
 
 
 def covering(pixels: Tensor, scale: Scale) -> Tensor:

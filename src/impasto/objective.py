@@ -8,18 +8,21 @@ they were taken: whole, in tiles or elsewhere. Style is a function of `Moments` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from impasto import losses as loss
 from impasto.config import Config, LayerWeight
-from impasto.encoder import Encoder, Features
+from impasto.encoder import Features
 from impasto.statistics import Moments, gram_matrix, moments_of
+from impasto.store import Store
 
 __all__ = ["Losses", "Objective", "Target", "make_objective"]
+
+ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Objective:
     content_weight: float
     alpha: float
     tv_weight: float
-    tv_norm: Literal["squared", "absolute"]
+    tv_norm: loss.Norm
 
     @property
     def layers(self) -> frozenset[str]:
@@ -100,17 +103,12 @@ class Objective:
         return Losses(total, content_sum, style_sum, tv, content, style)
 
 
-@torch.no_grad()
-def make_objective(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
-    """Measure content and style images (1, 3, H, W) once; sizes may differ. Raises `LayerError`."""
-    content_features = encoder(content, [name for name, _ in config.content_layers])
-    style_features = encoder(style, [name for name, _ in config.style_layers])
+def make_objective(content: Features, style: dict[str, Moments], config: Config, store: Store) -> Objective:
+    """Targets from what was measured once: content features and style moments; sizes may differ."""
     return Objective(
-        content=_targets(config.content_layers, content_features, config),
+        content=_targets(config.content_layers, content, config, store),
         style=_targets(
-            config.style_layers,
-            {name: gram_matrix(moments_of(value)) for name, value in style_features.items()},
-            config,
+            config.style_layers, {name: gram_matrix(moments) for name, moments in style.items()}, config, store
         ),
         content_weight=config.content_weight,
         alpha=config.alpha,
@@ -119,10 +117,20 @@ def make_objective(encoder: Encoder, content: Tensor, style: Tensor, config: Con
     )
 
 
-def _targets(layers: tuple[LayerWeight, ...], values: dict[str, Tensor], config: Config) -> tuple[Target, ...]:
+def _targets(
+    layers: tuple[LayerWeight, ...], values: dict[str, Tensor], config: Config, store: Store
+) -> tuple[Target, ...]:
     relative = config.units == "relative"
     whole = sum(weight for _, weight in layers) if relative else 1.0
     return tuple(
-        Target(name, weight / whole, values[name], loss.energy(values[name]) if relative else 1.0)
+        Target(name, weight / whole, values[name], loss.energy(_strips(values[name], store)) if relative else 1.0)
         for name, weight in layers
     )
+
+
+def _strips(value: Tensor, store: Store) -> Iterator[Tensor]:
+    """A target a few rows at a time: content features may be larger than memory."""
+    for first in range(0, value.shape[-2], ROWS):
+        strip = value[..., first : first + ROWS, :]
+        yield strip
+        store.release(strip)

@@ -5,7 +5,8 @@ a relative loss has gradients per pixel that shrink as one over their number. Th
 view that is valid until the next one. A step that makes things worse is taken back, so NaN never lasts.
 
 Descent is over z in `image = start + A z`. A is the identity for pixels, and for the Fourier
-parametrization a filter that favors low frequencies: it is symmetric, so d/dz = A d/d(image).
+parametrization a filter that favors low frequencies: it is symmetric, so d/dz = A d/d(image). Only steps
+in z are ever needed, never z itself. Long vectors are made by a `Store`, and worked on in pieces.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from impasto.config import Config
 from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluator
 from impasto.objective import Losses
+from impasto.store import Memory, Store, dot, finite, pieces, rms, weighted_sum
 
 __all__ = ["Step", "descend", "fourier_filter"]
 
@@ -38,6 +40,9 @@ FENCE = 10.0
 
 REFINED_SHARE = 5
 """One in so many steps is taken by the more precise evaluator, where there is one."""
+
+BETAS, EPSILON = (0.9, 0.99), 1e-8
+"""Adam's."""
 
 LEAST_CURVATURE = 1e-6
 """Cosine between a step and the change of gradient along it below which the pair tells nothing."""
@@ -61,42 +66,54 @@ Filter = Callable[[Tensor], Tensor]
 
 
 def descend(
-    evaluate: Evaluator, start: Tensor, config: Config, iterations: int, *, refine: Evaluator | None = None
+    evaluate: Evaluator,
+    start: Tensor,
+    config: Config,
+    iterations: int,
+    *,
+    refine: Evaluator | None = None,
+    store: Store | None = None,
+    history: int | None = None,
 ) -> Generator[Step, None, None]:
     """Minimize from `start`, one `Step` for each of `iterations`. `start` is left as it is.
 
-    `refine`, a more precise evaluator, takes over for the last steps. Raises `DivergenceError` if not
-    even the start has a finite loss.
+    `refine`, a more precise evaluator, takes over for the last steps. `store` keeps the long vectors.
+    `history` overrides that of `config`. Raises `DivergenceError` if not even the start has a finite loss.
     """
-    smooth = fourier_filter(start) if config.parametrization == "fourier" else _identity
-    surface = _Surface(evaluate, start, smooth, inside=config.bounded)
+    store = store or Memory(start.device)
+    smooth = fourier_filter(start, store) if config.parametrization == "fourier" else _identity
+    surface = _Surface(evaluate, smooth, store, inside=config.bounded)
     if refine is not None:
         surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1
     if config.optimizer == "lbfgs":
-        yield from _lbfgs(surface, iterations, config.history)
+        yield from _lbfgs(surface, start, iterations, history or config.history)
     else:
-        yield from _adam(surface, iterations, config.learning_rate)
+        yield from _adam(surface, start, iterations, config.learning_rate)
 
 
-def fourier_filter(like: Tensor) -> Filter:
+def fourier_filter(like: Tensor, store: Store | None = None) -> Filter:
     """z -> irfft2(S · rfft2(z)) with S = 1 / (f + 0.1), f in cycles per pixel, of unit mean square.
 
     A change of variables that makes descent prefer what pictures are made of. Measured at 224 px: the
     loss of 100 steps on pixels after about 60 steps, with less grain.
     """
+    place = store or Memory(like.device)
     height, width = like.shape[2:]
     down = torch.fft.fftfreq(height, device=like.device)[:, None]
     across = torch.fft.rfftfreq(width, device=like.device)[None, :]
-    response = 1 / (torch.hypot(down, across) + KNEE)
+    response = torch.hypot(down, across).add_(KNEE).reciprocal_()
     # rfft2 keeps half of the plane: count the other half when taking the mean square.
-    doubled = torch.full_like(response, 2.0)
-    doubled[:, 0] = 1.0
+    energy = 2 * response.square().sum() - response[:, 0].square().sum()
     if width % 2 == 0:
-        doubled[:, -1] = 1.0
-    response = response / ((response.square() * doubled).sum() / (height * width)).sqrt()
+        energy -= response[:, -1].square().sum()
+    response /= (energy / (height * width)).sqrt()
 
     def smooth(z: Tensor) -> Tensor:
-        filtered: Tensor = torch.fft.irfft2(response * torch.fft.rfft2(z), s=(height, width))
+        filtered = place.empty(z.shape, z.dtype)
+        for channel in range(z.shape[1]):  # one at a time needs a third of the memory
+            spectrum = torch.fft.rfft2(z[:, channel])
+            filtered[:, channel] = torch.fft.irfft2(spectrum.mul_(response), s=(height, width))
+            place.release(z, filtered)
         return filtered
 
     return smooth
@@ -108,87 +125,92 @@ def _identity(z: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Point:
-    """A place on the surface: z, its image, numel × total there, and the gradient in z."""
+    """A place on the surface: an image, numel × total there, and the gradient in z."""
 
-    z: Tensor
     image: Tensor
     value: float
     gradient: Tensor
     losses: Losses
-
-    @property
-    def finite(self) -> bool:
-        return math.isfinite(self.value) and bool(torch.isfinite(self.gradient).all())
+    finite: bool
 
 
 class _Surface:
-    """z -> `_Point`, counting evaluations.
+    """image -> `_Point`, counting evaluations.
 
     With `inside`, losses are those of the image clamped to [0, 1], as it will be written, and a
     quadratic fence pulls back what left that range: 3 % less loss in the written picture, and a tenth
     less style error, than clamping at the end (224 px, 60 steps).
     """
 
-    def __init__(self, evaluate: Evaluator, start: Tensor, smooth: Filter, *, inside: bool) -> None:
-        self.evaluate, self.start, self.smooth, self.inside = evaluate, start, smooth, inside
+    def __init__(self, evaluate: Evaluator, smooth: Filter, store: Store, *, inside: bool) -> None:
+        self.evaluate, self.smooth, self.store, self.inside = evaluate, smooth, store, inside
         self.evaluations = 0
         self.refine, self.refine_from = evaluate, 0
 
-    def at(self, z: Tensor) -> _Point:
+    def at(self, image: Tensor) -> _Point:
         self.evaluations += 1
-        image = self.start + self.smooth(z)
-        measured = image.clamp(0, 1) if self.inside else image
-        outside = image - measured
-        evaluation = self.evaluate(measured)
-        numel = z.numel()
-        gradient = evaluation.gradient * numel
-        if self.inside:
-            gradient = gradient * (outside == 0) + 2 * FENCE * outside
-        value = float(evaluation.losses.total) * numel + FENCE * float(outside.square().sum())
-        return _Point(z, image, value, self.smooth(gradient), evaluation.losses)
+        evaluation = self.evaluate(self._clamped(image) if self.inside else image)
+        gradient, numel, fence = evaluation.gradient, image.numel(), 0.0
+        for g, x in pieces(self.store, gradient, image):
+            g.mul_(numel)
+            if self.inside:
+                outside = x - x.clamp(0, 1)
+                g.mul_(outside == 0).add_(outside, alpha=2 * FENCE)
+                fence += FENCE * float(outside.square().sum())
+        value = float(evaluation.losses.total) * numel + fence
+        gradient = self.smooth(gradient)
+        sound = math.isfinite(value) and finite(self.store, gradient)
+        return _Point(image, value, gradient, evaluation.losses, sound)
 
     def seen_from(self, point: _Point, iteration: int) -> _Point:
         """The same point, measured again if the more precise evaluator takes over at this iteration."""
         if iteration != self.refine_from:
             return point
         self.evaluate = self.refine
-        return self.at(point.z)
+        return self.at(point.image)
 
-    def origin(self) -> _Point:
-        point = self.at(torch.zeros_like(self.start))
+    def origin(self, start: Tensor) -> _Point:
+        point = self.at(start)
         if not point.finite:
             raise DivergenceError(
                 "The loss of the starting image is not finite. Lower alpha and the weights, or use relative units."
             )
         return point
 
+    def _clamped(self, image: Tensor) -> Tensor:
+        clamped = self.store.empty(image.shape, image.dtype)
+        for out, x in pieces(self.store, clamped, image):
+            torch.clamp(x, 0, 1, out=out)
+        return clamped
 
-def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, None, None]:
+
+def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> Generator[Step, None, None]:
     """Limited-memory BFGS (Liu & Nocedal 1989), unit steps, backtracking when a step does not descend."""
-    point = surface.origin()
+    store = surface.store
+    point = surface.origin(start)
     pairs: deque[_Pair] = deque(maxlen=history)
     restarts = 0
     at_rest: _Point | None = None
     for iteration in range(1, iterations + 1):
         point = surface.seen_from(point, iteration)
-        if point is at_rest or not point.gradient.any():  # nothing leads down: the steps left cost nothing
+        steepness = dot(store, point.gradient, point.gradient)
+        if point is at_rest or steepness == 0:  # nothing leads down: the steps left cost nothing
             yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
             continue
-        direction = _two_loop(point.gradient, pairs)
-        slope = _dot(direction, point.gradient)
+        direction = _two_loop(store, point.gradient, pairs)
+        slope = dot(store, direction, point.gradient)
         if not slope < 0:
             pairs.clear()
-            direction, slope = -point.gradient, -_dot(point.gradient, point.gradient)
-        length = 1.0 if pairs else FIRST_STEP_RMS / max(_rms(surface.smooth(direction)), 1e-30)
+            direction, slope = _two_loop(store, point.gradient, pairs), -steepness
+        move = surface.smooth(direction)
+        length = 1.0 if pairs else FIRST_STEP_RMS / max(rms(store, move), 1e-30)
         for _ in range(MAX_TRIES):
-            moved = surface.at(point.z + length * direction)
+            moved = surface.at(weighted_sum(store, 1, point.image, length, move))
             # Armijo's condition.
             if moved.finite and moved.value <= point.value + 1e-4 * length * slope:
-                step, change = moved.z - point.z, moved.gradient - point.gradient
-                curvature = _dot(step, change)
-                # As an angle: it must not matter what units the loss is in.
-                if curvature > LEAST_CURVATURE * math.sqrt(_dot(step, step) * _dot(change, change)):
-                    pairs.append((step, change, curvature))
+                pair = _pair(store, direction, length, weighted_sum(store, 1, moved.gradient, -1, point.gradient))
+                if pair is not None:
+                    pairs.append(pair)
                 point = moved
                 break
             length *= SHRINK
@@ -202,56 +224,72 @@ def _lbfgs(surface: _Surface, iterations: int, history: int) -> Generator[Step, 
 _Pair = tuple[Tensor, Tensor, float]  # step, change of gradient, their product
 
 
-def _two_loop(gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
+def _pair(store: Store, direction: Tensor, length: float, change: Tensor) -> _Pair | None:
+    """What a step of `length` along `direction`, which becomes it, has told of the curvature."""
+    for (piece,) in pieces(store, direction):
+        piece.mul_(length)
+    curvature = dot(store, direction, change)
+    # As an angle: it must not matter what units the loss is in.
+    least = LEAST_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
+    return (direction, change, curvature) if curvature > least else None
+
+
+def _two_loop(store: Store, gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
     """−H·gradient, H the inverse Hessian that the pairs (step, change of gradient) tell of."""
-    direction = -gradient
-    if not pairs:
-        return direction
+    direction = weighted_sum(store, -1, gradient, 0, gradient)
     coefficients = []
     for step, change, curvature in reversed(pairs):
-        coefficient = _dot(step, direction) / curvature
+        coefficient = dot(store, step, direction) / curvature
         coefficients.append(coefficient)
-        direction = direction.add(change, alpha=-coefficient)
-    _, change, curvature = pairs[-1]
-    direction = direction * (curvature / _dot(change, change))
+        _add(store, direction, -coefficient, change)
+    if pairs:
+        _, change, curvature = pairs[-1]
+        scale = curvature / dot(store, change, change)
+        for (piece,) in pieces(store, direction):
+            piece.mul_(scale)
     for (step, change, curvature), coefficient in zip(pairs, reversed(coefficients), strict=True):
-        direction.add_(step, alpha=coefficient - _dot(change, direction) / curvature)
+        _add(store, direction, coefficient - dot(store, change, direction) / curvature, step)
     return direction
 
 
-def _adam(surface: _Surface, iterations: int, learning_rate: float) -> Generator[Step, None, None]:
+def _add(store: Store, to: Tensor, factor: float, vector: Tensor) -> None:
+    for out, v in pieces(store, to, vector):
+        out.add_(v, alpha=factor)
+
+
+def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: float) -> Generator[Step, None, None]:
     """Adam (Kingma & Ba 2014). What it yields is the best image so far, for its loss may rise.
 
     When the loss explodes it is rolled back to that image, and its steps are halved.
     """
-    point = best = surface.origin()
-    z, optimizer = _fresh_adam(point, learning_rate)
+    store = surface.store
+    point = best = surface.origin(start)
+    mean, square, age = _zeros(store, start), _zeros(store, start), 0
     restarts = 0
     for iteration in range(1, iterations + 1):
         if iteration == surface.refine_from:
             point = best = surface.seen_from(best, iteration)
-            z, optimizer = _fresh_adam(point, learning_rate)
-        z.grad = point.gradient
-        optimizer.step()
-        point = surface.at(z.detach().clone())
+            mean, square, age = _zeros(store, start), _zeros(store, start), 0
+        age += 1
+        direction = store.empty(start.shape, start.dtype)
+        for d, g, m, v in pieces(store, direction, point.gradient, mean, square):
+            m.lerp_(g, 1 - BETAS[0])
+            v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+            torch.div(m, (v / (1 - BETAS[1] ** age)).sqrt_().add_(EPSILON), out=d)
+        rate = learning_rate / (1 - BETAS[0] ** age)
+        point = surface.at(weighted_sum(store, 1, point.image, -rate, surface.smooth(direction)))
         if not (point.finite and point.value <= EXPLODED * best.value):
             learning_rate *= 0.5
             restarts += 1
             point = best
-            z, optimizer = _fresh_adam(point, learning_rate)
+            mean, square, age = _zeros(store, start), _zeros(store, start), 0
         elif point.value < best.value:
             best = point
         yield Step(iteration, best.image, best.losses, surface.evaluations, restarts)
 
 
-def _fresh_adam(point: _Point, learning_rate: float) -> tuple[Tensor, torch.optim.Optimizer]:
-    z = point.z.clone()
-    return z, torch.optim.Adam([z], lr=learning_rate, betas=(0.9, 0.99))
-
-
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
-
-
-def _rms(tensor: Tensor) -> float:
-    return float(tensor.square().mean().sqrt())
+def _zeros(store: Store, like: Tensor) -> Tensor:
+    zeros = store.empty(like.shape, like.dtype)
+    for (piece,) in pieces(store, zeros):
+        piece.zero_()
+    return zeros

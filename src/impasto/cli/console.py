@@ -12,13 +12,39 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID,
 from rich.progress import Progress as Bars
 
 from impasto import weights
+from impasto.compose import Session
 from impasto.method import Progress
 
-__all__ = ["Display", "display", "errors", "pull_weights"]
+__all__ = ["Display", "announce", "display", "errors", "pull_weights"]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 LINE_EVERY_S = 5.0
+
+
+LARGE = 100e6
+"""Pixels times steps from which a run is announced with what it will take: some ten minutes on two cores."""
+
+
+def announce(session: Session) -> None:
+    """Say what a large run will take, before it begins."""
+    plan, work = session.plan, session.work
+    if work.pixels * work.config.iterations < LARGE and not plan.block:
+        return
+    expected = session.estimate()
+    where = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""
+    how = f", in blocks of {plan.block} px" if plan.block else ""
+    errors.print(
+        f"{work.width}x{work.height} px: about {_duration(expected.seconds)}, "
+        f"{expected.memory / 1e9:.1f} GB of memory{where}{how}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{max(1, minutes)} min"
+    return f"{minutes / 60:.0f} h" if minutes < 60 * 48 else f"{minutes / 60 / 24:.0f} days"
 
 
 class Display(Protocol):

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.config import Config, Layers, RunOptions
+from impasto.config import Bytes, Config, Layers, RunOptions
 
 __all__ = ["flag_name", "takes_options"]
 
@@ -55,7 +55,7 @@ def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Ca
 
 
 def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
-    kind: Any = str if name == "init" or _is_layers(model, name) else field.annotation
+    kind: Any = str if name == "init" or _is_written(model, name) else field.annotation
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     default = "" if field.default in ((), None) else f" [default: {field.default}]"
@@ -65,5 +65,6 @@ def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
     ]
 
 
-def _is_layers(model: type[BaseModel], name: str) -> bool:
-    return bool(model.__annotations__.get(name) in (Layers, "Layers"))
+def _is_written(model: type[BaseModel], name: str) -> bool:
+    """Whether the model reads this option out of text itself."""
+    return model.__annotations__.get(name) in (Layers, "Layers", Bytes, "Bytes")

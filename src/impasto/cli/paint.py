@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from impasto import images, samples, weights
-from impasto.cli.console import display, errors, pull_weights
+from impasto.cli.console import announce, display, errors, pull_weights
 from impasto.compose import Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
@@ -81,6 +81,8 @@ def paint(
     keep_freed_memory()
     images.check_output(output or free_name(stem, suffix), bits=run.bits)
     _check_inputs(session, output)
+    if not quiet:
+        announce(session)
     if session.inputs.weights is None and not weights.is_cached(config.network):
         pull_weights(config.network, quiet=quiet)
     progress: Progress | None = None

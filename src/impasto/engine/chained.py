@@ -1,228 +1,254 @@
-"""The chain rule written out for a frozen chain of convolution, ReLU and pooling.
+"""Measuring with a chain, whole or in tiles: the same losses and gradient in as little memory as asked.
 
-What autograd would record is known beforehand, so nothing is recorded: ReLU works in place, the input
-gradient of a convolution is a convolution with flipped, transposed kernels, and the gradient of a loss
-is added where its layer is passed on the way back. Style enters through `Moments`: autograd on those
-small matrices gives dL/d(sum) and dL/d(outer), and then
+Style depends on a picture only through `Moments`, which are sums over positions, and content is a mean
+over positions. So a picture of many tiles is measured in two passes: the first adds up moments and
+content errors; autograd on those small numbers gives the slopes dL/d(sum), dL/d(outer), dL/d(error); the
+second runs each tile again and carries the slopes back,
 
-    dL/dF = dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F
+    dL/dF = dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F + dL/d(error) d(error)/dF
 
-Laws: tensors inside are channels-last, in the evaluator's own precision; moments, losses and the
-gradient that leaves are at least float32.
+at the tile's own features. A picture of one tile needs one pass.
+
+Laws: moments, errors and losses are at least float32, whatever the chain's precision; what is measured
+for targets and reports is in the encoder's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import losses as loss
-from impasto.encoder import Encoder
-from impasto.engine.winograd import Winograd, Workspace
+from impasto.encoder import Encoder, Features
+from impasto.engine.chain import Chain, Passage, Pull
+from impasto.engine.tiles import Tile, cut
 from impasto.evaluate import Evaluation, Evaluator
-from impasto.networks import Layer
 from impasto.objective import Losses, Objective
 from impasto.statistics import Moments, widened
+from impasto.store import Memory, Store
 
-__all__ = ["chained_evaluator"]
+__all__ = ["ChainedEngine"]
 
 ROWS = 1 << 14
-"""Positions widened to float32 at a time, so that they stay in the cache."""
-
-
-def chained_evaluator(
-    encoder: Encoder, objective: Objective, *, dtype: torch.dtype = torch.float32, winograd: int = 0
-) -> Evaluator:
-    """An evaluator of the whole image that convolves in `dtype` and measures in float32.
-
-    3×3 convolutions of `winograd` channels and more are done Winograd's way; 0: none.
-    """
-    chain = _Chain(encoder, objective.layers, dtype, winograd)
-
-    @torch.no_grad()
-    def evaluate(image: Tensor) -> Evaluation:
-        passage = chain.forward(image)
-        losses, pulls, smoothness = _measure(objective, image, passage.features)
-        gradient = chain.backward(passage, pulls)
-        return Evaluation(losses, gradient if smoothness is None else gradient + smoothness)
-
-    return evaluate
+"""Positions worked on at a time, so that they stay in the cache."""
 
 
 @dataclass(frozen=True)
-class _Pull:
-    """What the losses at one layer ask of its features: dL/dF itself, or by way of dL/d(moments)."""
+class _Slopes:
+    """d(total) by what was measured: content errors, moments, total variation."""
 
-    features: Tensor | None
-    sum: Tensor | None
-    outer: Tensor | None
+    errors: dict[str, Tensor | None]
+    sums: dict[str, Tensor | None]
+    outers: dict[str, Tensor | None]
+    variation: Tensor | None
 
-    def added_to(self, gradient: Tensor | None, features: Tensor) -> Tensor:
-        """`gradient` (1, C, h, w), or zero, with the pull on `features` added."""
-        total = torch.zeros_like(features) if gradient is None else gradient
-        if self.features is not None:
-            total += self.features
-        if self.outer is not None:
-            symmetric = (self.outer + self.outer.T).to(total.dtype)
-            _rows(total).addmm_(_rows(features), symmetric)
-        if self.sum is not None:
-            total += self.sum.view(1, -1, 1, 1)
+
+class ChainedEngine:
+    """An engine that convolves in `dtype` and takes pictures in blocks of about `block` px; 0: whole."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        dtype: torch.dtype | None = None,
+        winograd: int = 0,
+        block: int = 0,
+        store: Store | None = None,
+    ) -> None:
+        self.encoder, self.block = encoder, block
+        self.store: Store = store or Memory(encoder.device)
+        self.exact = Chain(encoder, encoder.mean.dtype, winograd)
+        self.main = self.exact if dtype in (None, encoder.mean.dtype) else Chain(encoder, dtype, winograd)
+
+    def evaluator(self, objective: Objective) -> Evaluator:
+        """The evaluator for most steps."""
+        return lambda image: self._evaluate(self.main, objective, image)
+
+    def refiner(self, objective: Objective) -> Evaluator | None:
+        """The evaluator for the last steps, if it differs."""
+        return None if self.main is self.exact else lambda image: self._evaluate(self.exact, objective, image)
+
+    @torch.no_grad()
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of the whole picture, kept in the store if it takes several tiles."""
+        taps = frozenset(layers)
+        tiles = self._tiles(image, taps)
+        if len(tiles) == 1:
+            return self.exact.forward(image, taps, keep=False).features
+        found: Features = {}
+        for tile, passage in self._passages(self.exact, image, tiles, taps):
+            for layer, features in passage.features.items():
+                if layer not in found:
+                    found[layer] = self._channels_last(layer, image)
+                found[layer][tile.own(layer)] = features[tile.inside(layer)]
+                self.store.release(found[layer])
+        return found
+
+    @torch.no_grad()
+    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
+        """Moments of each layer over the whole picture."""
+        taps = frozenset(layers)
+        totals: dict[str, Moments] = {}
+        for tile, passage in self._passages(self.exact, image, self._tiles(image, taps), taps):
+            _add_moments(totals, tile, passage.features)
+        return totals
+
+    @torch.no_grad()
+    def measure(self, objective: Objective, image: Tensor) -> Losses:
+        """Losses without a gradient."""
+        tiles = self._tiles(image, objective.layers)
+        errors, moments, _ = self._survey(self.exact, objective, image, tiles, keep=False)
+        return objective.combine(errors, moments, self._variation(objective, image))
+
+    @torch.no_grad()
+    def _evaluate(self, chain: Chain, objective: Objective, image: Tensor) -> Evaluation:
+        tiles = self._tiles(image, objective.layers)
+        errors, moments, kept = self._survey(chain, objective, image, tiles, keep=len(tiles) == 1)
+        losses, slopes = _slopes(objective, errors, moments, self._variation(objective, image))
+        if kept is not None:
+            gradient = chain.backward(kept, _pull(tiles[0], objective, slopes))
+        else:
+            gradient = self.store.empty(image.shape, image.dtype).zero_()
+            for tile in tiles:
+                passage = chain.forward(image[tile.window], objective.layers)
+                gradient[tile.window] += chain.backward(passage, _pull(tile, objective, slopes))
+                self.store.release(image, gradient)
+        if slopes.variation is not None and objective.tv_weight:
+            self._variation(objective, image, into=gradient, slope=float(slopes.variation))
+        return Evaluation(losses, gradient)
+
+    def _survey(
+        self, chain: Chain, objective: Objective, image: Tensor, tiles: list[Tile], *, keep: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Moments], Passage | None]:
+        """Content errors and moments over the whole picture, and the passage of its one tile if asked."""
+        wide = torch.promote_types(image.dtype, torch.float32)
+        errors = {target.layer: torch.zeros((), dtype=wide, device=image.device) for target in objective.content}
+        moments: dict[str, Moments] = {}
+        style = {target.layer for target in objective.style}
+        kept = None
+        for tile, passage in self._passages(chain, image, tiles, objective.layers, keep=keep):
+            for target in objective.content:
+                seen, wanted = passage.features[target.layer][tile.inside(target.layer)], target.value
+                part = wanted[tile.own(target.layer)]
+                if part.numel():
+                    share = part.numel() / wanted.numel()
+                    errors[target.layer] += share * loss.content_loss(seen, part, scale=target.scale)
+                self.store.release(wanted)
+            _add_moments(moments, tile, {layer: passage.features[layer] for layer in style})
+            kept = passage if keep else None
+        return errors, moments, kept
+
+    def _passages(
+        self, chain: Chain, image: Tensor, tiles: list[Tile], taps: frozenset[str], *, keep: bool = False
+    ) -> Iterator[tuple[Tile, Passage]]:
+        for tile in tiles:
+            yield tile, chain.forward(image[tile.window], taps, keep=keep)
+            self.store.release(image)
+
+    def _tiles(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
+        height, width = image.shape[2:]
+        self.encoder.require_size(image, taps)
+        return cut(self.encoder.network, taps, height, width, self.block)
+
+    def _channels_last(self, layer: str, image: Tensor) -> Tensor:
+        network = self.encoder.network
+        height, width = (network.output_px(layer, side) for side in image.shape[2:])
+        wide = torch.promote_types(image.dtype, torch.float32)
+        return self.store.empty((1, height, width, network.channels(layer)), wide).permute(0, 3, 1, 2)
+
+    def _variation(
+        self, objective: Objective, image: Tensor, *, into: Tensor | None = None, slope: float = 0.0
+    ) -> Tensor:
+        """Total variation by strips of rows; `slope` times its gradient is added to `into`."""
+        height, width = image.shape[2:]
+        strip = height if self.block == 0 else max(1, self.block**2 // width)
+        total = widened(image.new_zeros(()))
+        for top in range(0, height, strip):
+            bottom = min(height, top + strip)
+            with torch.set_grad_enabled(into is not None):
+                rows = image[:, :, top : bottom + 1].detach().requires_grad_(into is not None)
+                across = loss.variation(rows[:, :, : bottom - top], 3, objective.tv_norm) * ((bottom - top) / height)
+                steps = rows.shape[2] - 1
+                down = loss.variation(rows, 2, objective.tv_norm) * (steps / max(1, height - 1))
+                part = across + down
+            total += part.detach()
+            if into is not None:
+                (found,) = torch.autograd.grad(part, rows)
+                into[:, :, top : bottom + 1].add_(found, alpha=slope)
+                self.store.release(into)
+            self.store.release(image)
         return total
 
 
-def _measure(
-    objective: Objective, image: Tensor, features: dict[str, Tensor]
-) -> tuple[Losses, dict[str, _Pull], Tensor | None]:
-    """Losses, the pull on each layer, and the gradient of what depends on pixels alone."""
-    targets = {target.layer: target for target in objective.content}
+def _slopes(
+    objective: Objective, errors: dict[str, Tensor], moments: dict[str, Moments], variation: Tensor
+) -> tuple[Losses, _Slopes]:
+    """Losses, and how the total changes with everything that was measured."""
     with torch.enable_grad():
-        pixels = image.detach().requires_grad_()
-        wide = {layer: widened(features[layer].detach()).requires_grad_() for layer in targets}
-        errors = {
-            layer: loss.content_loss(wide[layer], target.value, scale=target.scale) for layer, target in targets.items()
+        content = {layer: error.requires_grad_() for layer, error in errors.items()}
+        leaves = {
+            layer: Moments(m.count, m.sum.requires_grad_(), m.outer.requires_grad_()) for layer, m in moments.items()
         }
-        moments = {target.layer: _moments(features[target.layer]) for target in objective.style}
-        losses = objective.combine(errors, moments, loss.total_variation(pixels, objective.tv_norm))
-        sums = {layer: m.sum for layer, m in moments.items()}
-        outers = {layer: m.outer for layer, m in moments.items()}
-        leaves = [*wide.values(), *sums.values(), *outers.values(), pixels]
-        found = iter(torch.autograd.grad(losses.total, leaves, allow_unused=True))
-    by_features, by_sum, by_outer = ({layer: next(found) for layer in group} for group in (wide, sums, outers))
-    pulls = {layer: _Pull(by_features.get(layer), by_sum.get(layer), by_outer.get(layer)) for layer in objective.layers}
-    return losses.detach(), pulls, next(found)
+        pixels = variation.requires_grad_()
+        losses = objective.combine(content, leaves, pixels)
+        sums = {layer: m.sum for layer, m in leaves.items()}
+        outers = {layer: m.outer for layer, m in leaves.items()}
+        asked = [*content.values(), *sums.values(), *outers.values(), pixels]
+        found: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, asked, allow_unused=True))
+    by_error, by_sum, by_outer = ({layer: next(found) for layer in group} for group in (content, sums, outers))
+    return losses.detach(), _Slopes(by_error, by_sum, by_outer, next(found))
 
 
-def _rows(features: Tensor) -> Tensor:
-    """A channels-last (1, C, h, w) as a view (h*w, C)."""
-    return features.permute(0, 2, 3, 1).view(-1, features.shape[1])
+def _pull(tile: Tile, objective: Objective, slopes: _Slopes) -> Pull:
+    """What the losses ask of a tile's features: added at its own, nothing in the margin."""
+    content = {target.layer: target for target in objective.content}
+
+    def pull(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
+        total = torch.zeros_like(features) if gradient is None else gradient
+        own, seen = total[tile.inside(layer)], features[tile.inside(layer)]
+        if seen.numel() == 0:
+            return total
+        slope = slopes.errors.get(layer)
+        if slope is not None:
+            target = content[layer]
+            part = target.value[tile.own(layer)]
+            with torch.enable_grad():
+                wide = widened(seen.detach()).requires_grad_()
+                error = loss.content_loss(wide, part, scale=target.scale) * (part.numel() / target.value.numel())
+                (found,) = torch.autograd.grad(error, wide, slope)
+            own += found
+        outer, mean = slopes.outers.get(layer), slopes.sums.get(layer)
+        if outer is not None:
+            symmetric = (outer + outer.T).to(total.dtype)
+            for into, rows in zip(_strips(own), _strips(seen), strict=True):
+                into += (rows.reshape(-1, rows.shape[2]) @ symmetric).view_as(into)
+        if mean is not None:
+            own += mean.view(1, -1, 1, 1)
+        return total
+
+    return pull
 
 
-def _moments(features: Tensor) -> Moments:
-    """Moments, as leaves of a graph."""
-    rows = _rows(features.detach())
-    channels, precision = rows.shape[1], torch.promote_types(rows.dtype, torch.float32)
-    total = rows.new_zeros(channels, dtype=precision)
-    outer = rows.new_zeros(channels, channels, dtype=precision)
-    with torch.no_grad():
-        for start in range(0, rows.shape[0], ROWS):
-            wide = rows[start : start + ROWS].to(precision)
-            total += wide.sum(dim=0)
-            outer.addmm_(wide.T, wide)
-    return Moments(rows.shape[0], total.requires_grad_(), outer.requires_grad_())
+def _strips(features: Tensor) -> Iterator[Tensor]:
+    """A channels-last (1, C, h, w) as views (rows, w, C) of about `ROWS` positions."""
+    rows = features.permute(0, 2, 3, 1)[0]
+    step = max(1, ROWS // max(1, rows.shape[1]))
+    for first in range(0, rows.shape[0], step):
+        yield rows[first : first + step]
 
 
-@dataclass
-class _Passage:
-    """What a forward pass leaves behind: features at tapped layers, and what the way back needs."""
-
-    features: dict[str, Tensor] = field(default_factory=dict)
-    rectified: dict[str, Tensor] = field(default_factory=dict)
-    indices: dict[str, Tensor] = field(default_factory=dict)
-    inputs: dict[str, Tensor] = field(default_factory=dict)
-    shapes: dict[str, torch.Size] = field(default_factory=dict)
-
-
-Convolution = Callable[[Tensor], Tensor]
-
-
-class _Chain:
-    """A network's layers with convolutions for both directions, as deep as the tapped layers reach."""
-
-    def __init__(self, encoder: Encoder, taps: frozenset[str], dtype: torch.dtype, winograd: int) -> None:
-        deepest = max(taps, key=encoder.network.names.index)
-        self.encoder, self.taps, self.dtype = encoder, taps, dtype
-        self.layers = encoder.network.upto(deepest)
-        workspace = Workspace()
-
-        def convolution(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
-            if winograd and min(layer.inputs, layer.outputs) >= winograd and _is_plain(layer):
-                return Winograd(kernel, bias, workspace)
-            return _direct(layer, kernel.to(dtype), None if bias is None else bias.to(dtype))
-
-        self.onward: dict[str, Convolution] = {}
-        self.back: dict[str, Convolution] = {}
-        for layer in self.layers:
-            if layer.kind == "conv":
-                kernel = encoder.kernels[layer.name]
-                self.onward[layer.name] = convolution(layer, kernel, encoder.biases[layer.name])
-                if _keeps_size(layer):
-                    self.back[layer.name] = convolution(layer, kernel.flip(2, 3).transpose(0, 1), None)
-
-    def forward(self, image: Tensor) -> _Passage:
-        passage = _Passage()
-        x = (
-            ((image - self.encoder.mean) / self.encoder.std)
-            .to(self.dtype)
-            .contiguous(memory_format=torch.channels_last)
-        )
-        for layer in self.layers:
-            passage.shapes[layer.name] = x.shape
-            if layer.kind == "conv":
-                x = self.onward[layer.name](x)
-            elif layer.kind == "relu":
-                # In place, unless the layer before it is looked at itself.
-                x = F.relu(x) if any(x is kept for kept in passage.features.values()) else F.relu_(x)
-                passage.rectified[layer.name] = x
-            elif self.encoder.pooling == "max":
-                passage.inputs[layer.name] = x
-                x, passage.indices[layer.name] = F.max_pool2d_with_indices(x, [layer.kernel] * 2, [layer.stride] * 2)
-            else:
-                passage.inputs[layer.name] = x
-                x = F.avg_pool2d(x, layer.kernel, layer.stride)
-            if layer.name in self.taps:
-                passage.features[layer.name] = x
-        return passage
-
-    def backward(self, passage: _Passage, pulls: dict[str, _Pull]) -> Tensor:
-        """d(total)/d(image), (1, 3, H, W)."""
-        gradient: Tensor | None = None
-        for layer in reversed(self.layers):
-            if layer.name in pulls:
-                gradient = pulls[layer.name].added_to(gradient, passage.features[layer.name])
-            assert gradient is not None  # the deepest layer is tapped
-            gradient = self._back(layer, gradient, passage)
-        assert gradient is not None
-        return (widened(gradient) / self.encoder.std).contiguous()
-
-    def _back(self, layer: Layer, gradient: Tensor, passage: _Passage) -> Tensor:
-        back: Tensor
-        if layer.kind == "relu":
-            rectified = passage.rectified[layer.name]
-            back = torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
-            return back
-        if layer.kind == "pool":
-            x, window, stride = passage.inputs[layer.name], [layer.kernel] * 2, [layer.stride] * 2
-            if self.encoder.pooling == "max":
-                back = torch.ops.aten.max_pool2d_with_indices_backward(
-                    gradient, x, window, stride, [0, 0], [1, 1], False, passage.indices[layer.name]
-                )
-            else:
-                back = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
-            return back
-        if layer.name in self.back:
-            return self.back[layer.name](gradient)
-        # A stride leaves out pixels at the far edge: they are given back as zeros.
-        shape = passage.shapes[layer.name]
-        left_out = [
-            before - ((after - 1) * layer.stride + layer.kernel - 2 * layer.padding)
-            for before, after in zip(shape[2:], gradient.shape[2:], strict=True)
-        ]
-        kernel = self.encoder.kernels[layer.name].to(self.dtype)
-        return F.conv_transpose2d(gradient, kernel, stride=layer.stride, padding=layer.padding, output_padding=left_out)
-
-
-def _direct(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return lambda x: F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
-
-
-def _keeps_size(layer: Layer) -> bool:
-    return layer.stride == 1 and layer.kernel == 2 * layer.padding + 1
-
-
-def _is_plain(layer: Layer) -> bool:
-    return (layer.kernel, layer.stride, layer.padding) == (3, 1, 1)
+def _add_moments(totals: dict[str, Moments], tile: Tile, features: Features) -> None:
+    """Add the moments of a tile's own features to `totals`."""
+    for layer, values in features.items():
+        own = values[tile.inside(layer)]
+        channels, wide = own.shape[1], torch.promote_types(own.dtype, torch.float32)
+        mean, outer = own.new_zeros(channels, dtype=wide), own.new_zeros(channels, channels, dtype=wide)
+        for strip in _strips(own):
+            rows = strip.reshape(-1, channels).to(wide)
+            mean += rows.sum(dim=0)
+            outer.addmm_(rows.T, rows)
+        part = Moments(own.shape[2] * own.shape[3], mean, outer)
+        totals[layer] = totals[layer] + part if layer in totals else part

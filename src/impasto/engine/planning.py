@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,35 +14,95 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Plan, RunOptions
+from impasto.engine.budget import Work, arrange, available_bytes, needs
+from impasto.engine.tiles import cut
 from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
+from impasto.pyramid import plan_scales
 
-__all__ = ["fastest_convolution", "make_plan", "require_device"]
+__all__ = ["Estimate", "estimate", "fastest_convolution", "make_plan", "require_device"]
 
 WORTHWHILE = 1.15
 """How much faster is faster: what bfloat16 saves must outweigh finishing in float32."""
+
+BESIDES = 1.3
+"""A step over its convolutions: ReLU, pooling, moments, the descent itself."""
+
+ROOMY = 2e9
+"""Bytes of --memory below which Winograd's kernels are not worth their room."""
 
 CHANNELS, SIDE = 256, 48
 WINOGRAD_FROM = 128
 """Channels. Where Winograd's convolution pays at 256 it does at 128 (57 ms against 97 where 256 have 45 against 82)."""
 
 
-def make_plan(run: RunOptions) -> Plan:
-    """A plan for this machine. Raises `ConfigError` for a device that is not there."""
+def make_plan(run: RunOptions, work: Work) -> Plan:
+    """A plan for this work on this machine. Raises `ConfigError`: no such device, or too little memory."""
     chosen = next(name for name, is_there in _devices().items() if is_there)
     device = chosen if run.device == "auto" else run.device
     require_device(device)
     if run.threads:
         torch.set_num_threads(run.threads)  # before timing
     precision, winograd = fastest_convolution(device, run.precision)
+    on_cpu = device == "cpu"
+    budget = run.memory or (available_bytes() if on_cpu else math.inf)
+    if winograd and run.memory and budget < ROOMY:
+        winograd = 0  # its kernels are four times as large, and blocks need the room
+    fitting = arrange(work, budget, precision=precision, winograd=winograd)
     return Plan(
         device=device,
         precision=precision,
         evaluator="chained",
         winograd=winograd,
+        block=fitting.block,
+        history=fitting.history,
+        scratch=fitting.scratch,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, before it is begun: seconds, and bytes of memory and disk."""
+
+    seconds: float
+    memory: float
+    disk: float
+
+
+def estimate(work: Work, plan: Plan) -> Estimate:
+    """What `work` will take under `plan`, within about a third. It times one convolution."""
+    network, config = work.network, work.config
+    deepest = max(work.layers, key=network.names.index)
+    image = torch.randn(1, CHANNELS, SIDE, SIDE, device=plan.device)
+    kernel = torch.randn(CHANNELS, CHANNELS, 3, 3, device=plan.device)
+    dtype = torch.bfloat16 if plan.precision == "bfloat16" else torch.float32
+    products = 9.0 * CHANNELS**2 * SIDE**2
+    direct = _direct_s(image, kernel, dtype) / products
+    tiled = _seconds(Winograd(kernel, None, Workspace()), channels_last(image)) / products if plan.winograd else direct
+    per_pixel, stride = 0.0, 1
+    for layer in network.upto(deepest):
+        stride *= layer.stride
+        is_tiled = layer.kernel == 3 and min(layer.inputs, layer.outputs) >= (plan.winograd or math.inf)
+        macs = layer.kernel**2 * layer.inputs * layer.outputs / stride**2
+        per_pixel += 2 * macs * (tiled if is_tiled else direct)
+    seconds = 0.0
+    for scale in plan_scales(
+        work.height,
+        work.width,
+        iterations=config.iterations,
+        scales=config.scales,
+        minimum_px=network.minimum_px(deepest),
+    ):
+        pixels = scale.height * scale.width
+        blocks = cut(network, work.layers, scale.height, scale.width, plan.block)
+        if len(blocks) > 1:  # margins, and each block forward twice
+            around = sum((t.down.last - t.down.first) * (t.across.last - t.across.first) for t in blocks)
+            pixels = round(1.5 * around)
+        seconds += (scale.iterations + 2) * pixels * per_pixel * BESIDES
+    needed = needs(work, plan.block, plan.history or config.history, plan.scratch, plan.precision, plan.winograd)
+    return Estimate(seconds, needed.memory, needed.disk)
 
 
 def require_device(device: str) -> None:

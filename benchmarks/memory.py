@@ -1,0 +1,100 @@
+"""Peak resident memory under `--memory`, and time for each megapixel, each size in a fresh process.
+
+    python benchmarks/memory.py [--megapixels 1 4 16 64] [--memory 4GB] [--json]
+
+Each run is one full step at one scale, from a real photo enlarged to the size: targets, the loss and
+gradient of the start, one step of L-BFGS with the loss and gradient there, and the picture written as
+TIFF. The seconds of an evaluation are the step's over the number of its evaluations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyvips
+
+from impasto import samples
+from impasto.config import parse_bytes
+
+CHILD = """
+import json, resource, sys, time
+import impasto
+from impasto.engine.allocation import keep_freed_memory
+content, style, size, memory, output = sys.argv[1:]
+keep_freed_memory()
+run = impasto.compose.session(content, style, size=int(size), enlarge=True, memory=memory, iterations=1, scales=1)
+began = time.perf_counter()
+expected = run.estimate()
+targets_s = None
+for progress in run.steps():
+    evaluations = progress.evaluations
+steps_s = time.perf_counter() - began
+result = run.finish(progress)
+result.save(output)
+print(json.dumps({
+    "seconds": time.perf_counter() - began,
+    "steps_seconds": steps_s,
+    "evaluations": evaluations,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "expected_peak": expected.memory,
+    "expected_seconds": expected.seconds,
+    "disk": expected.disk,
+    "block": run.plan.block, "history": run.plan.history, "scratch": run.plan.scratch, "winograd": run.plan.winograd,
+    "pixels": result.image.shape[2] * result.image.shape[3],
+}))
+"""
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--memory", default="4GB")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    options = parser.parse_args()
+    budget = parse_bytes(options.memory)
+    rows = []
+    for megapixels in options.megapixels:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(one(megapixels, options.memory, Path(folder)))
+        row = rows[-1]
+        row["peak_over_memory"] = row["peak"] / budget
+        row["evaluation_seconds_per_megapixel"] = row["steps_seconds"] / row["evaluations"] / (row["pixels"] / 1e6)
+        if not options.json:
+            print(
+                f"{row['pixels'] / 1e6:6.1f} MP  peak {row['peak'] / 1e9:.2f} GB "
+                f"({row['peak_over_memory']:.2f} of what was asked, {row['expected_peak'] / 1e9:.2f} expected)  "
+                f"{row['evaluation_seconds_per_megapixel']:.1f} s/MP an evaluation  "
+                f"{row['seconds']:.0f} s in all  blocks {row['block']:.0f}  disk {row['disk'] / 1e9:.1f} GB",
+                flush=True,
+            )
+    if options.json:
+        times = [row["evaluation_seconds_per_megapixel"] for row in rows]
+        flat = max(times) / min(times)
+        print(json.dumps({"memory": budget, "time_per_megapixel_spread": flat, "sizes": rows}))
+
+
+def one(megapixels: float, memory: str, folder: Path) -> dict[str, float]:
+    """One size, in a fresh process."""
+    photo = pyvips.Image.new_from_file(str(samples.photo_path("cat")))
+    side = round((megapixels * 1e6 * photo.width / photo.height) ** 0.5)
+    content, style = folder / "content.tif", folder / "style.png"
+    photo.resize(side / photo.width).write_to_file(str(content), compression="deflate")
+    pyvips.Image.new_from_array(samples.paint("swirl", size_px=1024)).write_to_file(str(style))
+    command = [sys.executable, "-c", CHILD, str(content), str(style), str(side), memory, str(folder / "out.tif")]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{megapixels} MP failed after {time.perf_counter() - began:.0f} s:\n{done.stderr}")
+    row: dict[str, float] = json.loads(done.stdout)
+    return row
+
+
+if __name__ == "__main__":
+    main()

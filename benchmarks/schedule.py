@@ -1,0 +1,79 @@
+"""What each choice of start, schedule and solver is worth: the total loss that a run ends with.
+
+    python benchmarks/schedule.py [--size 384] [--content PHOTO --style PAINTING] [--seeds 3] [--json]
+
+Every row changes one thing in the default. Seconds are of this machine and this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from racing import pictures
+
+import impasto
+from impasto import pyramid
+from impasto.engine.allocation import keep_freed_memory
+
+ROWS: dict[str, dict[str, Any]] = {
+    "the default": {},
+    "one scale": {"scales": 1},
+    "half the coarse steps": {"coarse": 30},
+    "twice the coarse steps": {"coarse": 120},
+    "twice the full steps": {"iterations": 100},
+    "history 5": {"history": 5},
+    "history 100": {"history": 100},
+    "pixels in place of Fourier coefficients": {"parametrization": "pixels"},
+    "clamped at the end only": {"bounded": False},
+    "white noise, 0.2": {"noise": "white", "noise_std": 0.2},
+    "content start": {"init": "content"},
+    "Adam": {"optimizer": "adam"},
+}
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
+    parser.add_argument("--style", type=Path, help="a painting")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    options = parser.parse_args()
+    keep_freed_memory()
+    usual = pyramid.COARSE_ITERATIONS
+    report = {}
+    with tempfile.TemporaryDirectory() as folder:
+        photo, painting = pictures(options.content, options.style, Path(folder))
+        for name, changed in ROWS.items():
+            changes = dict(changed)
+            pyramid.COARSE_ITERATIONS = changes.pop("coarse", usual)
+            runs = [
+                impasto.stylize(photo, painting, size=options.size, seed=seed, **changes)
+                for seed in range(options.seeds)
+            ]
+            totals = [run.losses["total"] for run in runs]
+            report[name] = {
+                "total": statistics.median(totals),
+                "spread": max(totals) - min(totals),
+                "seconds": statistics.median(run.seconds for run in runs),
+                "evaluations": statistics.median(run.evaluations for run in runs),
+            }
+            if not options.json:
+                one = report[name]
+                print(
+                    f"{name:42}{one['total']:8.4f} ±{one['spread'] / 2:.4f}{one['seconds']:7.0f} s"
+                    f"{one['evaluations']:6.0f} evaluations",
+                    flush=True,
+                )
+    if options.json:
+        print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

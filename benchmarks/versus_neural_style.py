@@ -1,0 +1,140 @@
+"""A race against neural-style 0.5.7 from PyPI (ProGamerGov's neural-style-pt), scored by its own code.
+
+    python benchmarks/versus_neural_style.py --content PHOTO --style PAINTING [--steps 1000 | --steps 200 200 200]
+
+neural-style runs with its defaults: 512 px, L-BFGS, random start, content 5, style 100, TV 1e-3. Impasto
+minimizes the same objective, from noise too, with the same weights. neural-style shows its loss only
+while it runs, so a picture is scored by letting it start from that picture and reading its first line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from racing import Run, environment, pictures, race, report, run
+from safetensors.torch import save_file
+
+from impasto.networks import VGG19
+from impasto.weights import load
+
+SCALE = 256
+"""neural-style multiplies pixels in [0, 1] by this, before it takes the mean of 0…255 off."""
+
+PREPARE = """
+import sys
+from PIL import Image
+picture = Image.open(sys.argv[1]).convert("RGB")
+size = int(sys.argv[2])
+width, height = (int(size / max(picture.size) * side) for side in picture.size)
+picture.resize((width, height), Image.BILINEAR).save(sys.argv[3])
+print(width, height)
+"""
+
+
+def main() -> None:
+    """Race and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1000], help="neural-style's steps, one race each")
+    parser.add_argument("--ours", type=int, default=0, help="Impasto's steps; 0: a fifth of neural-style's")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
+    parser.add_argument("--style", type=Path, help="a painting")
+    parser.add_argument("--keep", type=Path, help="folder for the pictures of the race")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    options = parser.parse_args()
+
+    release = torch.__version__.partition("+")[0]
+    # torchvision 0.28 is that of torch 2.13; without its dependencies, which would bring another torch.
+    python = environment(
+        "neural-style",
+        f"torch=={release}",
+        "pillow",
+        "numpy",
+        without_dependencies=("torchvision==0.28.0", "neural-style==0.5.7"),
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.keep or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        content, style = work / "content.png", work / "style.png"
+        photo, painting = pictures(options.content, options.style, work)
+        for source, target in ((photo, content), (painting, style)):
+            command = [python, "-c", PREPARE, source, str(options.size), target]
+            width, height = map(int, subprocess.check_output(command, text=True).split())
+            if target is content:
+                content_size = (width, height)
+        theirs, ours = work / "vgg19.pth", work / "vgg19.safetensors"
+        write_weights(theirs, ours)
+        preset = work / "neural_style.toml"
+        preset.write_text(objective(*content_size))
+
+        program = [str(python), "-m", "neural_style.neural_style", "-gpu", "c", "-disable_check"]
+        program += ["-content_image", str(content), "-style_image", str(style), "-model_file", str(theirs)]
+        program += ["-image_size", str(options.size), "-save_iter", "0", "-seed", "0"]
+
+        def score(picture: Path) -> float:
+            given = ["-init", "image", "-init_image", str(picture), "-num_iterations", "1", "-print_iter", "1"]
+            output = subprocess.check_output([*program, *given], cwd=work, text=True)
+            return float(re.findall(r"Total loss: (\S+)", output)[0])
+
+        def rival(number: int, steps: int) -> Run:
+            return run(
+                [*program, "-num_iterations", str(steps), "-print_iter", "10", "-output_image", "result.png"],
+                work / f"neural-style-{number}",
+                "result.png",
+            )
+
+        def impasto(number: int, steps: int) -> Run:
+            command = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "-o", "result.png"]
+            asked = ["--preset", str(preset), "--weights", str(ours), "--size", str(options.size), "--quiet"]
+            asked += ["--iterations", str(options.ours or steps // 5), "--save-every", "5"]
+            return run([*command, *asked], work / f"impasto-{number}", "result*.png")
+
+        outcomes = [
+            race(steps, lambda n, i=i: rival(i, n), lambda n, i=i: impasto(i, n), score, lambda _: [])  # type: ignore[misc]
+            for i, steps in enumerate(options.steps)
+        ]
+    report("Impasto against neural-style 0.5.7", outcomes, as_json=options.json)
+
+
+def write_weights(theirs: Path, ours: Path) -> None:
+    """The same numbers for both: for neural-style as a state dict that takes BGR, for us with its scale."""
+    weights = load("vgg19")
+    state = {}
+    for place, layer in enumerate(VGG19.layers):
+        if layer.kind == "conv":
+            kernel = weights.kernels[layer.name]
+            state[f"features.{place}.weight"] = kernel.flip(1) if layer.inputs == 3 else kernel
+            state[f"features.{place}.bias"] = weights.biases[layer.name]
+    torch.save(state, theirs)
+    tensors = {f"{name}.weight": kernel.contiguous() for name, kernel in weights.kernels.items()}
+    tensors |= {f"{name}.bias": bias for name, bias in weights.biases.items()}
+    tensors["mean"] = torch.tensor([123.68, 116.779, 103.939]) / SCALE
+    tensors["std"] = torch.full((3,), 1 / SCALE)
+    save_file(tensors, ours)
+
+
+def objective(width: int, height: int) -> str:
+    """neural-style's defaults as a preset: its Gram matrices are divided by C·h·w, its TV is a sum in 0…256."""
+    widths = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
+    neighbors = 3 * (height * (width - 1) + (height - 1) * width) / 2
+    layers = ", ".join(f"{name} = {1 / channels**2!r}" for name, channels in widths.items())
+    return "\n".join(
+        (
+            'units = "absolute"',
+            "content_weight = 5.0",
+            "alpha = 100.0",
+            f"style_layers = {{ {layers} }}",
+            'tv = "absolute"',
+            f"tv_weight = {1e-3 * SCALE * neighbors!r}",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Where the long vectors of a run are kept, and arithmetic on them a piece at a time.
+
+A picture of 64 megapixels is 768 MB of float32, and descent needs tens of such vectors. A `Store` makes
+them, in memory or on disk; nothing else knows which. What works through them in pieces, and releases
+each piece, needs no more memory than a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Memory", "Store", "copied", "dot", "finite", "pieces", "rms", "weighted_sum"]
+
+PIECE = 1 << 22
+"""Elements. A picture of 512 px is one piece."""
+
+
+class Store(Protocol):
+    """A maker of large tensors."""
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """An uninitialized contiguous tensor; its room is given back when nothing refers to it."""
+
+    def release(self, *tensors: Tensor) -> None:
+        """Say that these, or views of these, are not needed for a while. Their numbers stay."""
+
+
+class Memory:
+    """A store that keeps everything in memory, or in that of a device."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = device
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """An uninitialized tensor on the device."""
+        return torch.empty(tuple(shape), dtype=dtype, device=self.device)
+
+    def release(self, *tensors: Tensor) -> None:
+        """Nothing: this is where they are."""
+
+
+def pieces(store: Store, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same stretch of several contiguous tensors of one size, one stretch after another."""
+    flat = [tensor.view(-1) for tensor in tensors]
+    for start in range(0, flat[0].numel(), PIECE):
+        views = tuple(vector[start : start + PIECE] for vector in flat)
+        yield views
+        store.release(*views)
+
+
+def dot(store: Store, a: Tensor, b: Tensor) -> float:
+    """The inner product."""
+    return sum(float(torch.dot(p, q)) for p, q in pieces(store, a, b))
+
+
+def rms(store: Store, tensor: Tensor) -> float:
+    """The root of the mean square."""
+    return float((dot(store, tensor, tensor) / tensor.numel()) ** 0.5)
+
+
+def weighted_sum(store: Store, a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
+    """a·x + b·y, a new tensor."""
+    total = store.empty(x.shape, x.dtype)
+    for out, p, q in pieces(store, total, x, y):
+        torch.mul(p, a, out=out).add_(q, alpha=b)
+    return total
+
+
+def copied(store: Store, tensor: Tensor) -> Tensor:
+    """The same numbers in a new tensor of this store."""
+    copy = store.empty(tensor.shape, tensor.dtype)
+    for out, p in pieces(store, copy, tensor.contiguous()):
+        out.copy_(p)
+    return copy
+
+
+def finite(store: Store, tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity."""
+    return all(bool(torch.isfinite(piece).all()) for (piece,) in pieces(store, tensor))

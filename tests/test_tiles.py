@@ -1,0 +1,176 @@
+"""Pictures measured in blocks, and vectors kept on disk: the same numbers in bounded memory."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import objective_of, random_weights
+from test_engine import assert_same, image
+
+from impasto.config import Config
+from impasto.encoder import Encoder
+from impasto.engine.chained import ChainedEngine
+from impasto.engine.scratch import Scratch
+from impasto.engine.tiles import cut, margin
+from impasto.errors import OutputError
+from impasto.evaluate import AutogradEngine, objective_for
+from impasto.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
+from impasto.optimize import descend
+from impasto.store import Memory, copied, dot, finite, pieces, rms, weighted_sum
+
+
+def double(network: Network, pooling: Any = "max") -> Encoder:
+    """In float64, where rounding cannot flip a maximum and hide, or fake, a mistake."""
+    return Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
+
+
+CASES = [
+    (VGG19, "max", (97, 150), 64),
+    (VGG19, "max", (260, 48), 64),
+    (VGG19, "avg", (131, 100), 48),
+    (VGG16, "max", (64, 195), 100),
+    (ALEXNET, "max", (250, 301), 64),
+    (ALEXNET, "max", (101, 400), 90),
+    (ALEXNET, "avg", (323, 99), 48),
+]
+
+
+@pytest.mark.parametrize(("network", "pooling", "size", "block"), CASES)
+def test_blocks_give_the_gradient_of_the_whole(
+    network: Network, pooling: Any, size: tuple[int, int], block: int
+) -> None:
+    encoder = double(network, pooling)
+    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=block)
+    config = Config(network=network.name, tv_weight=0.3)
+    content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
+    asked = objective_for(whole, content, style, config)
+    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
+    measured, expected = tiled.measure(asked, target).as_floats(), whole.measure(asked, target).as_floats()
+    assert measured == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("layers", "tv"), [("relu5_4", "squared"), ("conv1_1,pool2", "absolute"), ("pool5", "absolute")]
+)
+def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
+    encoder = double(VGG19)
+    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=64)
+    config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv=tv)
+    content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
+    asked = objective_for(whole, content, style, config)
+    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
+
+
+@pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
+def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp_path: Path) -> None:
+    encoder = double(network)
+    config = Config(network=network.name)
+    content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
+    whole = objective_of(encoder, content, style, config)
+    tiled = objective_for(ChainedEngine(encoder, block=64, store=Scratch(tmp_path)), content, style, config)
+    for found, expected in zip((*tiled.content, *tiled.style), (*whole.content, *whole.style), strict=True):
+        torch.testing.assert_close(found.value, expected.value, rtol=1e-10, atol=1e-12)
+        assert found.scale == pytest.approx(expected.scale, rel=1e-10)
+
+
+def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The margin is no larger than it must be: the next smaller one does not give the same gradient."""
+    from impasto.engine import tiles
+
+    encoder = double(VGG19)
+    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=64)
+    asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), Config())
+    target = image(3, 192, 48).double()
+    exact = whole.evaluator(asked)(target).gradient
+    assert margin(VGG19, asked.layers) == 80
+    assert (tiled.evaluator(asked)(target).gradient - exact).norm() < 1e-11 * exact.norm()
+    monkeypatch.setattr(tiles, "margin", lambda network, layers: 64)
+    assert (tiled.evaluator(asked)(target).gradient - exact).norm() > 1e-6 * exact.norm()
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
+@pytest.mark.parametrize("size", [16, 99, 100, 101, 1023])
+@pytest.mark.parametrize("block", [0, 33, 64, 400])
+def test_every_position_has_one_owner(network: Network, size: int, block: int) -> None:
+    layers = [name for name in network.names if network.output_px(name, size)]
+    owned = {name: torch.zeros(network.output_px(name, size), dtype=torch.int64) for name in layers}
+    tiles = cut(network, layers, size, 64, block)
+    for tile in tiles:
+        for name in layers:
+            rows, inside = tile.own(name)[2], tile.inside(name)[2]
+            owned[name][rows] += 1
+            assert inside.stop - inside.start == rows.stop - rows.start
+            if rows.stop > rows.start:
+                assert inside.stop <= network.output_px(name, tile.down.last - tile.down.first)
+    columns = len({tile.across for tile in tiles})
+    assert all(bool((count == columns).all()) for count in owned.values())
+
+
+def test_a_run_on_disk_is_the_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
+    asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), Config().model_copy(update=LAYERS))
+    for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "bounded": False}):
+        config = Config(**options)
+        evaluate = AutogradEngine(tiny).evaluator(asked)
+        *_, expected = descend(evaluate, image(3, 60, 44), config, 12)
+        *_, found = descend(evaluate, image(3, 60, 44), config, 12, store=Scratch(tmp_path))
+        assert torch.equal(found.image, expected.image)
+
+
+LAYERS = {"content_layers": (("relu2_1", 1.0),), "style_layers": (("relu1_1", 1.0), ("relu2_1", 1.0))}
+
+
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from impasto import store as module
+
+    monkeypatch.setattr(module, "PIECE", piece)
+    for store in (Memory(), Scratch(tmp_path)):
+        a, b = (copied(store, torch.randn(1, 3, 9, 11, generator=torch.Generator().manual_seed(s))) for s in (1, 2))
+        assert dot(store, a, b) == pytest.approx(float((a * b).sum()), rel=1e-5)
+        assert rms(store, a) == pytest.approx(float(a.square().mean().sqrt()), rel=1e-5)
+        torch.testing.assert_close(weighted_sum(store, 2, a, -3, b), 2 * a - 3 * b)
+        assert finite(store, a)
+        a[0, 2, 8, 10] = float("nan")
+        assert not finite(store, a)
+        assert [p.numel() for (p,) in pieces(store, b)] == [piece] * (297 // piece) + [297 % piece]
+
+
+def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    store = Scratch(tmp_path)
+    before = resident()
+    tensor = store.empty((1 << 24,))
+    tensor.copy_(torch.arange(1 << 24))
+    held = resident() - before
+    store.release(tensor)
+    assert resident() - before < held - 50e6
+    assert torch.equal(tensor, torch.arange(1 << 24, dtype=torch.float32))
+    store.release(tensor[5:1000])
+    assert float(tensor[700]) == 700
+
+
+def test_scratch_leaves_no_file_and_gives_its_room_back(tmp_path: Path) -> None:
+    store = Scratch(tmp_path)
+    tensor = store.empty((3, 4))
+    assert list(tmp_path.iterdir()) == []
+    del tensor
+    gc.collect()
+    store.release(store.empty((1,)))
+    assert len(store._maps) <= 1
+
+
+def test_a_full_disk_is_said_when_a_tensor_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match="No space left on device"):
+        Scratch(tmp_path).empty((1000,))
