@@ -37,7 +37,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One race: the rival's time and loss, and when Impasto had that loss too."""
+    """One race: the rival's time and loss, and when Impasto had that loss too.
+
+    The rival's own loss is the one that it prints, of pixels that are not yet clamped to what a picture
+    can hold. Nobody ever sees that picture, and it is lower than any that is written.
+    """
 
     steps: int
     rival_seconds: float
@@ -46,8 +50,10 @@ class Outcome:
     impasto_loss_then: float | None
     impasto_final_seconds: float
     impasto_final_loss: float
-    rival_loss_at_impasto_final_time: float | None
+    rival_own_loss: float | None
+    rival_own_loss_at_impasto_final_time: float | None
     time_ratio: float | None
+    time_ratio_to_own_loss: float | None
 
 
 def environment(name: str, *requirements: str, without_dependencies: tuple[str, ...] = ()) -> Path:
@@ -108,20 +114,36 @@ def race(
 ) -> Outcome:
     """One race. `curve` reads (seconds, loss) off the rival's output."""
     theirs, ours = rival(steps), impasto(steps)
-    loss = score(theirs.pictures[-1][1])
-    reached = first_reaching(ours.pictures, loss, score)
-    at = ours.pictures[reached] if reached is not None else None
-    until_then = [value for seconds, value in curve(theirs.output) if seconds <= ours.seconds]
+    scored: dict[Path, float] = {}
+
+    def cached(picture: Path) -> float:
+        if picture not in scored:
+            scored[picture] = score(picture)
+        return scored[picture]
+
+    def ratio_to(loss: float) -> tuple[float, float, float] | None:
+        """Impasto's seconds to a loss, its loss then, and how many times sooner that was."""
+        reached = first_reaching(ours.pictures, loss, cached)
+        if reached is None:
+            return None
+        seconds, picture = ours.pictures[reached]
+        return seconds, cached(picture), theirs.seconds / seconds
+
+    loss, printed = cached(theirs.pictures[-1][1]), curve(theirs.output)
+    reached, then = ratio_to(loss), [value for seconds, value in printed if seconds <= ours.seconds]
+    own = ratio_to(printed[-1][1]) if printed else None
     return Outcome(
         steps=steps,
         rival_seconds=theirs.seconds,
         rival_loss=loss,
-        impasto_seconds=at[0] if at else None,
-        impasto_loss_then=score(at[1]) if at else None,
+        impasto_seconds=reached[0] if reached else None,
+        impasto_loss_then=reached[1] if reached else None,
         impasto_final_seconds=ours.seconds,
-        impasto_final_loss=score(ours.pictures[-1][1]),
-        rival_loss_at_impasto_final_time=until_then[-1] if until_then else None,
-        time_ratio=theirs.seconds / at[0] if at else None,
+        impasto_final_loss=cached(ours.pictures[-1][1]),
+        rival_own_loss=printed[-1][1] if printed else None,
+        rival_own_loss_at_impasto_final_time=then[-1] if then else None,
+        time_ratio=reached[2] if reached else None,
+        time_ratio_to_own_loss=own[2] if own else None,
     )
 
 
@@ -143,8 +165,11 @@ def report(title: str, outcomes: list[Outcome], *, as_json: bool) -> None:
             print(
                 f"    Impasto had {o.impasto_loss_then:.6g} after {o.impasto_seconds:.0f} s: {o.time_ratio:.1f} times"
             )
-        then = o.rival_loss_at_impasto_final_time
+        then = o.rival_own_loss_at_impasto_final_time
         beside = "" if then is None else f", when the rival's own count stood at {then:.6g}"
         print(f"    Impasto ended at {o.impasto_final_loss:.6g} after {o.impasto_final_seconds:.0f} s{beside}")
+        if o.rival_own_loss is not None:
+            sooner = "not reached" if o.time_ratio_to_own_loss is None else f"{o.time_ratio_to_own_loss:.1f} times"
+            print(f"    to the rival's own final count, {o.rival_own_loss:.6g} before clamping: {sooner}")
     if median is not None:
         print(f"  time_ratio {median:.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})")

@@ -23,9 +23,10 @@ from impasto.engine.allocation import keep_freed_memory
 ROWS: dict[str, dict[str, Any]] = {
     "the default": {},
     "one scale": {"scales": 1},
-    "half the coarse steps": {"coarse": 30},
-    "twice the coarse steps": {"coarse": 120},
-    "twice the full steps": {"iterations": 100},
+    "no detail lent": {"detail": 0.0},
+    "three times the steps between": {"between": 60},
+    "half the coarsest steps": {"coarsest": 30},
+    "twice the full steps": {"iterations": 90},
     "history 5": {"history": 5},
     "history 100": {"history": 100},
     "pixels in place of Fourier coefficients": {"parametrization": "pixels"},
@@ -46,13 +47,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     options = parser.parse_args()
     keep_freed_memory()
-    usual = pyramid.COARSE_ITERATIONS
+    usual = pyramid.COARSEST_ITERATIONS, pyramid.BETWEEN_ITERATIONS
     report = {}
     with tempfile.TemporaryDirectory() as folder:
         photo, painting = pictures(options.content, options.style, Path(folder))
         for name, changed in ROWS.items():
             changes = dict(changed)
-            pyramid.COARSE_ITERATIONS = changes.pop("coarse", usual)
+            pyramid.COARSEST_ITERATIONS = changes.pop("coarsest", usual[0])
+            pyramid.BETWEEN_ITERATIONS = changes.pop("between", usual[1])
             runs = [
                 impasto.stylize(photo, painting, size=options.size, seed=seed, **changes)
                 for seed in range(options.seeds)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from impasto.config import Config, Inputs, LayerWeight, RunOptions, format_layers, parse_layers
+from impasto.config import Config, Inputs, RunOptions
 from impasto.errors import ConfigError, ImpastoError, LayerError
 from impasto.networks import NETWORKS
+from impasto.notation import LayerWeight, format_layers, parse_layers
 from impasto.presets import PRESETS, load_preset, to_toml
 
 NAMES = st.sampled_from(NETWORKS["vgg19"].names)

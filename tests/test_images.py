@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from impasto import images
+from impasto.engine.scratch import Scratch
 from impasto.errors import ImageError, OutputError
 
 Bytes = NDArray[np.uint8]
@@ -643,6 +644,7 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from impasto import images
+from impasto.engine.scratch import Scratch
 from impasto.errors import OutputError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -672,3 +674,52 @@ def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
     for ending in OUT:
         images.save(tmp_path / f"out.{ending}", torch.rand(1, 3, 4, 4))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"out.{ending}" for ending in OUT)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_reading_and_writing_in_strips_changes_nothing(
+    kind: str, bands: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of many strips, shrunk as it is read, kept on disk in between."""
+    pattern = np.random.default_rng(0).integers(0, 256, (90, 70, bands), dtype=np.uint8)
+    Image.fromarray(pattern).save(tmp_path / f"in.{kind}")
+    whole = images.load(tmp_path / f"in.{kind}", long_side_px=45)
+    images.save(tmp_path / f"whole.{kind}", whole.pixels, whole.alpha)
+    monkeypatch.setattr(images, "STRIP", 40 * 7)
+    store = Scratch(tmp_path / "scratch")
+    parts = images.load(tmp_path / f"in.{kind}", long_side_px=45, store=store)
+    torch.testing.assert_close(parts.pixels, whole.pixels, rtol=0, atol=1e-5)
+    images.save(tmp_path / f"parts.{kind}", parts.pixels, parts.alpha, store=store)
+    with Image.open(tmp_path / f"whole.{kind}") as expected, Image.open(tmp_path / f"parts.{kind}") as found:
+        difference = np.asarray(expected).astype(int) - np.asarray(found)
+        assert found.mode == ("RGB" if bands == 3 else "RGBA")
+    assert abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_large_tiff_has_tiles_and_beyond_its_limit_is_a_bigtiff(
+    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(images, "BIGTIFF_FROM", 2000)
+    pixels = torch.rand(1, 3, 300, 280, generator=torch.Generator().manual_seed(0))
+    images.save(tmp_path / "big.tif", pixels, bits=bits, note="kept")
+    assert (tmp_path / "big.tif").read_bytes()[2] == 43  # 42 is TIFF
+    with Image.open(tmp_path / "big.tif") as written:
+        assert written.tag_v2[322] == 256  # type: ignore[attr-defined]
+    again = images.load(tmp_path / "big.tif").pixels
+    assert (again - pixels).abs().max() <= 0.5 / (2**bits - 1) + 1e-6
+    assert images.read_note(tmp_path / "big.tif") == "kept"
+
+
+def test_dimensions_are_those_that_load_gives(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert images.dimensions(tmp_path / "turned.jpg") == (30, 20)
+    assert images.load(tmp_path / "turned.jpg").pixels.shape[2:] == (30, 20)
+    assert images.dimensions(torch.rand(1, 3, 7, 9)) == (7, 9)
+    assert images.dimensions(Image.new("L", (5, 4))) == (4, 5)
+    with pytest.raises(ImageError, match="claims 30x20"):
+        images.dimensions(tmp_path / "turned.jpg", max_megapixels=1e-4)

@@ -182,6 +182,26 @@ def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder)
             torch.testing.assert_close(term.value, wanted.value, rtol=1e-3, atol=1e-3)
 
 
+def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encoder) -> None:
+    """The first thing measured at full size: the target enlarged, and what the content has more of there."""
+    content = picture(1, 80, 112) + 0.05 * torch.randn(1, 3, 80, 112, generator=torch.Generator().manual_seed(9))
+    content = content.clamp(0, 1)
+    started: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
+    for detail, content_weight in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0)):
+        engine = Recording(tiny)
+        config = tiny_config(iterations=1, scales=2, bounded=False, detail=detail, content_weight=content_weight)
+        coarse = next(stylize_steps(Inputs(content=content, style=picture(2)), config, engine=engine)).image.clone()
+        engine = Recording(tiny)
+        list(stylize_steps(Inputs(content=content, style=picture(2)), config, engine=engine))
+        first = next(image for image, _ in engine.seen if image.shape[2:] == (80, 112))
+        started[detail, content_weight] = (first, resize(coarse, 80, 112))
+    gained = content - resize(resize(content, 40, 56).clamp(0, 1), 80, 112)
+    assert gained.abs().mean() > 0.01
+    for (detail, content_weight), (found, plain) in started.items():
+        lent = detail * gained if content_weight else torch.zeros_like(gained)
+        torch.testing.assert_close(found, plain + lent, rtol=0, atol=1e-5)
+
+
 def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
     given, config, run = Inputs(content=picture(1), style=picture(2)), tiny_config(iterations=5, scales=2), RunOptions()
     engine = AutogradEngine(tiny)

@@ -9,9 +9,10 @@ import torch
 from conftest import losses_of, objective_of, plainly
 from torch import Tensor
 
-from impasto.config import Config, LayerWeight
+from impasto.config import Config
 from impasto.encoder import Encoder
 from impasto.evaluate import AutogradEngine
+from impasto.notation import LayerWeight
 from impasto.objective import Objective
 
 

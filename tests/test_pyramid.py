@@ -46,3 +46,9 @@ def test_too_many_scales_say_how_many_fit() -> None:
 
 def test_narrow_images_get_no_scale_that_the_network_cannot_see() -> None:
     assert plan_scales(20, 4000, iterations=5, minimum_px=16) == (Scale(20, 4000, 5),)
+
+
+def test_most_steps_are_taken_where_they_are_cheap_or_where_they_are_seen() -> None:
+    plan = plan_scales(768, 1024, iterations=45, minimum_px=16)
+    assert [(scale.width, scale.iterations) for scale in plan] == [(128, 45), (256, 20), (512, 20), (1024, 45)]
+    assert [scale.iterations for scale in plan_scales(300, 400, iterations=200)] == [60, 20, 200]

@@ -9,106 +9,15 @@ Bad values raise `ConfigError` or `LayerError`, never pydantic's own error. Noth
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from impasto.errors import ConfigError, LayerError
 from impasto.networks import architecture
+from impasto.notation import Bytes, Layers, LayerWeight
 
-__all__ = [
-    "Bytes",
-    "Config",
-    "Inputs",
-    "LayerWeight",
-    "Layers",
-    "Options",
-    "Plan",
-    "RunOptions",
-    "format_layers",
-    "parse_bytes",
-    "parse_layers",
-]
-
-
-class LayerWeight(NamedTuple):
-    """A layer by name, and its share in a loss."""
-
-    name: str
-    weight: float = 1.0
-
-
-def parse_layers(value: Any) -> Any:
-    """`"relu4_2,relu5_1:0.5"`, a list of such parts or of pairs, or a table, to a tuple of `LayerWeight`.
-
-    Raises `LayerError` on a name without a layer, a weight that is no number, or a repeated layer.
-    """
-    if value is None:
-        return ()
-    if isinstance(value, Mapping):
-        value = list(value.items())
-    if not isinstance(value, (str, list, tuple)):
-        raise LayerError(f"{value!r} names no layers. Write NAME or NAME:WEIGHT, comma-separated.")
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    layers = []
-    for part in parts:
-        if isinstance(part, str):
-            name, colon, weight = part.strip().partition(":")
-            try:
-                number = float(weight) if colon else 1.0
-            except ValueError:
-                raise LayerError(f"{part.strip()!r}: {weight!r} is no weight. Write NAME or NAME:WEIGHT.") from None
-        else:
-            try:
-                name, number = str(part[0]), float(part[1])
-            except (TypeError, ValueError, IndexError, KeyError):
-                raise LayerError(f"{part!r} is no layer. Write NAME or NAME:WEIGHT.") from None
-        if not name:
-            raise LayerError(f"{value!r} has an empty layer name. Write NAME or NAME:WEIGHT, comma-separated.")
-        if not 0 <= number < float("inf"):
-            raise LayerError(f"{name}: the weight {number:g} is out of range. It must be 0 or more, and finite.")
-        layers.append(LayerWeight(name, number))
-    names = [layer.name for layer in layers]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise LayerError(f"{', '.join(sorted(repeated))} is listed twice. Name each layer once.")
-    return tuple(layers)
-
-
-def format_layers(layers: tuple[LayerWeight, ...]) -> str:
-    """The inverse of `parse_layers`: `relu4_2,relu5_1:0.5`."""
-    return ",".join(name if weight == 1 else f"{name}:{weight!r}" for name, weight in layers)
-
-
-Layers = Annotated[
-    tuple[LayerWeight, ...], BeforeValidator(parse_layers), PlainSerializer(format_layers, return_type=str)
-]
-
-
-def parse_bytes(value: Any) -> Any:
-    """`"4GB"`, `"512 MiB"` or a number -> bytes. Raises `ConfigError`."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
-    try:
-        if match is None:
-            raise ValueError
-        number, prefix, binary = match.groups()
-        return round(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix or " "))
-    except ValueError:
-        raise ConfigError(f"{value!r} is no amount of memory. Write 4GB or 800MB.") from None
-
-
-Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+__all__ = ["Config", "Inputs", "Options", "Plan", "RunOptions"]
 
 
 def _explain(error: ValidationError, options: type[BaseModel]) -> str:
@@ -205,7 +114,7 @@ class Config(Options):
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
     )
     iterations: int = Field(
-        0, ge=0, le=1_000_000, description="Steps at full size. 0: 50 (VGG), 200 (AlexNet, whose steps are quick)."
+        0, ge=0, le=1_000_000, description="Steps at full size. 0: 45 (VGG), 200 (AlexNet, whose steps are quick)."
     )
     scales: int = Field(
         0,
@@ -213,6 +122,13 @@ class Config(Options):
         le=12,
         description="Sizes to go through, each twice the one before; coarse ones give large structure. "
         "0 chooses, 1 paints at full size only.",
+    )
+    detail: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the content's fine detail that is lent to the target when it is enlarged, "
+        "which saves a tenth of the steps; 0: none.",
     )
     history: int = Field(20, ge=1, le=1000, description="Steps that L-BFGS remembers.")
     learning_rate: float = Field(0.05, gt=0, le=100, description="Step size of Adam.")

@@ -99,7 +99,7 @@ def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
             channels = width
         layers.append(Layer(f"pool{block}", "pool", 2, 2))
     style = tuple(f"relu{block}_1" for block in range(1, 6))
-    return Network(name, tuple(layers), ("relu4_2",), style, iterations=50)
+    return Network(name, tuple(layers), ("relu4_2",), style, iterations=45)
 
 
 def _alexnet() -> Network:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from impasto import losses as loss
-from impasto.config import Config, LayerWeight
+from impasto.config import Config
 from impasto.encoder import Features
+from impasto.notation import LayerWeight
 from impasto.statistics import Moments, gram_matrix, moments_of
 from impasto.store import Store
 

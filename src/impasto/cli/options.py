@@ -13,7 +13,8 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.config import Bytes, Config, Layers, RunOptions
+from impasto.config import Config, RunOptions
+from impasto.notation import Bytes, Layers
 
 __all__ = ["flag_name", "takes_options"]
 

@@ -21,7 +21,7 @@ __all__ = ["Arrangement", "Work", "arrange", "available_bytes", "disk_bytes", "n
 SAFE_SHARE = 0.8
 """Of the memory that is free, what a run may take unasked."""
 
-LIBRARIES = 450e6
+LIBRARIES = 400e6
 """What torch, libvips and Python take before anything is painted."""
 
 VECTOR = 12.0
@@ -36,9 +36,6 @@ FILTER = 2.0
 LARGEST_BLOCK, COMFORTABLE_BLOCK, SMALLEST_BLOCK = 2048, 512, 128
 DISK_HISTORY = 8
 """Steps that L-BFGS remembers on disk: each costs as much room as two pictures."""
-
-BUSY = 1.15
-"""What is allocated over what is counted: copies that libraries make, and room lost between blocks."""
 
 
 @dataclass(frozen=True)
@@ -180,4 +177,4 @@ def _pass_bytes(work: Work, precision: str) -> float:
         elif layer.kind == "pool":
             kept += (number + 8) * here
     # A gradient, the next one, and what a convolution makes for itself.
-    return BUSY * (kept + 3 * number * largest + 48)
+    return kept + 3 * number * largest + 48

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from impasto import losses as loss
 from impasto.encoder import Encoder, Features
+from impasto.engine.allocation import give_back_freed_memory
 from impasto.engine.chain import Chain, Passage, Pull
 from impasto.engine.tiles import Tile, cut
 from impasto.evaluate import Evaluation, Evaluator
@@ -85,6 +86,7 @@ class ChainedEngine:
                     found[layer] = self._channels_last(layer, image)
                 found[layer][tile.own(layer)] = features[tile.inside(layer)]
                 self.store.release(found[layer])
+            del passage, features  # before the next tile asks for as much
         return found
 
     @torch.no_grad()
@@ -94,6 +96,7 @@ class ChainedEngine:
         totals: dict[str, Moments] = {}
         for tile, passage in self._passages(self.exact, image, self._tiles(image, taps), taps):
             _add_moments(totals, tile, passage.features)
+            del passage  # before the next tile asks for as much
         return totals
 
     @torch.no_grad()
@@ -115,7 +118,9 @@ class ChainedEngine:
             for tile in tiles:
                 passage = chain.forward(image[tile.window], objective.layers)
                 gradient[tile.window] += chain.backward(passage, _pull(tile, objective, slopes))
+                del passage
                 self.store.release(image, gradient)
+                give_back_freed_memory()
         if slopes.variation is not None and objective.tv_weight:
             self._variation(objective, image, into=gradient, slope=float(slopes.variation))
         return Evaluation(losses, gradient)
@@ -139,6 +144,7 @@ class ChainedEngine:
                 self.store.release(wanted)
             _add_moments(moments, tile, {layer: passage.features[layer] for layer in style})
             kept = passage if keep else None
+            del passage, seen  # before the next tile asks for as much
         return errors, moments, kept
 
     def _passages(
@@ -147,6 +153,8 @@ class ChainedEngine:
         for tile in tiles:
             yield tile, chain.forward(image[tile.window], taps, keep=keep)
             self.store.release(image)
+            if len(tiles) > 1:
+                give_back_freed_memory()
 
     def _tiles(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
         height, width = image.shape[2:]

@@ -1,0 +1,145 @@
+"""Memory: what is asked is kept to, and what cannot be kept to is refused at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import impasto
+from impasto.compose import Session, session
+from impasto.config import Config, Inputs, RunOptions
+from impasto.engine import budget
+from impasto.engine.budget import Work, arrange, available_bytes
+from impasto.engine.planning import estimate, make_plan
+from impasto.errors import ConfigError, OutputError
+from impasto.notation import parse_bytes
+
+GB = 10**9
+
+
+def work(megapixels: float, **options: Any) -> Work:
+    width = round((1.5e6 * megapixels) ** 0.5)
+    return Work(width * 2 // 3, width, 800, 1000, Config(**options))
+
+
+def fitted(megapixels: float, memory: float, **options: Any) -> budget.Arrangement:
+    return arrange(work(megapixels, **options), memory, precision="float32", winograd=128)
+
+
+@pytest.mark.parametrize("megapixels", [0.2, 1, 4, 16, 64, 75])
+@pytest.mark.parametrize("memory", [3 * GB, 4 * GB, 16 * GB, 64 * GB])
+@pytest.mark.parametrize("network", ["vgg19", "alexnet"])
+def test_what_is_arranged_fits(megapixels: float, memory: float, network: str) -> None:
+    found = fitted(megapixels, memory, network=network)
+    assert found.memory <= memory
+    assert (found.disk > 0) == found.scratch
+    assert found.block % 16 == 0
+
+
+def test_a_picture_is_whole_while_it_fits_then_in_blocks_then_on_disk() -> None:
+    assert fitted(0.2, 4 * GB).block == 0
+    in_memory = fitted(4, 8 * GB)
+    assert in_memory.block >= 512
+    assert not in_memory.scratch
+    assert in_memory.history == 20
+    on_disk = fitted(64, 4 * GB)
+    assert on_disk.scratch
+    assert on_disk.block >= 512
+    assert on_disk.history < 20
+
+
+def test_more_memory_means_larger_blocks() -> None:
+    blocks = [fitted(64, memory * GB).block for memory in (3, 4, 5, 6)]
+    assert blocks == sorted(blocks)
+    assert blocks[0] < blocks[-1]
+
+
+def test_too_little_memory_is_refused_with_what_it_takes() -> None:
+    with pytest.raises(ConfigError, match=r"does not fit 0\.5 GB of memory: it needs \d.* Raise --memory"):
+        fitted(1, 0.5 * GB)
+    with pytest.raises(ConfigError, match="does not fit"):
+        make_plan(RunOptions(memory="300MB"), work(1))
+
+
+def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = available_bytes()
+    assert unlimited > 0
+
+    class Limited(type(Path())):  # type: ignore[misc]
+        def read_text(self, *_: Any, **__: Any) -> str:
+            if self.name not in ("memory.max", "memory.current"):
+                raise FileNotFoundError(self)
+            return "3000000000\n" if self.name == "memory.max" else "1000000000\n"
+
+    monkeypatch.setattr(budget, "Path", Limited)
+    assert available_bytes() == pytest.approx(min(unlimited, 0.8 * 2e9), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4GB", 4e9), ("512 MiB", 512 * 2**20), ("1.5g", 1.5e9), ("2e9", 2e9), ("800mb", 8e8), (7, 7), ("0", 0)],
+)
+def test_amounts_of_memory(text: Any, expected: float) -> None:
+    assert parse_bytes(text) == expected
+    assert RunOptions(memory=text).memory == expected
+
+
+@pytest.mark.parametrize("text", ["much", "4XB", "GB", "", "1.2.3GB", "-4GB"])
+def test_what_is_no_amount_of_memory_is_one_clear_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="Write 4GB"):
+        RunOptions(memory=text)
+
+
+def test_an_estimate_grows_with_the_work() -> None:
+    plan = make_plan(RunOptions(memory="4GB"), work(4))
+    small, large = estimate(work(0.2), plan), estimate(work(4), plan)
+    assert 0 < small.seconds < large.seconds
+    assert large.memory <= 4e9
+
+
+@pytest.mark.weights
+def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
+    inputs, config = Inputs(content=photo, style=painting), Config(size=150, iterations=6)
+    plan = make_plan(RunOptions(precision="float32"), work(0.02))
+    whole = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})).paint()
+    tiled = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})).paint()
+    assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
+    assert (tiled.image - whole.image).abs().mean() < 0.01
+    assert torch.isfinite(tiled.image).all()
+
+
+PEAK = """
+import resource, sys
+from impasto.compose import session
+run = session(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
+run.paint().save(sys.argv[3])
+assert run.plan.block and run.plan.scratch, run.plan
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+def test_memory_asked_is_memory_kept_to(photo: Path, painting: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PEAK, str(photo), str(painting), str(tmp_path / "out.png")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1.1e9
+    assert impasto.images.dimensions(tmp_path / "out.png") == (599, 900)
+
+
+@pytest.mark.weights
+def test_a_disk_without_room_is_said_before_the_first_step(
+    photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
+    run = session(photo, painting, size=900, enlarge=True, memory="1.1GB")
+    with pytest.raises(OutputError, match=r"needs 0\.\d GB of scratch"):
+        next(run.steps())
