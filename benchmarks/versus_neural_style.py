@@ -37,6 +37,18 @@ print(width, height)
 """
 
 
+LAUNCH = """
+import runpy, sys, torch
+# Its compiled part asks for CUDA's libraries, and without it torchvision misses two names; neural-style
+# uses none of it, only the transforms, which are Python.
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+sys.argv[0] = "neural-style"
+runpy.run_module("neural_style.neural_style", run_name="__main__")
+"""
+
+
 def main() -> None:
     """Race and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,7 +85,7 @@ def main() -> None:
         preset = work / "neural_style.toml"
         preset.write_text(objective(*content_size))
 
-        program = [str(python), "-m", "neural_style.neural_style", "-gpu", "c", "-disable_check"]
+        program = [str(python), "-c", LAUNCH, "-gpu", "c", "-disable_check"]
         program += ["-content_image", str(content), "-style_image", str(style), "-model_file", str(theirs)]
         program += ["-image_size", str(options.size), "-save_iter", "0", "-seed", "0"]
 
