@@ -84,7 +84,9 @@ class Session:
         """The run as a stream of steps; close it to stop."""
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
-        return run_steps(self.inputs, self.config, engine=self.engine, run=self.run, history=self.plan.history or None)
+        # The recipe keeps the history asked for; the run has what the memory allows.
+        config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
+        return run_steps(self.inputs, config, engine=self.engine, run=self.run)
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""

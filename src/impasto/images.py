@@ -23,7 +23,7 @@ from torch import Tensor
 
 from impasto.errors import ImageError, OutputError
 from impasto.opening import NamedImage, name_of, open_image, to_srgb, vips_errors
-from impasto.store import Memory, Store, pieces
+from impasto.store import Memory, Store
 
 __all__ = [
     "NamedImage",
@@ -107,14 +107,13 @@ def load(
             if not np.isfinite(values).all():
                 raise ImageError(f"{name or 'The picture'} holds NaN or infinity. Give finite pixels.")
             strip = torch.from_numpy(values.transpose(2, 0, 1).copy())
+            if len(planes) == 1:
+                strip.clamp_(0, 1)
             for plane, part in zip(planes, (strip[:3], strip[3:]), strict=False):
                 plane[0, :, rows] = part
                 store.release(plane)
     if len(planes) == 1:
-        (pixels,) = planes
-        for (piece,) in pieces(store, pixels):
-            piece.clamp_(0, 1)
-        return Picture(pixels, None, name, sha256)
+        return Picture(planes[0], None, name, sha256)
     pixels, alpha = planes
     alpha.clamp_(0, 1)
     seen = alpha.sum().clamp(min=1e-6)

@@ -28,15 +28,9 @@ from impasto.opening import name_of
 from impasto.optimize import descend
 from impasto.pyramid import Scale, plan_scales
 from impasto.recipe import InputRecord, Recipe, Stop
-from impasto.store import Store, copied, pieces, weighted_sum
+from impasto.store import Store, clamped, copied, pieces
 
-__all__ = [
-    "Progress",
-    "Result",
-    "Scene",
-    "finish",
-    "stylize_steps",
-]
+__all__ = ["Progress", "Result", "Scene", "finish", "stylize_steps"]
 
 
 @dataclass(frozen=True)
@@ -128,11 +122,9 @@ def stylize_steps(
     *,
     engine: Engine,
     run: RunOptions | None = None,
-    history: int | None = None,
 ) -> Generator[Progress, None, None]:
     """The method as a stream of steps. Close the generator to stop; `finish` makes a result of any step.
 
-    `history`, if given, is how many steps L-BFGS remembers in place of what `config` says.
     Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
     """
     began = time.perf_counter()
@@ -158,7 +150,6 @@ def stylize_steps(
             scale.iterations,
             refine=engine.refiner(objective) if is_full_size else None,
             store=store,
-            history=history,
         ):
             yield Progress(
                 scene,
@@ -189,9 +180,7 @@ def finish(
     """The picture as it stands, at the size asked for: clamped, measured in float32, with its recipe."""
     began = time.perf_counter()
     scene, full = progress.scene, progress.scene.scales[-1]
-    image = copied(engine.store, images.resize(progress.image, full.height, full.width))
-    for (piece,) in pieces(engine.store, image):
-        piece.clamp_(0, 1)
+    image = clamped(engine.store, images.resize(progress.image, full.height, full.width))
     # Stopped at a coarse scale, the targets are those of another size.
     objective = progress.objective if progress.size is full else objective_at(scene, full, config, engine)
     losses = engine.measure(objective, image)
@@ -257,9 +246,8 @@ def enlarged(target: Tensor, scene: Scene, before: Scale, scale: Scale, config: 
     if config.detail and config.content_weight:
         content = at_scale(scene.content.pixels, scale)
         blurred = images.resize(at_scale(content, before), scale.height, scale.width)
-        gained = weighted_sum(store, 1, content, -1, blurred).to(target.device)
-        for pixels, detail in pieces(store, larger, gained):
-            pixels.add_(detail, alpha=config.detail)
+        for pixels, sharp, soft in pieces(store, larger, content, blurred):
+            pixels.add_((sharp - soft).to(pixels.device), alpha=config.detail)
     return larger
 
 

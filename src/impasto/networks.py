@@ -68,17 +68,6 @@ class Network:
         """How many pixels lie between neighboring positions of `layer`."""
         return math.prod(link.stride for link in self.upto(layer))
 
-    def reach(self, layer: str) -> int:
-        """How many pixels around a block of pixels the block's own positions at `layer` see, at most.
-
-        The block is aligned to `stride`, and owns the positions that start in it.
-        """
-        first = last = 0
-        for link in reversed(self.upto(layer)):
-            first = first * link.stride - link.padding
-            last = last * link.stride - link.padding + link.kernel - 1
-        return max(-first, last - self.stride(layer) + 1)
-
     def channels(self, layer: str) -> int:
         """How many channels the features of `layer` have."""
         return next((link.outputs for link in reversed(self.upto(layer)) if link.outputs), 3)

@@ -23,7 +23,7 @@ from impasto.config import Config
 from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluator
 from impasto.objective import Losses
-from impasto.store import Memory, Store, dot, finite, pieces, rms, weighted_sum
+from impasto.store import Memory, Store, clamped, copied, dot, finite, pieces, rms, scale, weighted_sum
 
 __all__ = ["Step", "descend", "fourier_filter"]
 
@@ -73,12 +73,11 @@ def descend(
     *,
     refine: Evaluator | None = None,
     store: Store | None = None,
-    history: int | None = None,
 ) -> Generator[Step, None, None]:
     """Minimize from `start`, one `Step` for each of `iterations`. `start` is left as it is.
 
     `refine`, a more precise evaluator, takes over for the last steps. `store` keeps the long vectors.
-    `history` overrides that of `config`. Raises `DivergenceError` if not even the start has a finite loss.
+    Raises `DivergenceError` if not even the start has a finite loss.
     """
     store = store or Memory(start.device)
     smooth = fourier_filter(start, store) if config.parametrization == "fourier" else _identity
@@ -86,7 +85,7 @@ def descend(
     if refine is not None:
         surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1
     if config.optimizer == "lbfgs":
-        yield from _lbfgs(surface, start, iterations, history or config.history)
+        yield from _lbfgs(surface, start, iterations, config.history)
     else:
         yield from _adam(surface, start, iterations, config.learning_rate)
 
@@ -149,7 +148,7 @@ class _Surface:
 
     def at(self, image: Tensor) -> _Point:
         self.evaluations += 1
-        evaluation = self.evaluate(self._clamped(image) if self.inside else image)
+        evaluation = self.evaluate(clamped(self.store, image) if self.inside else image)
         gradient, numel, fence = evaluation.gradient, image.numel(), 0.0
         for g, x in pieces(self.store, gradient, image):
             g.mul_(numel)
@@ -176,12 +175,6 @@ class _Surface:
                 "The loss of the starting image is not finite. Lower alpha and the weights, or use relative units."
             )
         return point
-
-    def _clamped(self, image: Tensor) -> Tensor:
-        clamped = self.store.empty(image.shape, image.dtype)
-        for out, x in pieces(self.store, clamped, image):
-            torch.clamp(x, 0, 1, out=out)
-        return clamped
 
 
 def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> Generator[Step, None, None]:
@@ -226,8 +219,7 @@ _Pair = tuple[Tensor, Tensor, float]  # step, change of gradient, their product
 
 def _pair(store: Store, direction: Tensor, length: float, change: Tensor) -> _Pair | None:
     """What a step of `length` along `direction`, which becomes it, has told of the curvature."""
-    for (piece,) in pieces(store, direction):
-        piece.mul_(length)
+    scale(store, direction, length)
     curvature = dot(store, direction, change)
     # As an angle: it must not matter what units the loss is in.
     least = LEAST_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
@@ -236,7 +228,8 @@ def _pair(store: Store, direction: Tensor, length: float, change: Tensor) -> _Pa
 
 def _two_loop(store: Store, gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
     """−H·gradient, H the inverse Hessian that the pairs (step, change of gradient) tell of."""
-    direction = weighted_sum(store, -1, gradient, 0, gradient)
+    direction = copied(store, gradient)
+    scale(store, direction, -1)
     coefficients = []
     for step, change, curvature in reversed(pairs):
         coefficient = dot(store, step, direction) / curvature
@@ -244,9 +237,7 @@ def _two_loop(store: Store, gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
         _add(store, direction, -coefficient, change)
     if pairs:
         _, change, curvature = pairs[-1]
-        scale = curvature / dot(store, change, change)
-        for (piece,) in pieces(store, direction):
-            piece.mul_(scale)
+        scale(store, direction, curvature / dot(store, change, change))
     for (step, change, curvature), coefficient in zip(pairs, reversed(coefficients), strict=True):
         _add(store, direction, coefficient - dot(store, change, direction) / curvature, step)
     return direction

@@ -12,11 +12,9 @@ from typing import Any
 
 from impasto.config import Config
 from impasto.errors import ConfigError
+from impasto.networks import VGG19
 
 __all__ = ["PRESETS", "load_preset", "to_toml"]
-
-VGG_WIDTHS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
-"""Channels by block."""
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "painterly": ("Impasto's default: structure of the photo, strokes and colors of the painting.", {}),
@@ -46,7 +44,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "alpha": 10.0,
             "units": "absolute",
             "content_weight": 0.01,
-            "style_layers": {f"relu{block}_1": 1 / width**2 for block, width in VGG_WIDTHS.items()},
+            "style_layers": {name: 1 / VGG19.channels(name) ** 2 for name in VGG19.style_layers},
             "init": "content",
             "scales": 1,
             "iterations": 200,

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Memory", "Store", "copied", "dot", "finite", "pieces", "rms", "weighted_sum"]
+__all__ = ["Memory", "Store", "clamped", "copied", "dot", "finite", "pieces", "rms", "scale", "weighted_sum"]
 
 PIECE = 1 << 22
 """Elements. A picture of 512 px is one piece."""
@@ -76,6 +76,20 @@ def copied(store: Store, tensor: Tensor) -> Tensor:
     for out, p in pieces(store, copy, tensor.contiguous()):
         out.copy_(p)
     return copy
+
+
+def clamped(store: Store, image: Tensor) -> Tensor:
+    """The same image within [0, 1], a new tensor."""
+    inside = store.empty(image.shape, image.dtype)
+    for out, p in pieces(store, inside, image):
+        torch.clamp(p, 0, 1, out=out)
+    return inside
+
+
+def scale(store: Store, vector: Tensor, factor: float) -> None:
+    """Multiply in place."""
+    for (piece,) in pieces(store, vector):
+        piece.mul_(factor)
 
 
 def finite(store: Store, tensor: Tensor) -> bool:

@@ -80,7 +80,19 @@ def margin(network: Network, layers: Iterable[str]) -> int:
     """Pixels around a block, a multiple of the alignment."""
     wanted = list(layers)
     step = alignment(network, wanted)
-    return -(-max(network.reach(layer) for layer in wanted) // step) * step
+    return -(-max(reach(network, layer) for layer in wanted) // step) * step
+
+
+def reach(network: Network, layer: str) -> int:
+    """How many pixels around a block of pixels the block's own positions at `layer` see, at most.
+
+    The block is aligned to the layer's stride, and owns the positions that start in it.
+    """
+    first = last = 0
+    for link in reversed(network.upto(layer)):
+        first = first * link.stride - link.padding
+        last = last * link.stride - link.padding + link.kernel - 1
+    return max(-first, last - network.stride(layer) + 1)
 
 
 def cut(network: Network, layers: Iterable[str], height: int, width: int, block: int) -> list[Tile]:
