@@ -6,6 +6,7 @@ to a loss is read off the snapshots that Impasto writes as it goes; each is scor
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ import time
 import venv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pyvips
@@ -56,6 +58,24 @@ class Outcome:
     time_ratio_to_own_loss: float | None
 
 
+def torch_requirement() -> str:
+    """The torch that we run on, for the rival's environment."""
+    return f"torch=={version('torch').partition('+')[0]}"
+
+
+def arguments(description: str | None, rival: str, size: int) -> argparse.Namespace:
+    """The options of a race."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1000], help=f"{rival}'s steps, one race each")
+    parser.add_argument("--ours", type=int, default=0, help=f"Impasto's steps; 0: a fifth of {rival}'s")
+    parser.add_argument("--size", type=int, default=size)
+    parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
+    parser.add_argument("--style", type=Path, help="a painting")
+    parser.add_argument("--keep", type=Path, help="folder for the pictures of the race")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    return parser.parse_args()
+
+
 def environment(name: str, *requirements: str, without_dependencies: tuple[str, ...] = ()) -> Path:
     """The Python of an environment that holds `requirements` and nothing of ours; made once."""
     folder = ENVIRONMENTS / name
@@ -91,6 +111,12 @@ def run(command: list[str], folder: Path, pattern: str) -> Run:
         raise SystemExit(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")
     pictures = sorted((path.stat().st_mtime - began, path) for path in folder.glob(pattern))
     return Run(seconds, pictures, done.stdout)
+
+
+def paint(folder: Path, content: Path, style: Path, steps: int, *options: str) -> Run:
+    """Impasto's side: its command line, with a picture written every five steps."""
+    command = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "-o", "result.png", "--quiet"]
+    return run([*command, "--iterations", str(steps), "--save-every", "5", *options], folder, "result*.png")
 
 
 def first_reaching(pictures: list[tuple[float, Path]], loss: float, score: Callable[[Path], float]) -> int | None:

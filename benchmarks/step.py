@@ -20,14 +20,13 @@ import torch.nn.functional as F
 
 from impasto.config import Config
 from impasto.encoder import Encoder
+from impasto.engine import DTYPES
 from impasto.engine.allocation import keep_freed_memory
 from impasto.engine.chained import ChainedEngine
 from impasto.engine.planning import fastest_convolution
 from impasto.evaluate import AutogradEngine, objective_for
 from impasto.networks import VGG19
 from impasto.weights import load
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def convolutions(encoder: Encoder, size: int, dtype: torch.dtype) -> Callable[[], object]:

@@ -9,15 +9,13 @@ while it runs, so a picture is scored by letting it start from that picture and 
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
-from racing import Run, environment, pictures, race, report, run
+from racing import Run, arguments, environment, paint, pictures, race, report, run, torch_requirement
 from safetensors.torch import save_file
 
 from impasto.networks import VGG19
@@ -51,21 +49,11 @@ runpy.run_module("neural_style.neural_style", run_name="__main__")
 
 def main() -> None:
     """Race and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, nargs="+", default=[1000], help="neural-style's steps, one race each")
-    parser.add_argument("--ours", type=int, default=0, help="Impasto's steps; 0: a fifth of neural-style's")
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
-    parser.add_argument("--style", type=Path, help="a painting")
-    parser.add_argument("--keep", type=Path, help="folder for the pictures of the race")
-    parser.add_argument("--json", action="store_true", help="one object on stdout")
-    options = parser.parse_args()
-
-    release = torch.__version__.partition("+")[0]
+    options = arguments(__doc__, "neural-style", 512)
     # torchvision 0.28 is that of torch 2.13; without its dependencies, which would bring another torch.
     python = environment(
         "neural-style",
-        f"torch=={release}",
+        torch_requirement(),
         "pillow",
         "numpy",
         without_dependencies=("torchvision==0.28.0", "neural-style==0.5.7"),
@@ -102,10 +90,8 @@ def main() -> None:
             )
 
         def impasto(number: int, steps: int) -> Run:
-            command = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "-o", "result.png"]
-            asked = ["--preset", str(preset), "--weights", str(ours), "--size", str(options.size), "--quiet"]
-            asked += ["--iterations", str(options.ours or steps // 5), "--save-every", "5"]
-            return run([*command, *asked], work / f"impasto-{number}", "result*.png")
+            asked = ["--preset", str(preset), "--weights", str(ours), "--size", str(options.size)]
+            return paint(work / f"impasto-{number}", content, style, options.ours or steps // 5, *asked)
 
         outcomes = [
             race(steps, lambda n, i=i: rival(i, n), lambda n, i=i: impasto(i, n), score, lambda _: [])  # type: ignore[misc]
@@ -133,9 +119,8 @@ def write_weights(theirs: Path, ours: Path) -> None:
 
 def objective(width: int, height: int) -> str:
     """neural-style's defaults as a preset: its Gram matrices are divided by C·h·w, its TV is a sum in 0…256."""
-    widths = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
     neighbors = 3 * (height * (width - 1) + (height - 1) * width) / 2
-    layers = ", ".join(f"{name} = {1 / channels**2!r}" for name, channels in widths.items())
+    layers = ", ".join(f"{name} = {1 / VGG19.channels(name) ** 2!r}" for name in VGG19.style_layers)
     return "\n".join(
         (
             'units = "absolute"',

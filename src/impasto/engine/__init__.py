@@ -10,9 +10,10 @@ from impasto.engine.chained import ChainedEngine
 from impasto.evaluate import AutogradEngine, Engine
 from impasto.store import Store
 
-__all__ = ["engine_of"]
+__all__ = ["DTYPES", "engine_of"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""By the name that a plan has for them."""
 
 
 def engine_of(plan: Plan, encoder: Encoder, store: Store | None = None) -> Engine:

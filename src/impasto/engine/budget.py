@@ -13,8 +13,9 @@ import psutil
 
 from impasto.config import Config
 from impasto.engine.tiles import alignment, margin
+from impasto.engine.winograd import suits
 from impasto.errors import ConfigError
-from impasto.networks import Network, architecture
+from impasto.networks import Layer, Network, architecture
 
 __all__ = ["Arrangement", "Work", "arrange", "available_bytes", "disk_bytes", "needs"]
 
@@ -62,6 +63,11 @@ class Work:
     def network(self) -> Network:
         """The network that measures."""
         return architecture(self.config.network)
+
+    @property
+    def chain(self) -> tuple[Layer, ...]:
+        """The network as deep as it is measured."""
+        return self.network.upto(max(self.layers, key=self.network.names.index))
 
 
 @dataclass(frozen=True)
@@ -139,24 +145,25 @@ def needs(work: Work, block: int, history: int, scratch: bool, precision: str, w
 def disk_bytes(work: Work, history: int) -> float:
     """What the long vectors and the content's features take, wherever they are kept."""
     pairs = 2 * history if work.config.optimizer == "lbfgs" else 0
-    content = sum(
-        4.0 * work.network.channels(name) / work.network.stride(name) ** 2 for name, _ in work.config.content_layers
-    )
+    content = sum(4.0 * _numbers(work.network, name) for name, _ in work.config.content_layers)
     return ((VECTORS + pairs) * VECTOR + content) * work.pixels
+
+
+def _numbers(network: Network, layer: str) -> float:
+    """How many numbers a layer has for each pixel of the image."""
+    return network.channels(layer) / network.stride(layer) ** 2
 
 
 def _network_bytes(work: Work, precision: str, winograd: int) -> float:
     """Weights, and the kernels made of them for both directions."""
     total = 0.0
-    deepest = max(work.layers, key=work.network.names.index)
-    used = {layer.name for layer in work.network.upto(deepest)}
+    used = {layer.name for layer in work.chain}
     for layer in work.network.convolutions:
         weights = 4.0 * layer.kernel**2 * layer.inputs * layer.outputs
         total += weights
         if layer.name in used:
-            tiled = winograd and layer.kernel == 3 and min(layer.inputs, layer.outputs) >= winograd
             # F(4x4, 3x3) has 36 numbers for nine; a chain in bfloat16 has one in float32 beside it.
-            copies = 2 * (4 if tiled else 1)
+            copies = 2 * (4 if suits(layer, winograd) else 1)
             total += weights * copies * (2 if precision == "bfloat16" else 1)
     return total + (80e6 if winograd else 0)
 
@@ -164,13 +171,9 @@ def _network_bytes(work: Work, precision: str, winograd: int) -> float:
 def _pass_bytes(work: Work, precision: str) -> float:
     """Bytes for each pixel of a tile, forward and back."""
     number = 2 if precision == "bfloat16" else 4
-    deepest = max(work.layers, key=work.network.names.index)
     kept = largest = 0.0
-    channels, stride = 3, 1
-    for layer in work.network.upto(deepest):
-        stride *= layer.stride
-        channels = layer.outputs or channels
-        here = channels / stride**2
+    for layer in work.chain:
+        here = _numbers(work.network, layer.name)
         largest = max(largest, here)
         if layer.kind == "relu":
             kept += number * here

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.encoder import Encoder, Features
-from impasto.engine.winograd import Winograd, Workspace
+from impasto.engine.winograd import Winograd, Workspace, suits
 from impasto.networks import Layer
 from impasto.statistics import widened
 
@@ -127,8 +127,7 @@ class Chain:
                 kernel = kernel.flip(2, 3).transpose(0, 1)
             else:
                 bias = self.encoder.biases[layer.name]
-            plain = (layer.kernel, layer.stride, layer.padding) == (3, 1, 1)
-            if self.winograd and plain and min(layer.inputs, layer.outputs) >= self.winograd:
+            if suits(layer, self.winograd):
                 made[layer.name] = Winograd(kernel, bias, self._workspace)
             else:
                 made[layer.name] = _direct(layer, kernel.to(self.dtype), None if bias is None else bias.to(self.dtype))

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Plan, RunOptions
+from impasto.engine import DTYPES
 from impasto.engine.budget import Work, arrange, available_bytes, needs
 from impasto.engine.tiles import cut
-from impasto.engine.winograd import Winograd, Workspace
+from impasto.engine.winograd import Winograd, Workspace, suits
 from impasto.errors import ConfigError
 from impasto.pyramid import plan_scales
 
@@ -74,26 +75,20 @@ class Estimate:
 def estimate(work: Work, plan: Plan) -> Estimate:
     """What `work` will take under `plan`, within about a third. It times one convolution."""
     network, config = work.network, work.config
-    deepest = max(work.layers, key=network.names.index)
-    image = torch.randn(1, CHANNELS, SIDE, SIDE, device=plan.device)
-    kernel = torch.randn(CHANNELS, CHANNELS, 3, 3, device=plan.device)
-    dtype = torch.bfloat16 if plan.precision == "bfloat16" else torch.float32
     products = 9.0 * CHANNELS**2 * SIDE**2
-    direct = _direct_s(image, kernel, dtype) / products
-    tiled = _seconds(Winograd(kernel, None, Workspace()), channels_last(image)) / products if plan.winograd else direct
-    per_pixel, stride = 0.0, 1
-    for layer in network.upto(deepest):
-        stride *= layer.stride
-        is_tiled = layer.kernel == 3 and min(layer.inputs, layer.outputs) >= (plan.winograd or math.inf)
-        macs = layer.kernel**2 * layer.inputs * layer.outputs / stride**2
-        per_pixel += 2 * macs * (tiled if is_tiled else direct)
+    direct = _direct_s(plan.device, DTYPES[plan.precision]) / products
+    tiled = _winograd_s() / products if plan.winograd else direct
+    per_pixel = 0.0
+    for layer in work.chain:
+        macs = layer.kernel**2 * layer.inputs * layer.outputs / network.stride(layer.name) ** 2
+        per_pixel += 2 * macs * (tiled if suits(layer, plan.winograd) else direct)
     seconds = 0.0
     for scale in plan_scales(
         work.height,
         work.width,
         iterations=config.iterations,
         scales=config.scales,
-        minimum_px=network.minimum_px(deepest),
+        minimum_px=max(map(network.minimum_px, work.layers)),
     ):
         pixels = scale.height * scale.width
         blocks = cut(network, work.layers, scale.height, scale.width, plan.block)
@@ -124,22 +119,31 @@ def fastest_convolution(
     A processor may claim bfloat16 and still be slower with it, so what it claims is not asked. It takes
     about a fifth of a second.
     """
-    image = torch.randn(1, CHANNELS, SIDE, SIDE, device=device)
-    kernel = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device)
-    direct = {dtype: _direct_s(image, kernel, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    direct = {name: _direct_s(device, dtype) for name, dtype in DTYPES.items()}
     # It is written for the cache of a processor; the libraries of other devices have their own.
-    tiled = _seconds(Winograd(kernel, None, Workspace()), channels_last(image)) if device == "cpu" else math.inf
+    tiled = _winograd_s() if device == "cpu" else math.inf
     # Layers of few channels are direct in any case: bfloat16 must be faster there.
-    faster = direct[torch.bfloat16] * WORTHWHILE < direct[torch.float32]
+    faster = direct["bfloat16"] * WORTHWHILE < direct["float32"]
     precision: Literal["float32", "bfloat16"] = "bfloat16" if faster else "float32"
     if asked != "auto":
         precision = asked
-    chosen = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    return precision, WINOGRAD_FROM if tiled * WORTHWHILE < direct[chosen] else 0
+    return precision, WINOGRAD_FROM if tiled * WORTHWHILE < direct[precision] else 0
 
 
-def _direct_s(image: Tensor, kernel: Tensor, dtype: torch.dtype) -> float:
-    x, w = (channels_last(t.to(dtype)) for t in (image, kernel))
+def _trial(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """An image and a kernel, in the layout that convolutions are fastest in."""
+    shapes = ((1, CHANNELS, SIDE, SIDE), (CHANNELS, CHANNELS, 3, 3))
+    image, kernel = (torch.randn(shape, device=device).to(dtype) for shape in shapes)
+    return image.contiguous(memory_format=torch.channels_last), kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _winograd_s() -> float:
+    image, kernel = _trial("cpu", torch.float32)
+    return _seconds(Winograd(kernel, None, Workspace()), image)
+
+
+def _direct_s(device: str, dtype: torch.dtype) -> float:
+    x, w = _trial(device, dtype)
     try:
         return _seconds(lambda x: F.conv2d(x, w, padding=1), x)
     except RuntimeError:  # a device without it
@@ -154,8 +158,3 @@ def _seconds(convolve: Callable[[Tensor], Tensor], x: Tensor) -> float:
         float(convolve(x)[0, 0, 0, 0])
         times.append(time.perf_counter() - began)
     return statistics.median(times)
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """The layout that convolutions are fastest in."""
-    return tensor.contiguous(memory_format=torch.channels_last)

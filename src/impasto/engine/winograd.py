@@ -15,7 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Winograd", "Workspace"]
+from impasto.networks import Layer
+
+__all__ = ["Winograd", "Workspace", "suits"]
 
 STRIP = 1 << 16
 """Tiles times channels that are transformed at a time: 9 MB of float32."""
@@ -37,6 +39,12 @@ G = torch.tensor(
 AT = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=torch.float64
 )
+
+
+def suits(layer: Layer, channels: int) -> bool:
+    """Whether a layer's convolution is done this way, where those of `channels` and more are; 0: none."""
+    plain = (layer.kernel, layer.stride, layer.padding) == (3, 1, 1)
+    return plain and 0 < channels <= min(layer.inputs, layer.outputs)
 
 
 class Workspace:
