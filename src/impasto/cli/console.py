@@ -26,10 +26,10 @@ LARGE = 100e6
 """Pixels times steps from which a run is announced with what it will take: some ten minutes on two cores."""
 
 
-def announce(session: Session) -> None:
-    """Say what a large run will take, before it begins."""
+def announce(session: Session, *, quiet: bool) -> None:
+    """Plan the run, which refuses one that cannot fit, and say what a large one will take."""
     plan, work = session.plan, session.work
-    if work.pixels * work.config.iterations < LARGE and not plan.block:
+    if quiet or (work.pixels * work.config.iterations < LARGE and not plan.block):
         return
     expected = session.estimate()
     where = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""

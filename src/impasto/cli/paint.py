@@ -81,8 +81,7 @@ def paint(
     keep_freed_memory()
     images.check_output(output or free_name(stem, suffix), bits=run.bits)
     _check_inputs(session, output)
-    if not quiet:
-        announce(session)
+    announce(session, quiet=quiet)
     if session.inputs.weights is None and not weights.is_cached(config.network):
         pull_weights(config.network, quiet=quiet)
     progress: Progress | None = None
