@@ -228,3 +228,10 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
         for keep in ("keep", "free")
     }
     assert faults["keep"] < 0.5 * faults["free"]
+
+
+def test_what_winograd_leaves_is_taken_by_pools_without_a_copy() -> None:
+    convolution = Winograd(torch.randn(8, 8, 3, 3), None, Workspace())
+    found = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))
+    pooled = torch.nn.functional.max_pool2d(found, 2)
+    assert pooled.is_contiguous(memory_format=torch.channels_last)

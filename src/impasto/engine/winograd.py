@@ -82,8 +82,9 @@ class Winograd:
     def __call__(self, x: Tensor) -> Tensor:
         """The convolution of `x`, a new tensor."""
         _, _, height, width = x.shape
-        out = torch.empty((height, width, self.outputs), dtype=x.dtype)
-        rows = x.permute(0, 2, 3, 1)[0]
+        # Made of four dimensions: a channels-last tensor whose batch stride is not H·W·C is copied by every pool.
+        out = torch.empty((1, height, width, self.outputs), dtype=x.dtype)
+        rows, written = x.permute(0, 2, 3, 1)[0], out[0]
         down, across = -(-height // 4), -(-width // 4)
         step = max(1, STRIP // (across * self.inputs))
         for first in range(0, down, step):
@@ -92,10 +93,10 @@ class Winograd:
             top, bottom = 4 * first, min(height, 4 * (first + count))
             strip = tiles.view(4, 4, count, across, -1).permute(2, 0, 3, 1, 4)
             if bottom - top == 4 * count and width == 4 * across:
-                out[top:bottom].view(count, 4, across, 4, -1).copy_(strip)
+                written[top:bottom].view(count, 4, across, 4, -1).copy_(strip)
             else:
-                out[top:bottom] = strip.reshape(4 * count, 4 * across, -1)[: bottom - top, :width]
-        return out.permute(2, 0, 1).unsqueeze(0)
+                written[top:bottom] = strip.reshape(4 * count, 4 * across, -1)[: bottom - top, :width]
+        return out.permute(0, 3, 1, 2)
 
     def _tiles(self, rows: Tensor, first: int, count: int, across: int) -> Tensor:
         """`count` rows of output tiles from tile row `first` on, (16, count * across, O)."""
