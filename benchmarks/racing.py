@@ -136,9 +136,9 @@ def race(
     rival: Callable[[int], Run],
     impasto: Callable[[int], Run],
     score: Callable[[Path], float],
-    curve: Callable[[str], list[tuple[float, float]]],
+    curve: Callable[[Run], list[tuple[float, float]]],
 ) -> Outcome:
-    """One race. `curve` reads (seconds, loss) off the rival's output."""
+    """One race. `curve` reads (seconds, loss) off what the rival printed."""
     theirs, ours = rival(steps), impasto(steps)
     scored: dict[Path, float] = {}
 
@@ -155,7 +155,7 @@ def race(
         seconds, picture = ours.pictures[reached]
         return seconds, cached(picture), theirs.seconds / seconds
 
-    loss, printed = cached(theirs.pictures[-1][1]), curve(theirs.output)
+    loss, printed = cached(theirs.pictures[-1][1]), curve(theirs)
     reached, then = ratio_to(loss), [value for seconds, value in printed if seconds <= ours.seconds]
     own = ratio_to(printed[-1][1]) if printed else None
     return Outcome(

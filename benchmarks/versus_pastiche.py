@@ -76,9 +76,9 @@ def main() -> None:
     report("Impasto against pastiche 1.6.0", outcomes, as_json=options.json)
 
 
-def _curve(output: str) -> list[tuple[float, float]]:
+def _curve(rival: Run) -> list[tuple[float, float]]:
     """(seconds, loss) from pastiche's table of step, elapsed, loss."""
-    rows = [line.split() for line in output.splitlines()]
+    rows = [line.split() for line in rival.output.splitlines()]
     return [(float(row[1]), float(row[2])) for row in rows if len(row) == 3 and row[0].isdigit()]
 
 
