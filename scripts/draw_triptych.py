@@ -8,6 +8,7 @@ import torch
 
 import impasto
 from impasto import images, samples
+from impasto.picture import resize
 
 PAGE = Path(__file__).parent.parent / "docs" / "demo.jpg"
 GAP_PX = 12
@@ -20,7 +21,7 @@ def main() -> None:
     style = images.load(samples.paint("swirl")).pixels
     panels = [
         images.load(samples.photo_path("cat"), long_side_px=max(height, width)).pixels,
-        images.resize(style, height, round(height * style.shape[3] / style.shape[2])),
+        resize(style, height, round(height * style.shape[3] / style.shape[2])),
         result.image,
     ]
     gap = torch.ones(1, 3, height, GAP_PX)

@@ -17,14 +17,15 @@ ROOTS = {"__init__", "__main__", "compose"}
 
 ROOMS = {
     # room: what it may import, besides the core and itself
+    "images": set(),
     "weights": set(),
     "engine": {"weights"},
-    "samples": {"weights"},
-    "insight": {"weights", "engine", "samples", "compose"},
-    "jobs": {"weights", "engine", "samples", "compose"},
-    "cluster": {"weights", "engine", "samples", "compose", "insight", "jobs"},
-    "studio": {"weights", "engine", "samples", "compose", "insight", "jobs"},
-    "cli": {"weights", "engine", "samples", "compose", "insight", "jobs", "cluster", "studio"},
+    "samples": {"images", "weights"},
+    "insight": {"images", "weights", "engine", "samples", "compose"},
+    "jobs": {"images", "weights", "engine", "samples", "compose"},
+    "cluster": {"images", "weights", "engine", "samples", "compose", "insight", "jobs"},
+    "studio": {"images", "weights", "engine", "samples", "compose", "insight", "jobs"},
+    "cli": {"images", "weights", "engine", "samples", "compose", "insight", "jobs", "cluster", "studio"},
 }
 
 

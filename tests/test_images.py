@@ -28,6 +28,7 @@ from PIL import Image, ImageCms, ImageOps
 from impasto import images
 from impasto.engine.scratch import Scratch
 from impasto.errors import ImageError, OutputError
+from impasto.picture import fit, resize
 
 Bytes = NDArray[np.uint8]
 Options = dict[str, Any]
@@ -285,7 +286,7 @@ def test_a_checkerboard_shrinks_to_flat_grey(tmp_path: Path) -> None:
     assert small.shape == (1, 3, 32, 32)
     assert (small - 0.5).abs().max() < 0.01
     full = images.load(tmp_path / "checkers.png").pixels
-    assert (images.resize(full, 32, 32)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.01
+    assert (resize(full, 32, 32)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.01
 
 
 def test_small_pictures_are_enlarged_only_when_asked() -> None:
@@ -299,7 +300,7 @@ sides = st.integers(1, 20_000)
 
 @given(sides, sides, sides, st.booleans())
 def test_fit_makes_the_long_side_exact_and_keeps_the_aspect(height: int, width: int, long: int, enlarge: bool) -> None:
-    found = images.fit(height, width, long, enlarge=enlarge)
+    found = fit(height, width, long, enlarge=enlarge)
     if long >= max(height, width) and not enlarge:
         assert found == (height, width)
         return
@@ -315,7 +316,7 @@ def test_fit_makes_the_long_side_exact_and_keeps_the_aspect(height: int, width: 
 def test_what_is_loaded_has_the_size_that_fit_says(height: int, width: int, long: int) -> None:
     grey = np.full((height, width), 0.25, np.float32)
     pixels = images.load(grey, long_side_px=long, enlarge=True).pixels
-    assert pixels.shape[2:] == images.fit(height, width, long, enlarge=True)
+    assert pixels.shape[2:] == fit(height, width, long, enlarge=True)
     assert (pixels - 0.25).abs().max() < 1e-5
 
 

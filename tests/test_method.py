@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from conftest import losses_of, objective_of, pixels
 from test_objective import tiny_config
 from torch import Tensor
 
+from impasto import method
+from impasto.compose import Result, finish, scene_of
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
 from impasto.errors import ConfigError, ImageError, LayerError
-from impasto.evaluate import AutogradEngine, Evaluation, Evaluator
-from impasto.images import NamedImage, load, resize
-from impasto.method import Progress, Result, finish, pink, stylize_steps
+from impasto.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
+from impasto.images import NamedImage, load
+from impasto.method import Progress, pink
 from impasto.objective import Objective
+from impasto.picture import resize
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
@@ -48,13 +52,19 @@ class Recording(AutogradEngine):
         return record
 
 
+def stylize_steps(
+    inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions | None = None
+) -> Generator[Progress, None, None]:
+    return method.stylize_steps(scene_of(inputs, config, run or RunOptions(), engine), config, engine=engine)
+
+
 def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
     given = Inputs(**({"content": picture(1), "style": picture(2)} | inputs))
     run = RunOptions()
     # The image is a view until the next step, so keep none but the last.
     engine = AutogradEngine(encoder)
     steps = list(stylize_steps(given, config, engine=engine, run=run))
-    result = finish(steps[-1], given, config, engine=engine, run=run, plan=PLAN, version="test")
+    result = finish(steps[-1], given, config, engine=engine, run=run, plan=PLAN)
     return steps, result
 
 
@@ -209,7 +219,7 @@ def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny
     next(steps)
     progress = next(steps)
     steps.close()
-    result = finish(progress, given, config, engine=engine, run=run, plan=PLAN, version="test")
+    result = finish(progress, given, config, engine=engine, run=run, plan=PLAN)
     assert result.image.shape == (1, 3, 40, 56)
     assert result.recipe.stopped is not None
     assert (result.recipe.stopped.scale, result.recipe.stopped.iteration) == (1, 2)

@@ -11,10 +11,10 @@ import torch
 from conftest import pixels
 
 import impasto
+from impasto.compose import Result
 from impasto.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.images import load as load_image
-from impasto.method import Result
 from impasto.statistics import gram_matrix, moments_of
 from impasto.weights import load, pull
 

@@ -36,22 +36,22 @@ _HOMES = {
     "NamedImage": "images",
     "Progress": "method",
     "Recipe": "recipe",
-    "Result": "method",
+    "Result": "compose",
     "RunOptions": "config",
     "load_preset": "presets",
-    "read_recipe": "recipe",
+    "read_recipe": "images",
     "stylize": "compose",
     "stylize_steps": "compose",
 }
 
 if TYPE_CHECKING:
-    from impasto.compose import stylize, stylize_steps
+    from impasto.compose import Result, stylize, stylize_steps
     from impasto.config import Config, Inputs, RunOptions
     from impasto.errors import ImpastoError
-    from impasto.images import NamedImage
-    from impasto.method import Progress, Result
+    from impasto.images import NamedImage, read_recipe
+    from impasto.method import Progress
     from impasto.presets import load_preset
-    from impasto.recipe import Recipe, read_recipe
+    from impasto.recipe import Recipe
 
 
 def __getattr__(name: str) -> Any:

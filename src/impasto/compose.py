@@ -7,6 +7,7 @@ paints goes through.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, RunOptions
@@ -24,14 +26,42 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
 from impasto.evaluate import Engine
-from impasto.method import Progress, Result, finish
+from impasto.method import Progress, Scene, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
-from impasto.recipe import Stop
+from impasto.picture import Picture, fit
+from impasto.pyramid import plan_scales
+from impasto.recipe import InputRecord, Recipe, Stop
+from impasto.store import Store
 from impasto.weights import cache_folder
 from impasto.weights import load as load_weights
 
-__all__ = ["Session", "session", "stylize", "stylize_steps"]
+__all__ = ["Result", "Session", "finish", "scene_of", "session", "stylize", "stylize_steps"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture: pixels (1, 3, H, W) in [0, 1], alpha (1, 1, H, W) if the content had it.
+
+    `losses` are those of exactly these pixels, at full size in float32.
+    """
+
+    image: Tensor
+    alpha: Tensor | None
+    losses: dict[str, float]
+    iterations: int
+    evaluations: int
+    seconds: float
+    recipe: Recipe
+    store: Store
+
+    def save(self, path: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path:
+        """Write the picture with its recipe inside. Raises `OutputError`, `ConfigError`."""
+        given = {name: value for name, value in (("bits", bits), ("quality", quality)) if value is not None}
+        run = RunOptions(**(self.recipe.run.model_dump() | given))
+        note = self.recipe.model_copy(update={"run": run}).to_json()
+        images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note, store=self.store)
+        return Path(path)
 
 
 @dataclass(frozen=True)
@@ -56,9 +86,9 @@ class Session:
         """What the memory and time of this run depend on. Raises `ImageError`."""
         config, limit = self.config, self.run.max_megapixels
         size = images.dimensions(self.inputs.content, max_megapixels=limit)
-        height, width = images.fit(*size, config.size, enlarge=config.enlarge)
+        height, width = fit(*size, config.size, enlarge=config.enlarge)
         seen_px = math.ceil(config.style_scale * max(height, width))
-        style = images.fit(*images.dimensions(self.inputs.style, max_megapixels=limit), seen_px, enlarge=False)
+        style = fit(*images.dimensions(self.inputs.style, max_megapixels=limit), seen_px, enlarge=False)
         return Work(height, width, *style, config)
 
     def estimate(self) -> Estimate:
@@ -84,21 +114,14 @@ class Session:
         """The run as a stream of steps; close it to stop."""
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
+        scene = scene_of(self.inputs, self.config, self.run, self.engine)
         # The recipe keeps the history asked for; the run has what the memory allows.
         config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
-        return run_steps(self.inputs, config, engine=self.engine, run=self.run)
+        return run_steps(scene, config, engine=self.engine)
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
-        return finish(
-            progress,
-            self.inputs,
-            self.config,
-            engine=self.engine,
-            run=self.run,
-            plan=self.plan,
-            version=__version__,
-        )
+        return finish(progress, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
 
     def paint(self, stop: Stop | None = None) -> Result:
         """Run to the end, or to where a recorded run was stopped."""
@@ -107,6 +130,58 @@ class Session:
             if stop is not None and (progress.scale, progress.iteration) == (stop.scale, stop.iteration):
                 break
         return self.finish(progress)
+
+
+def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) -> Scene:
+    """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
+    if (config.init == "image") != (inputs.init is not None):
+        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
+
+    def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
+        limit = run.max_megapixels
+        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=limit, store=engine.store)
+
+    content = load(inputs.content, enlarge=config.enlarge)
+    height, width = content.pixels.shape[2:]
+    style = load(inputs.style, long_side_px=math.ceil(config.style_scale * max(height, width)))
+    init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
+    least_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
+    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=least_px)
+    return Scene(content, style, init, scales)
+
+
+def finish(
+    progress: Progress, inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions, plan: Plan
+) -> Result:
+    """The picture as it stands, with its recipe."""
+    began = time.perf_counter()
+    image, losses = finished(progress, config, engine=engine)
+    scene = progress.scene
+    pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
+    recipe = Recipe(
+        version=__version__,
+        config=config,
+        run=run,
+        plan=plan,
+        inputs={
+            role: InputRecord(name=picture.name, sha256=picture.sha256)
+            for role, picture in pictures.items()
+            if picture is not None
+        },
+        weights_name=images.name_of(inputs.weights),
+        weights_sha256=engine.encoder.weights_sha256,
+        stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
+    )
+    return Result(
+        image=image.cpu(),
+        alpha=scene.content.alpha,
+        losses=losses.as_floats(),
+        iterations=progress.iteration if progress.scale == len(scene.scales) else 0,
+        evaluations=progress.evaluations,
+        seconds=progress.elapsed_s + time.perf_counter() - began,
+        recipe=recipe,
+        store=engine.store,
+    )
 
 
 def session(content: Any, style: Any, config: Config | None = None, **options: Any) -> Session:

@@ -15,11 +15,12 @@ from typing import Any
 
 from impasto import images, samples, weights
 from impasto.cli.console import announce, display, errors, pull_weights
-from impasto.compose import Session
+from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.images import NamedImage
-from impasto.method import Progress, Result
+from impasto.method import Progress
+from impasto.picture import resize
 from impasto.recipe import Stop
 
 __all__ = ["free_name", "paint", "source", "stem_of"]
@@ -155,7 +156,7 @@ def _keep_elsewhere(result: Result, name: str) -> Path | None:
 
 def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
     full = progress.scene.scales[-1]
-    pixels = images.resize(progress.image, full.height, full.width).clamp(0, 1)
+    pixels = resize(progress.image, full.height, full.width).clamp(0, 1)
     path = free_name(str(output.with_name(f"{output.stem}-{number:04d}")), output.suffix)
     try:
         images.save(path, pixels, progress.scene.content.alpha, quality=quality)

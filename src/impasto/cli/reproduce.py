@@ -16,7 +16,8 @@ from impasto.compose import Session
 from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.recipe import Recipe, find_input, read_recipe
+from impasto.images import find_input, read_recipe
+from impasto.recipe import Recipe
 
 __all__ = ["reproduce"]
 
