@@ -57,7 +57,7 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     """Seconds of every variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
-    objective = objective_for(AutogradEngine(encoder), content, style, Config())
+    objective = objective_for(AutogradEngine(encoder), content, [(1.0, style)], Config())
     plain = AutogradEngine(encoder).evaluator(objective)
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():

@@ -31,7 +31,6 @@ picture = Image.open(sys.argv[1]).convert("RGB")
 size = int(sys.argv[2])
 width, height = (int(size / max(picture.size) * side) for side in picture.size)
 picture.resize((width, height), Image.BILINEAR).save(sys.argv[3])
-print(width, height)
 """
 
 
@@ -65,13 +64,11 @@ def main() -> None:
         photo, painting = pictures(options.content, options.style, work)
         for source, target in ((photo, content), (painting, style)):
             command = [python, "-c", PREPARE, source, str(options.size), target]
-            width, height = map(int, subprocess.check_output(command, text=True).split())
-            if target is content:
-                content_size = (width, height)
+            subprocess.run(command, check=True)
         theirs, ours = work / "vgg19.pth", work / "vgg19.safetensors"
         write_weights(theirs, ours)
         preset = work / "neural_style.toml"
-        preset.write_text(objective(*content_size))
+        preset.write_text(objective())
 
         program = [str(python), "-c", LAUNCH, "-gpu", "c", "-disable_check"]
         program += ["-content_image", str(content), "-style_image", str(style), "-model_file", str(theirs)]
@@ -123,9 +120,8 @@ def write_weights(theirs: Path, ours: Path) -> None:
     save_file(tensors, ours)
 
 
-def objective(width: int, height: int) -> str:
+def objective() -> str:
     """neural-style's defaults as a preset: its Gram matrices are divided by C·h·w, its TV is a sum in 0…256."""
-    neighbors = 3 * (height * (width - 1) + (height - 1) * width) / 2
     layers = ", ".join(f"{name} = {1 / VGG19.channels(name) ** 2!r}" for name in VGG19.style_layers)
     return "\n".join(
         (
@@ -134,7 +130,7 @@ def objective(width: int, height: int) -> str:
             "alpha = 100.0",
             f"style_layers = {{ {layers} }}",
             'tv = "absolute"',
-            f"tv_weight = {1e-3 * SCALE * neighbors!r}",
+            f"tv_weight = {1e-3 * SCALE!r}",
         )
     )
 

@@ -9,6 +9,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.cli.options import default_of
 from impasto.config import Config, RunOptions
 from impasto.presets import PRESETS
 
@@ -39,7 +40,7 @@ def render() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "" if field.default == () else f"`{field.default}`"
+    default = "" if field.default == () else f"`{default_of(field)}`"
     return f"| `{name}` | {default} | {_range(field)} | {field.description} |"
 
 

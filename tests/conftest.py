@@ -93,7 +93,7 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
     """What is asked of a target, measured plainly."""
-    return objective_for(AutogradEngine(encoder), content, style, config)
+    return objective_for(AutogradEngine(encoder), content, [(1.0, style)], config)
 
 
 def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:

@@ -18,14 +18,15 @@ ROOTS = {"__init__", "__main__", "compose"}
 ROOMS = {
     # room: what it may import, besides the core and itself
     "images": set(),
+    "presets": set(),
     "weights": set(),
     "engine": {"weights"},
     "samples": {"images", "weights"},
     "insight": {"images", "weights", "engine", "samples", "compose"},
     "jobs": {"images", "weights", "engine", "samples", "compose"},
     "cluster": {"images", "weights", "engine", "samples", "compose", "insight", "jobs"},
-    "studio": {"images", "weights", "engine", "samples", "compose", "insight", "jobs"},
-    "cli": {"images", "weights", "engine", "samples", "compose", "insight", "jobs", "cluster", "studio"},
+    "studio": {"images", "presets", "weights", "engine", "samples", "compose", "insight", "jobs"},
+    "cli": {"images", "presets", "weights", "engine", "samples", "compose", "insight", "jobs", "cluster", "studio"},
 }
 
 

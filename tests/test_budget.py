@@ -24,7 +24,7 @@ GB = 10**9
 
 def work(megapixels: float, **options: Any) -> Work:
     width = round((1.5e6 * megapixels) ** 0.5)
-    return Work(width * 2 // 3, width, 800, 1000, Config(**options))
+    return Work(width * 2 // 3, width, ((800, 1000),), Config(**options))
 
 
 def fitted(megapixels: float, memory: float, **options: Any) -> budget.Arrangement:
@@ -104,7 +104,7 @@ def test_an_estimate_grows_with_the_work() -> None:
 
 @pytest.mark.weights
 def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
-    inputs, config = Inputs(content=photo, style=painting), Config(size=150, iterations=6)
+    inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), work(0.02))
     whole = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})).paint()
     tiled = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})).paint()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from impasto.encoder import Encoder
 from impasto.errors import LayerError
+from impasto.networks import ALEXNET, VGG19
 
 
 def test_features_equal_the_chain_written_out(tiny: Encoder, noise_image: Tensor) -> None:
@@ -52,3 +55,27 @@ def test_identity_follows_every_number() -> None:
     one, same, other = random_weights(TINY), random_weights(TINY), random_weights(TINY)
     other.biases["conv2_1"][3] += 1e-6
     assert one.sha256 == same.sha256 != other.sha256
+
+
+@pytest.mark.parametrize("padding", ["replicate", "reflect"])
+def test_a_flat_picture_has_flat_features_unless_its_frame_is_black(padding: Any) -> None:
+    """The first convolution sees a frame of zeros around a picture, and no frame where the picture goes on."""
+    flat = torch.full((1, 3, 20, 24), 0.8)
+
+    def spread(encoder: Encoder) -> float:
+        features = encoder(flat, ["conv1_1"])["conv1_1"]
+        return float((features - features[..., 10:11, 12:13]).abs().max())
+
+    assert spread(Encoder(VGG19, random_weights(VGG19), padding=padding)) < 1e-5
+    assert spread(Encoder(VGG19, random_weights(VGG19))) > 1e-2
+
+
+@pytest.mark.parametrize("padding", ["replicate", "reflect"])
+def test_padding_changes_no_size(padding: Any) -> None:
+    for network in (VGG19, ALEXNET):
+        weights = random_weights(network)
+        layers = network.style_layers
+        plain, padded = (
+            Encoder(network, weights, padding=mode)(torch.rand(1, 3, 99, 84), layers) for mode in ("zero", padding)
+        )
+        assert {name: plain[name].shape for name in layers} == {name: padded[name].shape for name in layers}

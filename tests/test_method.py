@@ -59,7 +59,7 @@ def stylize_steps(
 
 
 def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
-    given = Inputs(**({"content": picture(1), "style": picture(2)} | inputs))
+    given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
     run = RunOptions()
     # The image is a view until the next step, so keep none but the last.
     engine = AutogradEngine(encoder)
@@ -81,7 +81,7 @@ def test_the_target_is_the_only_thing_that_learns(tiny: Encoder) -> None:
     content, style = picture(1), picture(2)
     frozen = {**tiny.kernels, **{f"{n}.bias": b for n, b in tiny.biases.items()}, "c": content, "s": style}
     before = {name: tensor.clone() for name, tensor in frozen.items()}
-    first, *_, last = paint(tiny, tiny_config(iterations=5), content=content, style=style)[0]
+    first, *_, last = paint(tiny, tiny_config(iterations=5), content=content, styles=(style,))[0]
     assert first.image.shape[0] == 1
     assert not torch.equal(last.image, 0.5 * torch.ones_like(last.image))
     for name, tensor in frozen.items():
@@ -98,7 +98,7 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
     )  # fmt: skip
     content, style = picture(1), picture(2)
     engine = Recording(tiny)
-    list(stylize_steps(Inputs(content=content, style=style), config, engine=engine))
+    list(stylize_steps(Inputs(content=content, styles=(style,)), config, engine=engine))
     noise = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(5))
     start, evaluation = engine.seen[0]
     torch.testing.assert_close(start, 0.5 + 0.2 * noise)
@@ -124,7 +124,7 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
 def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
     config = tiny_config(iterations=12, bounded=False, alpha=50)
     content, style = picture(1), picture(2)
-    _, result = paint(tiny, config, content=content, style=style)
+    _, result = paint(tiny, config, content=content, styles=(style,))
     assert result.image.min() >= 0
     assert result.image.max() <= 1
     again = losses_of(tiny, objective_of(tiny, content, style, config), result.image).as_floats()
@@ -181,7 +181,7 @@ def test_scales_are_walked_from_coarse_to_fine(tiny: Encoder) -> None:
 
 def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder) -> None:
     big, config = picture(2, 80, 112), tiny_config(iterations=1, scales=2)
-    inputs = Inputs(content=picture(1), style=big)
+    inputs = Inputs(content=picture(1), styles=(big,))
     engine = Recording(tiny)
     list(stylize_steps(inputs, config, engine=engine))
 
@@ -200,9 +200,9 @@ def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encode
     for detail, content_weight in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0)):
         engine = Recording(tiny)
         config = tiny_config(iterations=1, scales=2, bounded=False, detail=detail, content_weight=content_weight)
-        coarse = next(stylize_steps(Inputs(content=content, style=picture(2)), config, engine=engine)).image.clone()
+        coarse = next(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine)).image.clone()
         engine = Recording(tiny)
-        list(stylize_steps(Inputs(content=content, style=picture(2)), config, engine=engine))
+        list(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine))
         first = next(image for image, _ in engine.seen if image.shape[2:] == (80, 112))
         started[detail, content_weight] = (first, resize(coarse, 80, 112))
     gained = content - resize(resize(content, 40, 56).clamp(0, 1), 80, 112)
@@ -213,7 +213,11 @@ def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encode
 
 
 def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
-    given, config, run = Inputs(content=picture(1), style=picture(2)), tiny_config(iterations=5, scales=2), RunOptions()
+    given, config, run = (
+        Inputs(content=picture(1), styles=(picture(2),)),
+        tiny_config(iterations=5, scales=2),
+        RunOptions(),
+    )
     engine = AutogradEngine(tiny)
     steps = stylize_steps(given, config, engine=engine)
     next(steps)
@@ -257,11 +261,15 @@ def test_content_is_enlarged_only_when_asked(tiny: Encoder) -> None:
 @pytest.mark.parametrize("role", ["content", "style"])
 def test_images_too_small_for_the_deepest_layer_say_which(tiny: Encoder, role: str) -> None:
     with pytest.raises(LayerError, match=rf"{role},? .*1x1 px is too small for relu2_1, which needs at least 2 px"):
-        paint(tiny, tiny_config(iterations=1, scales=1), **{role: torch.rand(1, 3, 1, 1)})
+        paint(
+            tiny,
+            tiny_config(iterations=1, scales=1),
+            **{role: torch.rand(1, 3, 1, 1)} if role == "content" else {"styles": (torch.rand(1, 3, 1, 1),)},
+        )
 
 
 def test_a_narrow_style_is_not_shrunk_below_what_the_network_needs(tiny: Encoder) -> None:
-    _, result = paint(tiny, tiny_config(iterations=1, scales=3), style=torch.rand(1, 3, 2, 56))
+    _, result = paint(tiny, tiny_config(iterations=1, scales=3), styles=(torch.rand(1, 3, 2, 56),))
     assert result.losses["style"] > 0
 
 
@@ -269,14 +277,14 @@ def test_pictures_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Pat
     with pytest.raises(ImageError, match="no such file"):
         next(
             stylize_steps(
-                Inputs(content=tmp_path / "none.png", style=picture(1)), tiny_config(), engine=AutogradEngine(tiny)
+                Inputs(content=tmp_path / "none.png", styles=(picture(1),)), tiny_config(), engine=AutogradEngine(tiny)
             )
         )
 
 
 def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> None:
     style = NamedImage("sample:mine", picture(2))
-    _, result = paint(tiny, tiny_config(iterations=1, size=32), content=photo, style=style)
+    _, result = paint(tiny, tiny_config(iterations=1, size=32), content=photo, styles=(style,))
     recipe = result.recipe.to_json()
     assert result.recipe.inputs["content"].name == photo.name
     assert result.recipe.inputs["style"].name == "sample:mine"

@@ -42,7 +42,7 @@ def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
     fc, fs, ft = tiny(content, names), tiny(style, names), tiny(target, names)
     expected_content = ((ft["relu2_1"] - fc["relu2_1"]) ** 2).mean()
     expected_style = sum(((gram(ft[n]) - gram(fs[n])) ** 2).mean() for n in names)
-    tv = ((target[..., 1:] - target[..., :-1]) ** 2).mean() + ((target[..., 1:, :] - target[..., :-1, :]) ** 2).mean()
+    tv = ((target[..., 1:] - target[..., :-1]) ** 2).sum() + ((target[..., 1:, :] - target[..., :-1, :]) ** 2).sum()
     torch.testing.assert_close(losses.content, expected_content)
     torch.testing.assert_close(losses.style, expected_style)
     torch.testing.assert_close(losses.total, 2.0 * expected_content + 0.7 * expected_style + 0.3 * tv)
@@ -107,3 +107,10 @@ def test_one_evaluation_changes_nothing_and_leaves_no_gradient_behind(tiny: Enco
     assert evaluation.gradient.abs().max() > 0
     assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
     assert all(tensor.grad is None and not tensor.requires_grad for tensor in tensors)
+
+
+def test_total_variation_is_a_mean_in_relative_units(tiny: Encoder) -> None:
+    objective = objective_of(tiny, image(1), image(2), tiny_config(tv_weight=1.0))
+    target = image(3)
+    expected = (target.diff(dim=3).square().sum() + target.diff(dim=2).square().sum()) / target.numel()
+    torch.testing.assert_close(losses_of(tiny, objective, target).tv, expected)

@@ -47,7 +47,7 @@ def test_blocks_give_the_gradient_of_the_whole(
     whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=block)
     config = Config(network=network.name, tv_weight=0.3)
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
-    asked = objective_for(whole, content, style, config)
+    asked = objective_for(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
     measured, expected = tiled.measure(asked, target).as_floats(), whole.measure(asked, target).as_floats()
     assert measured == pytest.approx(expected, rel=1e-11)
@@ -61,7 +61,7 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=64)
     config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
-    asked = objective_for(whole, content, style, config)
+    asked = objective_for(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
 
 
@@ -71,7 +71,7 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
     config = Config(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
-    tiled = objective_for(ChainedEngine(encoder, block=64, store=Scratch(tmp_path)), content, style, config)
+    tiled = objective_for(ChainedEngine(encoder, block=64, store=Scratch(tmp_path)), content, [(1.0, style)], config)
     for found, expected in zip((*tiled.content, *tiled.style), (*whole.content, *whole.style), strict=True):
         torch.testing.assert_close(found.value, expected.value, rtol=1e-10, atol=1e-12)
         assert found.scale == pytest.approx(expected.scale, rel=1e-10)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import __version__, images
+from impasto import __version__, color, images
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine import engine_of
@@ -26,12 +26,12 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
 from impasto.evaluate import Engine
-from impasto.method import Progress, Scene, finished
+from impasto.method import Progress, Scene, Style, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
 from impasto.picture import Picture, fit
 from impasto.pyramid import plan_scales
-from impasto.recipe import InputRecord, Recipe, Stop
+from impasto.recipe import InputRecord, Recipe, Stop, style_roles
 from impasto.store import Store
 from impasto.weights import cache_folder
 from impasto.weights import load as load_weights
@@ -43,7 +43,8 @@ __all__ = ["Result", "Session", "finish", "scene_of", "session", "stylize", "sty
 class Result:
     """A finished picture: pixels (1, 3, H, W) in [0, 1], alpha (1, 1, H, W) if the content had it.
 
-    `losses` are those of exactly these pixels, at full size in float32.
+    `losses` are those of exactly these pixels, at full size in float32; with color = "luminance", of
+    what was painted before the colors were put back.
     """
 
     image: Tensor
@@ -87,9 +88,11 @@ class Session:
         config, limit = self.config, self.run.max_megapixels
         size = images.dimensions(self.inputs.content, max_megapixels=limit)
         height, width = fit(*size, config.size, enlarge=config.enlarge)
-        seen_px = math.ceil(config.style_scale * max(height, width))
-        style = fit(*images.dimensions(self.inputs.style, max_megapixels=limit), seen_px, enlarge=False)
-        return Work(height, width, *style, config)
+        styles = tuple(
+            fit(*images.dimensions(style, max_megapixels=limit), math.ceil(scale * max(height, width)), enlarge=False)
+            for style, (_, scale) in zip(self.inputs.styles, _shares(self.inputs, config, height, width), strict=True)
+        )
+        return Work(height, width, styles, config)
 
     def estimate(self) -> Estimate:
         """What this run will take, within about a third."""
@@ -100,7 +103,8 @@ class Session:
         """The frozen network, loaded at first use. Raises `WeightsError`."""
         file, network = self.inputs.weights, self.config.network
         weights = load_weights(network, Path(file) if file is not None else None)
-        return Encoder(architecture(network), weights, pooling=self.config.pooling, device=self.plan.device)
+        config, device = self.config, self.plan.device
+        return Encoder(architecture(network), weights, pooling=config.pooling, padding=config.padding, device=device)
 
     @cached_property
     def engine(self) -> Engine:
@@ -143,11 +147,50 @@ def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) ->
 
     content = load(inputs.content, enlarge=config.enlarge)
     height, width = content.pixels.shape[2:]
-    style = load(inputs.style, long_side_px=math.ceil(config.style_scale * max(height, width)))
+    styles = tuple(
+        Style(load(style, long_side_px=math.ceil(scale * max(height, width))), share, scale)
+        for style, (share, scale) in zip(inputs.styles, _shares(inputs, config, height, width), strict=True)
+    )
     init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
+    content, styles, colors = _in_colors(content, styles, config, engine.store)
     least_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=least_px)
-    return Scene(content, style, init, scales)
+    return Scene(content, styles, init, scales, colors)
+
+
+def _in_colors(
+    content: Picture, styles: tuple[Style, ...], config: Config, store: Store
+) -> tuple[Picture, tuple[Style, ...], Tensor | None]:
+    """Content and styles as they are painted from, and the colors that are put back in the end."""
+    if config.color == "style":
+        return content, styles, None
+
+    def recolored(style: Style) -> Style:
+        pixels = style.picture.pixels
+        if config.color == "match":
+            pixels = color.matched(store, pixels, content.pixels, config.color_transfer)
+        else:
+            pixels = color.match_luminance(store, color.luminance(store, pixels), gray)
+        return replace(style, picture=replace(style.picture, pixels=pixels))
+
+    gray = color.luminance(store, content.pixels) if config.color == "luminance" else content.pixels
+    colors = content.pixels if config.color == "luminance" else None
+    return replace(content, pixels=gray), tuple(map(recolored, styles)), colors
+
+
+def _shares(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:
+    """Share and scale of each style, where the picture has this size. Raises `ConfigError`: another number."""
+    count = len(inputs.styles)
+    weights, lengths = config.style_weights or (1.0,) * count, config.style_scale
+    if len(lengths) == 1:
+        lengths *= count
+    for name, given in (("style_weights", weights), ("style_scale", lengths)):
+        if len(given) != count:
+            raise ConfigError(f"{name} has {len(given)} values for {count} styles. Give one for each.")
+    return [
+        (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))
+        for weight, length in zip(weights, lengths, strict=True)
+    ]
 
 
 def finish(
@@ -157,17 +200,16 @@ def finish(
     began = time.perf_counter()
     image, losses = finished(progress, config, engine=engine)
     scene = progress.scene
-    pictures = {"content": scene.content, "style": scene.style, "init": scene.init}
+    pictures = {"content": scene.content}
+    pictures |= {role: style.picture for role, style in zip(style_roles(len(scene.styles)), scene.styles, strict=True)}
+    if scene.init is not None:
+        pictures["init"] = scene.init
     recipe = Recipe(
         version=__version__,
         config=config,
         run=run,
         plan=plan,
-        inputs={
-            role: InputRecord(name=picture.name, sha256=picture.sha256)
-            for role, picture in pictures.items()
-            if picture is not None
-        },
+        inputs={role: InputRecord(name=picture.name, sha256=picture.sha256) for role, picture in pictures.items()},
         weights_name=images.name_of(inputs.weights),
         weights_sha256=engine.encoder.weights_sha256,
         stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
@@ -199,14 +241,15 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
     run = {name: options.pop(name) for name in RunOptions.model_fields if name in options}
     # What was not set stays unset, so that layers follow a network given here.
     given = config.model_dump(exclude_unset=True) if config is not None else {}
-    return Session(Inputs(content=content, style=style, **files), Config(**(given | options)), RunOptions(**run))
+    styles = tuple(style) if isinstance(style, (list, tuple)) else (style,)
+    return Session(Inputs(content=content, styles=styles, **files), Config(**(given | options)), RunOptions(**run))
 
 
 def stylize(content: Any, style: Any, config: Config | None = None, **options: Any) -> Result:
     """Paint `content` in the manner of `style` and return the picture.
 
-    Pictures are paths, PIL images, arrays or tensors. `options` are fields of `Config` and `RunOptions`,
-    and `weights`; `init` may be a picture. Raises subclasses of `ImpastoError`.
+    Pictures are paths, PIL images, arrays or tensors; a list of them as `style` is blended. `options` are
+    fields of `Config` and `RunOptions`, and `weights`; `init` may be a picture. Raises subclasses of `ImpastoError`.
     """
     return session(content, style, config, **options).paint()
 

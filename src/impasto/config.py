@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from impasto.errors import ConfigError, LayerError
 from impasto.networks import architecture
-from impasto.notation import Bytes, Layers, LayerWeight
+from impasto.notation import Bytes, Layers, LayerWeight, Length, Lengths, Numbers
 
 __all__ = ["Config", "Inputs", "Options", "Plan", "RunOptions"]
 
@@ -72,19 +72,34 @@ class Config(Options):
         (),
         description="Layers that hold style, likewise. Empty: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
     )
+    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein"] = Field(
+        "gram",
+        description="What two styles are compared by. gram: correlations of channels. covariance: the same around "
+        "their means. mean-std: means and deviations alone. wasserstein: distance of the Gaussians.",
+    )
     content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
-    style_scale: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        description="Long side of the style image over that of the picture, where the style image is large "
-        "enough: 0.5 gives finer strokes, 2 broader ones.",
+    style_weights: Numbers = Field(
+        (), description="Shares of several styles, comma-separated, such as 2,1. Empty: equal shares."
+    )
+    style_scale: Lengths = Field(
+        (Length(1.0),),
+        description="Long side of the style image over that of the picture, or in pixels (300px), where the style "
+        "image is large enough: 0.5 gives finer strokes, 2 broader ones. Comma-separated, one for each style.",
+    )
+    color: Literal["style", "luminance", "match"] = Field(
+        "style",
+        description="Whose colors the picture has: the style's; the content's, by painting luminance alone; or the "
+        "content's, by matching the style's colors to them first.",
+    )
+    color_transfer: Literal["cholesky", "pca", "ot", "histogram"] = Field(
+        "ot",
+        description="How colors are matched. ot moves them least; histogram matches each channel's distribution.",
     )
     tv_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of total variation, the mean squared difference of neighboring pixels: "
-        "smooths. Try 10 in relative units.",
+        description="Weight of total variation, the squared difference of neighboring pixels: smooths. A mean in "
+        "relative units, where 10 is worth trying; a sum in absolute ones.",
     )
     tv: Literal["squared", "absolute"] = Field(
         "squared", description="Whether total variation squares differences, or takes them as they are."
@@ -95,6 +110,9 @@ class Config(Options):
         "same at every size and for every network. absolute: the published, unscaled losses.",
     )
     pooling: Literal["max", "avg"] = Field("max", description="How the network's pooling layers pool.")
+    padding: Literal["zero", "replicate", "reflect"] = Field(
+        "zero", description="What the network sees beyond the picture's edges: zeros, the last pixels, or a mirror."
+    )
     init: Literal["noise", "content", "style", "image"] = Field(
         "noise", description="What the target starts as. image: a picture given as input."
     )
@@ -154,6 +172,12 @@ class Config(Options):
                     raise LayerError(f"{chain.name} has no layer {layer.name!r}. {hint}")
             if not any(layer.weight for layer in layers):
                 raise LayerError(f"{field}: every weight is 0. Give at least one layer a positive weight.")
+        if any(not 0 <= weight < float("inf") for weight in self.style_weights):
+            raise ConfigError(f"style_weights = {self.style_weights} is out of range: give shares of 0 or more.")
+        if self.style_weights and not any(self.style_weights):
+            raise ConfigError("style_weights: every share is 0. Give at least one style a positive one.")
+        if not self.style_scale:
+            raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
         if self.alpha == 0 and self.content_weight == 0:
             raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
         return self
@@ -168,7 +192,7 @@ class Inputs(Options):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     content: Any = Field(description="What is depicted.")
-    style: Any = Field(description="How it looks.")
+    styles: tuple[Any, ...] = Field(min_length=1, description="How it looks: one picture, or several to blend.")
     init: Any = Field(None, description="A picture to start from, where init = image.")
     weights: Any = Field(None, description="A file of weights in place of the network's own.")
 

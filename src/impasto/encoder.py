@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -19,10 +19,11 @@ from torch import Tensor
 from impasto.errors import LayerError
 from impasto.networks import Layer, Network
 
-__all__ = ["Encoder", "Features", "Triple", "Weights"]
+__all__ = ["Encoder", "Features", "Padding", "Triple", "Weights"]
 
 Features = dict[str, Tensor]
 Triple = tuple[float, float, float]
+Padding = Literal["zero", "replicate", "reflect"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Weights:
 class Encoder:
     """A frozen chain of convolution, ReLU and pooling, with the normalization that its weights expect.
 
+    `padding` is that of the image: zeros are a frame that a network sees, and paints.
+
     `encoder(image, layers)` gives the features of those layers and computes nothing deeper.
     """
 
@@ -57,6 +60,7 @@ class Encoder:
         weights: Weights,
         *,
         pooling: Literal["max", "avg"] = "max",
+        padding: Padding = "zero",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -64,7 +68,7 @@ class Encoder:
             return tensor.detach().to(device, dtype).requires_grad_(False)
 
         self.network = network
-        self.pooling = pooling
+        self.pooling, self.padding = pooling, padding
         self.weights_sha256 = weights.sha256
         self.kernels = {name: frozen(tensor) for name, tensor in weights.kernels.items()}
         self.biases = {name: frozen(tensor) for name, tensor in weights.biases.items()}
@@ -83,13 +87,23 @@ class Encoder:
             raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}.")
         deepest = max(wanted, key=self.network.names.index)
         self.require_size(image, [deepest])
-        x = (image - self.mean) / self.std
+        x = self.entered(image)
         features = {}
-        for layer in self.network.upto(deepest):
+        for layer in self.layers_to(deepest):
             x = self._apply(layer, x)
             if layer.name in wanted:
                 features[layer.name] = x
         return features
+
+    def entered(self, image: Tensor) -> Tensor:
+        """What the first convolution sees: normalized, and padded where that is not with zeros."""
+        x = (image - self.mean) / self.std
+        return x if self.padding == "zero" else F.pad(x, [self.network.layers[0].padding] * 4, mode=self.padding)
+
+    def layers_to(self, deepest: str) -> tuple[Layer, ...]:
+        """The chain as deep as that; its first convolution has no padding of its own if the image has it already."""
+        first, *rest = self.network.upto(deepest)
+        return (first if self.padding == "zero" else replace(first, padding=0), *rest)
 
     def minimum_px(self, layers: Iterable[str]) -> int:
         """The smallest image side at which every one of `layers` has a position."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.config import Config
 from impasto.encoder import Encoder, Features
 from impasto.objective import Losses, Objective, make_objective
-from impasto.statistics import Moments, moments_of
+from impasto.statistics import Moments, blended, moments_of
 from impasto.store import Memory, Store
 
 __all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "objective_for"]
@@ -51,10 +51,12 @@ class Engine(Protocol):
         """A more precise evaluator for the last steps, if there is one."""
 
 
-def objective_for(engine: Engine, content: Tensor, style: Tensor, config: Config) -> Objective:
-    """Measure content and style images (1, 3, H, W) once; sizes may differ. Raises `LayerError`."""
+def objective_for(engine: Engine, content: Tensor, styles: Sequence[tuple[float, Tensor]], config: Config) -> Objective:
+    """Measure the content and each style (share, image) once; sizes may differ. Raises `LayerError`."""
     features = engine.features(content, [name for name, _ in config.content_layers])
-    moments = engine.moments(style, [name for name, _ in config.style_layers])
+    layers = [name for name, _ in config.style_layers]
+    seen = [(share, engine.moments(image, layers)) for share, image in styles]
+    moments = {layer: blended([(share, found[layer]) for share, found in seen]) for layer in layers}
     return make_objective(features, moments, config, engine.store)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.color import with_colors_of
 from impasto.config import Config
 from impasto.evaluate import Engine, objective_for
 from impasto.objective import Losses, Objective
@@ -25,17 +26,30 @@ from impasto.picture import Picture, fit, resize
 from impasto.pyramid import Scale
 from impasto.store import Store, clamped, copied, pieces
 
-__all__ = ["Progress", "Scene", "finished", "stylize_steps"]
+__all__ = ["Progress", "Scene", "Style", "finished", "shown", "stylize_steps"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style image, its share of the styles' one, and its long side over that of the target."""
+
+    picture: Picture
+    share: float
+    scale: float
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The loaded pictures of a run, and the sizes that the target goes through."""
+    """The loaded pictures of a run, and the sizes that the target goes through.
+
+    `colors`, an image of the content's size, are put back over the brightness of what was painted.
+    """
 
     content: Picture
-    style: Picture
+    styles: tuple[Style, ...]
     init: Picture | None
     scales: tuple[Scale, ...]
+    colors: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,8 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
     style_layers = [name for name, _ in config.style_layers]
     layers = [*(name for name, _ in config.content_layers), *style_layers]
     encoder.require_size(scene.content.pixels, layers, what="The target, like the content,")
-    encoder.require_size(scene.style.pixels, style_layers, what="The style image,")
+    for style in scene.styles:
+        encoder.require_size(style.picture.pixels, style_layers, what="A style image,")
     target: Tensor | None = None
     evaluations = restarts = 0
     for number, scale in enumerate(scene.scales, start=1):
@@ -112,20 +127,28 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
 
 
 def finished(progress: Progress, config: Config, *, engine: Engine) -> tuple[Tensor, Losses]:
-    """The picture as it stands, at the size asked for: clamped, and measured in float32."""
+    """The picture as it stands, at the size asked for, and the losses of its target in float32."""
     scene, full = progress.scene, progress.scene.scales[-1]
-    image = clamped(engine.store, resize(progress.image, full.height, full.width))
     # Stopped at a coarse scale, the targets are those of another size.
     objective = progress.objective if progress.size is full else objective_at(scene, full, config, engine)
-    return image, engine.measure(objective, image)
+    target, colored = shown(progress, engine.store)
+    return colored, engine.measure(objective, target)
+
+
+def shown(progress: Progress, store: Store) -> tuple[Tensor, Tensor]:
+    """The target as it stands, clamped and at the size asked for; and the same in the colors asked for."""
+    full, colors = progress.scene.scales[-1], progress.scene.colors
+    target = clamped(store, resize(progress.image, full.height, full.width))
+    return target, target if colors is None else with_colors_of(store, target, colors)
 
 
 def objective_at(scene: Scene, scale: Scale, config: Config, engine: Engine) -> Objective:
     """What is asked of the target at one scale: content and style measured at the size of that scale."""
-    content = at_scale(scene.content.pixels, scale)
+    device = engine.encoder.device
+    content = at_scale(scene.content.pixels, scale).to(device)
     least_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
-    style = style_at(scene.style.pixels, scale, config.style_scale, least_px)
-    return objective_for(engine, content.to(engine.encoder.device), style.to(engine.encoder.device), config)
+    styles = [(style.share, style_at(style, scale, least_px).to(device)) for style in scene.styles]
+    return objective_for(engine, content, styles, config)
 
 
 def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
@@ -135,10 +158,11 @@ def at_scale(pixels: Tensor, scale: Scale) -> Tensor:
     return resize(pixels, scale.height, scale.width).clamp_(0, 1)
 
 
-def style_at(pixels: Tensor, scale: Scale, style_scale: float, least_px: int) -> Tensor:
-    """The style image, its long side `style_scale` times the target's; never enlarged, no side under `least_px`."""
+def style_at(style: Style, scale: Scale, least_px: int) -> Tensor:
+    """A style image at its size for this scale; never enlarged, no side under `least_px`."""
+    pixels = style.picture.pixels
     height, width = pixels.shape[2:]
-    long_side_px = round(style_scale * max(scale.height, scale.width))
+    long_side_px = round(style.scale * max(scale.height, scale.width))
     # A narrow style must not shrink below what the network needs only because the target starts small.
     long_side_px = max(long_side_px, math.ceil(least_px * max(height, width) / min(height, width)))
     height, width = fit(height, width, long_side_px, enlarge=False)
@@ -172,7 +196,7 @@ def covering(pixels: Tensor, scale: Scale) -> Tensor:
 
 def initial_target(scene: Scene, config: Config, scale: Scale, device: torch.device) -> Tensor:
     """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
-    pictures = {"content": scene.content, "style": scene.style, "image": scene.init}
+    pictures = {"content": scene.content, "style": scene.styles[0].picture, "image": scene.init}
     picture = pictures.get(config.init)
     if picture is not None:
         return covering(picture.pixels, scale).to(device)

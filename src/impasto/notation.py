@@ -1,4 +1,4 @@
-"""Options that are written as text: layers with weights, and amounts of memory. Nothing here needs torch."""
+"""Options that are written as text: layers with weights, lists of numbers, sizes, memory. Nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from impasto.errors import ConfigError, LayerError
 
-__all__ = ["Bytes", "LayerWeight", "Layers", "format_layers", "parse_bytes", "parse_layers"]
+__all__ = [
+    "Bytes",
+    "LayerWeight",
+    "Layers",
+    "Length",
+    "Lengths",
+    "Numbers",
+    "format_layers",
+    "parse_bytes",
+    "parse_layers",
+    "parse_lengths",
+    "parse_numbers",
+]
 
 
 class LayerWeight(NamedTuple):
@@ -63,6 +75,63 @@ def format_layers(layers: tuple[LayerWeight, ...]) -> str:
 
 Layers = Annotated[
     tuple[LayerWeight, ...], BeforeValidator(parse_layers), PlainSerializer(format_layers, return_type=str)
+]
+
+
+def _parts(value: Any) -> list[Any]:
+    """One value, comma-separated text or a list, as a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")] if value.strip() else []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def parse_numbers(value: Any) -> Any:
+    """`"2,1"`, a number or a list of numbers -> a tuple of floats. Raises `ConfigError`."""
+    try:
+        return tuple(float(part) for part in _parts(value))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{value!r} is no list of numbers. Write 2,1 or 0.5.") from None
+
+
+Numbers = Annotated[
+    tuple[float, ...],
+    BeforeValidator(parse_numbers),
+    PlainSerializer(lambda numbers: ",".join(f"{number:g}" for number in numbers), return_type=str),
+]
+
+
+class Length(NamedTuple):
+    """A size: so many pixels, or so many times another one."""
+
+    number: float
+    in_px: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.number:g}px" if self.in_px else f"{self.number:g}"
+
+
+def parse_lengths(value: Any) -> Any:
+    """`"0.5"`, `"0.5,300px"`, a number or a list of these -> a tuple of `Length`. Raises `ConfigError`."""
+    lengths = []
+    for part in [value] if isinstance(value, Length) else _parts(value):
+        if isinstance(part, Length):
+            lengths.append(part)
+            continue
+        in_px = isinstance(part, str) and part.lower().endswith("px")
+        try:
+            number = float(part[:-2] if in_px else part)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{part!r} is no size. Write 0.5 for half of the picture's, or 300px.") from None
+        if not 0 < number < float("inf"):
+            raise ConfigError(f"A size of {part} is out of range. It must be more than 0, and finite.")
+        lengths.append(Length(number, in_px))
+    return tuple(lengths)
+
+
+Lengths = Annotated[
+    tuple[Length, ...],
+    BeforeValidator(parse_lengths),
+    PlainSerializer(lambda lengths: ",".join(map(str, lengths)), return_type=str),
 ]
 
 

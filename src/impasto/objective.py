@@ -8,7 +8,7 @@ they were taken: whole, in tiles or elsewhere. Style is a function of `Moments` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,16 @@ from impasto import losses as loss
 from impasto.config import Config
 from impasto.encoder import Features
 from impasto.notation import LayerWeight
-from impasto.statistics import Moments, gram_matrix, moments_of
+from impasto.statistics import Moments, moments_of
 from impasto.store import Store
 
 __all__ = ["Losses", "Objective", "Target", "make_objective"]
 
 ROWS = 64
+LEAST_ENERGY = 1e-12
+"""What a loss is divided by at least, so that a black target has a loss too."""
+
+Energy = Callable[[Tensor], float]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Target:
-    """What one layer should look like: features for content, a statistic for style."""
+    """What one layer should look like: features for content, what a statistic keeps for style."""
 
     layer: str
     weight: float
@@ -72,10 +76,16 @@ class Objective:
 
     content: tuple[Target, ...]
     style: tuple[Target, ...]
+    style_loss: str
     content_weight: float
     alpha: float
     tv_weight: float
     tv_norm: loss.Norm
+    tv_mean: bool
+
+    def tv_share(self, image: Tensor) -> float:
+        """What total variation is multiplied by: it is a mean in relative units, a sum in absolute ones."""
+        return 1 / image.numel() if self.tv_mean else 1.0
 
     @property
     def layers(self) -> frozenset[str]:
@@ -89,14 +99,12 @@ class Objective:
             for target in self.content
         }
         moments = {target.layer: moments_of(features[target.layer]) for target in self.style}
-        return self.combine(content, moments, loss.total_variation(image, self.tv_norm))
+        return self.combine(content, moments, self.tv_share(image) * loss.total_variation(image, self.tv_norm))
 
     def combine(self, content: dict[str, Tensor], moments: dict[str, Moments], tv: Tensor) -> Losses:
         """Losses from content errors and moments per layer, however those were measured."""
-        style = {
-            target.layer: loss.style_loss(gram_matrix(moments[target.layer]), target.value, scale=target.scale)
-            for target in self.style
-        }
+        distance = loss.STYLE_LOSSES[self.style_loss].distance
+        style = {target.layer: distance(moments[target.layer], target.value) / target.scale for target in self.style}
         zero = torch.zeros_like(tv)
         content_sum = sum((t.weight * content[t.layer] for t in self.content), start=zero)
         style_sum = sum((t.weight * style[t.layer] for t in self.style), start=zero)
@@ -106,26 +114,26 @@ class Objective:
 
 def make_objective(content: Features, style: dict[str, Moments], config: Config, store: Store) -> Objective:
     """Targets from what was measured once: content features and style moments; sizes may differ."""
+    style_loss = loss.STYLE_LOSSES[config.style_loss]
+    kept = {name: style_loss.kept(found) for name, found in style.items()}
+    relative = config.units == "relative"
+
+    def targets(layers: tuple[LayerWeight, ...], values: dict[str, Tensor], energy: Energy) -> tuple[Target, ...]:
+        whole = sum(weight for _, weight in layers) if relative else 1.0
+        return tuple(
+            Target(name, weight / whole, values[name], max(energy(values[name]), LEAST_ENERGY) if relative else 1.0)
+            for name, weight in layers
+        )
+
     return Objective(
-        content=_targets(config.content_layers, content, config, store),
-        style=_targets(
-            config.style_layers, {name: gram_matrix(moments) for name, moments in style.items()}, config, store
-        ),
+        content=targets(config.content_layers, content, lambda value: loss.energy(_strips(value, store))),
+        style=targets(config.style_layers, kept, style_loss.energy),
+        style_loss=config.style_loss,
         content_weight=config.content_weight,
         alpha=config.alpha,
         tv_weight=config.tv_weight,
         tv_norm=config.tv,
-    )
-
-
-def _targets(
-    layers: tuple[LayerWeight, ...], values: dict[str, Tensor], config: Config, store: Store
-) -> tuple[Target, ...]:
-    relative = config.units == "relative"
-    whole = sum(weight for _, weight in layers) if relative else 1.0
-    return tuple(
-        Target(name, weight / whole, values[name], loss.energy(_strips(values[name], store)) if relative else 1.0)
-        for name, weight in layers
+        tv_mean=relative,
     )
 
 

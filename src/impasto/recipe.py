@@ -10,7 +10,7 @@ from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop"]
+__all__ = ["InputRecord", "Recipe", "Stop", "style_roles"]
 
 
 class InputRecord(Options):
@@ -27,6 +27,11 @@ class Stop(Options):
     iteration: int = Field(ge=1)
 
 
+def style_roles(count: int) -> list[str]:
+    """What several styles are called: `style`, `style_2`, …"""
+    return ["style", *(f"style_{number}" for number in range(2, count + 1))]
+
+
 class Recipe(Options):
     """Everything that made an image."""
 
@@ -34,7 +39,7 @@ class Recipe(Options):
     config: Config
     run: RunOptions
     plan: Plan
-    inputs: dict[str, InputRecord] = Field(description="By role: content, style, init.")
+    inputs: dict[str, InputRecord] = Field(description="By role: content, style, style_2 …, init.")
     weights_name: str | None = Field(description="Base name of the weights file, where one was given.")
     weights_sha256: str
     stopped: Stop | None = None

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
-from impasto.notation import Bytes, Layers
+from impasto.notation import Bytes, Layers, Lengths, Numbers
 
-__all__ = ["flag_name", "takes_options"]
+__all__ = ["default_of", "flag_name", "takes_options"]
 
 GROUPS = {Config: Group("The picture", sort_key=1), RunOptions: Group("The run", sort_key=2)}
 
@@ -59,13 +59,19 @@ def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
     kind: Any = str if name == "init" or _is_written(model, name) else field.annotation
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    default = "" if field.default in ((), None) else f" [default: {field.default}]"
+    default = "" if field.default in ((), None) else f" [default: {default_of(field)}]"
     help_text = f"{HELP.get(name, field.description)}{default}"
     return Annotated[
         kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
     ]
 
 
+def default_of(field: FieldInfo) -> str:
+    """A field's default as it is written by hand."""
+    return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+
+
 def _is_written(model: type[BaseModel], name: str) -> bool:
     """Whether the model reads this option out of text itself."""
-    return model.__annotations__.get(name) in (Layers, "Layers", Bytes, "Bytes")
+    kinds = {"Layers": Layers, "Lengths": Lengths, "Numbers": Numbers, "Bytes": Bytes}
+    return model.__annotations__.get(name) in (*kinds, *kinds.values())

@@ -19,9 +19,9 @@ from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.images import NamedImage
-from impasto.method import Progress
-from impasto.picture import resize
+from impasto.method import Progress, shown
 from impasto.recipe import Stop
+from impasto.store import Memory
 
 __all__ = ["free_name", "paint", "source", "stem_of"]
 
@@ -56,7 +56,7 @@ def stem_of(*names: str) -> str:
 def _check_inputs(session: Session, output: Path | None) -> None:
     """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
     inputs = session.inputs
-    for picture in (inputs.content, inputs.style, inputs.init):
+    for picture in (inputs.content, *inputs.styles, inputs.init):
         if picture is None:
             continue
         images.sha256_of(picture)
@@ -86,7 +86,7 @@ def paint(
     if session.inputs.weights is None and not weights.is_cached(config.network):
         pull_weights(config.network, quiet=quiet)
     progress: Progress | None = None
-    with display(quiet=quiet) as shown, _signals() as caught:
+    with display(quiet=quiet) as bar, _signals() as caught:
         steps = session.steps()
         for number, progress in enumerate(steps, start=1):
             if number == 1:
@@ -95,7 +95,7 @@ def paint(
                     output or free_name(stem, suffix), bits=run.bits, height=full.height, width=full.width
                 )
                 caught.painting = True
-            shown.show(progress)
+            bar.show(progress)
             if run.save_every and number % run.save_every == 0:
                 _snapshot(progress, output or Path(f"{stem}{suffix}"), number, run.quality)
             if caught.signal or (stop and (progress.scale, progress.iteration) == (stop.scale, stop.iteration)):
@@ -155,8 +155,7 @@ def _keep_elsewhere(result: Result, name: str) -> Path | None:
 
 
 def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
-    full = progress.scene.scales[-1]
-    pixels = resize(progress.image, full.height, full.width).clamp(0, 1)
+    _, pixels = shown(progress, Memory())
     path = free_name(str(output.with_name(f"{output.stem}-{number:04d}")), output.suffix)
     try:
         images.save(path, pixels, progress.scene.content.alpha, quality=quality)

@@ -17,7 +17,7 @@ from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.images import find_input, read_recipe
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, style_roles
 
 __all__ = ["reproduce"]
 
@@ -28,7 +28,9 @@ def reproduce(
     *,
     output: Output = None,
     content: Annotated[Path | None, Parameter(help="The content image, if it is elsewhere.")] = None,
-    style: Annotated[Path | None, Parameter(help="The style image, if it is elsewhere.")] = None,
+    style: Annotated[
+        list[Path] | None, Parameter(help="The style image, if it is elsewhere; each of several.", negative="")
+    ] = None,
     init: Annotated[Path | None, Parameter(help="The picture that it started from, if it is elsewhere.")] = None,
     weights: Annotated[Path | None, Parameter(help="The file of weights, if one was used.")] = None,
     json: Json = False,
@@ -39,10 +41,13 @@ def reproduce(
     Inputs are looked for beside the picture and in the working directory, and must be unchanged.
     """
     recipe = read_recipe(picture)
-    given = {"content": content, "style": style, "init": init}
+    roles = style_roles(sum(role.startswith("style") for role in recipe.inputs))
+    if style and len(style) != len(roles):
+        raise RecipeError(f"--style was given {len(style)} times, and it was painted from {len(roles)}. Give all.")
+    given = {"content": content, "init": init, **dict(zip(roles, style or (), strict=False))}
     found = {role: _input(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
-    weights = _weights(recipe, weights, picture.parent)
-    inputs = Inputs(**found, weights=weights)
+    styles = tuple(found.pop(role) for role in roles)
+    inputs = Inputs(**found, styles=styles, weights=_weights(recipe, weights, picture.parent))
     require_device(recipe.plan.device)
     run = recipe.run.model_copy(update={"save_every": 0})
     session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)

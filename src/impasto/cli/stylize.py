@@ -32,7 +32,9 @@ Quiet = Annotated[bool, Parameter(negative="", help="Print nothing but errors.")
 @takes_options(Config, RunOptions)
 def stylize(
     content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
-    style: Annotated[str, Parameter(help="How it looks: a picture's file, or sample:NAME.")],
+    style: Annotated[
+        list[str], Parameter(help="How it looks: a picture's file, or sample:NAME. Several are blended.", negative="")
+    ],
     /,
     *,
     output: Output = None,
@@ -45,8 +47,9 @@ def stylize(
     """Paint CONTENT in the manner of STYLE."""
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    ready = session(source(content, size_px), source(style, size_px), config, weights=weights, **options)
-    return paint(ready, output, stem=stem_of(content, style), json_output=json, quiet=quiet)
+    styles = [source(name, size_px) for name in style]
+    ready = session(source(content, size_px), styles, config, weights=weights, **options)
+    return paint(ready, output, stem=stem_of(content, *style), json_output=json, quiet=quiet)
 
 
 @takes_options(Config, RunOptions)

