@@ -108,6 +108,25 @@ def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
     assert torch.equal(load(desk / "out.tif").pixels, load(desk / "third.tif").pixels)
 
 
+def test_two_styles_in_the_contents_colors_are_reproduced(desk: Path) -> None:
+    Image.open(desk / "painting.png").transpose(Image.Transpose.ROTATE_90).save(desk / "other.png")
+    options = ["--style-weights", "2,1", "--style-scale", "1,40px", "--color", "luminance"]
+    made = impasto_command(
+        "stylize", "photo.jpg", "painting.png", "other.png", "-o", "out.png", *options, *QUICK, cwd=desk
+    )
+    assert made.returncode == 0, made.stderr
+    assert impasto_command("reproduce", "out.png", "-o", "new.png", cwd=desk).returncode == 0
+    assert (pixels(desk / "new.png") == pixels(desk / "out.png")).all()
+
+    (desk / "painting.png").rename(desk / "moved.png")
+    assert "painting.png is missing" in refused(impasto_command("reproduce", "out.png", cwd=desk))
+    one = impasto_command("reproduce", "out.png", "--style", "moved.png", cwd=desk)
+    assert "--style was given 1 times, and it was painted from 2" in refused(one)
+    both = ["--style", "moved.png", "--style", "other.png"]
+    assert impasto_command("reproduce", "out.png", *both, "-o", "third.png", cwd=desk).returncode == 0
+    assert (pixels(desk / "third.png") == pixels(desk / "out.png")).all()
+
+
 def test_the_demo_paints_and_is_reproduced_without_any_file(tmp_path: Path) -> None:
     assert impasto_command("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
     assert impasto_command("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
