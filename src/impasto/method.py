@@ -98,7 +98,7 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
     for number, scale in enumerate(scene.scales, start=1):
         objective = objective_at(scene, scale, config, engine)
         if target is None:
-            target = copied(store, initial_target(scene, config, scale, encoder.device))
+            target = initial_target(scene, config, scale, store)
         else:
             target = enlarged(target, scene, scene.scales[number - 2], scale, config, store)
         is_full_size = number == len(scene.scales)
@@ -194,24 +194,30 @@ def covering(pixels: Tensor, scale: Scale) -> Tensor:
     return resized[:, :, top : top + scale.height, left : left + scale.width].contiguous()
 
 
-def initial_target(scene: Scene, config: Config, scale: Scale, device: torch.device) -> Tensor:
+def initial_target(scene: Scene, config: Config, scale: Scale, store: Store) -> Tensor:
     """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
     pictures = {"content": scene.content, "style": scene.styles[0].picture, "image": scene.init}
     picture = pictures.get(config.init)
     if picture is not None:
-        return covering(picture.pixels, scale).to(device)
+        return copied(store, covering(picture.pixels, scale))
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
-    if config.noise == "pink":
-        noise = pink(noise)
-    return (0.5 + config.noise_std * noise).to(device)
+    target = store.empty((1, 3, scale.height, scale.width))
+    for channel in range(3):  # one at a time needs a third of the memory
+        noise = torch.randn(scale.height, scale.width, generator=generator)
+        if config.noise == "pink":
+            noise = pink(noise)
+        target[0, channel] = noise.mul_(config.noise_std).add_(0.5)
+        store.release(target)
+    return target
 
 
 def pink(white: Tensor) -> Tensor:
-    """White noise (1, C, H, W) -> noise whose amplitude falls as 1/f, like that of pictures, of unit variance."""
-    height, width = white.shape[2:]
-    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :])
-    spectrum = torch.fft.rfft2(white) / frequency.clamp(min=1 / max(height, width))
+    """White noise (H, W) -> noise whose amplitude falls as 1/f, like that of pictures, of unit variance."""
+    height, width = white.shape
+    spectrum = torch.fft.rfft2(white)
+    down = torch.fft.fftfreq(height)[:, None]
+    across = torch.fft.rfftfreq(width)[None, :]
+    spectrum /= torch.hypot(down, across).clamp_(min=1 / max(height, width))
     noise: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    return (noise - noise.mean()) / noise.std().clamp(min=1e-12)
+    return noise.sub_(noise.mean()).div_(noise.std().clamp(min=1e-12))
