@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_method import PLAN, picture
 from test_objective import tiny_config
@@ -51,6 +51,7 @@ def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
     return objective_for(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(share=st.floats(0, 1))
 def test_between_two_styles_targets_move_on_a_straight_line(tiny: Encoder, share: float) -> None:
     first, second = objective(tiny, (1, 0)), objective(tiny, (0, 1))
@@ -150,6 +151,8 @@ def test_shares_and_sizes_come_back_from_their_text() -> None:
     assert Config(**config.model_dump()) == config
     assert config.model_dump()["style_scale"] == "0.5,300px"
     assert Config(style_scale=0.5).style_scale == (Length(0.5),)
+    exact = Config(style_weights=(1 / 3, 2 / 3), style_scale=(1 / 7, f"{1e3 / 3!r}px"))
+    assert Config(**exact.model_dump()) == exact
 
 
 def test_no_style_at_all_is_refused(photo: Path) -> None:

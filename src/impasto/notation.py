@@ -68,9 +68,14 @@ def parse_layers(value: Any) -> Any:
     return tuple(layers)
 
 
+def _written(number: float) -> str:
+    """A number as short as it can be and still come back as itself: a recipe must lose nothing."""
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
+
+
 def format_layers(layers: tuple[LayerWeight, ...]) -> str:
     """The inverse of `parse_layers`: `relu4_2,relu5_1:0.5`."""
-    return ",".join(name if weight == 1 else f"{name}:{weight!r}" for name, weight in layers)
+    return ",".join(name if weight == 1 else f"{name}:{_written(weight)}" for name, weight in layers)
 
 
 Layers = Annotated[
@@ -96,7 +101,7 @@ def parse_numbers(value: Any) -> Any:
 Numbers = Annotated[
     tuple[float, ...],
     BeforeValidator(parse_numbers),
-    PlainSerializer(lambda numbers: ",".join(f"{number:g}" for number in numbers), return_type=str),
+    PlainSerializer(lambda numbers: ",".join(map(_written, numbers)), return_type=str),
 ]
 
 
@@ -107,7 +112,7 @@ class Length(NamedTuple):
     in_px: bool = False
 
     def __str__(self) -> str:
-        return f"{self.number:g}px" if self.in_px else f"{self.number:g}"
+        return f"{_written(self.number)}px" if self.in_px else _written(self.number)
 
 
 def parse_lengths(value: Any) -> Any:
