@@ -24,6 +24,9 @@ from impasto.weights import load
 SCALE = 256
 """neural-style multiplies pixels in [0, 1] by this, before it takes the mean of 0…255 off."""
 
+TV_WEIGHT = 1e-3 * SCALE
+"""The preset takes 255 for that."""
+
 PREPARE = """
 import sys
 from PIL import Image
@@ -67,8 +70,6 @@ def main() -> None:
             subprocess.run(command, check=True)
         theirs, ours = work / "vgg19.pth", work / "vgg19.safetensors"
         write_weights(theirs, ours)
-        preset = work / "neural_style.toml"
-        preset.write_text(objective())
 
         program = [str(python), "-c", LAUNCH, "-gpu", "c", "-disable_check"]
         program += ["-content_image", str(content), "-style_image", str(style), "-model_file", str(theirs)]
@@ -87,7 +88,8 @@ def main() -> None:
             )
 
         def impasto(number: int, steps: int) -> Run:
-            asked = ["--preset", str(preset), "--weights", str(ours), "--size", str(options.size)]
+            asked = ["--preset", "neural-style", "--tv-weight", repr(TV_WEIGHT), "--weights", str(ours)]
+            asked += ["--size", str(options.size)]
             return paint(work / f"impasto-{number}", content, style, options.ours or steps // 5, *asked)
 
         outcomes = [
@@ -118,21 +120,6 @@ def write_weights(theirs: Path, ours: Path) -> None:
     tensors["mean"] = torch.tensor([123.68, 116.779, 103.939]) / SCALE
     tensors["std"] = torch.full((3,), 1 / SCALE)
     save_file(tensors, ours)
-
-
-def objective() -> str:
-    """neural-style's defaults as a preset: its Gram matrices are divided by C·h·w, its TV is a sum in 0…256."""
-    layers = ", ".join(f"{name} = {1 / VGG19.channels(name) ** 2!r}" for name in VGG19.style_layers)
-    return "\n".join(
-        (
-            'units = "absolute"',
-            "content_weight = 5.0",
-            "alpha = 100.0",
-            f"style_layers = {{ {layers} }}",
-            'tv = "absolute"',
-            f"tv_weight = {1e-3 * SCALE!r}",
-        )
-    )
 
 
 if __name__ == "__main__":

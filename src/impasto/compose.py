@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -162,20 +162,20 @@ def _in_colors(
     content: Picture, styles: tuple[Style, ...], config: Config, store: Store
 ) -> tuple[Picture, tuple[Style, ...], Tensor | None]:
     """Content and styles as they are painted from, and the colors that are put back in the end."""
+
+    def recolored(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
+        return tuple(
+            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels))) for style in styles
+        )
+
     if config.color == "style":
         return content, styles, None
-
-    def recolored(style: Style) -> Style:
-        pixels = style.picture.pixels
-        if config.color == "match":
-            pixels = color.matched(store, pixels, content.pixels, config.color_transfer)
-        else:
-            pixels = color.match_luminance(store, color.luminance(store, pixels), gray)
-        return replace(style, picture=replace(style.picture, pixels=pixels))
-
-    gray = color.luminance(store, content.pixels) if config.color == "luminance" else content.pixels
-    colors = content.pixels if config.color == "luminance" else None
-    return replace(content, pixels=gray), tuple(map(recolored, styles)), colors
+    colors = content.pixels
+    if config.color == "match":
+        return content, recolored(lambda pixels: color.matched(store, pixels, colors, config.color_transfer)), None
+    gray = color.luminance(store, colors)
+    in_gray = recolored(lambda pixels: color.match_luminance(store, color.luminance(store, pixels), gray))
+    return replace(content, pixels=gray), in_gray, colors
 
 
 def _shares(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:

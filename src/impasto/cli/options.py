@@ -10,11 +10,10 @@ from functools import wraps
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
-from impasto.notation import Bytes, Layers, Lengths, Numbers
 
 __all__ = ["default_of", "flag_name", "takes_options"]
 
@@ -56,7 +55,7 @@ def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Ca
 
 
 def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
-    kind: Any = str if name == "init" or _is_written(model, name) else field.annotation
+    kind: Any = str if name == "init" or _is_written(field) else field.annotation
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     default = "" if field.default in ((), None) else f" [default: {default_of(field)}]"
@@ -71,7 +70,6 @@ def default_of(field: FieldInfo) -> str:
     return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
 
 
-def _is_written(model: type[BaseModel], name: str) -> bool:
+def _is_written(field: FieldInfo) -> bool:
     """Whether the model reads this option out of text itself."""
-    kinds = {"Layers": Layers, "Lengths": Lengths, "Numbers": Numbers, "Bytes": Bytes}
-    return model.__annotations__.get(name) in (*kinds, *kinds.values())
+    return any(isinstance(rule, BeforeValidator) for rule in field.metadata)
