@@ -1,6 +1,6 @@
 """Draw docs/control.jpg: one photo, and what single flags make of it. Takes some minutes.
 
-python examples/artistic_control.py [--size 288]
+python examples/artistic_control.py [--size 256]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PANELS: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
 def main() -> None:
     """Paint every panel and lay them out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=288)
+    parser.add_argument("--size", type=int, default=256)
     size = parser.parse_args().size
     photo = samples.photo_path("cat")
     panels = []
