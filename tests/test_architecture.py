@@ -12,7 +12,7 @@ import pytest
 import impasto
 
 ROOT = Path(impasto.__file__).parent
-ROOTS = {"__init__", "__main__", "compose"}
+ROOTS = {"__init__", "__main__", "compose", "scenes"}
 """The composition root stands above the rooms that it puts together."""
 
 ROOMS = {

@@ -15,12 +15,12 @@ from test_objective import tiny_config
 from torch import Tensor
 
 import impasto
-from impasto.color import Transfer, luminance, match_luminance, matched, with_colors_of
 from impasto.compose import finish, scene_of
 from impasto.config import Config, Inputs, RunOptions
 from impasto.encoder import Encoder
 from impasto.evaluate import AutogradEngine
 from impasto.images import load
+from impasto.images.color import Transfer, luminance, match_luminance, matched, with_colors_of
 from impasto.method import stylize_steps
 from impasto.store import Memory
 

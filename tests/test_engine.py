@@ -23,9 +23,9 @@ from impasto.engine.planning import make_plan
 from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
 from impasto.evaluate import Evaluation
-from impasto.losses import STYLE_LOSSES
 from impasto.networks import ALEXNET, NETWORKS, VGG19, Network
 from impasto.objective import Objective
+from impasto.style_losses import STYLE_LOSSES
 from impasto.weights import load
 
 SMALL = Work(64, 64, ((64, 64),), Config())
@@ -53,7 +53,7 @@ def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> No
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
-@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("pooling", ["max", "avg", "avg-rescaled"])
 @pytest.mark.parametrize("size", [(53, 70), (64, 64), (33, 97)])
 @pytest.mark.parametrize("winograd", [0, 1])
 def test_the_chained_gradient_is_autograds(
@@ -61,7 +61,7 @@ def test_the_chained_gradient_is_autograds(
 ) -> None:
     """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
-    asked = objective(encoder, size, tv_weight=0.3)
+    asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     target = image(3, *size).double()
     found = ChainedEngine(encoder, dtype=torch.float64, winograd=winograd).evaluator(asked)(target)
     assert_same(found, plainly(encoder, asked, target), 1e-11)
@@ -160,7 +160,12 @@ def test_every_style_loss_is_carried_back_whole_and_in_blocks(network: Network, 
     """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     asked, target = objective(encoder, (97, 131), style_loss=style_loss), image(3, 97, 131).double()
-    found = ChainedEngine(encoder, block=block).evaluator(asked)(target)
+    engine = ChainedEngine(encoder, block=block)
+    if block and STYLE_LOSSES[style_loss].of_features:
+        with pytest.raises(ConfigError, match="blocks"):
+            engine.evaluator(asked)(target)
+        return
+    found = engine.evaluator(asked)(target)
     # Roots of matrices of fewer positions than channels magnify rounding.
     assert_same(found, plainly(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import typing
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.losses import STYLE_LOSSES, content_loss, energy, style_loss, total_variation, wasserstein_loss
-from impasto.statistics import Moments, covariance, gaussian, gram_matrix, mean_and_deviation, moments_of
+from impasto.losses import content_error, content_loss, energy, laplacian, pooled, style_loss, total_variation
+from impasto.statistics import Moments, covariance, gram_matrix, moments_of
+from impasto.style_losses import STYLE_LOSSES, gaussian, mean_and_deviation, wasserstein_loss
 
 # Two channels, 1 x 3 positions: vectors (1, 2), (0, 1), (3, -1).
 FEATURES = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
@@ -73,8 +75,12 @@ def test_moments_of_bfloat16_are_accumulated_in_float32() -> None:
 def test_content_loss_by_hand() -> None:
     target = torch.tensor([[[[0.0, 0.0, 0.0]], [[2.0, 2.0, 2.0]]]])
     # differences 1, 0, 3 and 0, -1, -3: squares sum to 20 over 6 values
-    assert content_loss(FEATURES, target) == pytest.approx(20 / 6)
-    assert content_loss(FEATURES, target, scale=2.0) == pytest.approx(10 / 6)
+    error = content_error(FEATURES, target)
+    assert error.tolist() == pytest.approx([20 / 6, 8 / 6])
+    assert content_loss(error) == pytest.approx(20 / 6)
+    assert content_loss(error, scale=2.0) == pytest.approx(10 / 6)
+    # Over the absolute error, style-transfer-pytorch's: sum of squares over sum of sizes.
+    assert content_loss(error, "scaled") == pytest.approx(20 / 8)
 
 
 def test_style_loss_by_hand() -> None:
@@ -84,9 +90,10 @@ def test_style_loss_by_hand() -> None:
 
 def test_relative_losses_do_not_change_when_features_are_scaled() -> None:
     features, target = random_features(1, 4, 5, 5), random_features(1, 4, 5, 5, seed=1)
-    once = content_loss(features, target, scale=energy([target]))
-    scaled = content_loss(features * 7, target * 7, scale=energy([target * 7]))
-    torch.testing.assert_close(once, scaled)
+    for norm in ("squared", "scaled"):
+        once = content_loss(content_error(features, target), norm, scale=energy([target]))
+        scaled = content_loss(content_error(features * 7, target * 7), norm, scale=energy([target * 7]))
+        torch.testing.assert_close(once, scaled)
 
 
 def test_energy_is_the_mean_square() -> None:
@@ -108,7 +115,8 @@ def test_total_variation_of_flat_and_single_pixel_images_is_zero() -> None:
 def test_losses_are_zero_at_their_targets() -> None:
     features = random_features(1, 4, 5, 5)
     gram = gram_matrix(moments_of(features))
-    assert content_loss(features, features) == 0
+    assert content_loss(content_error(features, features)) == 0
+    assert content_loss(content_error(features, features), "scaled") == 0
     assert style_loss(gram, gram) == 0
 
 
@@ -116,7 +124,8 @@ def test_gradients_are_right() -> None:
     features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
     target = random_features(1, 3, 4, 5, seed=1, dtype=torch.float64)
     target_gram = gram_matrix(moments_of(target))
-    assert torch.autograd.gradcheck(lambda f: content_loss(f, target, scale=3.0), features)
+    assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), scale=3.0), features)
+    assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), "scaled", scale=3.0), features)
     assert torch.autograd.gradcheck(lambda f: style_loss(gram_matrix(moments_of(f)), target_gram), features)
     assert torch.autograd.gradcheck(total_variation, features)
     assert torch.autograd.gradcheck(lambda f: total_variation(f, "absolute"), features)
@@ -165,44 +174,103 @@ def test_wasserstein_of_correlated_channels_is_that_of_scipys_root() -> None:
     )
 
 
+def measured(name: str, features: Tensor) -> Any:
+    """What a style loss is a function of."""
+    return features if STYLE_LOSSES[name].of_features else moments_of(features)
+
+
+def kept(name: str, *styles: Tensor) -> Tensor:
+    return STYLE_LOSSES[name].kept([(1 / len(styles), measured(name, style)) for style in styles])
+
+
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 class TestEveryStyleLoss:
     """Claims about each, whatever it is."""
 
     def test_is_zero_at_its_target_and_nowhere_near(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
-        style, other = (moments_of(random_features(1, 6, 8, 8, seed=seed).relu()) for seed in (1, 2))
-        kept = loss.kept(style)
-        assert float(loss.distance(style, kept)) < 1e-5 * loss.energy(kept)
-        assert float(loss.distance(other, kept)) > 1e-3 * loss.energy(kept)
+        style, other = (random_features(1, 6, 8, 8, seed=seed).relu() for seed in (1, 2))
+        target = kept(name, style)
+        assert float(loss.distance(measured(name, style), target)) < 1e-5 * loss.energy(target)
+        assert float(loss.distance(measured(name, other), target)) > 1e-3 * loss.energy(target)
 
     def test_does_not_see_the_order_of_pixels(self, name: str) -> None:
         loss, features = STYLE_LOSSES[name], random_features(1, 5, 6, 7, dtype=torch.float64)
         order = torch.randperm(42, generator=torch.Generator().manual_seed(1))
         shuffled = features.flatten(2)[:, :, order].reshape(1, 5, 6, 7)
-        kept = loss.kept(moments_of(random_features(1, 5, 4, 4, seed=1, dtype=torch.float64)))
-        torch.testing.assert_close(loss.distance(moments_of(shuffled), kept), loss.distance(moments_of(features), kept))
+        target = kept(name, random_features(1, 5, 4, 4, seed=1, dtype=torch.float64))
+        found, expected = (loss.distance(measured(name, x), target) for x in (shuffled, features))
+        torch.testing.assert_close(found, expected)
 
     def test_has_the_right_gradient(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
-        kept = loss.kept(moments_of(random_features(1, 3, 4, 5, seed=1, dtype=torch.float64)))
+        target = kept(name, random_features(1, 3, 4, 5, seed=1, dtype=torch.float64))
         # The share of the mean variance under a root is taken as a constant.
-        assert torch.autograd.gradcheck(lambda f: loss.distance(moments_of(f), kept), features, rtol=2e-3, atol=1e-4)
+        found = torch.autograd.gradcheck(
+            lambda f: loss.distance(measured(name, f), target), features, rtol=2e-3, atol=1e-4
+        )
+        assert found
 
     def test_is_the_same_in_relative_units_when_features_are_scaled(self, name: str) -> None:
         loss, relative = STYLE_LOSSES[name], []
         for factor in (1, 50):
-            style, target = (factor * random_features(1, 4, 6, 6, seed=seed, dtype=torch.float64) for seed in (1, 2))
-            kept = loss.kept(moments_of(style))
-            relative.append(float(loss.distance(moments_of(target), kept)) / loss.energy(kept))
+            style, features = (factor * random_features(1, 4, 6, 6, seed=seed, dtype=torch.float64) for seed in (1, 2))
+            target = kept(name, style)
+            relative.append(float(loss.distance(measured(name, features), target)) / loss.energy(target))
         assert relative[1] == pytest.approx(relative[0], rel=1e-6)
+
+    def test_a_blend_lies_between_its_styles(self, name: str) -> None:
+        """Nearer to a picture that has something of both than either style is."""
+        loss = STYLE_LOSSES[name]
+        dark, bright = random_features(1, 4, 9, 9, seed=1).abs(), 3 + random_features(1, 4, 9, 9, seed=2).abs()
+        both = measured(name, torch.cat([dark, bright], dim=3))
+        blend, *alone = (float(loss.distance(both, kept(name, *of))) for of in ((dark, bright), (dark,), (bright,)))
+        assert blend < 0.5 * min(alone)
 
     def test_dead_channels_and_few_positions_have_finite_gradients(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         style, features = (random_features(1, 8, 1, 3, seed=seed) for seed in (1, 2))
         style[:, 2], features[:, :3] = 0, 0
         features.requires_grad_()
-        distance = loss.distance(moments_of(features), loss.kept(moments_of(style)))
+        distance = loss.distance(measured(name, features), kept(name, style))
         (gradient,) = torch.autograd.grad(distance, features)
         assert torch.isfinite(gradient).all()
+
+
+def test_sliced_wasserstein_of_a_shift_by_hand() -> None:
+    """Along orthogonal directions a shift by d moves every quantile, by |d|² / C in the mean of squares."""
+    style = random_features(1, 3, 5, 5, dtype=torch.float64)
+    shift = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    found = STYLE_LOSSES["sliced-wasserstein"].distance(
+        style + shift.view(1, 3, 1, 1), kept("sliced-wasserstein", style)
+    )
+    assert float(found) == pytest.approx(float(shift.square().sum()) / 3)
+
+
+def test_sliced_wasserstein_tells_apart_what_moments_cannot() -> None:
+    """Two distributions of one mean and covariance: even, and two-valued."""
+    even = torch.linspace(-1, 1, 400, dtype=torch.float64)
+    even = even / even.square().mean().sqrt()
+    two = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(200)
+    (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (even, two))
+    assert float(STYLE_LOSSES["covariance"].distance(moments_of(a), kept("covariance", b))) < 1e-20
+    assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, kept("sliced-wasserstein", b))) > 0.01
+
+
+def test_the_nearest_by_hand() -> None:
+    """Each vector is held against the one that points its way from the style's mean, whatever its length."""
+    style = torch.tensor([[[[2.0, -2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, -2.0]]]])  # right, left, up, down; mean 0
+    features = torch.tensor([[[[5.0, -1.0]], [[1.0, -4.0]]]])  # to the right; down
+    found = STYLE_LOSSES["nearest"].distance(features, kept("nearest", style))
+    assert float(found) == pytest.approx(((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4)
+
+
+def test_laplacian_by_hand() -> None:
+    """One bright block of four by four pixels: 4 less in its place, 1 more on each side."""
+    image = torch.zeros(1, 3, 14, 13)  # what is left of 3 by 3 blocks does not count
+    image[:, :, 4:8, 4:8] = 1
+    bends = laplacian(pooled(image))
+    assert bends.shape == (1, 3, 3, 3)
+    assert bends[0, 1].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    assert laplacian(pooled(torch.full((1, 3, 8, 8), 0.7))).abs().max() < 1e-6

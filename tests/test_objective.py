@@ -12,6 +12,7 @@ from torch import Tensor
 from impasto.config import Config
 from impasto.encoder import Encoder
 from impasto.evaluate import AutogradEngine
+from impasto.losses import laplacian, pooled
 from impasto.notation import LayerWeight
 from impasto.objective import Objective
 
@@ -61,7 +62,7 @@ def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny:
     target = image(3)
     in_absolute, in_relative = losses_of(tiny, absolute, target), losses_of(tiny, relative, target)
     for term in absolute.style:
-        expected = in_absolute.style_layers[term.layer] / term.value.square().mean()
+        expected = in_absolute.style_layers[term.layer] / term.parts[0].value.square().mean()
         torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
     layers = in_relative.style_layers
     torch.testing.assert_close(in_relative.style, 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"])
@@ -79,15 +80,29 @@ def test_content_is_zero_at_the_content_and_style_at_the_style(tiny: Encoder) ->
     assert losses_of(tiny, objective, style).style == 0
 
 
+def test_the_laplacian_holds_the_contents_lines(tiny: Encoder) -> None:
+    content, target = image(1), image(3)
+    objective = objective_of(tiny, content, image(2), tiny_config(laplacian_weight=0.4))
+    plain = losses_of(tiny, objective_of(tiny, content, image(2), tiny_config()), target)
+    found = losses_of(tiny, objective, target)
+    bends, wanted = (laplacian(pooled(x)) for x in (target, content))
+    expected = (bends - wanted).square().mean() / wanted.square().mean()
+    torch.testing.assert_close(found.laplacian, expected)
+    torch.testing.assert_close(found.total, plain.total + 0.4 * expected)
+    assert losses_of(tiny, objective, content).laplacian == 0
+
+
 def test_targets_are_frozen(tiny: Encoder) -> None:
     objective = objective_of(tiny, image(1), image(2), tiny_config())
-    assert not any(term.value.requires_grad for term in (*objective.content, *objective.style))
+    targets = [*objective.content, *(part for term in objective.style for part in term.parts)]
+    assert len(targets) == 3
+    assert not any(target.value.requires_grad for target in targets)
     with pytest.raises(AttributeError):
-        objective.alpha = 3  # type: ignore[misc]
+        objective.config = Config()  # type: ignore[misc]
 
 
 def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
-    config = tiny_config(tv_weight=0.2)
+    config = tiny_config(tv_weight=0.2, laplacian_weight=0.3, content_loss="scaled")
     objective: Objective = objective_of(tiny64, image(1).double(), image(2).double(), config)
     evaluate = AutogradEngine(tiny64).evaluator(objective)
     start = image(3).double()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import __version__, color, images
+from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine import engine_of
@@ -26,12 +26,12 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
 from impasto.evaluate import Engine
-from impasto.method import Progress, Scene, Style, finished
+from impasto.method import Progress, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
-from impasto.picture import Picture, fit
-from impasto.pyramid import plan_scales
-from impasto.recipe import InputRecord, Recipe, Stop, style_roles
+from impasto.picture import fit
+from impasto.recipe import Recipe, Stop
+from impasto.scenes import scene_of, shares_of
 from impasto.store import Store
 from impasto.weights import cache_folder
 from impasto.weights import load as load_weights
@@ -90,9 +90,11 @@ class Session:
         height, width = fit(*size, config.size, enlarge=config.enlarge)
         styles = tuple(
             fit(*images.dimensions(style, max_megapixels=limit), math.ceil(scale * max(height, width)), enlarge=False)
-            for style, (_, scale) in zip(self.inputs.styles, _shares(self.inputs, config, height, width), strict=True)
+            for style, (_, scale) in zip(self.inputs.styles, shares_of(self.inputs, config, height, width), strict=True)
         )
-        return Work(height, width, styles, config)
+        masks = self.inputs.content_masks, self.inputs.style_masks
+        regions = max(*map(len, masks), int(self.inputs.protect is not None))
+        return Work(height, width, styles, config, regions)
 
     def estimate(self) -> Estimate:
         """What this run will take, within about a third."""
@@ -136,63 +138,6 @@ class Session:
         return self.finish(progress)
 
 
-def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) -> Scene:
-    """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
-    if (config.init == "image") != (inputs.init is not None):
-        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
-
-    def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
-        limit = run.max_megapixels
-        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=limit, store=engine.store)
-
-    content = load(inputs.content, enlarge=config.enlarge)
-    height, width = content.pixels.shape[2:]
-    styles = tuple(
-        Style(load(style, long_side_px=math.ceil(scale * max(height, width))), share, scale)
-        for style, (share, scale) in zip(inputs.styles, _shares(inputs, config, height, width), strict=True)
-    )
-    init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
-    content, styles, colors = _in_colors(content, styles, config, engine.store)
-    least_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
-    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=least_px)
-    return Scene(content, styles, init, scales, colors)
-
-
-def _in_colors(
-    content: Picture, styles: tuple[Style, ...], config: Config, store: Store
-) -> tuple[Picture, tuple[Style, ...], Tensor | None]:
-    """Content and styles as they are painted from, and the colors that are put back in the end."""
-
-    def recolored(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
-        return tuple(
-            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels))) for style in styles
-        )
-
-    if config.color == "style":
-        return content, styles, None
-    colors = content.pixels
-    if config.color == "match":
-        return content, recolored(lambda pixels: color.matched(store, pixels, colors, config.color_transfer)), None
-    gray = color.luminance(store, colors)
-    in_gray = recolored(lambda pixels: color.match_luminance(store, color.luminance(store, pixels), gray))
-    return replace(content, pixels=gray), in_gray, colors
-
-
-def _shares(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:
-    """Share and scale of each style, where the picture has this size. Raises `ConfigError`: another number."""
-    count = len(inputs.styles)
-    weights, lengths = config.style_weights or (1.0,) * count, config.style_scale
-    if len(lengths) == 1:
-        lengths *= count
-    for name, given in (("style_weights", weights), ("style_scale", lengths)):
-        if len(given) != count:
-            raise ConfigError(f"{name} has {len(given)} values for {count} styles. Give one for each.")
-    return [
-        (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))
-        for weight, length in zip(weights, lengths, strict=True)
-    ]
-
-
 def finish(
     progress: Progress, inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions, plan: Plan
 ) -> Result:
@@ -200,16 +145,12 @@ def finish(
     began = time.perf_counter()
     image, losses = finished(progress, config, engine=engine)
     scene = progress.scene
-    pictures = {"content": scene.content}
-    pictures |= {role: style.picture for role, style in zip(style_roles(len(scene.styles)), scene.styles, strict=True)}
-    if scene.init is not None:
-        pictures["init"] = scene.init
     recipe = Recipe(
         version=__version__,
         config=config,
         run=run,
         plan=plan,
-        inputs={role: InputRecord(name=picture.name, sha256=picture.sha256) for role, picture in pictures.items()},
+        inputs=dict(scene.records),
         weights_name=images.name_of(inputs.weights),
         weights_sha256=engine.encoder.weights_sha256,
         stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
@@ -227,13 +168,14 @@ def finish(
 
 
 def session(content: Any, style: Any, config: Config | None = None, **options: Any) -> Session:
-    """A `Session` from pictures and options by name: fields of `Config`, `RunOptions`, `init`, `weights`.
+    """A `Session` from pictures and options by name: fields of `Config`, `RunOptions`, `Inputs`.
 
     A picture given as `init` sets `init="image"`. Options given beside `config` override it.
     """
     if config is not None and not isinstance(config, Config):
         raise ConfigError(f"{config!r} is not a Config. Give options by name: stylize(content, style, alpha=5).")
-    files = {"weights": options.pop("weights", None)}
+    files = {"weights": options.pop("weights", None), "protect": options.pop("protect", None)}
+    files |= {name: _listed(options.pop(name, ())) for name in ("content_masks", "style_masks")}
     start = options.get("init")
     if start is not None and not (isinstance(start, str) and start in ("noise", "content", "style")):
         files["init"] = start
@@ -241,15 +183,20 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
     run = {name: options.pop(name) for name in RunOptions.model_fields if name in options}
     # What was not set stays unset, so that layers follow a network given here.
     given = config.model_dump(exclude_unset=True) if config is not None else {}
-    styles = tuple(style) if isinstance(style, (list, tuple)) else (style,)
-    return Session(Inputs(content=content, styles=styles, **files), Config(**(given | options)), RunOptions(**run))
+    inputs = Inputs(content=content, styles=_listed(style), **files)
+    return Session(inputs, Config(**(given | options)), RunOptions(**run))
+
+
+def _listed(pictures: Any) -> tuple[Any, ...]:
+    return tuple(pictures) if isinstance(pictures, (list, tuple)) else (pictures,)
 
 
 def stylize(content: Any, style: Any, config: Config | None = None, **options: Any) -> Result:
     """Paint `content` in the manner of `style` and return the picture.
 
     Pictures are paths, PIL images, arrays or tensors; a list of them as `style` is blended. `options` are
-    fields of `Config` and `RunOptions`, and `weights`; `init` may be a picture. Raises subclasses of `ImpastoError`.
+    fields of `Config` and `RunOptions`; `init` may be a picture; `content_masks`, `style_masks` and `protect` are
+    pictures too, and `weights` is a file. Raises subclasses of `ImpastoError`.
     """
     return session(content, style, config, **options).paint()
 

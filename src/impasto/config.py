@@ -72,10 +72,17 @@ class Config(Options):
         (),
         description="Layers that hold style, likewise. Empty: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
     )
-    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein"] = Field(
+    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest"] = Field(
         "gram",
         description="What two styles are compared by. gram: correlations of channels. covariance: the same around "
-        "their means. mean-std: means and deviations alone. wasserstein: distance of the Gaussians.",
+        "their means. mean-std: means and deviations alone. wasserstein: distance of the Gaussians. "
+        "sliced-wasserstein: distributions along many directions. nearest: each feature with the style's most alike. "
+        "The last two are slower, and look at whole pictures only.",
+    )
+    content_loss: Literal["squared", "scaled"] = Field(
+        "squared",
+        description="What content is compared by: the squared error, or that over the absolute one, which pulls "
+        "as hard near the content as far from it.",
     )
     content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
     style_weights: Numbers = Field(
@@ -104,12 +111,21 @@ class Config(Options):
     tv: Literal["squared", "absolute"] = Field(
         "squared", description="Whether total variation squares differences, or takes them as they are."
     )
+    laplacian_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the Laplacian: holds the content's lines and edges, where 1 is worth trying.",
+    )
     units: Literal["relative", "absolute"] = Field(
         "relative",
         description="relative: each loss is divided by what it is measured against, so that alpha means the "
         "same at every size and for every network. absolute: the published, unscaled losses.",
     )
-    pooling: Literal["max", "avg"] = Field("max", description="How the network's pooling layers pool.")
+    pooling: Literal["max", "avg", "avg-rescaled"] = Field(
+        "max",
+        description="How the network's pooling layers pool. avg-rescaled: averages doubled, nearer to what the "
+        "network was trained on.",
+    )
     padding: Literal["zero", "replicate", "reflect"] = Field(
         "zero", description="What the network sees beyond the picture's edges: zeros, the last pixels, or a mirror."
     )
@@ -194,6 +210,14 @@ class Inputs(Options):
     content: Any = Field(description="What is depicted.")
     styles: tuple[Any, ...] = Field(min_length=1, description="How it looks: one picture, or several to blend.")
     init: Any = Field(None, description="A picture to start from, where init = image.")
+    content_masks: tuple[Any, ...] = Field(
+        (),
+        description="Where each style goes: white there; soft edges blend. Or one image that labels regions by color.",
+    )
+    style_masks: tuple[Any, ...] = Field(
+        (), description="What part of its style each region is painted from; by color likewise."
+    )
+    protect: Any = Field(None, description="What stays as it is: white there.")
     weights: Any = Field(None, description="A file of weights in place of the network's own.")
 
 

@@ -19,11 +19,16 @@ from torch import Tensor
 from impasto.errors import LayerError
 from impasto.networks import Layer, Network
 
-__all__ = ["Encoder", "Features", "Padding", "Triple", "Weights"]
+__all__ = ["POOLING_GAIN", "Encoder", "Features", "Padding", "Pooling", "Triple", "Weights"]
 
 Features = dict[str, Tensor]
 Triple = tuple[float, float, float]
 Padding = Literal["zero", "replicate", "reflect"]
+Pooling = Literal["max", "avg", "avg-rescaled"]
+
+POOLING_GAIN = {"max": 1.0, "avg": 1.0, "avg-rescaled": 2.0}
+"""What pooled features are multiplied by: averages are smaller than maxima, and the network was trained on those.
+style-transfer-pytorch has 2 for them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Encoder:
         network: Network,
         weights: Weights,
         *,
-        pooling: Literal["max", "avg"] = "max",
+        pooling: Pooling = "max",
         padding: Padding = "zero",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -126,5 +131,6 @@ class Encoder:
             return F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
         if layer.kind == "relu":
             return F.relu(x)
-        pool = F.max_pool2d if self.pooling == "max" else F.avg_pool2d
-        return pool(x, layer.kernel, layer.stride)
+        if self.pooling == "max":
+            return F.max_pool2d(x, layer.kernel, layer.stride)
+        return F.avg_pool2d(x, layer.kernel, layer.stride) * POOLING_GAIN[self.pooling]

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from impasto.config import Config
 from impasto.encoder import Encoder, Features
-from impasto.objective import Losses, Objective, make_objective
-from impasto.statistics import Moments, blended, moments_of
+from impasto.objective import Losses, Objective, StyleParts, make_objective
+from impasto.regions import Region, guides_of
+from impasto.statistics import Moments, moments_by_region
 from impasto.store import Memory, Store
+from impasto.style_losses import STYLE_LOSSES
 
 __all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "objective_for"]
 
@@ -38,8 +40,10 @@ class Engine(Protocol):
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Features of an image (1, 3, H, W) at `layers`."""
 
-    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
-        """Moments of its features at `layers`."""
+    def moments(
+        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Moments, ...]]:
+        """Moments of its features at `layers`, for each region that `guides` (R, h, w) by layer have, or the whole."""
 
     def measure(self, objective: Objective, image: Tensor) -> Losses:
         """Losses without a gradient, for the report on a finished picture."""
@@ -51,13 +55,55 @@ class Engine(Protocol):
         """A more precise evaluator for the last steps, if there is one."""
 
 
-def objective_for(engine: Engine, content: Tensor, styles: Sequence[tuple[float, Tensor]], config: Config) -> Objective:
-    """Measure the content and each style (share, image) once; sizes may differ. Raises `LayerError`."""
+def objective_for(
+    engine: Engine,
+    content: Tensor,
+    styles: Sequence[tuple[float, Tensor]],
+    config: Config,
+    regions: Sequence[Region] = (),
+) -> Objective:
+    """Measure the content and each style (share, image) once; sizes may differ. Raises `LayerError`.
+
+    With `regions`, each is painted from the styles that it names; without, the whole from all of them.
+    """
     features = engine.features(content, [name for name, _ in config.content_layers])
     layers = [name for name, _ in config.style_layers]
-    seen = [(share, engine.moments(image, layers)) for share, image in styles]
-    moments = {layer: blended([(share, found[layer]) for share, found in seen]) for layer in layers}
-    return make_objective(features, moments, config, engine.store)
+    if not regions:
+        whole = _whole(engine, styles, layers, of_features=STYLE_LOSSES[config.style_loss].of_features)
+        return make_objective(features, content, [(1.0, whole)], {}, config, engine.store)
+    guides = guides_of([region.mask for region in regions], engine.encoder.network, layers, content, engine.store)
+    painted = [region.share for region in regions], _by_region(engine, styles, layers, regions)
+    return make_objective(features, content, list(zip(*painted, strict=True)), guides, config, engine.store)
+
+
+def _whole(
+    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], *, of_features: bool
+) -> StyleParts:
+    parts: StyleParts = {layer: [] for layer in layers}
+    for share, image in styles:
+        features = engine.features(image, layers) if of_features else {}
+        moments = engine.moments(image, layers) if not of_features else {}
+        for layer in layers:
+            parts[layer].append((share, features[layer] if of_features else moments[layer][0]))
+    return parts
+
+
+def _by_region(
+    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], regions: Sequence[Region]
+) -> list[StyleParts]:
+    """Each style measured once, for all regions that use it."""
+    parts: list[StyleParts] = [{layer: [] for layer in layers} for _ in regions]
+    for number, (_, image) in enumerate(styles):
+        users = [(into, use) for into, region in zip(parts, regions, strict=True) for use in region.uses]
+        users = [(into, use) for into, use in users if use.style == number]
+        if not users:
+            continue
+        guides = guides_of([use.mask for _, use in users], engine.encoder.network, layers, image, engine.store)
+        moments = engine.moments(image, layers, guides)
+        for index, (into, use) in enumerate(users):
+            for layer in layers:
+                into[layer].append((use.share, moments[layer][index]))
+    return parts
 
 
 class AutogradEngine:
@@ -73,9 +119,12 @@ class AutogradEngine:
         return self.encoder(image, layers)
 
     @torch.no_grad()
-    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
+    def moments(
+        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Moments, ...]]:
         """Moments of its features."""
-        return {layer: moments_of(features) for layer, features in self.encoder(image, layers).items()}
+        found = self.encoder(image, layers)
+        return {layer: moments_by_region(features, (guides or {}).get(layer)) for layer, features in found.items()}
 
     @torch.no_grad()
     def measure(self, objective: Objective, image: Tensor) -> Losses:

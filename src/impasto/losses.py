@@ -7,37 +7,41 @@ published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.statistics import (
-    LEAST_VARIANCE,
-    Moments,
-    covariance,
-    doubled,
-    gaussian,
-    gram_matrix,
-    mean_and_deviation,
-    widened,
-)
+from impasto.statistics import widened
+from impasto.store import Store
 
 __all__ = [
-    "STYLE_LOSSES",
+    "LAPLACIAN_POOL",
+    "ContentNorm",
     "Norm",
-    "StyleLoss",
+    "content_error",
     "content_loss",
     "energy",
+    "laplacian",
+    "pooled",
     "style_loss",
     "total_variation",
     "variation",
-    "wasserstein_loss",
 ]
 
 Norm = Literal["squared", "absolute"]
+ContentNorm = Literal["squared", "scaled"]
+
+SMALL = 1e-8
+"""Keeps a quotient finite where nothing is wrong at all."""
+
+ROWS = 256
+"""Pooled at a time: a multiple of four."""
+
+LAPLACIAN_POOL = 4
+"""Pixels that are averaged before the Laplacian is taken: it is lines that it should hold, not grain."""
 
 
 def energy(parts: Iterable[Tensor]) -> float:
@@ -49,12 +53,19 @@ def energy(parts: Iterable[Tensor]) -> float:
     return total / count
 
 
-def content_loss(features: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
-    """Mean squared error between two feature maps (1, C, h, w), over `scale`.
+def content_error(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared and mean absolute difference of two feature maps (1, C, h, w): (2,), additive over positions."""
+    difference = widened(features) - widened(target)
+    return torch.stack([difference.square().mean(), difference.abs().mean()])
 
-    Gatys et al. 2016, eq. 1, is half the sum instead: a constant factor.
+
+def content_loss(error: Tensor, norm: ContentNorm = "squared", *, scale: float = 1.0) -> Tensor:
+    """Mean squared error over `scale`, from what `content_error` gave.
+
+    Gatys et al. 2016, eq. 1, is half the sum instead: a constant factor. "scaled" divides by the mean absolute
+    error, as style-transfer-pytorch does, so that the gradient's size hardly depends on how far off it is.
     """
-    return (widened(features) - widened(target)).square().mean() / scale
+    return error[0] / (scale if norm == "squared" else scale**0.5 * (error[1] + SMALL))
 
 
 def style_loss(statistic: Tensor, target: Tensor) -> Tensor:
@@ -65,45 +76,25 @@ def style_loss(statistic: Tensor, target: Tensor) -> Tensor:
     return (widened(statistic) - widened(target)).square().mean()
 
 
-def wasserstein_loss(moments: Moments, kept: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance between the Gaussian of `moments` and a `gaussian` that was kept.
+def pooled(image: Tensor, store: Store | None = None) -> Tensor:
+    """The means of 4 by 4 pixels, (1, 3, H, W) -> (1, 3, H // 4, W // 4), what the Laplacian is taken of."""
+    rows = []
+    whole = image[:, :, : image.shape[2] // LAPLACIAN_POOL * LAPLACIAN_POOL]
+    for strip in torch.split(whole, ROWS, dim=2):
+        rows.append(F.avg_pool2d(widened(strip), LAPLACIAN_POOL))
+        if store is not None:
+            store.release(strip)
+    return torch.cat(rows, dim=2)
 
-    |μ − μ*|² + tr(C + C* − 2 (C*^½ C C*^½)^½): Olkin & Pukelsheim 1982; what
-    style-transfer-pytorch compares styles by.
+
+def laplacian(x: Tensor) -> Tensor:
+    """Where a `pooled` image bends, (1, 3, h, w): its lines and edges, by the five-point Laplacian.
+
+    Li et al. 2017 (1707.01253) hold content by the squared difference of these.
     """
-    mean, root = doubled(moments.sum / moments.count), doubled(kept[1:])
-    wanted = root.square().sum()
-    least = LEAST_VARIANCE / (1 + LEAST_VARIANCE) * wanted / len(mean)
-    spread = doubled(covariance(moments)) + least * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
-    shared = torch.linalg.eigvalsh(root @ spread @ root).clamp(min=float(least) ** 2).sqrt().sum()
-    distance = (mean - doubled(kept[0])).square().sum() + spread.trace() + wanted - 2 * shared
-    loss: Tensor = distance.clamp(min=0).to(moments.sum)
-    return loss
-
-
-@dataclass(frozen=True)
-class StyleLoss:
-    """A way to compare styles: what is kept of one, the distance of moments from that, and its energy.
-
-    The distance over the energy is the loss in relative units.
-    """
-
-    kept: Callable[[Moments], Tensor]
-    distance: Callable[[Moments, Tensor], Tensor]
-    energy: Callable[[Tensor], float]
-
-
-def _by_error(statistic: Callable[[Moments], Tensor]) -> StyleLoss:
-    return StyleLoss(statistic, lambda moments, kept: style_loss(statistic(moments), kept), lambda kept: energy([kept]))
-
-
-STYLE_LOSSES = {
-    "gram": _by_error(gram_matrix),
-    "covariance": _by_error(covariance),
-    "mean-std": _by_error(mean_and_deviation),
-    "wasserstein": StyleLoss(gaussian, wasserstein_loss, lambda kept: float(kept.square().sum())),
-}
-"""By the names that `Config.style_loss` has: a new one is a function of `Moments`, and a line here and there."""
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    across = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return across + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] - 4 * x
 
 
 def total_variation(image: Tensor, norm: Norm = "squared") -> Tensor:

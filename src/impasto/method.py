@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from impasto.color import with_colors_of
 from impasto.config import Config
+from impasto.cover import Cover
 from impasto.evaluate import Engine, objective_for
 from impasto.objective import Losses, Objective
 from impasto.optimize import descend
 from impasto.picture import Picture, fit, resize
 from impasto.pyramid import Scale
+from impasto.recipe import InputRecord
+from impasto.regions import Region
 from impasto.store import Store, clamped, copied, pieces
 
 __all__ = ["Progress", "Scene", "Style", "finished", "shown", "stylize_steps"]
@@ -42,14 +44,19 @@ class Style:
 class Scene:
     """The loaded pictures of a run, and the sizes that the target goes through.
 
-    `colors`, an image of the content's size, are put back over the brightness of what was painted.
+    `retouch` is done to the painted picture in the end, such as putting colors back. `regions` are painted each
+    from styles of their own, and `free`, (1, 1, H, W), is 0 where the content stays. `records` are for the recipe:
+    the files that all this came from, by role.
     """
 
     content: Picture
     styles: tuple[Style, ...]
     init: Picture | None
     scales: tuple[Scale, ...]
-    colors: Tensor | None = None
+    retouch: Callable[[Tensor], Tensor] | None = None
+    regions: tuple[Region, ...] = ()
+    free: Tensor | None = None
+    records: Mapping[str, InputRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,19 +109,16 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
         else:
             target = enlarged(target, scene, scene.scales[number - 2], scale, config, store)
         is_full_size = number == len(scene.scales)
-        for step in descend(
-            engine.evaluator(objective),
-            target,
-            config,
-            scale.iterations,
-            refine=engine.refiner(objective) if is_full_size else None,
-            store=store,
-        ):
+        evaluate, refine = engine.evaluator(objective), engine.refiner(objective) if is_full_size else None
+        cover = cover_at(scene, scale, store)
+        if cover is not None:
+            evaluate, refine = cover.over(evaluate), refine and cover.over(refine)
+        for step in descend(evaluate, target, config, scale.iterations, refine=refine, store=store):
             yield Progress(
                 scene,
                 number,
                 step.iteration,
-                step.image,
+                cover(step.image) if cover else step.image,
                 step.losses,
                 objective,
                 evaluations + step.evaluations,
@@ -131,15 +135,25 @@ def finished(progress: Progress, config: Config, *, engine: Engine) -> tuple[Ten
     scene, full = progress.scene, progress.scene.scales[-1]
     # Stopped at a coarse scale, the targets are those of another size.
     objective = progress.objective if progress.size is full else objective_at(scene, full, config, engine)
-    target, colored = shown(progress, engine.store)
-    return colored, engine.measure(objective, target)
+    target, picture = shown(progress, engine.store)
+    return picture, engine.measure(objective, target)
 
 
 def shown(progress: Progress, store: Store) -> tuple[Tensor, Tensor]:
-    """The target as it stands, clamped and at the size asked for; and the same in the colors asked for."""
-    full, colors = progress.scene.scales[-1], progress.scene.colors
+    """The target as it stands, clamped and at the size asked for; and the same retouched."""
+    scene, full = progress.scene, progress.scene.scales[-1]
     target = clamped(store, resize(progress.image, full.height, full.width))
-    return target, target if colors is None else with_colors_of(store, target, colors)
+    cover = cover_at(scene, full, store)
+    if cover is not None:
+        target = cover(target)  # exactly, where it was resized
+    return target, scene.retouch(target) if scene.retouch else target
+
+
+def cover_at(scene: Scene, scale: Scale, store: Store) -> Cover | None:
+    """What keeps the content where it stays, at one scale; None where all is painted."""
+    if scene.free is None:
+        return None
+    return Cover(at_scale(scene.content.pixels, scale), at_scale(scene.free, scale), store)
 
 
 def objective_at(scene: Scene, scale: Scale, config: Config, engine: Engine) -> Objective:
@@ -148,7 +162,7 @@ def objective_at(scene: Scene, scale: Scale, config: Config, engine: Engine) -> 
     content = at_scale(scene.content.pixels, scale).to(device)
     least_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, style_at(style, scale, least_px).to(device)) for style in scene.styles]
-    return objective_for(engine, content, styles, config)
+    return objective_for(engine, content, styles, config, scene.regions)
 
 
 def at_scale(pixels: Tensor, scale: Scale) -> Tensor:

@@ -1,14 +1,15 @@
 """What is asked of the target image: the targets, computed once and frozen, and losses from them.
 
-    Total = content_weight × Content + α × Style + tv_weight × TV
+    Total = content_weight × Content + α × Style + tv_weight × TV + laplacian_weight × Laplacian
 
 An `Objective` says which layers to measure and turns measurements into losses. It does not know how
-they were taken: whole, in tiles or elsewhere. Style is a function of `Moments` only.
+they were taken: whole, in tiles or elsewhere. Style is a function of `Moments`, one for each region, or
+of the features where a loss says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,16 +19,21 @@ from impasto import losses as loss
 from impasto.config import Config
 from impasto.encoder import Features
 from impasto.notation import LayerWeight
-from impasto.statistics import Moments, moments_of
+from impasto.statistics import Moments, moments_by_region
 from impasto.store import Store
+from impasto.style_losses import STYLE_LOSSES, StyleLoss
 
-__all__ = ["Losses", "Objective", "Target", "make_objective"]
+__all__ = ["ContentTarget", "Losses", "Measured", "Objective", "Part", "StyleParts", "StyleTarget", "make_objective"]
 
 ROWS = 64
 LEAST_ENERGY = 1e-12
 """What a loss is divided by at least, so that a black target has a loss too."""
 
-Energy = Callable[[Tensor], float]
+Measured = Moments | Tensor
+"""What a style loss is a function of: moments, or features."""
+
+StyleParts = dict[str, list[tuple[float, Measured]]]
+"""By layer, what was measured of each style, with its share."""
 
 
 @dataclass(frozen=True)
@@ -38,31 +44,35 @@ class Losses:
     content: Tensor
     style: Tensor
     tv: Tensor
+    laplacian: Tensor
     content_layers: dict[str, Tensor]
     style_layers: dict[str, Tensor]
 
     def detach(self) -> Losses:
         """The same numbers, cut from the graph that they were computed in."""
-        return Losses(
-            total=self.total.detach(),
-            content=self.content.detach(),
-            style=self.style.detach(),
-            tv=self.tv.detach(),
-            content_layers={layer: value.detach() for layer, value in self.content_layers.items()},
-            style_layers={layer: value.detach() for layer, value in self.style_layers.items()},
-        )
+        scalars = {name: value.detach() for name, value in self._scalars.items()}
+        content, style = ({at: value.detach() for at, value in part.items()} for part in self._by_layer.values())
+        return Losses(**scalars, content_layers=content, style_layers=style)
 
     def as_floats(self) -> dict[str, float]:
-        """`total`, `content`, `style`, `tv`, then `content.LAYER` and `style.LAYER`."""
-        values = {"total": self.total, "content": self.content, "style": self.style, "tv": self.tv}
-        values |= {f"content.{layer}": value for layer, value in self.content_layers.items()}
-        values |= {f"style.{layer}": value for layer, value in self.style_layers.items()}
+        """`total`, `content`, `style`, `tv`, `laplacian`, then `content.LAYER` and `style.LAYER`."""
+        values = dict(self._scalars)
+        for name, part in self._by_layer.items():
+            values |= {f"{name}.{layer}": value for layer, value in part.items()}
         return {name: float(value) for name, value in values.items()}
+
+    @property
+    def _scalars(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in ("total", "content", "style", "tv", "laplacian")}
+
+    @property
+    def _by_layer(self) -> dict[str, dict[str, Tensor]]:
+        return {"content": self.content_layers, "style": self.style_layers}
 
 
 @dataclass(frozen=True)
-class Target:
-    """What one layer should look like: features for content, what a statistic keeps for style."""
+class ContentTarget:
+    """The features that one layer should have."""
 
     layer: str
     weight: float
@@ -71,69 +81,129 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Frozen targets and their weights. `layers` says what to measure."""
+class Part:
+    """What a style loss keeps for one region: its share of the picture, the target, and what it is divided by."""
 
-    content: tuple[Target, ...]
-    style: tuple[Target, ...]
-    style_loss: str
-    content_weight: float
-    alpha: float
-    tv_weight: float
-    tv_norm: loss.Norm
-    tv_mean: bool
+    share: float
+    value: Tensor
+    scale: float
+
+
+@dataclass(frozen=True)
+class StyleTarget:
+    """What one layer should look like, region by region; a picture without regions is one."""
+
+    layer: str
+    weight: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Frozen targets and their weights. `layers` says what to measure, and `guides` where each region is there."""
+
+    content: tuple[ContentTarget, ...]
+    style: tuple[StyleTarget, ...]
+    guides: dict[str, Tensor]
+    laplacian: Part | None
+    config: Config
+
+    @property
+    def style_loss(self) -> StyleLoss:
+        """How styles are compared."""
+        return STYLE_LOSSES[self.config.style_loss]
 
     def tv_share(self, image: Tensor) -> float:
         """What total variation is multiplied by: it is a mean in relative units, a sum in absolute ones."""
-        return 1 / image.numel() if self.tv_mean else 1.0
+        return 1 / image.numel() if self.config.units == "relative" else 1.0
 
     @property
     def layers(self) -> frozenset[str]:
         """Every layer that some target needs."""
-        return frozenset(target.layer for target in (*self.content, *self.style))
+        return frozenset([target.layer for target in self.content] + [target.layer for target in self.style])
 
     def losses(self, image: Tensor, features: Features) -> Losses:
         """Losses of an image (1, 3, H, W) whose features at `layers` were taken whole."""
-        content = {
-            target.layer: loss.content_loss(features[target.layer], target.value, scale=target.scale)
+        errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}
+        style = {t.layer: self.measured(t.layer, features[t.layer]) for t in self.style}
+        tv = self.tv_share(image) * loss.total_variation(image, self.config.tv)
+        return self.combine(errors, style, tv, loss.pooled(image) if self.laplacian else None)
+
+    def measured(self, layer: str, features: Tensor) -> tuple[Measured, ...]:
+        """What the style loss needs of a layer, for each region."""
+        if self.style_loss.of_features:
+            return (features,)
+        return moments_by_region(features, self.guides.get(layer))
+
+    def combine(
+        self, errors: dict[str, Tensor], style: dict[str, tuple[Measured, ...]], tv: Tensor, pooled: Tensor | None
+    ) -> Losses:
+        """Losses from content errors, what was measured of style, total variation and the pooled image."""
+        config, distance = self.config, self.style_loss.distance
+        zero = torch.zeros_like(tv)
+        by_content = {
+            target.layer: loss.content_loss(errors[target.layer], config.content_loss, scale=target.scale)
             for target in self.content
         }
-        moments = {target.layer: moments_of(features[target.layer]) for target in self.style}
-        return self.combine(content, moments, self.tv_share(image) * loss.total_variation(image, self.tv_norm))
+        by_style = {
+            target.layer: sum(
+                (
+                    part.share * distance(found, part.value) / part.scale
+                    for found, part in zip(style[target.layer], target.parts, strict=True)
+                ),
+                start=zero,
+            )
+            for target in self.style
+        }
+        content = sum((t.weight * by_content[t.layer] for t in self.content), start=zero)
+        styled = sum((t.weight * by_style[t.layer] for t in self.style), start=zero)
+        bent = zero
+        if self.laplacian is not None and pooled is not None:
+            bent = (loss.laplacian(pooled) - self.laplacian.value).square().mean() / self.laplacian.scale
+        total = config.content_weight * content + config.alpha * styled
+        total = total + config.tv_weight * tv + config.laplacian_weight * bent
+        return Losses(total, content, styled, tv, bent, by_content, by_style)
 
-    def combine(self, content: dict[str, Tensor], moments: dict[str, Moments], tv: Tensor) -> Losses:
-        """Losses from content errors and moments per layer, however those were measured."""
-        distance = loss.STYLE_LOSSES[self.style_loss].distance
-        style = {target.layer: distance(moments[target.layer], target.value) / target.scale for target in self.style}
-        zero = torch.zeros_like(tv)
-        content_sum = sum((t.weight * content[t.layer] for t in self.content), start=zero)
-        style_sum = sum((t.weight * style[t.layer] for t in self.style), start=zero)
-        total = self.content_weight * content_sum + self.alpha * style_sum + self.tv_weight * tv
-        return Losses(total, content_sum, style_sum, tv, content, style)
 
+def make_objective(
+    content: Features,
+    image: Tensor,
+    style: Sequence[tuple[float, StyleParts]],
+    guides: dict[str, Tensor],
+    config: Config,
+    store: Store,
+) -> Objective:
+    """Targets from what was measured once: the content's features, and the content `image` itself.
 
-def make_objective(content: Features, style: dict[str, Moments], config: Config, store: Store) -> Objective:
-    """Targets from what was measured once: content features and style moments; sizes may differ."""
-    style_loss = loss.STYLE_LOSSES[config.style_loss]
-    kept = {name: style_loss.kept(found) for name, found in style.items()}
+    `style` has for each region its share, and what was measured of its styles.
+    """
+    chosen = STYLE_LOSSES[config.style_loss]
     relative = config.units == "relative"
 
-    def targets(layers: tuple[LayerWeight, ...], values: dict[str, Tensor], energy: Energy) -> tuple[Target, ...]:
-        whole = sum(weight for _, weight in layers) if relative else 1.0
-        return tuple(
-            Target(name, weight / whole, values[name], max(energy(values[name]), LEAST_ENERGY) if relative else 1.0)
-            for name, weight in layers
-        )
+    def scale(energy: float) -> float:
+        return max(energy, LEAST_ENERGY) if relative else 1.0
 
+    def weighted(layers: tuple[LayerWeight, ...]) -> Iterator[tuple[str, float]]:
+        whole = sum(weight for _, weight in layers) if relative else 1.0
+        return ((name, weight / whole) for name, weight in layers)
+
+    def part(share: float, value: Tensor, energy: float) -> Part:
+        return Part(share, value, scale(energy))
+
+    def kept(layer: str) -> tuple[Part, ...]:
+        values = [(share, chosen.kept(found[layer])) for share, found in style]
+        return tuple(part(share, value, chosen.energy(value)) for share, value in values)
+
+    bends = loss.laplacian(loss.pooled(image, store)) if config.laplacian_weight else None
     return Objective(
-        content=targets(config.content_layers, content, lambda value: loss.energy(_strips(value, store))),
-        style=targets(config.style_layers, kept, style_loss.energy),
-        style_loss=config.style_loss,
-        content_weight=config.content_weight,
-        alpha=config.alpha,
-        tv_weight=config.tv_weight,
-        tv_norm=config.tv,
-        tv_mean=relative,
+        content=tuple(
+            ContentTarget(name, weight, content[name], scale(loss.energy(_strips(content[name], store))))
+            for name, weight in weighted(config.content_layers)
+        ),
+        style=tuple(StyleTarget(name, weight, kept(name)) for name, weight in weighted(config.style_layers)),
+        guides=guides,
+        laplacian=part(1.0, bends, loss.energy([bends])) if bends is not None else None,
+        config=config,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "style_roles"]
+__all__ = ["InputRecord", "Recipe", "Stop", "roles"]
 
 
 class InputRecord(Options):
@@ -27,9 +27,9 @@ class Stop(Options):
     iteration: int = Field(ge=1)
 
 
-def style_roles(count: int) -> list[str]:
-    """What several styles are called: `style`, `style_2`, …"""
-    return ["style", *(f"style_{number}" for number in range(2, count + 1))]
+def roles(name: str, count: int) -> list[str]:
+    """What several pictures of one kind are called: `style`, `style_2`, …"""
+    return [name if number == 1 else f"{name}_{number}" for number in range(1, count + 1)]
 
 
 class Recipe(Options):
@@ -39,7 +39,9 @@ class Recipe(Options):
     config: Config
     run: RunOptions
     plan: Plan
-    inputs: dict[str, InputRecord] = Field(description="By role: content, style, style_2 …, init.")
+    inputs: dict[str, InputRecord] = Field(
+        description="By role: content, style, style_2 …, init, content_mask …, style_mask …, protect."
+    )
     weights_name: str | None = Field(description="Base name of the weights file, where one was given.")
     weights_sha256: str
     stopped: Stop | None = None

@@ -14,31 +14,26 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "LEAST_VARIANCE",
     "Moments",
+    "area",
     "blended",
     "covariance",
-    "doubled",
-    "gaussian",
     "gram_matrix",
-    "mean_and_deviation",
+    "moments_by_region",
     "moments_of",
     "widened",
 ]
-
-
-LEAST_VARIANCE = 1e-4
-"""Share of the mean variance that is added where a root is taken."""
 
 
 @dataclass(frozen=True)
 class Moments:
     """First and second moments of a layer's features, as sums over `count` positions.
 
-    `sum` is (C,), `outer` is (C, C): the sum of every feature vector with itself.
+    `sum` is (C,), `outer` is (C, C): the sum of every feature vector with itself. Where positions belong
+    to a region by a share of one, that is what each counts for.
     """
 
-    count: int
+    count: float
     sum: Tensor
     outer: Tensor
 
@@ -61,10 +56,27 @@ def blended(parts: Sequence[tuple[float, Moments]]) -> Moments:
     return Moments(1, mean, second)
 
 
-def moments_of(features: Tensor) -> Moments:
-    """Moments of a feature map, (1, C, h, w) -> (C,) and (C, C)."""
+def moments_of(features: Tensor, guide: Tensor | None = None) -> Moments:
+    """Moments of a feature map, (1, C, h, w) -> (C,) and (C, C), or of a region of it by its guide, (h, w).
+
+    A guided Gram matrix (Gatys et al. 2017, 1611.07865) with the square root of the guide as its T, so that
+    the moments of regions that share a picture add up to those of the whole.
+    """
     vectors = widened(features).flatten(2).squeeze(0)  # (C, h*w)
-    return Moments(vectors.shape[1], vectors.sum(dim=1), vectors @ vectors.T)
+    if guide is None:
+        return Moments(vectors.shape[1], vectors.sum(dim=1), vectors @ vectors.T)
+    weighted = vectors * guide.flatten()
+    return Moments(area(guide), weighted.sum(dim=1), weighted @ vectors.T)
+
+
+def area(guide: Tensor) -> float:
+    """How many positions a guide amounts to; in float64, so that it does not matter in which parts it is summed."""
+    return float(guide.cpu().sum(dtype=torch.float64))
+
+
+def moments_by_region(features: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
+    """Moments of each region by its guide, of guides (R, h, w); without any, of the whole."""
+    return (moments_of(features),) if guides is None else tuple(moments_of(features, guide) for guide in guides)
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -85,24 +97,3 @@ def covariance(moments: Moments) -> Tensor:
     """How channels vary together around their means, moments -> (C, C)."""
     mean = moments.sum / moments.count
     return gram_matrix(moments) - torch.outer(mean, mean)
-
-
-def mean_and_deviation(moments: Moments) -> Tensor:
-    """Mean and standard deviation of each channel, moments -> (2, C). Huang & Belongie 2017 (1703.06868), AdaIN's."""
-    variance = covariance(moments).diagonal().clamp(min=0)
-    # A root has no slope at 0, where channels are that nothing excites.
-    return torch.stack([moments.sum / moments.count, (variance + LEAST_VARIANCE * variance.detach().mean()).sqrt()])
-
-
-def gaussian(moments: Moments) -> Tensor:
-    """Mean and root of the covariance, moments -> (C + 1, C): the Gaussian that a layer's features look like."""
-    spread = covariance(moments)
-    values, vectors = torch.linalg.eigh(doubled(spread))
-    least = LEAST_VARIANCE * values.clamp(min=0).mean()
-    root = (vectors * (values.clamp(min=0) + least).sqrt()) @ vectors.T
-    return torch.cat([(moments.sum / moments.count)[None], root.to(spread)])
-
-
-def doubled(tensor: Tensor) -> Tensor:
-    """In float64, which roots of matrices need, where the device has it."""
-    return tensor.to("cpu" if tensor.device.type == "mps" else tensor.device, torch.float64)

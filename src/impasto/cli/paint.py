@@ -56,7 +56,8 @@ def stem_of(*names: str) -> str:
 def _check_inputs(session: Session, output: Path | None) -> None:
     """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
     inputs = session.inputs
-    for picture in (inputs.content, *inputs.styles, inputs.init):
+    masks = (*inputs.content_masks, *inputs.style_masks, inputs.protect)
+    for picture in (inputs.content, *inputs.styles, inputs.init, *masks):
         if picture is None:
             continue
         images.sha256_of(picture)

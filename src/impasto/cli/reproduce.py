@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 
 from impasto import images
 from impasto.cli.console import errors
+from impasto.cli.options import flag_name
 from impasto.cli.paint import SAMPLE, paint, source, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
 from impasto.compose import Session
@@ -17,7 +19,7 @@ from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.images import find_input, read_recipe
-from impasto.recipe import Recipe, style_roles
+from impasto.recipe import Recipe, roles
 
 __all__ = ["reproduce"]
 
@@ -32,6 +34,13 @@ def reproduce(
         list[Path] | None, Parameter(help="The style image, if it is elsewhere; each of several.", negative="")
     ] = None,
     init: Annotated[Path | None, Parameter(help="The picture that it started from, if it is elsewhere.")] = None,
+    content_mask: Annotated[
+        list[Path] | None, Parameter(help="The mask of the content, if it is elsewhere; each of several.", negative="")
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None, Parameter(help="The mask of the style, if it is elsewhere; each of several.", negative="")
+    ] = None,
+    protect: Annotated[Path | None, Parameter(help="The mask of what was protected, if it is elsewhere.")] = None,
     weights: Annotated[Path | None, Parameter(help="The file of weights, if one was used.")] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -41,13 +50,24 @@ def reproduce(
     Inputs are looked for beside the picture and in the working directory, and must be unchanged.
     """
     recipe = read_recipe(picture)
-    roles = style_roles(sum(role.startswith("style") for role in recipe.inputs))
-    if style and len(style) != len(roles):
-        raise RecipeError(f"--style was given {len(style)} times, and it was painted from {len(roles)}. Give all.")
-    given = {"content": content, "init": init, **dict(zip(roles, style or (), strict=False))}
-    found = {role: _input(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
-    styles = tuple(found.pop(role) for role in roles)
-    inputs = Inputs(**found, styles=styles, weights=_weights(recipe, weights, picture.parent))
+    elsewhere: dict[str, list[Path]] = {
+        "content": [content] if content else [],
+        "style": style or [],
+        "init": [init] if init else [],
+        "content_mask": content_mask or [],
+        "style_mask": style_mask or [],
+        "protect": [protect] if protect else [],
+    }
+    found = {name: _inputs(recipe, name, given, picture.parent) for name, given in elsewhere.items()}
+    inputs = Inputs(
+        content=found["content"][0],
+        styles=found["style"],
+        init=next(iter(found["init"]), None),
+        content_masks=found["content_mask"],
+        style_masks=found["style_mask"],
+        protect=next(iter(found["protect"]), None),
+        weights=_weights(recipe, weights, picture.parent),
+    )
     require_device(recipe.plan.device)
     run = recipe.run.model_copy(update={"save_every": 0})
     session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)
@@ -64,6 +84,16 @@ def reproduce(
         quiet=quiet,
         stop=recipe.stopped,
     )
+
+
+def _inputs(recipe: Recipe, name: str, given: list[Path], beside: Path) -> tuple[Any, ...]:
+    """The pictures of one kind: `style`, `style_2`, … in their order."""
+    count = sum(re.fullmatch(rf"{name}(_\d+)?", role) is not None for role in recipe.inputs)
+    if given and len(given) != count:
+        flag = flag_name(name)
+        raise RecipeError(f"{flag} was given {len(given)} times, and it was painted from {count}. Give all.")
+    places: list[Path | None] = [*given] or [None] * count
+    return tuple(_input(recipe, role, place, beside) for role, place in zip(roles(name, count), places, strict=True))
 
 
 def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:

@@ -39,6 +39,19 @@ def stylize(
     *,
     output: Output = None,
     preset: Preset = "painterly",
+    content_mask: Annotated[
+        list[Path] | None,
+        Parameter(
+            help="Where a style goes: a gray FILE, white there; soft edges blend. Once for each style, or in pairs "
+            "with --style-mask. What no mask covers stays as it is. Or one FILE that labels regions by color.",
+            negative="",
+        ),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        Parameter(help="The part of a style that a region is painted from, or labels of the same colors.", negative=""),
+    ] = None,
+    protect: Annotated[Path | None, Parameter(help="What stays as it is: a gray FILE, white there.")] = None,
     weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -48,7 +61,16 @@ def stylize(
     config = load_preset(preset)
     size_px = options.get("size", config.size)
     styles = [source(name, size_px) for name in style]
-    ready = session(source(content, size_px), styles, config, weights=weights, **options)
+    ready = session(
+        source(content, size_px),
+        styles,
+        config,
+        content_masks=content_mask or (),
+        style_masks=style_mask or (),
+        protect=protect,
+        weights=weights,
+        **options,
+    )
     return paint(ready, output, stem=stem_of(content, *style), json_output=json, quiet=quiet)
 
 

@@ -16,6 +16,7 @@ from impasto.engine.tiles import alignment, margin
 from impasto.engine.winograd import suits
 from impasto.errors import ConfigError
 from impasto.networks import Layer, Network, architecture
+from impasto.style_losses import STYLE_LOSSES
 
 __all__ = ["Arrangement", "Work", "arrange", "available_bytes", "disk_bytes", "needs"]
 
@@ -41,12 +42,13 @@ DISK_HISTORY = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What the memory and time of a run depend on: the target's size, those of the styles, and the options."""
+    """What the memory and time of a run depend on: the target's size, those of the styles, masks, and options."""
 
     height: int
     width: int
     styles: tuple[tuple[int, int], ...]
     config: Config
+    regions: int = 0
 
     @property
     def pixels(self) -> int:
@@ -57,6 +59,11 @@ class Work:
     def layers(self) -> frozenset[str]:
         """Every layer that is measured."""
         return frozenset(name for name, _ in (*self.config.content_layers, *self.config.style_layers))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its style is a function of features, and cannot be measured in blocks."""
+        return STYLE_LOSSES[self.config.style_loss].of_features
 
     @property
     def network(self) -> Network:
@@ -113,6 +120,11 @@ def arrange(work: Work, budget: float, *, precision: str, winograd: int) -> Arra
     whole = needs(work, 0, history, False, precision, winograd)
     if whole.memory <= budget:
         return whole
+    if work.is_whole:
+        raise ConfigError(
+            f"style_loss = {work.config.style_loss!r} looks at whole pictures: {work.width}x{work.height} px need "
+            f"{whole.memory / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or take another."
+        )
     in_memory = in_blocks(history, scratch=False)
     if in_memory and in_memory.block >= COMFORTABLE_BLOCK:
         return in_memory
@@ -148,7 +160,10 @@ def disk_bytes(work: Work, history: int) -> float:
     # One style is among the vectors; more of them, and colors to be put back, come on top.
     styles = [height * width for height, width in work.styles]
     more = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
-    return ((VECTORS + pairs) * VECTOR + content) * work.pixels + VECTOR * more
+    # A region's mask, its guides at every layer, and the target with the content over it.
+    guides = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
+    masks = (work.regions * (4.0 + guides) + VECTOR) * work.pixels if work.regions else 0
+    return ((VECTORS + pairs) * VECTOR + content) * work.pixels + VECTOR * more + masks
 
 
 def _numbers(network: Network, layer: str) -> float:
@@ -181,5 +196,7 @@ def _pass_bytes(work: Work, precision: str) -> float:
             kept += number * here
         elif layer.kind == "pool":
             kept += (number + 8) * here
+    if work.is_whole:  # features along directions or matched, their order, and gradients
+        kept += sum(24.0 * _numbers(work.network, name) for name, _ in work.config.style_layers)
     # A gradient, the next one, and what a convolution makes for itself.
     return kept + 3 * number * largest + 48

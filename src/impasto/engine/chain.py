@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.encoder import Encoder, Features
+from impasto.encoder import POOLING_GAIN, Encoder, Features
 from impasto.engine.winograd import Winograd, Workspace, suits
 from impasto.networks import Layer
 from impasto.statistics import widened
@@ -49,6 +49,7 @@ class Chain:
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype, winograd: int) -> None:
         self.encoder, self.dtype, self.winograd = encoder, dtype, winograd
+        self.gain = POOLING_GAIN[encoder.pooling]
         self._workspace = Workspace()
         self._onward: dict[str, Convolution] = {}
         self._back: dict[str, Convolution] = {}
@@ -71,8 +72,8 @@ class Chain:
                 if keep:
                     passage.inputs[layer.name] = x
                 window, stride = [layer.kernel] * 2, [layer.stride] * 2
-                if self.encoder.pooling == "avg":
-                    x = F.avg_pool2d(x, window, stride)
+                if self.encoder.pooling != "max":
+                    x = F.avg_pool2d(x, window, stride).mul_(self.gain)
                 elif keep:
                     x, passage.indices[layer.name] = F.max_pool2d_with_indices(x, window, stride)
                 else:
@@ -119,6 +120,7 @@ class Chain:
                 )
             else:
                 back = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
+                back.mul_(self.gain)
             return back
         if _keeps_size(layer):
             return self._convolution(layer, back=True)(gradient)

@@ -2,12 +2,8 @@
 
 Style depends on a picture only through `Moments`, which are sums over positions, and content is a mean
 over positions. So a picture of many tiles is measured in two passes: the first adds up moments and
-content errors; autograd on those small numbers gives the slopes dL/d(sum), dL/d(outer), dL/d(error); the
-second runs each tile again and carries the slopes back,
-
-    dL/dF = dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F + dL/d(error) d(error)/dF
-
-at the tile's own features. A picture of one tile needs one pass.
+content errors, whose `slopes` are found then; the second runs each tile again and carries them back at the
+tile's own features. A picture of one tile needs one pass, and may be measured by its features themselves.
 
 Laws: moments, errors and losses are at least float32, whatever the chain's precision; what is measured
 for targets and reports is in the encoder's own.
@@ -16,7 +12,6 @@ for targets and reports is in the encoder's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,27 +19,16 @@ from torch import Tensor
 from impasto import losses as loss
 from impasto.encoder import Encoder, Features
 from impasto.engine.allocation import give_back_freed_memory
-from impasto.engine.chain import Chain, Passage, Pull
+from impasto.engine.chain import Chain, Passage
+from impasto.engine.slopes import add_moments, pull_of, slopes_of
 from impasto.engine.tiles import Tile, cut
+from impasto.errors import ConfigError
 from impasto.evaluate import Evaluation, Evaluator
-from impasto.objective import Losses, Objective
+from impasto.objective import Losses, Measured, Objective
 from impasto.statistics import Moments, widened
 from impasto.store import Memory, Store
 
 __all__ = ["ChainedEngine"]
-
-ROWS = 1 << 14
-"""Positions worked on at a time, so that they stay in the cache."""
-
-
-@dataclass(frozen=True)
-class _Slopes:
-    """d(total) by what was measured: content errors, moments, total variation."""
-
-    errors: dict[str, Tensor | None]
-    sums: dict[str, Tensor | None]
-    outers: dict[str, Tensor | None]
-    variation: Tensor | None
 
 
 class ChainedEngine:
@@ -90,12 +74,14 @@ class ChainedEngine:
         return found
 
     @torch.no_grad()
-    def moments(self, image: Tensor, layers: Iterable[str]) -> dict[str, Moments]:
-        """Moments of each layer over the whole picture."""
+    def moments(
+        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Moments, ...]]:
+        """Moments of each layer over the whole picture, or over each region."""
         taps = frozenset(layers)
-        totals: dict[str, Moments] = {}
+        totals: dict[str, tuple[Moments, ...]] = {}
         for tile, passage in self._passages(self.exact, image, self._tiles(image, taps), taps):
-            _add_moments(totals, tile, passage.features)
+            add_moments(totals, tile, passage.features, guides or {})
             del passage  # before the next tile asks for as much
         return totals
 
@@ -103,36 +89,45 @@ class ChainedEngine:
     def measure(self, objective: Objective, image: Tensor) -> Losses:
         """Losses without a gradient."""
         tiles = self._tiles(image, objective.layers)
-        errors, moments, _ = self._survey(self.exact, objective, image, tiles, keep=False)
-        return objective.combine(errors, moments, self._variation(objective, image))
+        errors, style, _ = self._survey(self.exact, objective, image, tiles, keep=False)
+        return objective.combine(errors, style, self._variation(objective, image), self._pooled(objective, image))
 
     @torch.no_grad()
     def _evaluate(self, chain: Chain, objective: Objective, image: Tensor) -> Evaluation:
         tiles = self._tiles(image, objective.layers)
-        errors, moments, kept = self._survey(chain, objective, image, tiles, keep=len(tiles) == 1)
-        losses, slopes = _slopes(objective, errors, moments, self._variation(objective, image))
+        errors, style, kept = self._survey(chain, objective, image, tiles, keep=len(tiles) == 1)
+        pixels = self._variation(objective, image), self._pooled(objective, image)
+        losses, slopes = slopes_of(objective, errors, style, *pixels)
         if kept is not None:
-            gradient = chain.backward(kept, _pull(tiles[0], objective, slopes))
+            gradient = chain.backward(kept, pull_of(tiles[0], objective, slopes))
         else:
             gradient = self.store.empty(image.shape, image.dtype).zero_()
             for tile in tiles:
                 passage = chain.forward(image[tile.window], objective.layers)
-                gradient[tile.window] += chain.backward(passage, _pull(tile, objective, slopes))
+                gradient[tile.window] += chain.backward(passage, pull_of(tile, objective, slopes))
                 del passage
                 self.store.release(image, gradient)
                 give_back_freed_memory()
-        if slopes.variation is not None and objective.tv_weight:
+        if slopes.variation is not None and objective.config.tv_weight:
             self._variation(objective, image, into=gradient, slope=float(slopes.variation))
+        if slopes.pooled is not None:
+            self._spread(slopes.pooled, gradient)
         return Evaluation(losses, gradient)
 
     def _survey(
         self, chain: Chain, objective: Objective, image: Tensor, tiles: list[Tile], *, keep: bool
-    ) -> tuple[dict[str, Tensor], dict[str, Moments], Passage | None]:
-        """Content errors and moments over the whole picture, and the passage of its one tile if asked."""
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[Measured, ...]], Passage | None]:
+        """Content errors and style over the whole picture, and the passage of its one tile if asked."""
         wide = torch.promote_types(image.dtype, torch.float32)
-        errors = {target.layer: torch.zeros((), dtype=wide, device=image.device) for target in objective.content}
-        moments: dict[str, Moments] = {}
+        errors = {target.layer: torch.zeros(2, dtype=wide, device=image.device) for target in objective.content}
+        moments: dict[str, tuple[Moments, ...]] = {}
+        features: Features = {}
         style = {target.layer for target in objective.style}
+        if objective.style_loss.of_features and len(tiles) > 1:
+            raise ConfigError(
+                f"style_loss = {objective.config.style_loss!r} looks at a whole picture, and this one is measured in "
+                "blocks. Raise the memory, lower the size, or take another style_loss."
+            )
         kept = None
         for tile, passage in self._passages(chain, image, tiles, objective.layers, keep=keep):
             for target in objective.content:
@@ -140,12 +135,17 @@ class ChainedEngine:
                 part = wanted[tile.own(target.layer)]
                 if part.numel():
                     share = part.numel() / wanted.numel()
-                    errors[target.layer] += share * loss.content_loss(seen, part, scale=target.scale)
+                    errors[target.layer] += share * loss.content_error(seen, part)
                 self.store.release(wanted)
-            _add_moments(moments, tile, {layer: passage.features[layer] for layer in style})
+            tapped = {layer: passage.features[layer] for layer in style}
+            if objective.style_loss.of_features:
+                features = tapped
+            else:
+                add_moments(moments, tile, tapped, objective.guides)
             kept = passage if keep else None
-            del passage, seen  # before the next tile asks for as much
-        return errors, moments, kept
+            del passage, seen, tapped  # before the next tile asks for as much
+        measured: dict[str, tuple[Measured, ...]] = dict(moments)
+        return errors, measured | {layer: (values,) for layer, values in features.items()}, kept
 
     def _passages(
         self, chain: Chain, image: Tensor, tiles: list[Tile], taps: frozenset[str], *, keep: bool = False
@@ -178,8 +178,8 @@ class ChainedEngine:
             bottom = min(height, top + strip)
             with torch.set_grad_enabled(into is not None):
                 rows = image[:, :, top : bottom + 1].detach().requires_grad_(into is not None)
-                across = loss.variation(rows[:, :, : bottom - top], 3, objective.tv_norm)
-                part = share * (across + loss.variation(rows, 2, objective.tv_norm))
+                across = loss.variation(rows[:, :, : bottom - top], 3, objective.config.tv)
+                part = share * (across + loss.variation(rows, 2, objective.config.tv))
             total += part.detach()
             if into is not None:
                 (found,) = torch.autograd.grad(part, rows)
@@ -188,73 +188,13 @@ class ChainedEngine:
             self.store.release(image)
         return total
 
+    def _pooled(self, objective: Objective, image: Tensor) -> Tensor | None:
+        return loss.pooled(image, self.store) if objective.laplacian is not None else None
 
-def _slopes(
-    objective: Objective, errors: dict[str, Tensor], moments: dict[str, Moments], variation: Tensor
-) -> tuple[Losses, _Slopes]:
-    """Losses, and how the total changes with everything that was measured."""
-    with torch.enable_grad():
-        content = {layer: error.requires_grad_() for layer, error in errors.items()}
-        leaves = {
-            layer: Moments(m.count, m.sum.requires_grad_(), m.outer.requires_grad_()) for layer, m in moments.items()
-        }
-        pixels = variation.requires_grad_()
-        losses = objective.combine(content, leaves, pixels)
-        sums = {layer: m.sum for layer, m in leaves.items()}
-        outers = {layer: m.outer for layer, m in leaves.items()}
-        asked = [*content.values(), *sums.values(), *outers.values(), pixels]
-        found: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, asked, allow_unused=True))
-    by_error, by_sum, by_outer = ({layer: next(found) for layer in group} for group in (content, sums, outers))
-    return losses.detach(), _Slopes(by_error, by_sum, by_outer, next(found))
-
-
-def _pull(tile: Tile, objective: Objective, slopes: _Slopes) -> Pull:
-    """What the losses ask of a tile's features: added at its own, nothing in the margin."""
-    content = {target.layer: target for target in objective.content}
-
-    def pull(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
-        total = torch.zeros_like(features) if gradient is None else gradient
-        own, seen = total[tile.inside(layer)], features[tile.inside(layer)]
-        if seen.numel() == 0:
-            return total
-        slope = slopes.errors.get(layer)
-        if slope is not None:
-            target = content[layer]
-            part = target.value[tile.own(layer)]
-            with torch.enable_grad():
-                wide = widened(seen.detach()).requires_grad_()
-                error = loss.content_loss(wide, part, scale=target.scale) * (part.numel() / target.value.numel())
-                (found,) = torch.autograd.grad(error, wide, slope)
-            own += found
-        outer, mean = slopes.outers.get(layer), slopes.sums.get(layer)
-        if outer is not None:
-            symmetric = (outer + outer.T).to(total.dtype)
-            for into, rows in zip(_strips(own), _strips(seen), strict=True):
-                into += (rows.reshape(-1, rows.shape[2]) @ symmetric).view_as(into)
-        if mean is not None:
-            own += mean.view(1, -1, 1, 1)
-        return total
-
-    return pull
-
-
-def _strips(features: Tensor) -> Iterator[Tensor]:
-    """A channels-last (1, C, h, w) as views (rows, w, C) of about `ROWS` positions."""
-    rows = features.permute(0, 2, 3, 1)[0]
-    step = max(1, ROWS // max(1, rows.shape[1]))
-    for first in range(0, rows.shape[0], step):
-        yield rows[first : first + step]
-
-
-def _add_moments(totals: dict[str, Moments], tile: Tile, features: Features) -> None:
-    """Add the moments of a tile's own features to `totals`."""
-    for layer, values in features.items():
-        own = values[tile.inside(layer)]
-        channels, wide = own.shape[1], torch.promote_types(own.dtype, torch.float32)
-        mean, outer = own.new_zeros(channels, dtype=wide), own.new_zeros(channels, channels, dtype=wide)
-        for strip in _strips(own):
-            rows = strip.reshape(-1, channels).to(wide)
-            mean += rows.sum(dim=0)
-            outer.addmm_(rows.T, rows)
-        part = Moments(own.shape[2] * own.shape[3], mean, outer)
-        totals[layer] = totals[layer] + part if layer in totals else part
+    def _spread(self, slope: Tensor, into: Tensor) -> None:
+        """Add what is asked of the pooled image to the gradient of the pixels that it is the means of."""
+        side = loss.LAPLACIAN_POOL
+        for row in range(slope.shape[2]):
+            part = (slope[:, :, row : row + 1] / side**2).repeat_interleave(side, dim=3)
+            into[:, :, row * side : (row + 1) * side, : part.shape[3]] += part
+        self.store.release(into)

@@ -1,5 +1,6 @@
 """Pictures in and out: files, arrays and PIL images to tensors, and tensors to files, by libvips."""
 
+from impasto.images.masks import Mask, load_mask
 from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
 from impasto.images.reading import dimensions, load, sha256_of
@@ -7,11 +8,13 @@ from impasto.images.recipes import find_input, read_recipe
 from impasto.images.writing import check_output, save
 
 __all__ = [
+    "Mask",
     "NamedImage",
     "check_output",
     "dimensions",
     "find_input",
     "load",
+    "load_mask",
     "name_of",
     "read_note",
     "read_recipe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from impasto.errors import ConfigError, LayerError, RecipeError
@@ -26,8 +27,9 @@ def read_recipe(path: Path) -> Recipe:
 
 def find_input(role: str, record: InputRecord, folders: tuple[Path, ...]) -> Path:
     """The file of that name and hash in one of `folders`. Raises `RecipeError`: missing, or changed."""
+    flag = "--" + re.sub(r"_\d+$", "", role).replace("_", "-")
     if record.name is None:
-        raise RecipeError(f"The {role} image was not a file. Give it with --{role} FILE.")
+        raise RecipeError(f"The {role} image was not a file. Give it with {flag} FILE.")
     changed = None
     for folder in folders:
         path = folder / Path(record.name).name
@@ -36,5 +38,5 @@ def find_input(role: str, record: InputRecord, folders: tuple[Path, ...]) -> Pat
                 return path
             changed = path
     if changed is not None:
-        raise RecipeError(f"The {role} image {changed} has changed since. Give the old one with --{role} FILE.")
-    raise RecipeError(f"The {role} image {record.name} is missing. Put it beside the picture, or give --{role} FILE.")
+        raise RecipeError(f"The {role} image {changed} has changed since. Give the old one with {flag} FILE.")
+    raise RecipeError(f"The {role} image {record.name} is missing. Put it beside the picture, or give {flag} FILE.")

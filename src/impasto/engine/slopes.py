@@ -1,0 +1,177 @@
+"""How the total changes with what was measured, and with the features that it was measured of.
+
+What is measured of a tile adds up; autograd on the sums, which are small, gives their slopes; and these are
+carried back to the features at hand:
+
+    dL/dF = g ∘ (dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F) + dL/d(error) d(error)/dF
+
+with g the guide of each region, or one. Features are worked on a few rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto import losses as loss
+from impasto.encoder import Features
+from impasto.engine.chain import Pull
+from impasto.engine.tiles import Tile
+from impasto.objective import Losses, Measured, Objective
+from impasto.statistics import Moments, area, widened
+
+__all__ = ["Slopes", "add_moments", "pull_of", "slopes_of"]
+
+ROWS = 1 << 14
+"""Positions worked on at a time, so that they stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """d(total) by what was measured: content errors, style, total variation, the pooled image."""
+
+    errors: dict[str, Tensor | None]
+    style: dict[str, tuple[Slope, ...]]
+    variation: Tensor | None
+    pooled: Tensor | None
+
+
+@dataclass(frozen=True)
+class Slope:
+    """d(total) by one region's moments, or by the features themselves."""
+
+    sum: Tensor | None = None
+    outer: Tensor | None = None
+    features: Tensor | None = None
+
+
+def slopes_of(
+    objective: Objective,
+    errors: dict[str, Tensor],
+    style: dict[str, tuple[Measured, ...]],
+    variation: Tensor,
+    pooled: Tensor | None,
+) -> tuple[Losses, Slopes]:
+    """Losses, and how the total changes with everything that was measured."""
+    asked: list[Tensor] = []
+
+    def leaf(tensor: Tensor) -> Tensor:
+        # Detached: features still serve the way back, which works on them in place.
+        asked.append(tensor.detach().requires_grad_())
+        return asked[-1]
+
+    def leaves(part: Measured) -> Measured:
+        if isinstance(part, Moments):
+            return Moments(part.count, leaf(part.sum), leaf(part.outer))
+        return leaf(widened(part))
+
+    with torch.enable_grad():
+        by_error = {layer: leaf(error) for layer, error in errors.items()}
+        by_style = {layer: tuple(leaves(part) for part in parts) for layer, parts in style.items()}
+        losses = objective.combine(by_error, by_style, leaf(variation), None if pooled is None else leaf(pooled))
+        found: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, asked, allow_unused=True))
+
+    def slope(part: Measured) -> Slope:
+        return Slope(next(found), next(found)) if isinstance(part, Moments) else Slope(features=next(found))
+
+    return losses.detach(), Slopes(
+        {layer: next(found) for layer in by_error},
+        {layer: tuple(slope(part) for part in parts) for layer, parts in by_style.items()},
+        next(found),
+        None if pooled is None else next(found),
+    )
+
+
+def pull_of(tile: Tile, objective: Objective, slopes: Slopes) -> Pull:
+    """What the losses ask of a tile's features: added at its own, nothing in the margin."""
+    content = {target.layer: target for target in objective.content}
+
+    def pull(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
+        total = torch.zeros_like(features) if gradient is None else gradient
+        own, seen = total[tile.inside(layer)], features[tile.inside(layer)]
+        if seen.numel() == 0:
+            return total
+        slope = slopes.errors.get(layer)
+        if slope is not None:
+            target = content[layer]
+            part = target.value[tile.own(layer)]
+            with torch.enable_grad():
+                wide = widened(seen.detach()).requires_grad_()
+                error = loss.content_error(wide, part) * (part.numel() / target.value.numel())
+                (found,) = torch.autograd.grad(error, wide, slope)
+            own += found
+        guides = objective.guides.get(layer)
+        for number, by in enumerate(slopes.style.get(layer, ())):
+            guide = None if guides is None else guides[number][tile.own(layer)[2:]]
+            _add_slope(own, seen, by, guide)
+        return total
+
+    return pull
+
+
+def _add_slope(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
+    """Add to the gradient at a tile's own features what one region's style asks of them."""
+    if slope.features is not None:
+        own += slope.features
+    if slope.outer is None and slope.sum is None:
+        return
+    symmetric = None if slope.outer is None else (slope.outer + slope.outer.T).to(own.dtype)
+    mean = None if slope.sum is None else slope.sum.to(own.dtype)
+    for into, rows, weights in zip(_strips(own), _strips(seen), _strips_of(guide, own), strict=True):
+        if weights is not None and not weights.any():
+            continue
+        part = torch.zeros_like(into) if symmetric is None else (rows.reshape(-1, rows.shape[2]) @ symmetric)
+        part = part.view(into.shape)
+        if mean is not None:
+            part += mean
+        into += part if weights is None else part.mul_(weights[..., None])
+
+
+def _strips(features: Tensor) -> Iterator[Tensor]:
+    """A channels-last (1, C, h, w) as views (rows, w, C) of about `ROWS` positions."""
+    rows = features.permute(0, 2, 3, 1)[0]
+    step = max(1, ROWS // max(1, rows.shape[1]))
+    for first in range(0, rows.shape[0], step):
+        yield rows[first : first + step]
+
+
+def _strips_of(guide: Tensor | None, features: Tensor) -> Iterator[Tensor | None]:
+    """The same rows of a guide (h, w), or None for each of them."""
+    step = max(1, ROWS // max(1, features.shape[3]))
+    for first in range(0, features.shape[2], step):
+        yield None if guide is None else guide[first : first + step].to(features)
+
+
+def add_moments(
+    totals: dict[str, tuple[Moments, ...]], tile: Tile, features: Features, guides: dict[str, Tensor]
+) -> None:
+    """Add the moments of a tile's own features, for each region, to `totals`."""
+    for layer, values in features.items():
+        own = values[tile.inside(layer)]
+        if layer in guides:
+            parts = tuple(_moments(own, guide[tile.own(layer)[2:]]) for guide in guides[layer])
+        else:
+            parts = (_moments(own, None),)
+        before = totals.get(layer)
+        totals[layer] = parts if before is None else tuple(a + b for a, b in zip(before, parts, strict=True))
+
+
+def _moments(own: Tensor, guide: Tensor | None) -> Moments:
+    """As `statistics.moments_of`, a few rows at a time."""
+    channels, wide = own.shape[1], torch.promote_types(own.dtype, torch.float32)
+    mean, outer = own.new_zeros(channels, dtype=wide), own.new_zeros(channels, channels, dtype=wide)
+    for strip, weights in zip(_strips(own), _strips_of(guide, own), strict=True):
+        rows = strip.reshape(-1, channels).to(wide)
+        if weights is None:
+            weighted = rows
+        elif weights.any():
+            weighted = rows * weights.reshape(-1, 1).to(wide)
+        else:
+            continue
+        mean += weighted.sum(dim=0)
+        outer.addmm_(weighted.T, rows)
+    count = own.shape[2] * own.shape[3] if guide is None else area(guide)
+    return Moments(count, mean, outer)

@@ -1,0 +1,85 @@
+"""Styles compared by their features themselves, where moments tell too little.
+
+Laws: features are (1, C, h, w); the order of positions does not matter. These need a picture's features
+all at once, so a picture cannot be measured by them in blocks or by regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.statistics import widened
+
+__all__ = ["nearest_loss", "quantiles", "sampled", "sliced_wasserstein_loss"]
+
+SAMPLES = 4096
+"""Feature vectors of a style that are matched with. All of them would take ten steps' time at 512 px."""
+
+CHUNK = 8192
+"""Positions that are matched at a time."""
+
+Parts = Sequence[tuple[float, Tensor]]
+"""Share and features of each style; shares sum to one."""
+
+
+def quantiles(parts: Parts) -> Tensor:
+    """How a style's features are distributed along each of C directions: sorted, (C, positions).
+
+    Styles are blended by averaging their quantiles.
+    """
+    seen = [(share, _along_directions(features).sort(dim=1).values) for share, features in parts]
+    length = max(values.shape[1] for _, values in seen)
+    return torch.stack([share * _spread(values, length) for share, values in seen]).sum(dim=0)
+
+
+def sliced_wasserstein_loss(features: Tensor, kept: Tensor) -> Tensor:
+    """Mean squared distance of quantiles along the directions: Heitz et al. 2021 (2006.07229).
+
+    They draw directions anew at every step; L-BFGS needs a loss that stays, and C orthogonal ones leave no
+    direction out.
+    """
+    values = _along_directions(features).sort(dim=1).values
+    return (values - _spread(kept.to(values), values.shape[1])).square().mean()
+
+
+def _along_directions(features: Tensor) -> Tensor:
+    """Feature vectors in a basis that is drawn once, (C, positions): channels themselves are not typical."""
+    vectors = widened(features).flatten(2)[0]
+    random = torch.randn(len(vectors), len(vectors), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(random).Q.to(vectors)
+    return basis @ vectors
+
+
+def _spread(values: Tensor, length: int) -> Tensor:
+    """Quantiles (C, K) of as many positions as `length`: the same numbers where that is K."""
+    return F.adaptive_avg_pool1d(values[None], length)[0]
+
+
+def sampled(parts: Parts) -> Tensor:
+    """At most `SAMPLES` feature vectors of the styles, drawn once, (C, samples)."""
+    generator, chosen = torch.Generator().manual_seed(0), []
+    for share, features in parts:
+        vectors = widened(features).flatten(2)[0]
+        order = torch.randperm(vectors.shape[1], generator=generator)[: max(1, round(SAMPLES * share))]
+        chosen.append(vectors[:, order.to(vectors.device)])
+    return torch.cat(chosen, dim=1)
+
+
+def nearest_loss(features: Tensor, kept: Tensor) -> Tensor:
+    """Mean squared error between each feature vector and the one of the style that points most nearly its way.
+
+    Li & Wand 2016 (1601.04589), with patches of one position; directions are taken from the style's mean as by
+    Kolkin et al. 2022 (2203.13215).
+    """
+    vectors, kept = widened(features).flatten(2)[0], kept.to(features.device)
+    middle = kept.mean(dim=1, keepdim=True)
+    directions = F.normalize(kept - middle, dim=0)
+    with torch.no_grad():
+        parts = torch.split(vectors.detach().to(kept), CHUNK, dim=1)
+        # The length of a target's vector changes no comparison.
+        match = torch.cat([((part - middle).T @ directions).argmax(dim=1) for part in parts])
+    return (vectors - kept[:, match]).square().mean()

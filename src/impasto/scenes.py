@@ -1,0 +1,131 @@
+"""Part of the composition root: the pictures and masks of a run, loaded and made ready to be painted from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from impasto import images
+from impasto.config import Config, Inputs, RunOptions
+from impasto.cover import Cover
+from impasto.errors import ConfigError
+from impasto.evaluate import Engine
+from impasto.images import color
+from impasto.method import Scene, Style
+from impasto.picture import Picture
+from impasto.pyramid import plan_scales
+from impasto.recipe import InputRecord, roles
+from impasto.regions import Region, regions_of
+from impasto.store import Store
+from impasto.style_losses import STYLE_LOSSES
+
+__all__ = ["scene_of", "shares_of"]
+
+ALL = 1 - 1 / 512
+"""From this share on a pixel is painted as if it were free: half a step of 8 bits."""
+
+
+def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) -> Scene:
+    """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
+    if (config.init == "image") != (inputs.init is not None):
+        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
+
+    def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
+        limit = run.max_megapixels
+        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=limit, store=engine.store)
+
+    content = load(inputs.content, enlarge=config.enlarge)
+    height, width = content.pixels.shape[2:]
+    styles = tuple(
+        Style(load(style, long_side_px=math.ceil(scale * max(height, width))), share, scale)
+        for style, (share, scale) in zip(inputs.styles, shares_of(inputs, config, height, width), strict=True)
+    )
+    init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
+    pictures = {"content": content, **dict(zip(roles("style", len(styles)), (s.picture for s in styles), strict=True))}
+    if init is not None:
+        pictures["init"] = init
+    regions, free, masks = _regions(inputs, content, styles, config, run, engine.store)
+    records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (pictures | masks).items()}
+    content, styles, retouch = _in_colors(content, styles, free, config, engine.store)
+    least_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
+    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=least_px)
+    return Scene(content, styles, init, scales, retouch, regions, free, records)
+
+
+def _regions(
+    inputs: Inputs, content: Picture, styles: tuple[Style, ...], config: Config, run: RunOptions, store: Store
+) -> tuple[tuple[Region, ...], Tensor | None, dict[str, images.Mask]]:
+    """The regions of a run, where it paints if not everywhere, and the masks by role."""
+    if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
+        return (), None, {}
+    if STYLE_LOSSES[config.style_loss].of_features:
+        raise ConfigError(f"style_loss = {config.style_loss!r} knows no regions. Take another, or leave out the masks.")
+
+    def load(mask: object, picture: Picture, labels: tuple[str, ...] = ()) -> images.Mask:
+        size, what, limit = picture.pixels.shape[2:], picture.name or "its picture", run.max_megapixels
+        return images.load_mask(mask, *size, what=what, max_megapixels=limit, store=store, labels=labels)
+
+    painted = [load(mask, content) for mask in inputs.content_masks]
+    colors = tuple(color for mask in painted for color in mask.areas if color)
+    # One style may have several masks; where their number is wrong, `regions_of` says so.
+    seen = styles if len(styles) > 1 else styles * len(inputs.style_masks)
+    seen += (styles[-1],) * (len(inputs.style_masks) - len(seen))
+    looked_at = [
+        load(mask, style.picture, colors)
+        for mask, style in zip(inputs.style_masks, seen[: len(inputs.style_masks)], strict=True)
+    ]
+    kept = load(inputs.protect, content) if inputs.protect is not None else None
+    if kept is not None and "" not in kept.areas:
+        raise ConfigError(f"{kept.name or 'The mask'} is colored, and protect is gray: white stays as it is.")
+    free = 1 - kept.areas[""] if kept is not None else torch.ones_like(content.pixels[:, :1])
+    shares = [style.share for style in styles]
+    regions = regions_of([mask.areas for mask in painted], [mask.areas for mask in looked_at], shares, free)
+    free = torch.stack([region.mask for region in regions]).sum(dim=0).clamp_(max=1)
+    masks = dict(zip(roles("content_mask", len(painted)), painted, strict=True))
+    masks |= dict(zip(roles("style_mask", len(looked_at)), looked_at, strict=True))
+    masks |= {"protect": kept} if kept is not None else {}
+    return regions, free if float(free.min()) < ALL else None, masks
+
+
+def _in_colors(
+    content: Picture, styles: tuple[Style, ...], free: Tensor | None, config: Config, store: Store
+) -> tuple[Picture, tuple[Style, ...], Callable[[Tensor], Tensor] | None]:
+    """Content and styles as they are painted from, and how colors are put back in the end."""
+
+    def recolored(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
+        return tuple(
+            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels))) for style in styles
+        )
+
+    if config.color == "style":
+        return content, styles, None
+    colors = content.pixels
+    if config.color == "match":
+        return content, recolored(lambda pixels: color.matched(store, pixels, colors, config.color_transfer)), None
+    gray = color.luminance(store, colors)
+    in_gray = recolored(lambda pixels: color.match_luminance(store, color.luminance(store, pixels), gray))
+
+    def retouch(painted: Tensor) -> Tensor:
+        colored = color.with_colors_of(store, painted, colors)
+        return colored if free is None else Cover(colors, free, store)(colored)
+
+    return replace(content, pixels=gray), in_gray, retouch
+
+
+def shares_of(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:
+    """Share and scale of each style, where the picture has this size. Raises `ConfigError`: another number."""
+    count = len(inputs.styles)
+    weights, lengths = config.style_weights or (1.0,) * count, config.style_scale
+    if len(lengths) == 1:
+        lengths *= count
+    for name, given in (("style_weights", weights), ("style_scale", lengths)):
+        if len(given) != count:
+            raise ConfigError(f"{name} has {len(given)} values for {count} styles. Give one for each.")
+    return [
+        (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))
+        for weight, length in zip(weights, lengths, strict=True)
+    ]

@@ -1,0 +1,345 @@
+"""Regions: what each is painted from, what stays as it is, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+import torch
+from conftest import random_weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_engine import assert_same
+from test_method import PLAN, picture
+from test_objective import tiny_config
+from torch import Tensor
+
+import impasto
+from impasto.cli import main
+from impasto.compose import finish
+from impasto.config import Config, Inputs, RunOptions
+from impasto.encoder import Encoder
+from impasto.engine.chained import ChainedEngine
+from impasto.errors import ConfigError, ImageError
+from impasto.evaluate import AutogradEngine, objective_for
+from impasto.images import load_mask
+from impasto.method import stylize_steps
+from impasto.networks import ALEXNET, VGG19, Network
+from impasto.regions import Region, StyleUse, guides_of, regions_of
+from impasto.scenes import scene_of
+from impasto.statistics import gram_matrix, moments_by_region, moments_of
+from impasto.store import Memory
+
+HEIGHT, WIDTH = 40, 56
+RUN = RunOptions()
+
+
+def left(height: int = HEIGHT, width: int = WIDTH, share: float = 0.5) -> Tensor:
+    """White on the left, black on the right."""
+    mask = torch.zeros(1, 1, height, width)
+    mask[..., : round(share * width)] = 1
+    return mask
+
+
+def array(mask: Tensor) -> np.ndarray:
+    return mask[0, 0].numpy()
+
+
+def labels(*columns: tuple[int, int, int], height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Columns of equal width, one color each."""
+    row = np.repeat(np.array(columns, dtype=np.uint8), -(-width // len(columns)), axis=0)[:width]
+    return np.broadcast_to(row, (height, width, 3)).copy()
+
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 200, 0), (0, 0, 255)
+
+
+def paint(encoder: Encoder, *, iterations: int = 8, options: dict[str, Any] | None = None, **inputs: Any) -> Tensor:
+    given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
+    config, engine = tiny_config(iterations=iterations, **(options or {})), AutogradEngine(encoder)
+    *_, last = stylize_steps(scene_of(given, config, RUN, engine), config, engine=engine)
+    return finish(last, given, config, engine=engine, run=RUN, plan=PLAN).image
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 99))
+def test_moments_of_regions_add_up_to_those_of_the_picture(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(1, 4, 6, 7, generator=generator, dtype=torch.float64)
+    soft = torch.rand(6, 7, generator=generator, dtype=torch.float64)
+    one, two = moments_by_region(features, torch.stack([soft, 1 - soft]))
+    whole = moments_of(features)
+    torch.testing.assert_close((one + two).sum, whole.sum)
+    torch.testing.assert_close((one + two).outer, whole.outer)
+    assert one.count + two.count == pytest.approx(42)
+
+
+def test_the_guided_gram_matrix_of_the_paper_by_hand() -> None:
+    """G = (F∘T)(F∘T)ᵀ with ΣT² = 1, where T is a region's root mask: of its own positions only."""
+    features = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
+    found = gram_matrix(moments_of(features, torch.tensor([[1.0, 0.5, 0.0]])))
+    guide = torch.tensor([1.0, 0.5, 0.0])
+    t = (guide / guide.sum()).sqrt()
+    weighted = features[0].flatten(1) * t
+    torch.testing.assert_close(found, weighted @ weighted.T)
+    alone = gram_matrix(moments_of(features[..., :1]))
+    torch.testing.assert_close(gram_matrix(moments_of(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
+
+
+@pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
+@pytest.mark.parametrize("block", [0, 64])
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
+    network: Network, block: int, style_loss: str
+) -> None:
+    encoder = Encoder(network, random_weights(network), dtype=torch.float64)
+    plain, engine = AutogradEngine(encoder), ChainedEngine(encoder, block=block)
+    content, style, other = (
+        torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        for seed, size in enumerate([(97, 131), (80, 101), (131, 75)])
+    )
+    soft = torch.linspace(0, 1, 131).expand(1, 1, 97, 131).clone()
+    soft[..., :20] = 0
+    regions = (
+        Region(soft, 0.4, (StyleUse(0, 0.7, left(80, 101)), StyleUse(1, 0.3, None))),
+        Region(1 - soft, 0.6, (StyleUse(1, 1.0, None),)),
+    )
+    config = Config(network=network.name, style_loss=style_loss, alpha=3)
+    styles = [(0.5, style), (0.5, other)]
+    whole, tiled = (objective_for(of, content, styles, config, regions) for of in (plain, engine))
+    tolerance = 1e-5 if style_loss == "wasserstein" else 1e-10
+    for a, b in zip(whole.style, tiled.style, strict=True):
+        assert [part.share for part in a.parts] == [0.4, 0.6]
+        for one, two in zip(a.parts, b.parts, strict=True):
+            torch.testing.assert_close(two.value, one.value, rtol=tolerance, atol=tolerance)
+    target = torch.rand(content.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    assert_same(engine.evaluator(whole)(target), plain.evaluator(whole)(target), tolerance)
+    assert engine.measure(whole, target).as_floats() == pytest.approx(plain.measure(whole, target).as_floats())
+
+
+def test_a_guide_is_the_masks_share_of_each_position(tiny: Encoder) -> None:
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :3] = 1
+    guides = guides_of([mask, None], tiny.network, ["relu1_1", "relu2_1"], torch.zeros(1, 3, 8, 8), Memory())
+    assert torch.equal(guides["relu1_1"][0], mask[0, 0])
+    assert guides["relu2_1"][0][0].tolist() == [1, 0.5, 0, 0]
+    assert bool((guides["relu2_1"][1] == 1).all())
+
+
+def nearer(image: Tensor, part: slice, one: Tensor, two: Tensor) -> bool:
+    """Whether the mean color of a part is nearer to that of one picture than of another."""
+    color = image[..., part].mean(dim=(0, 2, 3))
+    return bool((color - one.mean(dim=(0, 2, 3))).norm() < (color - two.mean(dim=(0, 2, 3))).norm())
+
+
+ORANGE = picture(2) * torch.tensor([1.0, 0.5, 0.1]).view(1, 3, 1, 1)
+TEAL = picture(3) * torch.tensor([0.1, 0.6, 0.6]).view(1, 3, 1, 1)
+HALF = WIDTH // 2
+PAINT = {"iterations": 40, "options": {"alpha": 1000, "scales": 1}}
+
+
+def test_each_region_is_painted_from_its_own_style(tiny: Encoder) -> None:
+    masks = (array(left()), 1 - array(left()))
+    image = paint(tiny, styles=(ORANGE, TEAL), content_masks=masks, **PAINT)
+    assert nearer(image, slice(0, HALF), ORANGE, TEAL)
+    assert nearer(image, slice(HALF, WIDTH), TEAL, ORANGE)
+    swapped = paint(tiny, styles=(TEAL, ORANGE), content_masks=masks, **PAINT)
+    assert nearer(swapped, slice(0, HALF), TEAL, ORANGE)
+
+
+def test_regions_of_one_style_by_pairs_of_masks(tiny: Encoder) -> None:
+    style = torch.cat([ORANGE, TEAL], dim=3)
+    at_left = array(left(HEIGHT, 2 * WIDTH))
+    masks = (array(left()), 1 - array(left()))
+    image = paint(tiny, styles=(style,), content_masks=masks, style_masks=(1 - at_left, at_left), **PAINT)
+    assert nearer(image, slice(0, HALF), TEAL, ORANGE)
+    assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
+
+
+def test_labels_pair_regions_by_color(tiny: Encoder) -> None:
+    style = torch.cat([ORANGE, TEAL], dim=3)
+    marked = {"content_masks": (labels(RED, BLUE),), "style_masks": (labels(BLUE, GREEN, RED, RED, width=2 * WIDTH),)}
+    image = paint(tiny, styles=(style,), **marked, **PAINT)
+    assert nearer(image, slice(0, HALF), TEAL, ORANGE)
+    assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
+
+
+def test_a_part_of_a_style_may_be_all_that_is_looked_at(tiny: Encoder) -> None:
+    style = torch.cat([ORANGE, TEAL], dim=3)
+    whole = slice(0, WIDTH)
+    image = paint(tiny, styles=(style,), style_masks=(array(left(HEIGHT, 2 * WIDTH)),), **PAINT)
+    assert nearer(image, whole, ORANGE, TEAL)
+
+
+@pytest.mark.parametrize("color", ["style", "luminance"])
+@pytest.mark.parametrize("scales", [1, 2])
+def test_what_is_protected_is_exactly_the_content(tiny: Encoder, color: str, scales: int) -> None:
+    protect = left()
+    protect[..., 27:29] = 0.5
+    content = picture(1)
+    image = paint(tiny, protect=array(protect), options={"color": color, "scales": scales})
+    assert torch.equal(image[..., :27], content[..., :27])
+    assert (image[..., 30:] - content[..., 30:]).abs().mean() > 0.02
+
+
+def test_what_no_mask_covers_stays_as_it_is(tiny: Encoder) -> None:
+    image = paint(tiny, content_masks=(array(left()),))
+    assert torch.equal(image[..., HALF:], picture(1)[..., HALF:])
+    assert (image[..., :HALF] - picture(1)[..., :HALF]).abs().mean() > 0.02
+
+
+def test_a_preview_shows_what_is_protected(tiny: Encoder) -> None:
+    given = Inputs(content=picture(1), styles=(picture(2),), protect=array(left()))
+    config, engine = tiny_config(iterations=2, scales=1), AutogradEngine(tiny)
+    for progress in stylize_steps(scene_of(given, config, RUN, engine), config, engine=engine):
+        assert torch.equal(progress.image[..., :HALF], picture(1)[..., :HALF])
+
+
+def test_masks_of_everything_paint_what_no_mask_would(tiny: Encoder) -> None:
+    plain = paint(tiny)
+    torch.testing.assert_close(paint(tiny, content_masks=(np.ones((40, 56)),)), plain, rtol=0, atol=1e-4)
+    torch.testing.assert_close(paint(tiny, protect=np.zeros((40, 56))), plain, rtol=0, atol=1e-4)
+
+
+def test_a_region_counts_by_its_area_and_its_styles_share() -> None:
+    mask = left(share=0.25)
+    areas = [{"": mask}, {"": 1 - mask}]
+    shares = [region.share for region in regions_of(areas, [], [0.5, 0.5], torch.ones_like(mask))]
+    assert shares == pytest.approx([0.25, 0.75])
+    shares = [region.share for region in regions_of(areas, [], [0.75, 0.25], torch.ones_like(mask))]
+    assert shares == pytest.approx([0.5, 0.5])
+
+
+def test_overlapping_masks_share_a_pixel() -> None:
+    ones = torch.ones(1, 1, 4, 4)
+    regions = regions_of([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones)
+    total = torch.stack([region.mask for region in regions]).sum(dim=0)
+    torch.testing.assert_close(total, ones)
+    assert float(regions[0].mask[0, 0, 0, 0]) == pytest.approx(1 / 3)
+    assert float(regions[0].mask[0, 0, 0, 3]) == pytest.approx(1 / 2)
+
+
+MASK = array(left())
+WHOLE: dict[str, Any] = {"content": picture(1), "styles": (picture(2),)}
+TWO = {"styles": (picture(2), picture(3))}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"content_masks": (MASK, MASK)}, "2 content masks and 1 styles"),
+        (TWO | {"content_masks": (MASK,)}, "1 content masks and 2 styles"),
+        ({"content_masks": (MASK, MASK), "style_masks": (MASK,)}, "in pairs"),
+        (TWO | {"style_masks": (MASK,)}, "one for each style"),
+        ({"content_masks": (0 * MASK,)}, "Content mask 1 is empty"),
+        ({"content_masks": (MASK,), "style_masks": (0 * MASK,)}, "Style mask 1 is empty"),
+        ({"protect": np.ones((40, 56))}, "empty.*protected"),
+        ({"content_masks": (labels(RED, BLUE),)}, "colored style masks"),
+        ({"content_masks": (labels(RED, BLUE),), "style_masks": (labels(RED, GREEN),)}, "#0000ff.*#ff0000"),
+        ({"content_masks": (labels(RED, BLUE),), "style_masks": (MASK,)}, "labels all regions at once"),
+        ({"protect": labels(RED, BLUE)}, "protect is gray"),
+    ],
+)
+def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        scene_of(Inputs(**(WHOLE | inputs)), tiny_config(), RUN, AutogradEngine(tiny))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_style_loss_of_features_knows_no_regions(tiny: Encoder) -> None:
+    with pytest.raises(ConfigError, match=r"nearest.*no regions"):
+        scene_of(Inputs(**WHOLE, protect=MASK), tiny_config(style_loss="nearest"), RUN, AutogradEngine(tiny))
+
+
+def read(source: Any, height: int = HEIGHT, width: int = WIDTH, **options: Any) -> Any:
+    return load_mask(source, height, width, what="photo.jpg", max_megapixels=250, store=Memory(), **options).areas
+
+
+def test_a_mask_of_another_aspect_is_refused() -> None:
+    with pytest.raises(ImageError, match=r"40x56 px and photo\.jpg 56x40.*aspect"):
+        read(MASK.T)
+
+
+def test_a_mask_takes_its_pictures_size_and_its_own_orientation(tmp_path: Path) -> None:
+    path = tmp_path / "turned.jpg"
+    upright = Image.fromarray((array(left(80, 112)) * 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: so it is kept turned the other way
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+    found = read(path)[""]
+    assert found.shape == (1, 1, HEIGHT, WIDTH)
+    assert float(found[..., : HALF - 1].min()) > 0.95
+    assert float(found[..., HALF + 1 :].max()) < 0.05
+
+
+def test_a_masks_transparency_is_black(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    white = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+    white[..., 3] = (MASK * 255).astype(np.uint8)
+    Image.fromarray(white).save(path)
+    torch.testing.assert_close(read(path)[""], left())
+
+
+def test_soft_edges_stay_soft_at_sixteen_bits(tmp_path: Path) -> None:
+    path = tmp_path / "soft.png"
+    ramp = np.broadcast_to(np.linspace(0, 65535, WIDTH).round(), (HEIGHT, WIDTH)).astype(np.uint16)
+    pyvips.Image.new_from_array(ramp).copy(interpretation="grey16").write_to_file(str(path))
+    torch.testing.assert_close(read(path)[""][0, 0, 0], torch.linspace(0, 1, WIDTH), rtol=0, atol=1e-4)
+
+
+def test_labels_are_found_beneath_smoothed_edges_and_noise() -> None:
+    drawn = labels(RED, GREEN, BLUE, height=120, width=180).astype(int)
+    drawn[:, 59] = (120, 100, 0)
+    drawn[:, 119] = (0, 100, 130)
+    drawn[1::7, ::5] = np.clip(drawn[1::7, ::5] + 12, 0, 255)
+    found = read(drawn.astype(np.uint8), 120, 180)
+    assert set(found) == {"#ff0000", "#00c800", "#0000ff"}
+    assert [float(area.mean()) for area in found.values()] == pytest.approx([1 / 3] * 3, abs=0.01)
+    torch.testing.assert_close(torch.stack(list(found.values())).sum(dim=0), torch.ones(1, 1, 120, 180))
+
+
+def test_a_label_may_be_the_mixture_of_two_others() -> None:
+    purple = (128, 0, 128)
+    found = read(labels(RED, purple, BLUE, RED, BLUE, RED, BLUE, RED))
+    assert set(found) == {"#ff0000", "#800080", "#0000ff"}
+
+
+def test_known_labels_leave_out_other_colors() -> None:
+    found = read(labels(RED, GREEN), labels=("#ff0000", "#0000ff"))
+    assert list(found) == ["#ff0000"]
+
+
+def test_a_photo_is_no_image_of_labels(photo: Path) -> None:
+    height, width = 96, 144
+    with pytest.raises(ImageError, match="no image of labels"):
+        read(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8), height, width)
+
+
+@pytest.mark.weights
+def test_masks_in_one_command_and_again_from_the_picture(
+    photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Image.open(photo) as image:
+        width, height = image.size
+    for name, mask in (
+        ("sky", left(height, width)),
+        ("ground", 1 - left(height, width)),
+        ("keep", left(height, width, 0.2)),
+    ):
+        Image.fromarray((array(mask) * 255).astype(np.uint8)).save(f"{name}.png")
+    command = ["stylize", str(photo), str(painting), str(painting), "--size", "64", "--iterations", "2"]
+    masks = ["--content-mask", "sky.png", "--content-mask", "ground.png", "--protect", "keep.png"]
+    assert main([*command, *masks, "-o", "one.png"]) == 0
+    recorded = impasto.images.read_recipe(Path("one.png")).inputs
+    assert set(recorded) == {"content", "style", "style_2", "content_mask", "content_mask_2", "protect"}
+    again = ["reproduce", "one.png", "--content", str(photo), "--style", str(painting), "--style", str(painting)]
+    assert main([*again, "-o", "two.png"]) == 0
+    assert np.array_equal(np.asarray(Image.open("one.png")), np.asarray(Image.open("two.png")))
+    Path("sky.png").rename("clouds.png")
+    assert main([*again, "-o", "three.png"]) == 2
+    assert main([*again, "-o", "three.png", "--content-mask", "clouds.png", "--content-mask", "ground.png"]) == 0
