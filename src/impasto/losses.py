@@ -31,7 +31,7 @@ __all__ = [
     "variation",
 ]
 
-Norm = Literal["squared", "absolute"]
+Norm = Literal["squared", "absolute", "mean-squared"]
 ContentNorm = Literal["squared", "scaled"]
 
 SMALL = 1e-8
@@ -108,4 +108,4 @@ def total_variation(image: Tensor, norm: Norm = "squared") -> Tensor:
 def variation(image: Tensor, dim: int, norm: Norm) -> Tensor:
     """The same along one dimension."""
     difference = widened(image).diff(dim=dim)
-    return (difference.square() if norm == "squared" else difference.abs()).sum()
+    return (difference.abs() if norm == "absolute" else difference.square()).sum()

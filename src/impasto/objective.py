@@ -115,7 +115,8 @@ class Objective:
 
     def tv_share(self, image: Tensor) -> float:
         """What total variation is multiplied by: it is a mean in relative units, a sum in absolute ones."""
-        return 1 / image.numel() if self.config.units == "relative" else 1.0
+        is_mean = self.config.units == "relative" or self.config.tv == "mean-squared"
+        return 1 / image.numel() if is_mean else 1.0
 
     @property
     def layers(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -22,18 +22,17 @@ from torch import Tensor
 from impasto.config import Config
 from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluator
+from impasto.fourier import Filter, fourier_filter
 from impasto.objective import Losses
 from impasto.store import Memory, Store, clamped, copied, dot, finite, pieces, rms, scale, weighted_sum
 
-__all__ = ["Step", "descend", "fourier_filter"]
+__all__ = ["Step", "descend"]
 
 FIRST_STEP_RMS = 0.02
 """How far pixels move at a first step, of a range of 1, when no curvature is known yet."""
 
 SHRINK = 0.25
 MAX_TRIES = 8
-KNEE = 0.1
-"""Cycles per pixel below which the Fourier filter stops favoring low frequencies (measured: see `fourier_filter`)."""
 
 FENCE = 10.0
 """Strength of the fence around [0, 1]. 10 to 1000 end within 1 % of each other; a steep one hinders L-BFGS."""
@@ -62,9 +61,6 @@ class Step:
     restarts: int
 
 
-Filter = Callable[[Tensor], Tensor]
-
-
 def descend(
     evaluate: Evaluator,
     start: Tensor,
@@ -88,34 +84,6 @@ def descend(
         yield from _lbfgs(surface, start, iterations, config.history)
     else:
         yield from _adam(surface, start, iterations, config.learning_rate)
-
-
-def fourier_filter(like: Tensor, store: Store | None = None) -> Filter:
-    """z -> irfft2(S · rfft2(z)) with S = 1 / (f + 0.1), f in cycles per pixel, of unit mean square.
-
-    A change of variables that makes descent prefer what pictures are made of. Measured at 224 px: the
-    loss of 100 steps on pixels after about 60 steps, with less grain.
-    """
-    place = store or Memory(like.device)
-    height, width = like.shape[2:]
-    down = torch.fft.fftfreq(height, device=like.device)[:, None]
-    across = torch.fft.rfftfreq(width, device=like.device)[None, :]
-    response = torch.hypot(down, across).add_(KNEE).reciprocal_()
-    # rfft2 keeps half of the plane: count the other half when taking the mean square.
-    energy = 2 * response.square().sum() - response[:, 0].square().sum()
-    if width % 2 == 0:
-        energy -= response[:, -1].square().sum()
-    response /= (energy / (height * width)).sqrt()
-
-    def smooth(z: Tensor) -> Tensor:
-        filtered = place.empty(z.shape, z.dtype)
-        for channel in range(z.shape[1]):  # one at a time needs a third of the memory
-            spectrum = torch.fft.rfft2(z[:, channel])
-            filtered[:, channel] = torch.fft.irfft2(spectrum.mul_(response), s=(height, width))
-            place.release(z, filtered)
-        return filtered
-
-    return smooth
 
 
 def _identity(z: Tensor) -> Tensor:
