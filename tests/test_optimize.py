@@ -23,7 +23,7 @@ GOAL = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
 
 def losses_of(total: Tensor) -> Losses:
     zero = torch.zeros(())
-    return Losses(total, total, zero, zero, {}, {})
+    return Losses(total, total, zero, zero, zero, {}, {})
 
 
 def evaluation(total: Tensor, gradient: Tensor) -> Evaluation:
