@@ -13,7 +13,9 @@ from torch import Tensor
 from impasto import samples
 from impasto.config import Config
 from impasto.encoder import Encoder, Weights
+from impasto.errors import WeightsError
 from impasto.evaluate import AutogradEngine, Evaluation, objective_for
+from impasto.insight.score import Judges, load_judges
 from impasto.networks import ALEXNET, VGG16, VGG19, Layer, Network
 from impasto.objective import Losses, Objective
 from impasto.weights import load
@@ -69,6 +71,15 @@ def random_network(request: pytest.FixtureRequest) -> Encoder:
 def vgg19() -> Encoder:
     """VGG19 with its real weights."""
     return Encoder(VGG19, load("vgg19"))
+
+
+@pytest.fixture(scope="session")
+def judges() -> Judges:
+    """VGG16, AlexNet and the LPIPS heads, pulled if they are not here yet."""
+    try:
+        return load_judges()
+    except WeightsError as error:  # pragma: no cover
+        pytest.skip(f"the networks that judge could not be pulled here: {error}")
 
 
 @pytest.fixture

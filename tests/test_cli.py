@@ -254,6 +254,14 @@ BAD = [
     (["paint"], "paint"),
     (["reproduce", "photo.jpg"], "holds no recipe"),
     (["reproduce", "nothere.png"], "no such file"),
+    (["score", "photo.jpg", "painting.png", "nothere.png"], "nothere.png: no such file"),
+    (["score", "nothere.jpg", "painting.png", "photo.jpg"], "nothere.jpg: no such file"),
+    (["score", "photo.jpg", "text.png", "photo.jpg"], "text.png"),
+    (["score", "photo.jpg", "painting.png", "dot.png"], "dot.png at 1x1 px is too small to be judged"),
+    (["score", "photo.jpg", "dot.png", "photo.jpg"], "dot.png at 1x1 px is too small to be judged"),
+    (["score", "photo.jpg", "painting.png", "bomb.png"], "100000x100000"),
+    (["score", "photo.jpg", "sample:nothing", "photo.jpg"], "nothing"),
+    (["score", "photo.jpg", "painting.png"], "IMAGE"),
     (["presets", "show", "clasic"], "Did you mean 'classic'"),
     (["weights", "import", "nothere.pth"], "no such file"),
     (["weights", "import", "text.png"], "damaged, or not what is wanted"),
@@ -359,6 +367,15 @@ def test_weights_are_listed_and_verified(
     for arguments in (["weights"], ["weights", "list"], ["weights", "verify", "vgg19"]):
         assert run_in_process(arguments, tmp_path, monkeypatch) == 0
         assert "vgg19" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("judges")
+def test_heads_are_listed_pulled_and_verified_like_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["weights", "list"], ["weights", "verify"], ["weights", "verify", "lpips"]):
+        assert run_in_process(arguments, tmp_path, monkeypatch) == 0
+        assert "lpips" in capsys.readouterr().out
 
 
 def test_samples_are_listed_and_written(

@@ -12,12 +12,14 @@ import pytest
 
 from impasto.cli import app, main
 from impasto.config import Config, RunOptions
+from impasto.insight import MEANINGS
 from impasto.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OPTIONS = (ROOT / "docs" / "options.md").read_text()
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+SCORED = [line for line in SHELL if line.startswith("impasto score ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--size", "96", "--iterations", "2"]
 
@@ -33,7 +35,7 @@ def desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.Monkey
 @pytest.mark.weights
 def test_the_commands_in_the_readme_run(desk: Path) -> None:
     assert len(SHELL) >= 8
-    for line in SHELL:
+    for line in (line for line in SHELL if line not in SCORED):
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
         small = SMALL if command in ("stylize", "demo") else []
@@ -41,6 +43,19 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
         assert main([command, *rest, *small]) == 0, line
         if "-o" in rest:
             assert (desk / rest[rest.index("-o") + 1]).stat().st_size > 500, line
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("desk", "judges")
+def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stylize", "photo.jpg", "painting.jpg", "-o", "painted.png", *SMALL, "--quiet"]) == 0
+    for line in SCORED:
+        assert main(shlex.split(line)[1:]) == 0, line
+    printed = capsys.readouterr().out
+    assert len(SCORED) == 2
+    for name in MEANINGS:
+        assert f"| `{name}` |" in README
+        assert printed.count(name) >= len(SCORED)
 
 
 @pytest.mark.weights

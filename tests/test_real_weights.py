@@ -74,6 +74,36 @@ def test_the_picture_holds_the_photos_structure_in_the_paintings_colors(photo: P
     assert float((mean[0] - mean[2]).norm()) < float((mean[0] - mean[1]).norm())
 
 
+def test_a_painting_in_its_own_manner_comes_back_as_itself() -> None:
+    """The identity test: from noise, with every default, asked for nothing that it is not.
+
+    relu4_2, which holds content, has a position every 8 px and does not say where in it a stroke lies: so
+    pictures are compared by their means over 8 px.
+    """
+    from impasto import samples
+
+    def seen(image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(image.mean(dim=1, keepdim=True), 8).flatten()
+
+    paintings = {name: samples.paint(name, size_px=160) for name in samples.PAINTINGS}
+    result = impasto.stylize(paintings["swirl"], paintings["swirl"], size=160)
+    wanted = {name: load_image(array).pixels for name, array in paintings.items()}
+    # A blank canvas has about 1 + 5 * 1. Here a tenth of the content's energy is off at most, or a fiftieth of
+    # the style's.
+    assert result.losses["total"] < 0.1
+    likeness = {
+        name: float(torch.corrcoef(torch.stack([seen(result.image), seen(wanted[name])]))[0, 1]) for name in wanted
+    }
+    likeness["mirrored"] = float(torch.corrcoef(torch.stack([seen(result.image), seen(wanted["swirl"].flip(3))]))[0, 1])
+    # Two thirds of the variance at that scale is the painting's, and not a third is another picture's.
+    assert likeness.pop("swirl") ** 2 > 2 / 3
+    assert max(likeness.values()) ** 2 < 1 / 3
+    # Pixel by pixel it is twice as near to the painting as the gray that it began as, or another painting.
+    errors = {name: float((result.image - pixels).square().mean()) for name, pixels in wanted.items()}
+    start = float((wanted["swirl"] - 0.5).square().mean())
+    assert errors.pop("swirl") < min(start, *errors.values()) / 2
+
+
 def test_the_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: Path) -> None:
     one, two, other = (
         paint(photo, painting, iterations=6, seed=seed).save(tmp_path / f"{index}.png")

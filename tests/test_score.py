@@ -1,0 +1,398 @@
+"""Scores: the published distance, style in the core's units, and defects that are noticed one by one."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import losses_of, objective_of, random_weights
+from PIL import Image
+from torch import Tensor
+
+import impasto
+from impasto import images, samples, weights
+from impasto.cli import main
+from impasto.config import Config
+from impasto.encoder import Encoder
+from impasto.errors import ImageError, WeightsError
+from impasto.insight import MEANINGS, Score, score
+from impasto.insight.defects import border, checkerboard, haze, speckle
+from impasto.insight.lpips import lpips
+from impasto.insight.score import Judges, judge, look, style_error
+from impasto.networks import ALEXNET, VGG16
+from impasto.weights import Heads
+from impasto.weights.download import WebFile
+
+WIDTHS = (64, 192, 384, 256, 256)
+
+
+def random_heads(seed: int = 3) -> Heads:
+    generator = torch.Generator().manual_seed(seed)
+    return Heads({f"relu{i}": torch.rand(width, generator=generator) for i, width in enumerate(WIDTHS, start=1)})
+
+
+def random_images(count: int, *shape: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(11)
+    return [torch.rand(1, 3, *shape, generator=generator, dtype=dtype) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def seeded() -> Judges:
+    """Judges with random weights: what they say means nothing, and must still be zero for the same picture."""
+    return Judges(Encoder(VGG16, random_weights(VGG16)), Encoder(ALEXNET, random_weights(ALEXNET)), random_heads())
+
+
+# ---- LPIPS ---------------------------------------------------------------------------------------
+
+
+def written_out(image: Tensor, other: Tensor) -> float:
+    """Zhang et al. 2018, eq. 1, with the constants of their code, over torchvision's AlexNet, in float64."""
+    kernels, biases = (getattr(random_weights(ALEXNET), kind) for kind in ("kernels", "biases"))
+    shift, scale = (
+        torch.tensor(v).double().view(1, 3, 1, 1) for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
+    )
+    total = 0.0
+    x, y = (((2 * picture - 1) - shift) / scale for picture in (image, other))
+    for index, (stride, padding, pooled) in enumerate([(4, 2, 0), (1, 2, 1), (1, 1, 1), (1, 1, 0), (1, 1, 0)], start=1):
+        found = []
+        for z in (x, y):
+            z = F.max_pool2d(z, 3, 2) if pooled else z
+            z = F.conv2d(z, kernels[f"conv{index}"].double(), biases[f"conv{index}"].double(), stride, padding)
+            found.append(z.clamp(min=0))
+        x, y = found
+        one, two = (z[0].numpy() / (np.sqrt((z[0].numpy() ** 2).sum(0)) + 1e-10) for z in found)
+        head = random_heads().vectors[f"relu{index}"].double().numpy()
+        total += float(np.einsum("chw,c->hw", (one - two) ** 2, head).mean())
+    return total
+
+
+def test_lpips_is_the_published_formula() -> None:
+    encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
+    image, other = random_images(2, 75, 90, dtype=torch.float64)
+    expected = written_out(image, other)
+    assert expected > 0.1
+    assert lpips(encoder, random_heads(), image, other) == pytest.approx(expected, rel=1e-6)
+
+
+def test_lpips_is_a_distance(seeded: Judges) -> None:
+    image, other = random_images(2, 70, 81)
+    assert lpips(seeded.alexnet, seeded.heads, image, image) == 0
+    there, back = (lpips(seeded.alexnet, seeded.heads, *pair) for pair in ((image, other), (other, image)))
+    assert there == pytest.approx(back, rel=1e-6)
+    near = lpips(seeded.alexnet, seeded.heads, image, (image + 0.01 * (other - image)))
+    assert 0 < near < there / 10
+
+
+def test_lpips_in_blocks_is_lpips_of_the_whole() -> None:
+    encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
+    image, other = random_images(2, 201, 330, dtype=torch.float64)
+    whole = lpips(encoder, random_heads(), image, other)
+    assert lpips(encoder, random_heads(), image, other, block=64) == pytest.approx(whole, rel=1e-9)
+
+
+# ---- style ---------------------------------------------------------------------------------------
+
+
+def test_style_is_in_the_cores_units(seeded: Judges) -> None:
+    image, style = random_images(2, 40, 52)
+    objective = objective_of(seeded.vgg16, image, style, Config(network="vgg16"))
+    expected = float(losses_of(seeded.vgg16, objective, image).style)
+    assert expected > 0.001
+    assert style_error(seeded.vgg16, image, style) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_style_itself_and_the_content_itself_are_nothing_off(photo: Path, painting: Path, seeded: Judges) -> None:
+    by_style, by_content = (judge(look(photo, painting, image), seeded) for image in (painting, photo))
+    assert by_style.style < 1e-9 < by_content.style
+    assert by_content.content == 0 < by_style.content
+    assert (by_content.border, by_content.haze) == (0, 0)
+
+
+# ---- how pictures are looked at ------------------------------------------------------------------
+
+
+def test_a_picture_is_judged_at_its_own_size(photo: Path, painting: Path) -> None:
+    image = images.load(photo, long_side_px=120).pixels
+    views = look(photo, painting, image)
+    assert torch.equal(views.image, image)
+    assert views.content.shape == image.shape == (1, 3, 80, 120)
+    assert max(views.style.shape) == 120
+    small = look(images.load(photo, long_side_px=100).pixels, painting, images.load(photo, long_side_px=240).pixels)
+    assert small.content.shape == (1, 3, 160, 240)  # content is enlarged
+    assert max(small.style.shape) == 160  # style never
+
+
+def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: Judges, tmp_path: Path) -> None:
+    with Image.open(photo) as opened:
+        picture = opened.convert("RGB").resize((120, 80))
+    gray = np.asarray(picture.convert("L"))
+    kinds: dict[str, Image.Image] = {
+        "gray.png": Image.fromarray(gray),
+        "16bit.png": Image.fromarray(gray.astype(np.uint16) * 257),
+        "alpha.png": picture.copy(),
+        "cmyk.tif": picture.convert("CMYK"),
+    }
+    kinds["alpha.png"].putalpha(Image.fromarray((np.arange(80 * 120).reshape(80, 120) % 256).astype(np.uint8)))
+    found = {}
+    for name, kind in kinds.items():
+        kind.save(tmp_path / name)
+        found[name] = judge(look(photo, painting, tmp_path / name), seeded)
+        assert all(math.isfinite(value) and value >= 0 for value in asdict(found[name]).values())
+    assert found["gray.png"].content == pytest.approx(found["16bit.png"].content, rel=1e-3)
+
+
+def test_what_is_too_small_is_refused_by_its_name(photo: Path, painting: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 63)).save(tmp_path / "low.png")
+    Image.new("RGB", (3000, 100)).save(tmp_path / "band.png")
+    with pytest.raises(ImageError, match=r"low\.png at 200x63 px is too small to be judged, .* 64 px a side"):
+        look(photo, painting, tmp_path / "low.png")
+    with pytest.raises(ImageError, match=r"band\.png at 300x10 px is too small to be judged, .* 16 px a side"):
+        look(photo, tmp_path / "band.png", images.load(photo, long_side_px=300).pixels)
+    with pytest.raises(ImageError, match="The picture at 63x64 px is too small"):
+        look(photo, painting, np.zeros((64, 63), np.uint8))
+
+
+# ---- defects, by hand ----------------------------------------------------------------------------
+
+
+def flat(height: int = 64, width: int = 80, level: float = 0.5) -> Tensor:
+    return torch.full((1, 3, height, width), level)
+
+
+def ramp(height: int = 64, width: int = 80) -> Tensor:
+    return torch.linspace(0, 1, width).expand(1, 3, height, width)
+
+
+def test_speckle_is_the_energy_of_lone_pixels() -> None:
+    image, twice = flat(600, 40), flat(600, 40)
+    for column, row in enumerate((10, 255, 256, 511, 512, 598)):  # inside strips, and where they meet
+        image[0, 1, row, 3 * column + 5] += 0.3
+        twice[0, 0, row, 6 * column + 2] -= 0.3
+        twice[0, 2, row, 6 * column + 5] += 0.3
+    assert speckle(image, twice, flat()) == pytest.approx(0.5, rel=1e-5)
+    assert speckle(image, flat(600, 40), twice) == pytest.approx(0.5, rel=1e-5)
+    assert speckle(image, flat(600, 40), flat()) == pytest.approx(6 * 0.09 / 72000 * 12 * 255**2, rel=1e-4)
+
+
+def test_strokes_and_edges_are_no_speckle() -> None:
+    image = flat()
+    image[:, :, 20] = 1  # a line
+    image[:, :, 30:50, 10:30] = 0  # a patch
+    image[:, :, 40, 50:52] = 1  # a touch of two pixels
+    for step in range(15):  # a thin slanting line
+        image[:, :, 45 + step, 60 + step // 2] = 0
+    assert speckle(image, flat(), flat()) == 0
+
+
+def test_border_is_a_step_of_color_or_contrast_in_the_outermost_pixels() -> None:
+    frame, inner = flat(100, 100), flat(100, 100)
+    frame[:, :, 8:-8, 8:-8] = 0.7
+    inner[:, :, 20:-20, 20:-20] = 0.7
+    share = 84 * 84 / 100**2
+    assert border(frame, flat(100, 100)) == pytest.approx(1 / math.sqrt(share * (1 - share)), rel=1e-3)
+    assert border(inner, flat(100, 100)) == 0
+    assert border(frame, frame) == 0
+    noise = 0.5 + 0.1 * torch.randn(1, 3, 200, 200, generator=torch.Generator().manual_seed(0))
+    quiet = noise.clone()
+    quiet[:, :, :8] = 0.5 + (noise[:, :, :8] - 0.5) / 4
+    assert border(noise, noise.flip(3)) < 0.15
+    # One side of four, whose contrast is a quarter.
+    assert border(quiet, noise) == pytest.approx(math.log(4) / 2, rel=0.1)
+
+
+def test_haze_is_the_lost_share_of_the_tonal_range() -> None:
+    assert haze(0.3 + 0.4 * ramp(), ramp(), ramp()) == pytest.approx(0.6, abs=1e-6)
+    assert haze(0.3 + 0.4 * ramp(), ramp(), 0.5 * ramp()) == pytest.approx(0.2, abs=1e-6)
+    assert haze(flat(), ramp(), ramp()) == 1
+    assert haze(ramp(), 0.5 * ramp(), ramp()) == 0
+    speck = ramp().clone()
+    speck[:, :, :1, :] = 1  # one row in 64 of white does not hide that the rest is pale
+    pale = 0.3 + 0.4 * ramp()
+    pale[:, :, :1] = 1
+    assert haze(pale, ramp(), ramp()) == pytest.approx(0.6, abs=0.02)
+
+
+def grid(image: Tensor, period: int, height: float) -> Tensor:
+    rows, columns = (torch.arange(side) // (period // 2) for side in image.shape[2:])
+    return image + height * (((rows[:, None] + columns) % 2) * 2.0 - 1)
+
+
+def waves(image: Tensor, period: int, height: float) -> Tensor:
+    rows, columns = (torch.cos(2 * torch.pi * torch.arange(side) / period) for side in image.shape[2:])
+    return image + height * rows[:, None] * columns
+
+
+@pytest.mark.parametrize("side", [64, 97, 300])
+def test_only_periods_of_2_4_and_8_px_are_a_checkerboard(side: int) -> None:
+    noise = 0.5 + 0.1 * torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(side))
+    assert checkerboard(noise) == pytest.approx(1, abs=0.4)
+    for period in (2, 4, 8):
+        assert checkerboard(waves(noise, period, 0.1)) > 3
+        assert checkerboard(grid(noise, period, 0.1)) > 10
+    for period in (3, 5, 6, 10, 12, 16):
+        assert checkerboard(waves(noise, period, 0.1)) < 1.4
+
+
+def test_a_checkerboard_is_as_strong_at_any_size() -> None:
+    noise = 0.5 + 0.1 * torch.randn(1, 3, 480, 480, generator=torch.Generator().manual_seed(1))
+    small, large = (checkerboard(grid(noise[..., :side, :side], 8, 0.1)) for side in (160, 480))
+    assert small == pytest.approx(large, rel=0.2)
+
+
+# ---- defects, on pictures ------------------------------------------------------------------------
+
+
+def lone_pixels(image: Tensor) -> Tensor:
+    where = torch.rand(image.shape[2:], generator=torch.Generator().manual_seed(5)) < 1 / 300
+    return torch.where(where, 1.0, image)
+
+
+def frame(image: Tensor) -> Tensor:
+    framed = 0.75 * image
+    framed[:, :, 8:-8, 8:-8] = image[:, :, 8:-8, 8:-8]
+    return framed
+
+
+def pale(image: Tensor) -> Tensor:
+    return 0.2 + 0.6 * image
+
+
+def grid_over(image: Tensor, period: int, share: float) -> Tensor:
+    """A grid whose height is a share of what neighboring pixels differ by: what can be seen in a texture."""
+    return grid(image, period, share * float(image.diff(dim=3).square().mean().sqrt())).clamp(0, 1)
+
+
+DEFECTS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "lone pixels": ("speckle", lone_pixels),
+    "frame": ("border", frame),
+    "pale": ("haze", pale),
+    "grid of 4 px": ("checkerboard", lambda image: grid_over(image, 4, 0.25)),
+    "grid of 8 px": ("checkerboard", lambda image: grid_over(image, 8, 0.6)),
+}
+CLEAN = {"speckle": 1.0, "border": 0.4, "haze": 0.1, "checkerboard": 1.4}
+SPOILED = {"speckle": 2.0, "border": 0.5, "haze": 0.2, "checkerboard": 2.0}
+PICTURES = ("cat", *samples.PAINTINGS)
+
+
+@functools.cache
+def sample(name: str) -> Tensor:
+    source = samples.photo_path(name) if name in samples.PHOTOS else samples.paint(name, size_px=240)
+    return images.load(source, long_side_px=240).pixels
+
+
+def defects_of(image: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
+    return {
+        "speckle": speckle(image, content, style),
+        "border": border(image, content),
+        "haze": haze(image, content, style),
+        "checkerboard": checkerboard(image),
+    }
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_clean_picture_has_no_defects(name: str) -> None:
+    image = sample(name)
+    found = defects_of(image, image, image)
+    assert all(value <= CLEAN[defect] for defect, value in found.items()), found
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_raises_its_own_number_to_the_mark_and_no_other(name: str, defect: str) -> None:
+    clean = sample(name)
+    number, spoil = DEFECTS[defect]
+    found = defects_of(spoil(clean), clean, clean)
+    assert found.pop(number) >= SPOILED[number]
+    assert all(value < SPOILED[other] for other, value in found.items()), found
+
+
+# ---- with the real networks ----------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_a_painted_picture_lies_between_its_content_and_its_style(photo: Path, painting: Path, judges: Judges) -> None:
+    painted = impasto.stylize(photo, painting, size=128, iterations=30)
+    by_content, by_style, found = (
+        judge(look(photo, painting, image), judges)
+        for image in (images.load(photo, long_side_px=128).pixels, painting, painted.image)
+    )
+    assert found.style < by_content.style / 2
+    assert found.content < by_style.content
+    assert (by_content.content, by_style.style) == (0, 0)
+    assert 0.3 < by_style.content < 1
+    assert all(asdict(found)[defect] <= limit for defect, limit in CLEAN.items()), found
+    assert found == score(photo, painting, painted.image)
+
+
+@pytest.mark.weights
+def test_lpips_orders_pictures_as_eyes_do(photo: Path, judges: Judges) -> None:
+    """A shift by a pixel moves every pixel and is hardly seen; a blur of the same error is."""
+    image = images.load(photo, long_side_px=200).pixels
+    shifted = image.roll(1, dims=3)
+    blurred = image
+    while (blurred - image).square().mean() < (shifted - image).square().mean():
+        blurred = F.avg_pool2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    by_shift, by_blur = (lpips(judges.alexnet, judges.heads, image, other) for other in (shifted, blurred))
+    assert by_shift < by_blur / 2
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    shutil.copy(painting, tmp_path / "painting.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("desk", "judges")
+def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "photo.jpg", "painting.png", "painting.png", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.strip().splitlines()) == 1
+    found = Score(**json.loads(captured.out))
+    assert found == score("photo.jpg", "painting.png", "painting.png")
+    assert found.style == 0
+    assert main(["score", "photo.jpg", "painting.png", "painting.png"]) == 0
+    table = capsys.readouterr().out
+    for name, value in asdict(found).items():
+        assert f"{name} " in table
+        assert f"{value:.3f}" in table
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("desk", "judges")
+def test_pictures_that_ship_are_scored_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "sample:cat", "sample:swirl", "sample:cat", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["content"] == 0
+    assert found["style"] > 0.5
+
+
+def test_every_number_says_what_it_means() -> None:
+    assert list(MEANINGS) == list(Score.__dataclass_fields__)
+    assert all(len(meaning) < 60 for meaning in MEANINGS.values())
+
+
+def test_without_a_network_the_error_says_what_to_fetch(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(desk / "empty"))
+    nowhere = WebFile("http://127.0.0.1:9/heads.tar.gz", "0" * 64)
+    monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(nowhere,)))
+    assert main(["score", "photo.jpg", "painting.png", "photo.jpg", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "The weights of lpips could not be fetched" in captured.err
+    assert "impasto weights import FILE" in captured.err
+    with pytest.raises(WeightsError, match="The weights of lpips could not be fetched"):
+        score("photo.jpg", "painting.png", "photo.jpg")
