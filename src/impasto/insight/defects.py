@@ -43,7 +43,7 @@ def speckle(image: Tensor, content: Tensor, style: Tensor) -> float:
 
     A pixel's excess e is how far it lies outside the range of its eight neighbors, in each channel; the energy
     is the mean of e². Strokes, edges and thin lines have none, which a difference to a 3×3 median has. Painted
-    pictures had 0.15 to 0.8, and 2 to 17 with one white pixel in 500; AlexNet's on plain pixels 2.
+    pictures had 0.15 to 0.8, and 2 to 22 with one white pixel in 500; one by AlexNet on plain pixels 2.
     """
     own = max(_lone_energy(content), _lone_energy(style))
     return _lone_energy(image) / max(own, ROUNDING)
@@ -52,9 +52,10 @@ def speckle(image: Tensor, content: Tensor, style: Tensor) -> float:
 def border(image: Tensor, content: Tensor) -> float:
     """How much the outermost 8 pixels differ from the next 8 more than the content's do: 0 is clean.
 
-    For each side, |Δ mean color| / deviation of the picture, and |ln of the ratio of contrasts|, where contrast
-    is the root mean square of differences along the side; what exceeds the content's of both is added, and the
-    root mean square over the four sides taken. Painted pictures had 0.1 to 0.3; with edges a fifth darker, 0.5 to 0.9.
+    For each side without its corners, |Δ mean color| / deviation of the picture, and |ln of the ratio of
+    contrasts|, where contrast is the root mean square of differences along the side; what exceeds the content's of
+    both is added, and the root mean square over the four sides taken. Painted pictures had 0.1 to 0.3; with edges
+    a fifth darker, 0.5 to 1.
     """
     excess = [
         max(0.0, color - own_color) + max(0.0, contrast - own_contrast)
@@ -80,7 +81,7 @@ def checkerboard(image: Tensor) -> float:
     does not matter. For each of the frequencies (i/p, j/p): the mean of 3×3 bins over the larger mean of those 2
     to 5 bins away across or down; averaged over the frequencies of each period p, the largest of the three. Clean
     pictures had 0.7 to 1.2, with noise too; with a grid 0.6 times as high as neighboring pixels differ (root mean
-    square) 3 or more; AlexNet's on plain pixels 2. Periods of 7 and 9 px count in part.
+    square) 3 or more; one by AlexNet on plain pixels 2. Periods of 7 and 9 px count in part.
     """
     power = _spectrum(_luma(image))
 
