@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.color import LUMA
+from impasto.images.color import LUMA
 
 __all__ = ["LEAST_PX", "border", "checkerboard", "haze", "speckle"]
 

@@ -19,10 +19,10 @@ from impasto.engine.chained import ChainedEngine
 from impasto.errors import ImageError
 from impasto.insight.defects import LEAST_PX, border, checkerboard, haze, speckle
 from impasto.insight.lpips import lpips
-from impasto.losses import STYLE_LOSSES
 from impasto.networks import ALEXNET, VGG16
 from impasto.objective import LEAST_ENERGY
 from impasto.picture import resize
+from impasto.style_losses import STYLE_LOSSES
 from impasto.weights import Heads, load, load_heads
 
 __all__ = ["JUDGES", "MEANINGS", "Judges", "Score", "Views", "judge", "load_judges", "look", "score", "style_error"]
@@ -123,8 +123,8 @@ def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
     found, wanted = engine.moments(image, layers), engine.moments(style, layers)
     errors = []
     for layer in layers:
-        kept = gram.kept(wanted[layer])
-        errors.append(float(gram.distance(found[layer], kept)) / max(gram.energy(kept), LEAST_ENERGY))
+        kept = gram.kept([(1.0, wanted[layer][0])])
+        errors.append(float(gram.distance(found[layer][0], kept)) / max(gram.energy(kept), LEAST_ENERGY))
     return sum(errors) / len(errors)
 
 
