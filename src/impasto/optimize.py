@@ -24,7 +24,7 @@ from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluator
 from impasto.fourier import Filter, fourier_filter
 from impasto.objective import Losses
-from impasto.store import Memory, Store, clamped, copied, dot, finite, pieces, rms, scale, weighted_sum
+from impasto.store import Memory, Store, clamped, copied, dot, finite, pieces, rms, scale, weighted_sum, zeros
 
 __all__ = ["Step", "descend"]
 
@@ -223,12 +223,12 @@ def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: floa
     """
     store = surface.store
     point = best = surface.origin(start)
-    mean, square, age = _zeros(store, start), _zeros(store, start), 0
+    mean, square, age = zeros(store, start), zeros(store, start), 0
     restarts = 0
     for iteration in range(1, iterations + 1):
         if iteration == surface.refine_from:
             point = best = surface.seen_from(best, iteration)
-            mean, square, age = _zeros(store, start), _zeros(store, start), 0
+            mean, square, age = zeros(store, start), zeros(store, start), 0
         age += 1
         direction = store.empty(start.shape, start.dtype)
         for d, g, m, v in pieces(store, direction, point.gradient, mean, square):
@@ -241,14 +241,7 @@ def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: floa
             learning_rate *= 0.5
             restarts += 1
             point = best
-            mean, square, age = _zeros(store, start), _zeros(store, start), 0
+            mean, square, age = zeros(store, start), zeros(store, start), 0
         elif point.value < best.value:
             best = point
         yield Step(iteration, best.image, best.losses, surface.evaluations, restarts)
-
-
-def _zeros(store: Store, like: Tensor) -> Tensor:
-    zeros = store.empty(like.shape, like.dtype)
-    for (piece,) in pieces(store, zeros):
-        piece.zero_()
-    return zeros

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Memory", "Store", "clamped", "copied", "dot", "finite", "pieces", "rms", "scale", "weighted_sum"]
+__all__ = ["Memory", "Store", "clamped", "copied", "dot", "finite", "pieces", "rms", "scale", "weighted_sum", "zeros"]
 
 PIECE = 1 << 22
 """Elements. A picture of 512 px is one piece."""
@@ -76,6 +76,14 @@ def copied(store: Store, tensor: Tensor) -> Tensor:
     for out, p in pieces(store, copy, tensor.contiguous()):
         out.copy_(p)
     return copy
+
+
+def zeros(store: Store, like: Tensor) -> Tensor:
+    """A new tensor of that shape, of zeros."""
+    empty = store.empty(like.shape, like.dtype)
+    for (piece,) in pieces(store, empty):
+        piece.zero_()
+    return empty
 
 
 def clamped(store: Store, image: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from impasto.errors import ConfigError
 from impasto.evaluate import Evaluation, Evaluator
 from impasto.objective import Losses, Measured, Objective
 from impasto.statistics import Moments, widened
-from impasto.store import Memory, Store
+from impasto.store import Memory, Store, zeros
 
 __all__ = ["ChainedEngine"]
 
@@ -101,13 +101,14 @@ class ChainedEngine:
         if kept is not None:
             gradient = chain.backward(kept, pull_of(tiles[0], objective, slopes))
         else:
-            gradient = self.store.empty(image.shape, image.dtype).zero_()
+            gradient = zeros(self.store, image)
             for tile in tiles:
+                give_back_freed_memory()
                 passage = chain.forward(image[tile.window], objective.layers)
                 gradient[tile.window] += chain.backward(passage, pull_of(tile, objective, slopes))
                 del passage
                 self.store.release(image, gradient)
-                give_back_freed_memory()
+            give_back_freed_memory()  # descent has its own use for it
         if slopes.variation is not None and objective.config.tv_weight:
             self._variation(objective, image, into=gradient, slope=float(slopes.variation))
         if slopes.pooled is not None:
@@ -151,10 +152,10 @@ class ChainedEngine:
         self, chain: Chain, image: Tensor, tiles: list[Tile], taps: frozenset[str], *, keep: bool = False
     ) -> Iterator[tuple[Tile, Passage]]:
         for tile in tiles:
+            if len(tiles) > 1:  # what the tile before left, and before the first what descent did
+                give_back_freed_memory()
             yield tile, chain.forward(image[tile.window], taps, keep=keep)
             self.store.release(image)
-            if len(tiles) > 1:
-                give_back_freed_memory()
 
     def _tiles(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
         height, width = image.shape[2:]
