@@ -1,6 +1,6 @@
-"""Draw docs/control.jpg: one photo, and what single flags make of it. Takes some minutes.
+"""Draw the pictures of docs/control.md: one photo, and what single flags make of it. Takes some minutes a sheet.
 
-python examples/artistic_control.py [--size 256]
+python examples/artistic_control.py [--sheet styles color regions statistics surface presets] [--size 224]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyvips
 import torch
 from torch import Tensor
@@ -16,35 +17,102 @@ from torch import Tensor
 import impasto
 from impasto import images, samples
 
-PAGE = Path(__file__).parent.parent / "docs" / "control.jpg"
+DOCS = Path(__file__).parent.parent / "docs"
 COLUMNS, GAP_PX, CAPTION_PX = 3, 10, 26
 
-PANELS: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("swirl", ("swirl",), {}),
-    ("swirl mosaic", ("swirl", "mosaic"), {}),
-    ("swirl mosaic --style-weights 1,3", ("swirl", "mosaic"), {"style_weights": "1,3"}),
-    ("--style-scale 0.5", ("swirl",), {"style_scale": 0.5}),
-    ("--color luminance", ("swirl",), {"color": "luminance"}),
-    ("--color match", ("swirl",), {"color": "match"}),
-    ("--style-loss covariance", ("swirl",), {"style_loss": "covariance"}),
-    ("--style-loss mean-std", ("swirl",), {"style_loss": "mean-std"}),
-    ("--style-loss wasserstein", ("swirl",), {"style_loss": "wasserstein"}),
-)
+Panel = tuple[str, tuple[str, ...], dict[str, Any]]
 """Caption, styles, options."""
+
+SHEETS: dict[str, tuple[Panel, ...]] = {
+    "styles": (
+        ("swirl", ("swirl",), {}),
+        ("swirl mosaic", ("swirl", "mosaic"), {}),
+        ("swirl mosaic --style-weights 1,3", ("swirl", "mosaic"), {"style_weights": "1,3"}),
+        ("--style-scale 0.5", ("swirl",), {"style_scale": 0.5}),
+        ("--style-scale 2", ("swirl",), {"style_scale": 2}),
+        ("--alpha 50", ("swirl",), {"alpha": 50}),
+    ),
+    "color": (
+        ("--color style", ("swirl",), {}),
+        ("--color luminance", ("swirl",), {"color": "luminance"}),
+        ("--color match", ("swirl",), {"color": "match"}),
+        ("... --color-transfer cholesky", ("swirl",), {"color": "match", "color_transfer": "cholesky"}),
+        ("... --color-transfer pca", ("swirl",), {"color": "match", "color_transfer": "pca"}),
+        ("... --color-transfer histogram", ("swirl",), {"color": "match", "color_transfer": "histogram"}),
+    ),
+    "regions": (
+        ("two styles, two masks", ("swirl", "mosaic"), {"content_masks": ["face", "around"]}),
+        ("one mask: the rest stays", ("swirl",), {"content_masks": ["around"]}),
+        ("--protect", ("mosaic",), {"protect": "face"}),
+        ("only the painting's upper part", ("swirl",), {"style_masks": ["upper"]}),
+        (
+            "upper from lower, in pairs",
+            ("swirl",),
+            {"content_masks": ["top", "rest"], "style_masks": ["lower", "upper"]},
+        ),
+        ("the same by colors", ("swirl",), {"content_masks": ["labels"], "style_masks": ["style_labels"]}),
+    ),
+    "statistics": tuple(
+        (f"--style-loss {name}", ("swirl",), {"style_loss": name})
+        for name in ("gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest")
+    ),
+    "surface": (
+        ("as it is", ("swirl",), {}),
+        ("--tv-weight 30", ("swirl",), {"tv_weight": 30}),
+        ("--laplacian-weight 1", ("swirl",), {"laplacian_weight": 1}),
+        ("--padding replicate", ("swirl",), {"padding": "replicate"}),
+        ("--pooling avg", ("swirl",), {"pooling": "avg"}),
+        ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
+    ),
+    "presets": tuple(
+        (f"--preset {name}", ("swirl",), {"preset": name})
+        for name in ("painterly", "faithful", "sketch", "abstract", "texture", "classic")
+    ),
+}
 
 
 def main() -> None:
-    """Paint every panel and lay them out."""
+    """Paint every panel of every sheet that was asked for, and lay them out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=256)
-    size = parser.parse_args().size
-    photo = samples.photo_path("cat")
-    panels = []
-    for text, names, options in PANELS:
-        styles = [samples.paint(name, size_px=2 * size) for name in names]
-        panels.append(captioned(impasto.stylize(photo, styles, size=size, **options).image, text))
-    rows = [torch.cat(panels[first : first + COLUMNS], dim=3) for first in range(0, len(panels), COLUMNS)]
-    images.save(PAGE, torch.cat(rows, dim=2), quality=85)
+    parser.add_argument("--sheet", nargs="+", choices=SHEETS, default=list(SHEETS))
+    parser.add_argument("--size", type=int, default=224)
+    options = parser.parse_args()
+    for name in options.sheet:
+        panels = [captioned(painted(styles, settings, options.size), text) for text, styles, settings in SHEETS[name]]
+        rows = [torch.cat(panels[first : first + COLUMNS], dim=3) for first in range(0, len(panels), COLUMNS)]
+        images.save(DOCS / f"control-{name}.jpg", torch.cat(rows, dim=2), quality=85)
+
+
+def painted(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Tensor:
+    """The photo by these styles and settings, where masks go by the names that `mask` knows."""
+    photo, options = samples.photo_path("cat"), dict(settings)
+    config = impasto.load_preset(options.pop("preset", "painterly"))
+    height, width = images.dimensions(photo)
+    for role in ("content_masks", "style_masks"):
+        if role in options:
+            shape = (height, width) if role == "content_masks" else (2 * size, 2 * size)
+            options[role] = [mask(name, *shape) for name in options[role]]
+    if "protect" in options:
+        options["protect"] = mask(options["protect"], height, width)
+    paintings = [samples.paint(name, size_px=2 * size) for name in styles]
+    return impasto.stylize(photo, paintings, config, size=size, **options).image
+
+
+def mask(name: str, height: int, width: int) -> Any:
+    """A mask (H, W), or an image of labels (H, W, 3), as one would paint it."""
+    down, across = (np.linspace(0, 1, side, dtype=np.float32) for side in (height, width))
+    face = np.hypot((across[None, :] - 0.49) / 0.33, (down[:, None] - 0.42) / 0.44)
+    gray = {
+        "face": np.clip((1.15 - face) / 0.3, 0, 1),
+        "top": np.clip((0.55 - down[:, None]) / 0.1, 0, 1) * np.ones_like(face),
+        "upper": (down[:, None] < 0.5) * np.ones_like(face),
+    }
+    gray |= {"around": 1 - gray["face"], "rest": 1 - gray["top"], "lower": 1 - gray["upper"]}
+    if name in gray:
+        return gray[name].astype(np.float32)
+    red, blue = np.array([1, 0, 0], np.float32), np.array([0, 0, 1], np.float32)
+    is_red = gray["upper"] if name == "labels" else gray["lower"]
+    return is_red[..., None].astype(np.float32) * (red - blue) + blue
 
 
 def captioned(image: Tensor, text: str) -> Tensor:

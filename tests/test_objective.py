@@ -94,9 +94,10 @@ def test_the_laplacian_holds_the_contents_lines(tiny: Encoder) -> None:
 
 def test_targets_are_frozen(tiny: Encoder) -> None:
     objective = objective_of(tiny, image(1), image(2), tiny_config())
-    targets = [*objective.content, *(part for term in objective.style for part in term.parts)]
-    assert len(targets) == 3
-    assert not any(target.value.requires_grad for target in targets)
+    values = [target.value for target in objective.content]
+    values += [part.value for target in objective.style for part in target.parts]
+    assert len(values) == 3
+    assert not any(value.requires_grad for value in values)
     with pytest.raises(AttributeError):
         objective.config = Config()  # type: ignore[misc]
 

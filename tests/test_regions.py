@@ -139,7 +139,7 @@ def nearer(image: Tensor, part: slice, one: Tensor, two: Tensor) -> bool:
 ORANGE = picture(2) * torch.tensor([1.0, 0.5, 0.1]).view(1, 3, 1, 1)
 TEAL = picture(3) * torch.tensor([0.1, 0.6, 0.6]).view(1, 3, 1, 1)
 HALF = WIDTH // 2
-PAINT = {"iterations": 40, "options": {"alpha": 1000, "scales": 1}}
+PAINT: dict[str, Any] = {"iterations": 40, "options": {"alpha": 1000, "scales": 1}}
 
 
 def test_each_region_is_painted_from_its_own_style(tiny: Encoder) -> None:
@@ -153,16 +153,19 @@ def test_each_region_is_painted_from_its_own_style(tiny: Encoder) -> None:
 
 def test_regions_of_one_style_by_pairs_of_masks(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
-    at_left = array(left(HEIGHT, 2 * WIDTH))
+    at_left = left(HEIGHT, 2 * WIDTH)
     masks = (array(left()), 1 - array(left()))
-    image = paint(tiny, styles=(style,), content_masks=masks, style_masks=(1 - at_left, at_left), **PAINT)
+    image = paint(tiny, styles=(style,), content_masks=masks, style_masks=(array(1 - at_left), array(at_left)), **PAINT)
     assert nearer(image, slice(0, HALF), TEAL, ORANGE)
     assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
 
 
 def test_labels_pair_regions_by_color(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
-    marked = {"content_masks": (labels(RED, BLUE),), "style_masks": (labels(BLUE, GREEN, RED, RED, width=2 * WIDTH),)}
+    marked: dict[str, Any] = {
+        "content_masks": (labels(RED, BLUE),),
+        "style_masks": (labels(BLUE, GREEN, RED, RED, width=2 * WIDTH),),
+    }
     image = paint(tiny, styles=(style,), **marked, **PAINT)
     assert nearer(image, slice(0, HALF), TEAL, ORANGE)
     assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
@@ -225,7 +228,7 @@ def test_overlapping_masks_share_a_pixel() -> None:
 
 MASK = array(left())
 WHOLE: dict[str, Any] = {"content": picture(1), "styles": (picture(2),)}
-TWO = {"styles": (picture(2), picture(3))}
+TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import objective_of, random_weights
 from test_engine import assert_same, image
+from torch import Tensor
 
 from impasto.config import Config
 from impasto.encoder import Encoder
@@ -19,6 +20,7 @@ from impasto.engine.tiles import cut, margin
 from impasto.errors import OutputError
 from impasto.evaluate import AutogradEngine, objective_for
 from impasto.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
+from impasto.objective import Objective
 from impasto.optimize import descend
 from impasto.store import Memory, copied, dot, finite, pieces, rms, weighted_sum
 
@@ -72,11 +74,15 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
     tiled = objective_for(ChainedEngine(encoder, block=64, store=Scratch(tmp_path)), content, [(1.0, style)], config)
-    (style_found, style_expected) = ([part for term in of.style for part in term.parts] for of in (tiled, whole))
-    assert len(style_expected) == 5
-    for found, expected in zip((*tiled.content, *style_found), (*whole.content, *style_expected), strict=True):
-        torch.testing.assert_close(found.value, expected.value, rtol=1e-10, atol=1e-12)
-        assert found.scale == pytest.approx(expected.scale, rel=1e-10)
+
+    def targets(objective: Objective) -> list[tuple[Tensor, float]]:
+        found = [(target.value, target.scale) for target in objective.content]
+        return found + [(part.value, part.scale) for target in objective.style for part in target.parts]
+
+    assert len(targets(whole)) == 6
+    for (found, scale), (expected, expected_scale) in zip(targets(tiled), targets(whole), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        assert scale == pytest.approx(expected_scale, rel=1e-10)
 
 
 def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ from impasto.statistics import widened
 
 __all__ = ["nearest_loss", "quantiles", "sampled", "sliced_wasserstein_loss"]
 
-SAMPLES = 4096
-"""Feature vectors of a style that are matched with. All of them would take ten steps' time at 512 px."""
+SAMPLES, LEAST_SAMPLES = 8, 512
+"""Feature vectors of a style, for each channel, that are matched with. All of them would take tens of steps' time."""
 
-CHUNK = 8192
-"""Positions that are matched at a time."""
+CHUNK = 512
+"""Positions that are matched at a time, so that what they are compared with stays in the cache."""
 
 Parts = Sequence[tuple[float, Tensor]]
 """Share and features of each style; shares sum to one."""
@@ -60,11 +60,12 @@ def _spread(values: Tensor, length: int) -> Tensor:
 
 
 def sampled(parts: Parts) -> Tensor:
-    """At most `SAMPLES` feature vectors of the styles, drawn once, (C, samples)."""
+    """Feature vectors of the styles, `SAMPLES` for each channel if there are so many, drawn once, (C, samples)."""
     generator, chosen = torch.Generator().manual_seed(0), []
     for share, features in parts:
         vectors = widened(features).flatten(2)[0]
-        order = torch.randperm(vectors.shape[1], generator=generator)[: max(1, round(SAMPLES * share))]
+        most = max(LEAST_SAMPLES, SAMPLES * len(vectors))
+        order = torch.randperm(vectors.shape[1], generator=generator)[: max(1, round(share * most))]
         chosen.append(vectors[:, order.to(vectors.device)])
     return torch.cat(chosen, dim=1)
 
@@ -75,11 +76,11 @@ def nearest_loss(features: Tensor, kept: Tensor) -> Tensor:
     Li & Wand 2016 (1601.04589), with patches of one position; directions are taken from the style's mean as by
     Kolkin et al. 2022 (2203.13215).
     """
-    vectors, kept = widened(features).flatten(2)[0], kept.to(features.device)
-    middle = kept.mean(dim=1, keepdim=True)
-    directions = F.normalize(kept - middle, dim=0)
+    vectors, candidates = widened(features).flatten(2)[0].T, kept.T.to(features.device)  # (positions, C)
+    middle = candidates.mean(dim=0)
+    directions = F.normalize(candidates - middle, dim=1).T.contiguous()
     with torch.no_grad():
-        parts = torch.split(vectors.detach().to(kept), CHUNK, dim=1)
+        parts = torch.split(vectors.detach().to(candidates) - middle, CHUNK)
         # The length of a target's vector changes no comparison.
-        match = torch.cat([((part - middle).T @ directions).argmax(dim=1) for part in parts])
-    return (vectors - kept[:, match]).square().mean()
+        match = torch.cat([(part @ directions).argmax(dim=1) for part in parts])
+    return (vectors - candidates[match]).square().mean()

