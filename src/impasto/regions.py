@@ -117,7 +117,7 @@ def _in_turn(
 def _of_color(color: str, style: Sequence[Areas], shares: Sequence[float]) -> list[_Use]:
     uses: list[_Use] = [(number, shares[number], areas[color]) for number, areas in enumerate(style) if color in areas]
     if not uses:
-        known = ", ".join(sorted({name for areas in style for name in areas}))
+        known = ", ".join(sorted({name for areas in style for name in areas})) or "none of its colors"
         raise ConfigError(f"No style mask has the content mask's {color}: they have {known}. Use the same colors.")
     return uses
 
