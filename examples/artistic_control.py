@@ -87,14 +87,14 @@ def painted(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Ten
     """The photo by these styles and settings, where masks go by the names that `mask` knows."""
     photo, options = samples.photo_path("cat"), dict(settings)
     config = impasto.load_preset(options.pop("preset", "painterly"))
+    paintings = [samples.paint(name, size_px=2 * size) for name in styles]
     height, width = images.dimensions(photo)
     for role in ("content_masks", "style_masks"):
         if role in options:
-            shape = (height, width) if role == "content_masks" else (2 * size, 2 * size)
+            shape = (height, width) if role == "content_masks" else paintings[0].shape[:2]
             options[role] = [mask(name, *shape) for name in options[role]]
     if "protect" in options:
         options["protect"] = mask(options["protect"], height, width)
-    paintings = [samples.paint(name, size_px=2 * size) for name in styles]
     return impasto.stylize(photo, paintings, config, size=size, **options).image
 
 

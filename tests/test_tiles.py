@@ -163,6 +163,28 @@ def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) ->
     assert float(tensor[700]) == 700
 
 
+def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Path) -> None:
+    """Targets are larger than the picture: left in memory they would outgrow any budget."""
+
+    released: list[set[int]] = []
+
+    class Watched(Scratch):
+        def release(self, *tensors: Tensor) -> None:
+            released.append({tensor.untyped_storage().data_ptr() for tensor in tensors})
+            super().release(*tensors)
+
+    encoder, store = double(ALEXNET), Watched(tmp_path)
+    engine = ChainedEngine(encoder, block=64, store=store)
+    content, config = image(1, 150, 170).double(), Config(network="alexnet")
+    asked = objective_for(engine, content, [(1.0, image(2, 90, 90).double())], config)
+    tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
+    (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
+    released.clear()
+    engine.evaluator(asked)(content)
+    assert tiles >= 4
+    assert sum(wanted in group for group in released) == 2 * tiles  # both passes
+
+
 def test_scratch_leaves_no_file_and_gives_its_room_back(tmp_path: Path) -> None:
     store = Scratch(tmp_path)
     tensor = store.empty((3, 4))

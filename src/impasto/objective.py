@@ -123,6 +123,11 @@ class Objective:
         """Every layer that some target needs."""
         return frozenset([target.layer for target in self.content] + [target.layer for target in self.style])
 
+    @property
+    def maps(self) -> list[Tensor]:
+        """What is as large as a picture, or larger: content targets, and guides."""
+        return [target.value for target in self.content] + [*self.guides.values()]
+
     def losses(self, image: Tensor, features: Features) -> Losses:
         """Losses of an image (1, 3, H, W) whose features at `layers` were taken whole."""
         errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}

@@ -82,6 +82,7 @@ class ChainedEngine:
         totals: dict[str, tuple[Moments, ...]] = {}
         for tile, passage in self._passages(self.exact, image, self._tiles(image, taps), taps):
             add_moments(totals, tile, passage.features, guides or {})
+            self.store.release(*(guides or {}).values())
             del passage  # before the next tile asks for as much
         return totals
 
@@ -107,7 +108,7 @@ class ChainedEngine:
                 passage = chain.forward(image[tile.window], objective.layers)
                 gradient[tile.window] += chain.backward(passage, pull_of(tile, objective, slopes))
                 del passage
-                self.store.release(image, gradient)
+                self.store.release(image, gradient, *objective.maps)
             give_back_freed_memory()  # descent has its own use for it
         if slopes.variation is not None and objective.config.tv_weight:
             self._variation(objective, image, into=gradient, slope=float(slopes.variation))
@@ -137,12 +138,12 @@ class ChainedEngine:
                 if part.numel():
                     share = part.numel() / wanted.numel()
                     errors[target.layer] += share * loss.content_error(seen, part)
-                self.store.release(wanted)
             tapped = {layer: passage.features[layer] for layer in style}
             if objective.style_loss.of_features:
                 features = tapped
             else:
                 add_moments(moments, tile, tapped, objective.guides)
+            self.store.release(*objective.maps)
             kept = passage if keep else None
             del passage, seen, tapped  # before the next tile asks for as much
         measured: dict[str, tuple[Measured, ...]] = dict(moments)
