@@ -31,7 +31,7 @@ SETTINGS = [
     ["gram 5", ""],
     ["covariance 2.5", "--style-loss covariance --alpha 2.5"],
     ["wasserstein 7", "--style-loss wasserstein --alpha 7"],
-    ["gram 5, replicated edges", "--padding replicate"],
+    ["gram 5, zeros at the edges", "--padding zero"],
 ]
 PAIRS = [["sample:cat", f"sample:{painting}"] for painting in ("swirl", "dots", "mosaic", "ink")]
 

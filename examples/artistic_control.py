@@ -60,7 +60,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("as it is", ("swirl",), {}),
         ("--tv-weight 30", ("swirl",), {"tv_weight": 30}),
         ("--laplacian-weight 1", ("swirl",), {"laplacian_weight": 1}),
-        ("--padding replicate", ("swirl",), {"padding": "replicate"}),
+        ("--padding zero", ("swirl",), {"padding": "zero"}),
         ("--pooling avg", ("swirl",), {"pooling": "avg"}),
         ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
     ),

@@ -129,7 +129,9 @@ class Config(Options):
         "network was trained on.",
     )
     padding: Literal["zero", "replicate", "reflect"] = Field(
-        "zero", description="What the network sees beyond the picture's edges: zeros, the last pixels, or a mirror."
+        "replicate",
+        description="What the network sees beyond the picture's edges: zeros (as published), the last pixels, or "
+        "a mirror.",
     )
     init: Literal["noise", "content", "style", "image"] = Field(
         "noise", description="What the target starts as. image: a picture given as input."
