@@ -78,7 +78,8 @@ def main() -> None:
                 f"{row['pixels'] / 1e6:6.1f} MP  peak {row['peak'] / 1e9:.2f} GB "
                 f"({row['peak_over_memory']:.2f} of what was asked, {row['expected_peak'] / 1e9:.2f} expected)  "
                 f"{row['evaluation_seconds_per_megapixel']:.1f} s/MP an evaluation  "
-                f"{row['seconds']:.0f} s in all ({row['expected_seconds']:.0f} expected)  blocks {row['block']:.0f}  disk {row['disk'] / 1e9:.1f} GB",
+                f"{row['seconds']:.0f} s in all ({row['expected_seconds']:.0f} expected)  "
+                f"blocks {row['block']:.0f}  disk {row['disk'] / 1e9:.1f} GB",
                 flush=True,
             )
     if options.json:
