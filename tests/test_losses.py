@@ -259,11 +259,14 @@ def test_sliced_wasserstein_tells_apart_what_moments_cannot() -> None:
 
 
 def test_the_nearest_by_hand() -> None:
-    """Each vector is held against the one that points its way from the style's mean, whatever its length."""
+    """Each vector is held against the one that points its way from the style's mean, and each of the style's too."""
     style = torch.tensor([[[[2.0, -2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, -2.0]]]])  # right, left, up, down; mean 0
     features = torch.tensor([[[[5.0, -1.0]], [[1.0, -4.0]]]])  # to the right; down
+    used = ((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4
+    # Right is nearest to the first, left to the second (cosines -.98, .24), up to the first, down to the second.
+    covered = ((5 - 2) ** 2 + 1 + (-1 + 2) ** 2 + 4**2 + 5**2 + (1 - 2) ** 2 + 1 + (-4 + 2) ** 2) / 8
     found = STYLE_LOSSES["nearest"].distance(features, kept("nearest", style))
-    assert float(found) == pytest.approx(((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4)
+    assert float(found) == pytest.approx((used + covered) / 2)
 
 
 def test_laplacian_by_hand() -> None:
