@@ -81,13 +81,16 @@ def paint(
     """
     run, config = session.run, session.config
     keep_freed_memory()
-    images.check_output(output or free_name(stem, suffix), bits=run.bits)
-    _check_inputs(session, output)
-    announce(session, quiet=quiet)
-    if session.inputs.weights is None and not weights.is_cached(config.network):
-        pull_weights(config.network, quiet=quiet)
     progress: Progress | None = None
-    with display(quiet=quiet) as bar, _signals() as caught:
+    with contextlib.ExitStack() as stack:
+        # From the start: what is raised inside a callback of libvips is lost, and must be remembered.
+        caught = stack.enter_context(_signals())
+        images.check_output(output or free_name(stem, suffix), bits=run.bits)
+        _check_inputs(session, output)
+        announce(session, quiet=quiet)
+        if session.inputs.weights is None and not weights.is_cached(config.network):
+            pull_weights(config.network, quiet=quiet)
+        bar = stack.enter_context(display(quiet=quiet))
         steps = session.steps()
         for number, progress in enumerate(steps, start=1):
             if number == 1:
