@@ -52,9 +52,12 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ),
         ("the same by colors", ("swirl",), {"content_masks": ["labels"], "style_masks": ["style_labels"]}),
     ),
-    "statistics": tuple(
-        (f"--style-loss {name}", ("swirl",), {"style_loss": name})
-        for name in ("gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest")
+    "statistics": (
+        *(
+            (f"--style-loss {name}", ("swirl",), {"style_loss": name})
+            for name in ("gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein")
+        ),
+        ("--style-loss nearest --alpha 20", ("swirl",), {"style_loss": "nearest", "alpha": 20}),
     ),
     "surface": (
         ("as it is", ("swirl",), {}),
@@ -65,8 +68,15 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
     ),
     "presets": tuple(
-        (f"--preset {name}", ("swirl",), {"preset": name})
-        for name in ("painterly", "faithful", "sketch", "abstract", "texture", "classic")
+        (f"--preset {name}", (style,), {"preset": name})
+        for name, style in (
+            ("painterly", "swirl"),
+            ("faithful", "swirl"),
+            ("sketch", "ink"),
+            ("abstract", "swirl"),
+            ("texture", "swirl"),
+            ("classic", "swirl"),
+        )
     ),
 }
 
