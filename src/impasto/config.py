@@ -76,8 +76,8 @@ class Config(Options):
         "gram",
         description="What two styles are compared by. gram: correlations of channels. covariance: the same around "
         "their means. mean-std: means and deviations alone. wasserstein: distance of the Gaussians. "
-        "sliced-wasserstein: distributions along many directions. nearest: each feature with the style's most alike, and back. "
-        "The last two are slower, and look at whole pictures only.",
+        "sliced-wasserstein: distributions along many directions. nearest: each feature with the style's most alike, "
+        "and back. The last two are slower, and look at whole pictures only.",
     )
     content_loss: Literal["squared", "scaled"] = Field(
         "squared",
