@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,14 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("paintings") / "swirl.png"
     Image.fromarray(samples.paint("swirl", size_px=160)).save(path)
     return path
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
+    """A folder with a photo and a painting, where commands are run."""
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    shutil.copy(painting, tmp_path / "painting.png")
+    return tmp_path
 
 
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:

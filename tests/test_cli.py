@@ -26,14 +26,6 @@ pytestmark = pytest.mark.weights
 QUICK = ["--size", "64", "--iterations", "3"]
 
 
-@pytest.fixture
-def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
-    """A folder with a photo and a painting, where commands are run."""
-    shutil.copy(photo, tmp_path / "photo.jpg")
-    shutil.copy(painting, tmp_path / "painting.png")
-    return tmp_path
-
-
 def impasto_command(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "impasto", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
@@ -441,6 +433,9 @@ def test_a_recipe_from_another_machine_is_refused_clearly(
         ('"threads":', '"threads":-', "threads"),
         ('"evaluator":"chained"', '"evaluator":"nonsense"', "evaluator"),
         ('"stopped":null', '"stopped":{"scale":0,"iteration":1}', "scale"),
+        ('"content":{', '"canvas":{', "canvas"),
+        ('"style":{', '"style_5":{', "style_5"),
+        ('"content":{', '"protect":{', "content is missing"),
     ]:
         assert old in recipe
         plan = recipe.replace(old, new) if old != '"device":"cpu"' else new.join(recipe.rsplit(old, 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,11 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--size", "96", "--iterations", "2"]
 
 
-@pytest.fixture
-def desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(photo, tmp_path / "photo.jpg")
-    shutil.copy(painting, tmp_path / "painting.jpg")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+@pytest.fixture(autouse=True)
+def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the README's commands find what they name."""
+    (desk / "painting.png").rename(desk / "painting.jpg")
+    monkeypatch.chdir(desk)
 
 
 @pytest.mark.weights
@@ -46,7 +44,7 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("desk", "judges")
+@pytest.mark.usefixtures("judges")
 def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stylize", "photo.jpg", "painting.jpg", "-o", "painted.png", *SMALL, "--quiet"]) == 0
     for line in SCORED:
@@ -60,7 +58,6 @@ def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("block", PYTHON)
-@pytest.mark.usefixtures("desk")
 def test_the_python_in_the_readme_runs(block: str) -> None:
     exec(compile(block.replace("size=512", "size=96, iterations=2"), "README.md", "exec"), {})
 

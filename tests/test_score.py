@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -346,15 +345,13 @@ def test_lpips_orders_pictures_as_eyes_do(photo: Path, judges: Judges) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(photo, tmp_path / "photo.jpg")
-    shutil.copy(painting, tmp_path / "painting.png")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(desk)
+    return desk
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("desk", "judges")
+@pytest.mark.usefixtures("at_the_desk", "judges")
 def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "photo.jpg", "painting.png", "painting.png", "--json"]) == 0
     captured = capsys.readouterr()
@@ -370,7 +367,7 @@ def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("desk", "judges")
+@pytest.mark.usefixtures("at_the_desk", "judges")
 def test_pictures_that_ship_are_scored_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "sample:cat", "sample:swirl", "sample:cat", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -384,9 +381,9 @@ def test_every_number_says_what_it_means() -> None:
 
 
 def test_without_a_network_the_error_says_what_to_fetch(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    at_the_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("IMPASTO_CACHE", str(desk / "empty"))
+    monkeypatch.setenv("IMPASTO_CACHE", str(at_the_desk / "empty"))
     nowhere = WebFile("http://127.0.0.1:9/heads.tar.gz", "0" * 64)
     monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(nowhere,)))
     assert main(["score", "photo.jpg", "painting.png", "photo.jpg", "--json"]) == 2

@@ -6,11 +6,13 @@ machine that it was painted on.
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "roles"]
+__all__ = ["InputRecord", "Recipe", "Stop", "kind_of", "roles"]
 
 
 class InputRecord(Options):
@@ -30,6 +32,11 @@ class Stop(Options):
 def roles(name: str, count: int) -> list[str]:
     """What several pictures of one kind are called: `style`, `style_2`, …"""
     return [name if number == 1 else f"{name}_{number}" for number in range(1, count + 1)]
+
+
+def kind_of(role: str) -> str:
+    """What a role is one of several of: `style` of `style_2`."""
+    return re.sub(r"_\d+$", "", role)
 
 
 class Recipe(Options):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.images import find_input, read_recipe
-from impasto.recipe import Recipe, roles
+from impasto.recipe import Recipe, kind_of, roles
 
 __all__ = ["reproduce"]
 
@@ -58,14 +57,15 @@ def reproduce(
         "style_mask": style_mask or [],
         "protect": [protect] if protect else [],
     }
+    known = {role for name in elsewhere for role in roles(name, _count(recipe, name))}
+    if strange := ", ".join(recipe.inputs.keys() - known):
+        raise RecipeError(f"The recipe asks for pictures that are not known: {strange}. Was it changed by hand?")
     found = {name: _inputs(recipe, name, given, picture.parent) for name, given in elsewhere.items()}
     inputs = Inputs(
-        content=found["content"][0],
+        **{name: found[name][0] for name in ("content", "init", "protect") if found[name]},
         styles=found["style"],
-        init=next(iter(found["init"]), None),
         content_masks=found["content_mask"],
         style_masks=found["style_mask"],
-        protect=next(iter(found["protect"]), None),
         weights=_weights(recipe, weights, picture.parent),
     )
     require_device(recipe.plan.device)
@@ -88,12 +88,16 @@ def reproduce(
 
 def _inputs(recipe: Recipe, name: str, given: list[Path], beside: Path) -> tuple[Any, ...]:
     """The pictures of one kind: `style`, `style_2`, … in their order."""
-    count = sum(re.fullmatch(rf"{name}(_\d+)?", role) is not None for role in recipe.inputs)
+    count = _count(recipe, name)
     if given and len(given) != count:
         flag = flag_name(name)
         raise RecipeError(f"{flag} was given {len(given)} times, and it was painted from {count}. Give all.")
     places: list[Path | None] = [*given] or [None] * count
     return tuple(_input(recipe, role, place, beside) for role, place in zip(roles(name, count), places, strict=True))
+
+
+def _count(recipe: Recipe, name: str) -> int:
+    return sum(kind_of(role) == name for role in recipe.inputs)
 
 
 def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from impasto.errors import ConfigError, LayerError, RecipeError
 from impasto.images.notes import read_note
 from impasto.images.reading import sha256_of
-from impasto.recipe import InputRecord, Recipe
+from impasto.recipe import InputRecord, Recipe, kind_of
 
 __all__ = ["find_input", "read_recipe"]
 
@@ -27,7 +26,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def find_input(role: str, record: InputRecord, folders: tuple[Path, ...]) -> Path:
     """The file of that name and hash in one of `folders`. Raises `RecipeError`: missing, or changed."""
-    flag = "--" + re.sub(r"_\d+$", "", role).replace("_", "-")
+    flag = "--" + kind_of(role).replace("_", "-")
     if record.name is None:
         raise RecipeError(f"The {role} image was not a file. Give it with {flag} FILE.")
     changed = None
