@@ -12,8 +12,8 @@ import pytest
 import impasto
 
 ROOT = Path(impasto.__file__).parent
-ROOTS = {"__init__", "__main__", "compose", "scenes"}
-"""The composition root stands above the rooms that it puts together."""
+ROOTS = {"__init__", "__main__"}
+"""What stands above the rooms."""
 
 ROOMS = {
     # room: what it may import, besides the core and itself
@@ -22,6 +22,7 @@ ROOMS = {
     "weights": set(),
     "engine": {"weights"},
     "samples": {"images", "weights"},
+    "compose": {"images", "weights", "engine"},
     "insight": {"images", "weights", "engine", "samples", "compose"},
     "jobs": {"images", "weights", "engine", "samples", "compose"},
     "cluster": {"images", "weights", "engine", "samples", "compose", "insight", "jobs"},
@@ -68,7 +69,7 @@ def test_every_room_is_known() -> None:
 
 def test_the_core_stays_small() -> None:
     lines = {path.name: len(path.read_text().splitlines()) for path in sorted(ROOT.glob("*.py"))}
-    assert sum(lines[path.name] for path in CORE) < 2500
+    assert sum(lines.values()) < 2500
     assert max(lines.values()) <= 300, max(lines, key=lambda name: lines[name])
 
 

@@ -20,7 +20,8 @@ from torch import Tensor
 
 import impasto
 from impasto.cli import main
-from impasto.compose import finish
+from impasto.compose import finish, scene_of
+from impasto.compose.pairing import regions_of
 from impasto.config import Config, Inputs, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine.chained import ChainedEngine
@@ -29,8 +30,7 @@ from impasto.evaluate import AutogradEngine, objective_for
 from impasto.images import load_mask
 from impasto.method import stylize_steps
 from impasto.networks import ALEXNET, VGG19, Network
-from impasto.regions import Region, StyleUse, guides_of, regions_of
-from impasto.scenes import scene_of
+from impasto.regions import Region, StyleUse, guides_of
 from impasto.statistics import gram_matrix, moments_by_region, moments_of
 from impasto.store import Memory
 
@@ -317,6 +317,8 @@ def test_known_labels_leave_out_other_colors() -> None:
 
 
 def test_a_photo_is_no_image_of_labels(photo: Path) -> None:
+    with Image.open(photo) as image, pytest.raises(ImageError, match="no image of labels"):
+        read(photo, image.height, image.width)
     height, width = 96, 144
     with pytest.raises(ImageError, match="no image of labels"):
         read(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8), height, width)

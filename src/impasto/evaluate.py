@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto.config import Config
 from impasto.encoder import Encoder, Features
-from impasto.objective import Losses, Objective, StyleParts, make_objective
+from impasto.objective import Losses, Measured, Objective, StyleParts, make_objective
 from impasto.regions import Region, guides_of
 from impasto.statistics import Moments, moments_by_region
 from impasto.store import Memory, Store
@@ -72,20 +72,20 @@ def objective_for(
         whole = _whole(engine, styles, layers, of_features=STYLE_LOSSES[config.style_loss].of_features)
         return make_objective(features, content, [(1.0, whole)], {}, config, engine.store)
     guides = guides_of([region.mask for region in regions], engine.encoder.network, layers, content, engine.store)
-    painted = [region.share for region in regions], _by_region(engine, styles, layers, regions)
-    return make_objective(features, content, list(zip(*painted, strict=True)), guides, config, engine.store)
+    painted = zip((region.share for region in regions), _by_region(engine, styles, layers, regions), strict=True)
+    return make_objective(features, content, list(painted), guides, config, engine.store)
 
 
 def _whole(
     engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], *, of_features: bool
 ) -> StyleParts:
-    parts: StyleParts = {layer: [] for layer in layers}
-    for share, image in styles:
-        features = engine.features(image, layers) if of_features else {}
-        moments = engine.moments(image, layers) if not of_features else {}
-        for layer in layers:
-            parts[layer].append((share, features[layer] if of_features else moments[layer][0]))
-    return parts
+    def measured(image: Tensor) -> Mapping[str, Measured]:
+        if of_features:
+            return engine.features(image, layers)
+        return {layer: whole for layer, (whole,) in engine.moments(image, layers).items()}
+
+    seen = [(share, measured(image)) for share, image in styles]
+    return {layer: [(share, found[layer]) for share, found in seen] for layer in layers}
 
 
 def _by_region(
@@ -94,15 +94,19 @@ def _by_region(
     """Each style measured once, for all regions that use it."""
     parts: list[StyleParts] = [{layer: [] for layer in layers} for _ in regions]
     for number, (_, image) in enumerate(styles):
-        users = [(into, use) for into, region in zip(parts, regions, strict=True) for use in region.uses]
-        users = [(into, use) for into, use in users if use.style == number]
+        users = [
+            (into, use)
+            for into, region in zip(parts, regions, strict=True)
+            for use in region.uses
+            if use.style == number
+        ]
         if not users:
             continue
         guides = guides_of([use.mask for _, use in users], engine.encoder.network, layers, image, engine.store)
-        moments = engine.moments(image, layers, guides)
-        for index, (into, use) in enumerate(users):
-            for layer in layers:
-                into[layer].append((use.share, moments[layer][index]))
+        found = engine.moments(image, layers, guides)
+        for layer in layers:
+            for (into, use), moments in zip(users, found[layer], strict=True):
+                into[layer].append((use.share, moments))
     return parts
 
 

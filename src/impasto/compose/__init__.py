@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from impasto import __version__, images
+from impasto.compose.scenes import scene_of, shares_of
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine import engine_of
@@ -31,7 +32,6 @@ from impasto.method import stylize_steps as run_steps
 from impasto.networks import architecture
 from impasto.picture import fit
 from impasto.recipe import Recipe, Stop
-from impasto.scenes import scene_of, shares_of
 from impasto.store import Store
 from impasto.weights import cache_folder
 from impasto.weights import load as load_weights

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto import images
+from impasto.compose.pairing import regions_of
 from impasto.config import Config, Inputs, RunOptions
 from impasto.cover import Cover
 from impasto.errors import ConfigError
@@ -19,7 +20,7 @@ from impasto.method import Scene, Style
 from impasto.picture import Picture
 from impasto.pyramid import plan_scales
 from impasto.recipe import InputRecord, roles
-from impasto.regions import Region, regions_of
+from impasto.regions import Region
 from impasto.store import Store
 from impasto.style_losses import STYLE_LOSSES
 
@@ -72,11 +73,9 @@ def _regions(
     painted = [load(mask, content) for mask in inputs.content_masks]
     colors = tuple(color for mask in painted for color in mask.areas if color)
     # One style may have several masks; where their number is wrong, `regions_of` says so.
-    seen = styles if len(styles) > 1 else styles * len(inputs.style_masks)
-    seen += (styles[-1],) * (len(inputs.style_masks) - len(seen))
     looked_at = [
-        load(mask, style.picture, colors)
-        for mask, style in zip(inputs.style_masks, seen[: len(inputs.style_masks)], strict=True)
+        load(mask, styles[min(number, len(styles) - 1)].picture, colors)
+        for number, mask in enumerate(inputs.style_masks)
     ]
     kept = load(inputs.protect, content) if inputs.protect is not None else None
     if kept is not None and "" not in kept.areas:

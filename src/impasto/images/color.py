@@ -17,7 +17,7 @@ from torch import Tensor
 
 from impasto.store import Store
 
-__all__ = ["Transfer", "luminance", "match_luminance", "matched", "with_colors_of"]
+__all__ = ["Transfer", "luma", "luminance", "match_luminance", "matched", "with_colors_of"]
 
 Transfer = Literal["cholesky", "pca", "ot", "histogram"]
 
@@ -38,7 +38,7 @@ def luminance(store: Store, image: Tensor) -> Tensor:
     """The brightness of an image as a gray one, (1, 3, H, W)."""
     gray = store.empty(image.shape, image.dtype)
     for out, rows in _strips(store, gray, image):
-        out.copy_(_luma(rows).expand_as(rows))
+        out.copy_(luma(rows).expand_as(rows))
     return gray
 
 
@@ -76,14 +76,15 @@ def with_colors_of(store: Store, image: Tensor, colors: Tensor) -> Tensor:
     """
     painted = store.empty(image.shape, image.dtype)
     for out, rows, wanted in _strips(store, painted, image, colors):
-        gray = _luma(rows).clamp(0, 1)
-        chroma = wanted.to(rows.device) - _luma(wanted).to(rows.device)
+        gray = luma(rows).clamp(0, 1)
+        chroma = wanted.to(rows.device) - luma(wanted).to(rows.device)
         room = torch.where(chroma > 0, 1 - gray, gray) / chroma.abs().clamp(min=1e-9)
         out.copy_((gray + room.amin(dim=1, keepdim=True).clamp(max=1) * chroma).clamp(0, 1))
     return painted
 
 
-def _luma(rows: Tensor) -> Tensor:
+def luma(rows: Tensor) -> Tensor:
+    """The brightness of each pixel, (1, 3, H, W) -> (1, 1, H, W)."""
     weights = torch.tensor(LUMA, dtype=rows.dtype, device=rows.device)
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.images.color import LUMA
+from impasto.images.color import luma
 
 __all__ = ["LEAST_PX", "border", "checkerboard", "haze", "speckle"]
 
@@ -83,7 +83,7 @@ def checkerboard(image: Tensor) -> float:
     pictures had 0.7 to 1.2, with noise too; with a grid 0.6 times as high as neighboring pixels differ (root mean
     square) 3 or more; one by AlexNet on plain pixels 2. Periods of 7 and 9 px count in part.
     """
-    power = _spectrum(_luma(image))
+    power = _spectrum(luma(image)[0, 0])
 
     def mean(row: int, column: int, down: range, across: range) -> float:
         rows = torch.tensor([(row + step) % WINDOW for step in down])
@@ -153,12 +153,7 @@ def _contrast(strip: Tensor) -> float:
 
 
 def _tonal_range(image: Tensor) -> float:
-    levels = _luma(image).flatten().numpy()
+    levels = luma(image).flatten().numpy()
     low, high = (round(share * (len(levels) - 1)) for share in (0.02, 0.98))
     sorted_there = np.partition(levels, (low, high))
     return float(sorted_there[high] - sorted_there[low])
-
-
-def _luma(image: Tensor) -> Tensor:
-    """Brightness, (1, 3, H, W) -> (H, W)."""
-    return torch.einsum("c,chw->hw", torch.tensor(LUMA), image[0])
