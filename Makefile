@@ -31,6 +31,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/versus_pastiche.py
 	$(BIN)/python benchmarks/versus_neural_style.py
+	$(BIN)/python benchmarks/versus_first.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -63,10 +63,10 @@ def torch_requirement() -> str:
     return f"torch=={version('torch').partition('+')[0]}"
 
 
-def arguments(description: str | None, rival: str, size: int) -> argparse.Namespace:
+def arguments(description: str | None, rival: str, size: int, *, steps: int = 1000) -> argparse.Namespace:
     """The options of a race."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, nargs="+", default=[1000], help=f"{rival}'s steps, one race each")
+    parser.add_argument("--steps", type=int, nargs="+", default=[steps], help=f"{rival}'s steps, one race each")
     parser.add_argument("--ours", type=int, default=0, help=f"Impasto's steps; 0: a fifth of {rival}'s")
     parser.add_argument("--size", type=int, default=size)
     parser.add_argument("--content", type=Path, help="a photo; without one, those that ship are used")
@@ -99,13 +99,13 @@ def pictures(content: Path | None, style: Path | None, folder: Path) -> tuple[Pa
     return content or samples.photo_path("cat"), style
 
 
-def run(command: list[str], folder: Path, pattern: str) -> Run:
+def run(command: list[str], folder: Path, pattern: str, surroundings: dict[str, str] | None = None) -> Run:
     """Run a command in `folder`; its pictures are those that match `pattern`, by time of writing."""
     folder.mkdir(parents=True, exist_ok=True)
     print("+", shlex.join(command), file=sys.stderr)
     # The clock of files, for the pictures' times; a race is long enough for it.
     began = time.time()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
     seconds = time.time() - began
     if done.returncode:
         raise SystemExit(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")

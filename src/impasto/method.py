@@ -64,7 +64,7 @@ class Progress:
     """Where a run stands after one step. `image` is a view that is valid until the next step.
 
     `objective` is what is asked of it at this scale; `scale` and `iteration` count from 1; `evaluations`
-    and `restarts` are of the whole run.
+    and `restarts` are of the whole run. `gradient_rms` is d(numel × total)/d(pixel), root mean square.
     """
 
     scene: Scene
@@ -72,6 +72,7 @@ class Progress:
     iteration: int
     image: Tensor
     losses: Losses
+    gradient_rms: float
     objective: Objective
     evaluations: int
     restarts: int
@@ -120,6 +121,7 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
                 step.iteration,
                 cover(step.image) if cover else step.image,
                 step.losses,
+                step.gradient_rms,
                 objective,
                 evaluations + step.evaluations,
                 restarts + step.restarts,

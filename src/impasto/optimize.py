@@ -57,6 +57,7 @@ class Step:
     iteration: int
     image: Tensor
     losses: Losses
+    gradient_rms: float
     evaluations: int
     restarts: int
 
@@ -97,6 +98,7 @@ class _Point:
     image: Tensor
     value: float
     gradient: Tensor
+    gradient_rms: float
     losses: Losses
     finite: bool
 
@@ -125,9 +127,10 @@ class _Surface:
                 g.mul_(outside == 0).add_(outside, alpha=2 * FENCE)
                 fence += FENCE * float(outside.square().sum())
         value = float(evaluation.losses.total) * numel + fence
+        steepness = rms(self.store, gradient)
         gradient = self.smooth(gradient)
         sound = math.isfinite(value) and finite(self.store, gradient)
-        return _Point(image, value, gradient, evaluation.losses, sound)
+        return _Point(image, value, gradient, steepness, evaluation.losses, sound)
 
     def seen_from(self, point: _Point, iteration: int) -> _Point:
         """The same point, measured again if the more precise evaluator takes over at this iteration."""
@@ -156,7 +159,7 @@ def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> G
         point = surface.seen_from(point, iteration)
         steepness = dot(store, point.gradient, point.gradient)
         if point is at_rest or steepness == 0:  # nothing leads down: the steps left cost nothing
-            yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
+            yield Step(iteration, point.image, point.losses, point.gradient_rms, surface.evaluations, restarts)
             continue
         direction = _two_loop(store, point.gradient, pairs)
         slope = dot(store, direction, point.gradient)
@@ -179,7 +182,7 @@ def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> G
             at_rest = None if pairs else point
             pairs.clear()  # what was remembered no longer describes the surface: begin again from here
             restarts += 1
-        yield Step(iteration, point.image, point.losses, surface.evaluations, restarts)
+        yield Step(iteration, point.image, point.losses, point.gradient_rms, surface.evaluations, restarts)
 
 
 _Pair = tuple[Tensor, Tensor, float]  # step, change of gradient, their product
@@ -244,4 +247,4 @@ def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: floa
             mean, square, age = zeros(store, start), zeros(store, start), 0
         elif point.value < best.value:
             best = point
-        yield Step(iteration, best.image, best.losses, surface.evaluations, restarts)
+        yield Step(iteration, best.image, best.losses, best.gradient_rms, surface.evaluations, restarts)

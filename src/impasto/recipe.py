@@ -12,7 +12,7 @@ from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "kind_of", "roles"]
+__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "kind_of", "roles"]
 
 
 class InputRecord(Options):
@@ -28,6 +28,10 @@ class Stop(Options):
     scale: int = Field(ge=1)
     iteration: int = Field(ge=1)
 
+    def is_at(self, scale: int, iteration: int) -> bool:
+        """Whether it is this step."""
+        return (self.scale, self.iteration) == (scale, iteration)
+
 
 def roles(name: str, count: int) -> list[str]:
     """What several pictures of one kind are called: `style`, `style_2`, …"""
@@ -37,6 +41,14 @@ def roles(name: str, count: int) -> list[str]:
 def kind_of(role: str) -> str:
     """What a role is one of several of: `style` of `style_2`."""
     return re.sub(r"_\d+$", "", role)
+
+
+class Trace(Options):
+    """How a run went: a row for each step that is kept, `numbers` as columns (losses, and the gradient's size)."""
+
+    scale: tuple[int, ...]
+    iteration: tuple[int, ...]
+    numbers: dict[str, tuple[float, ...]]
 
 
 class Recipe(Options):
@@ -52,6 +64,7 @@ class Recipe(Options):
     weights_name: str | None = Field(description="Base name of the weights file, where one was given.")
     weights_sha256: str
     stopped: Stop | None = None
+    trace: Trace | None = None
 
     def to_json(self) -> str:
         """One line of ASCII JSON."""

@@ -13,9 +13,10 @@ from rich.progress import Progress as Bars
 
 from impasto import weights
 from impasto.compose import Session
+from impasto.insight.wall import Standing
 from impasto.method import Progress
 
-__all__ = ["Display", "announce", "display", "errors", "pull_weights"]
+__all__ = ["Display", "announce", "display", "errors", "pull_weights", "wall_display"]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -141,6 +142,62 @@ def display(*, quiet: bool) -> Iterator[Display]:
             yield _Bars(bars)
     else:
         yield _Lines()
+
+
+class WallDisplay(Protocol):
+    """Something that shows each step of a wall."""
+
+    def show(self, standing: Standing) -> None: ...
+
+
+class _SilentWall:
+    def show(self, standing: Standing) -> None:
+        pass
+
+
+class _WallLines:
+    """A line when a panel begins."""
+
+    panel = 0
+
+    def show(self, standing: Standing) -> None:
+        if standing.number != self.panel:
+            self.panel = standing.number
+            errors.print(f"{standing.number}/{standing.count}  {standing.panel}")
+
+
+class _WallBars:
+    """A bar for the wall, and one for the panel that is painted."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.whole = bars.add_task("panels", total=None, detail="")
+        self.panel = bars.add_task("steps", total=None, detail="")
+
+    def show(self, standing: Standing) -> None:
+        progress = standing.progress
+        planned = [scale.iterations for scale in progress.scene.scales]
+        done = sum(planned[: progress.scale - 1]) + progress.iteration
+        self.bars.update(self.whole, completed=standing.number - 1, total=standing.count, detail=standing.panel)
+        self.bars.update(self.panel, completed=done, total=sum(planned), detail=_losses(progress))
+
+
+@contextlib.contextmanager
+def wall_display(*, quiet: bool) -> Iterator[WallDisplay]:
+    """The same for walls of pictures."""
+    if quiet:
+        yield _SilentWall()
+    elif errors.is_terminal:
+        columns = (
+            TextColumn("{task.description:>9}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        with Bars(*columns, console=errors) as bars:
+            yield _WallBars(bars)
+    else:
+        yield _WallLines()
 
 
 def pull_weights(name: str, *, quiet: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Annotated, Any
 
@@ -28,8 +28,13 @@ def flag_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command a flag for every field of `models`; it receives those that were given as `**options`."""
+def takes_options(
+    *models: type[BaseModel], without: Collection[str] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command a flag for every field of `models`; it receives those that were given as `**options`.
+
+    Fields named in `without` mean nothing to it; `defaults` are those that it has of its own, for the help.
+    """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
@@ -41,10 +46,14 @@ def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Ca
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         generated = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, field, model)
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(name, field, model, (defaults or {}).get(name)),
             )
             for model in models
             for name, field in model.model_fields.items()
+            if name not in without
         ]
         parameters = [*own, *generated]
         with_given_only.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -54,19 +63,21 @@ def takes_options(*models: type[BaseModel]) -> Callable[[Callable[..., int]], Ca
     return decorate
 
 
-def _annotation(name: str, field: FieldInfo, model: type[BaseModel]) -> Any:
+def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default: Any = None) -> Any:
     kind: Any = str if name == "init" or _is_written(field) else field.annotation
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    default = "" if field.default in ((), None) else f" [default: {default_of(field)}]"
-    help_text = f"{HELP.get(name, field.description)}{default}"
+    default = default_of(field) if own_default is None else str(own_default)
+    help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
     return Annotated[
         kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
     ]
 
 
 def default_of(field: FieldInfo) -> str:
-    """A field's default as it is written by hand."""
+    """A field's default as it is written by hand; empty where it has none."""
+    if field.default is None:
+        return ""
     return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
 
 

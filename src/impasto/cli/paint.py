@@ -15,6 +15,7 @@ from typing import Any
 
 from impasto import images, samples, weights
 from impasto.cli.console import announce, display, errors, pull_weights
+from impasto.cli.keepsakes import Keepsakes
 from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
@@ -23,7 +24,7 @@ from impasto.method import Progress, shown
 from impasto.recipe import Stop
 from impasto.store import Memory
 
-__all__ = ["free_name", "paint", "source", "stem_of"]
+__all__ = ["free_name", "paint", "signals", "source", "stem_of"]
 
 SAMPLE = "sample:"
 
@@ -74,19 +75,21 @@ def paint(
     json_output: bool = False,
     quiet: bool = False,
     stop: Stop | None = None,
+    keepsakes: Keepsakes | None = None,
 ) -> int:
     """Run `session` and write its picture to `output`, or to a free name made of `stem`.
 
     The exit status is 0, or 128 plus the signal that stopped it; then the picture so far was written.
     """
-    run, config = session.run, session.config
+    run, config, keepsakes = session.run, session.config, keepsakes or Keepsakes()
     keep_freed_memory()
     progress: Progress | None = None
     with contextlib.ExitStack() as stack:
         # From the start: what is raised inside a callback of libvips is lost, and must be remembered.
-        caught = stack.enter_context(_signals())
+        caught = stack.enter_context(signals())
         images.check_output(output or free_name(stem, suffix), bits=run.bits)
         _check_inputs(session, output)
+        keepsakes.check(session, output or free_name(stem, suffix))
         announce(session, quiet=quiet)
         if session.inputs.weights is None and not weights.is_cached(config.network):
             pull_weights(config.network, quiet=quiet)
@@ -100,20 +103,25 @@ def paint(
                 )
                 caught.painting = True
             bar.show(progress)
+            keepsakes.saw(progress)
             if run.save_every and number % run.save_every == 0:
                 _snapshot(progress, output or Path(f"{stem}{suffix}"), number, run.quality)
-            if caught.signal or (stop and (progress.scale, progress.iteration) == (stop.scale, stop.iteration)):
+            if caught.signal or (stop and stop.is_at(progress.scale, progress.iteration)):
                 break
         assert progress is not None  # a plan has at least one step
         if caught.signal and not quiet:
             errors.print("stopping: writing the picture so far (again to give up)")
         result = session.finish(progress)
         written = _save(result, output or free_name(stem, suffix))
-    _report(result, written, json_output=json_output, quiet=quiet)
+        try:
+            beside = keepsakes.write(result, session, written)
+        except OutputError as error:
+            raise OutputError(f"{error} The picture is there: {written}") from error
+    _report(result, written, beside, json_output=json_output, quiet=quiet)
     return 128 + caught.signal if caught.signal else 0
 
 
-class _Caught:
+class Caught:
     """The first signal is remembered, and the run ends at the next step; the second one ends it now."""
 
     signal = 0
@@ -127,8 +135,9 @@ class _Caught:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[_Caught]:
-    caught = _Caught()
+def signals() -> Iterator[Caught]:
+    """Remember the first signal to stop instead of being stopped by it; see `Caught`."""
+    caught = Caught()
     before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
@@ -167,12 +176,13 @@ def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> No
         errors.print(f"impasto: {error}")
 
 
-def _report(result: Result, path: Path, *, json_output: bool, quiet: bool) -> None:
+def _report(result: Result, path: Path, beside: list[Path], *, json_output: bool, quiet: bool) -> None:
     height, width = result.image.shape[2:]
     if json_output:
         recipe = result.recipe
         report = {
             "output": str(path),
+            "beside": [str(place) for place in beside],
             "width": width,
             "height": height,
             "losses": result.losses,
@@ -193,3 +203,5 @@ def _report(result: Result, path: Path, *, json_output: bool, quiet: bool) -> No
             f"{path}  {width}x{height} px in {result.seconds:.0f} s  "
             f"total {losses['total']:.4g} = content {losses['content']:.4g}, style {losses['style']:.4g}"
         )
+        for place in beside:
+            print(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,9 @@ from impasto.errors import RecipeError
 from impasto.images import find_input, read_recipe
 from impasto.recipe import Recipe, kind_of, roles
 
-__all__ = ["reproduce"]
+__all__ = ["recorded_input", "recorded_session", "reproduce"]
+
+KINDS = ("content", "style", "init", "content_mask", "style_mask", "protect")
 
 
 def reproduce(
@@ -57,22 +60,7 @@ def reproduce(
         "style_mask": style_mask or [],
         "protect": [protect] if protect else [],
     }
-    known = {role for name in elsewhere for role in roles(name, _count(recipe, name))}
-    if strange := ", ".join(recipe.inputs.keys() - known):
-        raise RecipeError(f"The recipe asks for pictures that are not known: {strange}. Was it changed by hand?")
-    found = {name: _inputs(recipe, name, given, picture.parent) for name, given in elsewhere.items()}
-    inputs = Inputs(
-        **{name: found[name][0] for name in ("content", "init", "protect") if found[name]},
-        styles=found["style"],
-        content_masks=found["content_mask"],
-        style_masks=found["style_mask"],
-        weights=_weights(recipe, weights, picture.parent),
-    )
-    require_device(recipe.plan.device)
-    run = recipe.run.model_copy(update={"save_every": 0})
-    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)
-    if session.encoder.weights_sha256 != recipe.weights_sha256:
-        raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
+    session = recorded_session(recipe, elsewhere, weights, picture.parent)
     if recipe.plan.torch != torch.__version__ and not quiet:
         errors.print(f"impasto: painted with torch {recipe.plan.torch}, this is {torch.__version__}: pixels may differ")
     return paint(
@@ -86,6 +74,32 @@ def reproduce(
     )
 
 
+def recorded_session(
+    recipe: Recipe, elsewhere: Mapping[str, list[Path]], weights: Path | None, beside: Path
+) -> Session:
+    """The run of a recipe, ready to go again; what is not given `elsewhere`, by kind, is looked for.
+
+    Raises `RecipeError` if an input or the weights are missing or another, `ConfigError`: no such device.
+    """
+    known = {role for name in KINDS for role in roles(name, _count(recipe, name))}
+    if strange := ", ".join(recipe.inputs.keys() - known):
+        raise RecipeError(f"The recipe asks for pictures that are not known: {strange}. Was it changed by hand?")
+    found = {name: _inputs(recipe, name, elsewhere.get(name, []), beside) for name in KINDS}
+    inputs = Inputs(
+        **{name: found[name][0] for name in ("content", "init", "protect") if found[name]},
+        styles=found["style"],
+        content_masks=found["content_mask"],
+        style_masks=found["style_mask"],
+        weights=_weights(recipe, weights, beside),
+    )
+    require_device(recipe.plan.device)
+    run = recipe.run.model_copy(update={"save_every": 0})
+    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)
+    if session.encoder.weights_sha256 != recipe.weights_sha256:
+        raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
+    return session
+
+
 def _inputs(recipe: Recipe, name: str, given: list[Path], beside: Path) -> tuple[Any, ...]:
     """The pictures of one kind: `style`, `style_2`, … in their order."""
     count = _count(recipe, name)
@@ -93,14 +107,17 @@ def _inputs(recipe: Recipe, name: str, given: list[Path], beside: Path) -> tuple
         flag = flag_name(name)
         raise RecipeError(f"{flag} was given {len(given)} times, and it was painted from {count}. Give all.")
     places: list[Path | None] = [*given] or [None] * count
-    return tuple(_input(recipe, role, place, beside) for role, place in zip(roles(name, count), places, strict=True))
+    return tuple(
+        recorded_input(recipe, role, place, beside) for role, place in zip(roles(name, count), places, strict=True)
+    )
 
 
 def _count(recipe: Recipe, name: str) -> int:
     return sum(kind_of(role) == name for role in recipe.inputs)
 
 
-def _input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
+def recorded_input(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
+    """The picture of a role, given or looked for. Raises `RecipeError` if it is missing, or another."""
     record = recipe.inputs[role]
     if given is None and record.name is not None and record.name.startswith(SAMPLE):
         shipped = source(record.name, recipe.config.size)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
 from impasto.compose import session
@@ -27,6 +28,15 @@ Json = Annotated[
     bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, all else on stderr.")
 ]
 Quiet = Annotated[bool, Parameter(negative="", help="Print nothing but errors.")]
+Timelapse = Annotated[
+    Path | None,
+    Parameter(help="Write a film of noise becoming the picture: .mp4 (needs impasto[video]), .webp or .gif."),
+]
+TimelapseSeconds = Annotated[float, Parameter(help="How long the film is.")]
+WithReport = Annotated[
+    bool,
+    Parameter(name="--report", negative="", help="Write a report beside the picture: one HTML file, curves and all."),
+]
 
 
 @takes_options(Config, RunOptions)
@@ -53,6 +63,9 @@ def stylize(
     ] = None,
     protect: Annotated[Path | None, Parameter(help="What stays as it is: a gray FILE, white there.")] = None,
     weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
+    timelapse: Timelapse = None,
+    timelapse_seconds: TimelapseSeconds = 6.0,
+    report: WithReport = False,
     json: Json = False,
     quiet: Quiet = False,
     **options: Any,
@@ -71,7 +84,9 @@ def stylize(
         weights=weights,
         **options,
     )
-    return paint(ready, output, stem=stem_of(content, *style), json_output=json, quiet=quiet)
+    keepsakes = Keepsakes(timelapse, timelapse_seconds, report)
+    stem = stem_of(content, *style)
+    return paint(ready, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes)
 
 
 @takes_options(Config, RunOptions)
@@ -79,6 +94,9 @@ def demo(
     *,
     output: Output = None,
     preset: Preset = "painterly",
+    timelapse: Timelapse = None,
+    timelapse_seconds: TimelapseSeconds = 6.0,
+    report: WithReport = False,
     json: Json = False,
     quiet: Quiet = False,
     **options: Any,
@@ -93,4 +111,5 @@ def demo(
         stem="impasto_demo",
         json_output=json,
         quiet=quiet,
+        keepsakes=Keepsakes(timelapse, timelapse_seconds, report),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from impasto import __version__, images
+from impasto.compose.atelier import Atelier
 from impasto.compose.scenes import scene_of, shares_of
+from impasto.compose.tracing import Tracer
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
-from impasto.engine import engine_of
 from impasto.engine.budget import Work, disk_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
@@ -29,14 +30,12 @@ from impasto.errors import ConfigError
 from impasto.evaluate import Engine
 from impasto.method import Progress, finished
 from impasto.method import stylize_steps as run_steps
-from impasto.networks import architecture
 from impasto.picture import fit
 from impasto.recipe import Recipe, Stop
 from impasto.store import Store
 from impasto.weights import cache_folder
-from impasto.weights import load as load_weights
 
-__all__ = ["Result", "Session", "finish", "scene_of", "session", "stylize", "stylize_steps"]
+__all__ = ["Atelier", "Result", "Session", "finish", "scene_of", "session", "stylize", "stylize_steps"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,16 @@ class Result:
 class Session:
     """One run, ready to go: what to paint, how, and the network that measures it.
 
-    `recorded_plan` is given to repeat a run exactly; otherwise a plan is chosen for this machine.
+    `recorded_plan` is given to repeat a run exactly; otherwise a plan is chosen for this machine. Sessions of one
+    `atelier` share networks and what they measured. `tracer` writes down how the run goes.
     """
 
     inputs: Inputs
     config: Config
     run: RunOptions = field(default_factory=RunOptions)
     recorded_plan: Plan | None = None
+    atelier: Atelier = field(default_factory=Atelier)
+    tracer: Tracer = field(default_factory=Tracer)
 
     @cached_property
     def plan(self) -> Plan:
@@ -103,10 +105,7 @@ class Session:
     @cached_property
     def encoder(self) -> Encoder:
         """The frozen network, loaded at first use. Raises `WeightsError`."""
-        file, network = self.inputs.weights, self.config.network
-        weights = load_weights(network, Path(file) if file is not None else None)
-        config, device = self.config, self.plan.device
-        return Encoder(architecture(network), weights, pooling=config.pooling, padding=config.padding, device=device)
+        return self.atelier.encoder(self.config, self.inputs.weights, self.plan.device)
 
     @cached_property
     def engine(self) -> Engine:
@@ -114,7 +113,7 @@ class Session:
         scratch = Scratch(cache_folder().parent / "scratch") if self.plan.scratch else None
         if scratch is not None:
             scratch.require(disk_bytes(self.work, self.plan.history or self.config.history))
-        return engine_of(self.plan, self.encoder, scratch)
+        return self.atelier.engine(self.plan, self.encoder, scratch)
 
     def steps(self) -> Generator[Progress, None, None]:
         """The run as a stream of steps; close it to stop."""
@@ -123,17 +122,18 @@ class Session:
         scene = scene_of(self.inputs, self.config, self.run, self.engine)
         # The recipe keeps the history asked for; the run has what the memory allows.
         config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
-        return run_steps(scene, config, engine=self.engine)
+        return self.tracer.followed(run_steps(scene, config, engine=self.engine))
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
-        return finish(progress, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
+        result = finish(progress, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
+        return replace(result, recipe=result.recipe.model_copy(update={"trace": self.tracer.trace}))
 
     def paint(self, stop: Stop | None = None) -> Result:
         """Run to the end, or to where a recorded run was stopped."""
         steps = self.steps()
         for progress in steps:
-            if stop is not None and (progress.scale, progress.iteration) == (stop.scale, stop.iteration):
+            if stop is not None and stop.is_at(progress.scale, progress.iteration):
                 break
         return self.finish(progress)
 
@@ -170,7 +170,8 @@ def finish(
 def session(content: Any, style: Any, config: Config | None = None, **options: Any) -> Session:
     """A `Session` from pictures and options by name: fields of `Config`, `RunOptions`, `Inputs`.
 
-    A picture given as `init` sets `init="image"`. Options given beside `config` override it.
+    A picture given as `init` sets `init="image"`. Options given beside `config` override it. Sessions that are given
+    the same `atelier` share what they load.
     """
     if config is not None and not isinstance(config, Config):
         raise ConfigError(f"{config!r} is not a Config. Give options by name: stylize(content, style, alpha=5).")
@@ -181,10 +182,11 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
         files["init"] = start
         options["init"] = "image"
     run = {name: options.pop(name) for name in RunOptions.model_fields if name in options}
+    atelier = options.pop("atelier", None) or Atelier()
     # What was not set stays unset, so that layers follow a network given here.
     given = config.model_dump(exclude_unset=True) if config is not None else {}
     inputs = Inputs(content=content, styles=_listed(style), **files)
-    return Session(inputs, Config(**(given | options)), RunOptions(**run))
+    return Session(inputs, Config(**(given | options)), RunOptions(**run), atelier=atelier)
 
 
 def _listed(pictures: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -44,7 +45,7 @@ def make_plan(run: RunOptions, work: Work) -> Plan:
     require_device(device)
     if run.threads:
         torch.set_num_threads(run.threads)  # before timing
-    precision, winograd = fastest_convolution(device, run.precision)
+    precision, winograd = _measured_once(device, run.precision, torch.get_num_threads())
     on_cpu = device == "cpu"
     budget = run.memory or (available_bytes() if on_cpu else math.inf)
     if winograd and run.memory and budget < ROOMY:
@@ -108,6 +109,14 @@ def require_device(device: str) -> None:
 
 def _devices() -> dict[Literal["cuda", "mps", "cpu"], bool]:
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+
+
+@cache
+def _measured_once(
+    device: str, asked: Literal["auto", "float32", "bfloat16"], threads: int
+) -> tuple[Literal["float32", "bfloat16"], int]:
+    """What one process found at first it goes on with: its pictures are all painted alike."""
+    return fastest_convolution(device, asked)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from impasto.images.masks import Mask, load_mask
 from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
+from impasto.images.placing import check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
 from impasto.images.recipes import find_input, read_recipe
 from impasto.images.writing import check_output, save
@@ -11,6 +12,7 @@ __all__ = [
     "Mask",
     "NamedImage",
     "check_output",
+    "check_place",
     "dimensions",
     "find_input",
     "load",
@@ -18,6 +20,7 @@ __all__ = [
     "name_of",
     "read_note",
     "read_recipe",
+    "replacing",
     "save",
     "sha256_of",
 ]

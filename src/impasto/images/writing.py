@@ -1,9 +1,7 @@
-"""Tensors -> files. Output goes to a temporary file that is renamed when it is whole."""
+"""Tensors -> files, a strip at a time."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from impasto.errors import OutputError
 from impasto.images.notes import attach
 from impasto.images.opening import vips_errors
+from impasto.images.placing import check_place, replacing
 from impasto.store import Memory, Store
 
 __all__ = ["check_output", "save"]
@@ -43,19 +42,7 @@ def check_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) 
         raise OutputError(f"{path}: {suffix} holds {WRITABLE[suffix]} bits, not {bits}. Use .png or .tif, or 8 bits.")
     if max(height, width) > LONGEST_SIDE_PX.get(suffix, 10_000_000):
         raise OutputError(f"{path}: {suffix} cannot hold {width}x{height} px. Use .png or .tif.")
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path} is a directory. Give the name of a file.")
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: there is no directory {path.parent}. Make it first.")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise OutputError(f"{path} is write-protected. Choose another name.")
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+    check_place(path)
 
 
 def save(
@@ -78,26 +65,13 @@ def save(
     if alpha is not None and suffix in (".jpg", ".jpeg"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
     array = _levels(pixels, alpha, bits, store or Memory())
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=".impasto-", suffix=suffix, dir=path.parent)
-        with os.fdopen(handle, "wb"), vips_errors(f"{path} could not be written", OutputError):
-            image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
-            if note:
-                attach(image, note)
-            target = pyvips.Target.new_to_descriptor(handle)
-            image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
-        Path(temporary).chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} could not be written: {error.strerror}. Free some space, or choose another place."
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    failed = vips_errors(f"{path} could not be written", OutputError)
+    with replacing(path) as temporary, temporary.open("wb") as file, failed:
+        image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
+        if note:
+            attach(image, note)
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
 
 
 def _levels(pixels: Tensor, alpha: Tensor | None, bits: int, store: Store) -> NDArray[np.uint8 | np.uint16]:
@@ -124,9 +98,3 @@ def _save_options(suffix: str, quality: int, size: int) -> dict[str, Any]:
     # Tiles let viewers open a part; beyond 4 GB only BigTIFF can hold it.
     large = {"tile": True, "tile_width": 256, "tile_height": 256} if size > LARGE else {}
     return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > BIGTIFF_FROM, **large}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,0 +1,68 @@
+"""A race against Impasto's own first version: how long today's takes to what the first paints in three minutes.
+
+    python benchmarks/versus_first.py [--steps 75 75 75] [--ours 100] [--size 512] [--json]
+
+The first version is the commit that painted with plain autograd, before there was an engine. Both run as whole
+processes with their own defaults; the pictures of both are scored by the first's objective (zeros at the edges).
+It needs the repository with its history.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from racing import Run, arguments, paint, pictures, race, report, run
+
+from impasto import images
+from impasto.compose import scene_of, session
+from impasto.method import objective_at
+
+FIRST = "7277298"
+HERE = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Race and report."""
+    options = arguments(__doc__, "the first version", 512, steps=75)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.keep or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        first = Path(temporary) / "first"
+        subprocess.run(["git", "clone", "--quiet", "--no-checkout", HERE, first], check=True)
+        subprocess.run(["git", "-C", first, "checkout", "--quiet", FIRST], check=True)
+        photo, painting = pictures(options.content, options.style, work)
+        size = ["--size", str(options.size)]
+        surroundings = os.environ | {"PYTHONPATH": str(first / "src"), "IMPASTO_CACHE": str(Path(temporary) / "cache")}
+
+        def rival(name: str, *asked: str) -> Run:
+            command = [sys.executable, "-m", "impasto", "stylize", str(photo), str(painting), "-o", "result.png"]
+            return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
+
+        ready = session(photo, painting, size=options.size, padding="zero", precision="float32")
+        scene = scene_of(ready.inputs, ready.config, ready.run, ready.engine)
+        objective = objective_at(scene, scene.scales[-1], ready.config, ready.engine)
+
+        def score(picture: Path) -> float:
+            return ready.engine.measure(objective, images.load(picture).pixels).as_floats()["total"]
+
+        # The weights are decoded once, as they are on our side.
+        rival("warm", "--size", "64", "--iterations", "1")
+        outcomes = [
+            race(
+                steps,
+                lambda n, i=i: rival(f"first-{i}", *size, "--iterations", str(n)),  # type: ignore[misc]
+                lambda n, i=i: paint(work / f"impasto-{i}", photo, painting, options.ours or n, *size),  # type: ignore[misc]
+                score,
+                lambda _: [],
+            )
+            for i, steps in enumerate(options.steps)
+        ]
+    report("Impasto against its first version", outcomes, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

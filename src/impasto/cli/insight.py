@@ -1,0 +1,283 @@
+"""`impasto insight`: see what the network sees."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from impasto import images, weights
+from impasto.cli.console import display, pull_weights, wall_display
+from impasto.cli.keepsakes import report_of
+from impasto.cli.options import takes_options
+from impasto.cli.paint import free_name, signals, source, stem_of
+from impasto.cli.reproduce import recorded_input, recorded_session
+from impasto.cli.stylize import Json, Quiet
+from impasto.config import Config, RunOptions
+from impasto.engine.allocation import keep_freed_memory
+from impasto.errors import OutputError, RecipeError
+from impasto.insight import features as view_features
+from impasto.insight import gram as view_gram
+from impasto.insight import parse_over, recombination, reconstruction, texture
+from impasto.insight import sweep as view_sweep
+from impasto.insight.film import Film
+from impasto.insight.looking import SIZE_PX
+from impasto.insight.report import STRIP_PX, write_report
+from impasto.insight.stages import ITERATIONS
+from impasto.insight.wall import Wall
+from impasto.recipe import Recipe, roles
+
+__all__ = ["app"]
+
+app = App(name="insight", help="See what the network sees: features, style, content, and how they recombine.")
+
+Output = Annotated[
+    Path | None, Parameter(name=["-o", "--output"], help="File to write; without it a new name is made.")
+]
+Layers = Annotated[str | None, Parameter(help="Layers, comma-separated, such as relu1_1,relu3_1.")]
+Picture = Annotated[str, Parameter(help="A picture's file, or sample:NAME.")]
+Pictures = Annotated[list[str], Parameter(help="Pictures' files, or sample:NAME.", negative="")]
+
+LOOKING = tuple(
+    name for name in Config.model_fields if name not in ("size", "enlarge", "network", "pooling", "padding", "seed")
+)
+"""Options that mean nothing where nothing is painted."""
+
+SAVING = ("save_every", "bits", "quality")
+
+
+@app.command
+@takes_options(Config, RunOptions, without=(*LOOKING, "seed", *SAVING), defaults={"size": SIZE_PX})
+def features(
+    picture: Picture,
+    /,
+    *,
+    layers: Layers = None,
+    strongest: Annotated[int, Parameter(help="Feature maps to show of each layer.")] = 8,
+    output: Output = None,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Show the strongest feature maps of each layer, early layers to deep."""
+    place = _place(output, "features", picture)
+    _have_weights(options, quiet=quiet)
+    sheet = view_features(_source(picture, options), layers=layers, strongest=strongest, **options)
+    _save(sheet, place)
+    if not quiet:
+        print(place)
+    return 0
+
+
+@app.command
+@takes_options(Config, RunOptions, without=(*LOOKING, *SAVING), defaults={"size": SIZE_PX})
+def gram(
+    pictures: Pictures,
+    /,
+    *,
+    layers: Layers = None,
+    halves: Annotated[
+        bool | None, Parameter(help="Cut each picture in two of one texture; done to a single one without a word.")
+    ] = None,
+    output: Output = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Show Gram matrices as heat maps, and how far the styles of pictures are from each other."""
+    place = _place(output, "gram", *pictures)
+    _have_weights(options, quiet=quiet)
+    view = view_gram([_source(name, options) for name in pictures], layers=layers, halves=halves, **options)
+    _save(view.sheet, place)
+    if json:
+        report = {"output": str(place), "names": view.names, "distances": view.distances.tolist()}
+        print(json_format.dumps(report | {"shuffled": view.shuffled}))
+    elif not quiet:
+        print(place)
+    return 0
+
+
+@app.command
+@takes_options(
+    Config,
+    RunOptions,
+    without=("alpha", "style_layers", "content_layers", "init", *SAVING),
+    defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
+)
+def reconstruct(
+    picture: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
+) -> int:
+    """Paint a picture from its content alone, from noise, once for each layer."""
+    place = _place(output, "reconstruct", picture)
+    _have_weights(options, quiet=quiet)
+    return _painted(reconstruction(_source(picture, options), layers=layers, **options), place, quiet=quiet)
+
+
+@app.command(name="texture")
+@takes_options(
+    Config,
+    RunOptions,
+    without=("content_weight", "style_layers", "content_layers", *SAVING),
+    defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
+)
+def texture_command(
+    style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
+) -> int:
+    """Paint a style alone, from noise, by one layer, by two, and so on."""
+    place = _place(output, "texture", style)
+    _have_weights(options, quiet=quiet)
+    return _painted(texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
+
+
+@app.command
+@takes_options(Config, RunOptions, without=SAVING, defaults={"size": SIZE_PX})
+def recombine(
+    pictures: Annotated[list[str], Parameter(help="Contents: files, or sample:NAME.", negative="")],
+    /,
+    *,
+    styles: Annotated[list[str], Parameter(help="Styles: files, or sample:NAME.", negative="", consume_multiple=True)],
+    output: Output = None,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Paint every content in every style."""
+    place = _place(output, "recombine", *pictures, *styles)
+    _have_weights(options, quiet=quiet)
+    contents = [_source(name, options) for name in pictures]
+    wall = recombination(contents, [_source(name, options) for name in styles], **options)
+    return _painted(wall, place, quiet=quiet)
+
+
+@app.command
+@takes_options(Config, RunOptions, without=SAVING, defaults={"size": SIZE_PX})
+def sweep(
+    content: Picture,
+    style: Picture,
+    /,
+    *,
+    over: Annotated[
+        list[str],
+        Parameter(help="An option and its values, such as alpha=1,5,25; once or twice.", negative="", required=True),
+    ],
+    output: Output = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Paint one pair over the values of one or two options."""
+    place = _place(output, "sweep", content, style)
+    values = parse_over(over)
+    for network in values.get("network", [options.get("network")]):
+        _have_weights(options | {"network": network}, quiet=quiet)
+    swept = view_sweep(_source(content, options), _source(style, options), values, **options)
+    status = _painted(swept.wall, place, quiet=quiet, silent=json)
+    rows = swept.table()
+    if json:
+        print(json_format.dumps({"output": str(place), "cells": rows}))
+    elif not quiet:
+        names = [*swept.settings[0], "total", "content", "style", "seconds"]
+        table = Table(*names, box=None, padding=(0, 2, 0, 0))
+        for row in rows:
+            table.add_row(*(f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names))
+        Console(highlight=False, soft_wrap=True, markup=False).print(table)
+    return status
+
+
+@app.command
+def report(
+    picture: Annotated[Path, Parameter(help="A picture that Impasto wrote.")],
+    /,
+    *,
+    content: Annotated[Path | None, Parameter(help="The content image, if it is elsewhere.")] = None,
+    style: Annotated[
+        list[Path] | None, Parameter(help="The style image, if it is elsewhere; each of several.", negative="")
+    ] = None,
+    rerun: Annotated[
+        bool, Parameter(negative="", help="Repeat the run, for the views that it went through; the picture stays.")
+    ] = False,
+    output: Output = None,
+    quiet: Quiet = False,
+) -> int:
+    """Write a report on a picture's run: one HTML file with images, curves, recipe.
+
+    The curves come from the trace inside the picture. Without one the run is repeated.
+    """
+    recipe = images.read_recipe(picture)
+    place = output or free_name(picture.stem, ".html")
+    images.check_place(place)
+    elsewhere = {"content": [content] if content else [], "style": style or []}
+    film, losses, seconds = None, None, None
+    if rerun or recipe.trace is None:
+        session = recorded_session(recipe, elsewhere, None, picture.parent)
+        film = Film(STRIP_PX)
+        keep_freed_memory()
+        with display(quiet=quiet) as bar:
+            for progress in session.steps():
+                bar.show(progress)
+                film.saw(progress)
+                if recipe.stopped and recipe.stopped.is_at(progress.scale, progress.iteration):
+                    break
+        result = session.finish(progress)
+        recipe, losses, seconds = result.recipe, result.losses, result.seconds
+    given = dict(zip(roles("style", len(elsewhere["style"])), elsewhere["style"], strict=True)) | {"content": content}
+    pictures = {role: _found(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
+    image = images.load(picture).pixels
+    made = report_of(picture.name, recipe, image, pictures, losses=losses, seconds=seconds, film=film)
+    write_report(made, place)
+    if not quiet:
+        print(place)
+    return 0
+
+
+def _found(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
+    """An input, or None where it is not there; one that was given must be it."""
+    try:
+        return recorded_input(recipe, role, given, beside)
+    except RecipeError:
+        if given is not None:
+            raise
+        return None
+
+
+def _source(text: str, options: dict[str, Any]) -> Any:
+    return source(text, int(options.get("size", SIZE_PX)))
+
+
+def _place(output: Path | None, view: str, *names: str) -> Path:
+    """Where a sheet goes, found out to be writable, and none of the pictures that it is made from."""
+    place = output or free_name(f"{stem_of(*names)}_{view}")
+    images.check_output(place)
+    for name in names:
+        if place.exists() and Path(name).exists() and place.samefile(name):
+            raise OutputError(f"{place} is one of the pictures to look at. Choose another name.")
+    return place
+
+
+def _have_weights(options: dict[str, Any], *, quiet: bool) -> None:
+    network = options.get("network") or Config.model_fields["network"].default
+    if network in weights.SOURCES and not weights.is_cached(network):
+        pull_weights(network, quiet=quiet)
+
+
+def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> int:
+    """Paint a wall and write it. Stopped by a signal, it is written as far as it got."""
+    keep_freed_memory()
+    with signals() as caught, wall_display(quiet=quiet) as bar:
+        for standing in wall.paint():
+            caught.painting = True
+            bar.show(standing)
+            if caught.signal:
+                wall.keep(standing)
+                break
+        _save(wall.sheet(), place)
+    if not (quiet or silent):
+        print(place)
+    return 128 + caught.signal if caught.signal else 0
+
+
+def _save(sheet: Tensor, place: Path) -> None:
+    images.save(place, sheet)

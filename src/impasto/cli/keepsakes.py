@@ -1,0 +1,123 @@
+"""What a run leaves beside its picture where it is asked for: a film of how it went, and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from impasto import images
+from impasto.compose import Result, Session
+from impasto.errors import OutputError
+from impasto.insight.film import LONG_SIDE_PX, Film, check_film
+from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
+from impasto.method import Progress
+from impasto.picture import resize
+from impasto.recipe import Recipe, kind_of, roles
+
+__all__ = ["Keepsakes", "report_of", "report_place"]
+
+STRIP = 12
+"""Views in a report's strip."""
+
+SECONDS = (0.5, 600.0)
+
+
+def report_place(picture: Path) -> Path:
+    """Where a picture's report goes: beside it."""
+    return picture.with_suffix(".html")
+
+
+@dataclass
+class Keepsakes:
+    """What was asked for, and what was seen of the run by now. What was not asked for costs nothing."""
+
+    timelapse: Path | None = None
+    seconds: float = 6.0
+    report: bool = False
+    film: Film | None = None
+
+    def check(self, session: Session, output: Path) -> None:
+        """Raise `OutputError` before anything is painted if one could not be written."""
+        places = []
+        if self.timelapse is not None:
+            check_film(self.timelapse)
+            if not SECONDS[0] <= self.seconds <= SECONDS[1]:
+                least, most = SECONDS
+                raise OutputError(
+                    f"A film of {self.seconds:g} s is refused. Give --timelapse-seconds from {least:g} to {most:g}."
+                )
+            places.append(self.timelapse)
+        if self.report:
+            images.check_place(report_place(output))
+            places.append(report_place(output))
+        inputs = session.inputs
+        for picture in (inputs.content, *inputs.styles, inputs.init, output):
+            for place in places:
+                if isinstance(picture, Path) and place.exists() and picture.exists() and place.samefile(picture):
+                    raise OutputError(f"{place} is an input of this run, or its output. Choose another name.")
+        if places:
+            side = LONG_SIDE_PX[self.timelapse.suffix.lower()] if self.timelapse else STRIP_PX
+            self.film = Film(side)
+
+    def saw(self, progress: Progress) -> None:
+        """Look at a step."""
+        if self.film is not None:
+            self.film.saw(progress)
+
+    def write(self, result: Result, session: Session, picture: Path) -> list[Path]:
+        """Write what was asked for; where each of it is. Raises `OutputError`."""
+        written = []
+        if self.timelapse is not None and self.film is not None:
+            self.film.write(self.timelapse, seconds=self.seconds)
+            written.append(self.timelapse)
+        if self.report:
+            inputs = session.inputs
+            pictures = {
+                "content": inputs.content,
+                **dict(zip(roles("style", len(inputs.styles)), inputs.styles, strict=True)),
+            }
+            report = report_of(
+                picture.name,
+                result.recipe,
+                result.image,
+                pictures,
+                losses=result.losses,
+                seconds=result.seconds,
+                film=self.film,
+            )
+            written.append(write_report(report, report_place(picture)))
+        return written
+
+
+def report_of(
+    name: str,
+    recipe: Recipe,
+    image: Tensor,
+    pictures: Mapping[str, Any],
+    *,
+    losses: dict[str, float] | None = None,
+    seconds: float | None = None,
+    film: Film | None = None,
+) -> Report:
+    """A report on a picture (1, 3, H, W), with those of its inputs, by role, that were found."""
+    height, width = image.shape[2:]
+
+    def load(role: str, **size: Any) -> Tensor | None:
+        return images.load(pictures[role], **size).pixels if pictures.get(role) is not None else None
+
+    content = load("content", long_side_px=max(height, width), enlarge=True)
+    styles = [role for role in recipe.inputs if kind_of(role) == "style"]
+    return Report(
+        name=name,
+        recipe=recipe,
+        image=image,
+        content=resize(content, height, width).clamp(0, 1) if content is not None else None,
+        styles=[(role, load(role, long_side_px=SHOWN_PX)) for role in styles],
+        losses=losses or {},
+        strip=film.evenly(STRIP) if film else (),
+        seconds=seconds,
+    )

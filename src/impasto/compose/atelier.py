@@ -1,0 +1,116 @@
+"""Part of the composition root: what stays loaded from one run to the next, so that many cost less than their sum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from impasto.config import Config, Plan
+from impasto.encoder import Encoder, Features
+from impasto.engine import engine_of
+from impasto.evaluate import Engine, Evaluator
+from impasto.networks import architecture
+from impasto.objective import Losses, Objective
+from impasto.statistics import Moments
+from impasto.store import Store
+from impasto.weights import load as load_weights
+
+__all__ = ["Atelier", "Remembering"]
+
+MEASURED_BYTES = 512 << 20
+"""Of measurements that are remembered at most; those of a style at 512 px are 3 MB, the content's features 6 MB."""
+
+
+class Atelier:
+    """Networks by what they are made of, loaded at first use and kept for other runs.
+
+    With `remember`, what they measured is kept too, which is worth it where runs share a picture and its size.
+    """
+
+    def __init__(self, *, remember: bool = False) -> None:
+        self.remember = remember
+        self._encoders: dict[Any, Encoder] = {}
+        self._engines: dict[Any, Engine] = {}
+
+    def encoder(self, config: Config, weights: Any, device: str) -> Encoder:
+        """The frozen network that a run asks for. Raises `WeightsError`."""
+        file = Path(weights) if weights is not None else None
+        key = (config.network, file, config.pooling, config.padding, device)
+        if key not in self._encoders:
+            loaded = load_weights(config.network, file)
+            self._encoders[key] = Encoder(
+                architecture(config.network), loaded, pooling=config.pooling, padding=config.padding, device=device
+            )
+        return self._encoders[key]
+
+    def engine(self, plan: Plan, encoder: Encoder, scratch: Store | None) -> Engine:
+        """What measures with it, as the plan says. One that works in blocks or on disk is not kept."""
+        if plan.block or scratch is not None:
+            return engine_of(plan, encoder, scratch)
+        key = (id(encoder), plan)
+        if key not in self._engines:
+            engine = engine_of(plan, encoder)
+            self._engines[key] = Remembering(engine) if self.remember else engine
+        return self._engines[key]
+
+
+class Remembering:
+    """An engine that measures a picture once: what was asked of the same pixels before is given again."""
+
+    def __init__(self, engine: Engine, limit_bytes: int = MEASURED_BYTES) -> None:
+        self.engine, self.limit_bytes = engine, limit_bytes
+        self.encoder, self.store = engine.encoder, engine.store
+        self._measured: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of an image, which are not to be changed."""
+        return self._recalled("features", image, layers, self.engine.features, lambda found: [found])
+
+    def moments(
+        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Moments, ...]]:
+        """Moments of its features; those of regions are measured each time."""
+        if guides:
+            return self.engine.moments(image, layers, guides)
+        return self._recalled(
+            "moments", image, layers, self.engine.moments, lambda found: [part.outer for part in found]
+        )
+
+    def measure(self, objective: Objective, image: Tensor) -> Losses:
+        """Losses without a gradient."""
+        return self.engine.measure(objective, image)
+
+    def evaluator(self, objective: Objective) -> Evaluator:
+        """What descent asks at every step."""
+        return self.engine.evaluator(objective)
+
+    def refiner(self, objective: Objective) -> Evaluator | None:
+        """A more precise evaluator for the last steps."""
+        return self.engine.refiner(objective)
+
+    def _recalled(
+        self,
+        what: str,
+        image: Tensor,
+        layers: Iterable[str],
+        measure: Callable[[Tensor, list[str]], dict[str, Any]],
+        tensors: Callable[[Any], list[Tensor]],
+    ) -> dict[str, Any]:
+        pixels = hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()
+        keys = {layer: (what, tuple(image.shape), pixels, layer) for layer in layers}
+        missing = [layer for layer, key in keys.items() if key not in self._measured]
+        fresh = measure(image, missing) if missing else {}
+        for layer, found in fresh.items():
+            size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(found))
+            self._measured[keys[layer]] = found, size
+        values = {layer: self._measured[key][0] for layer, key in keys.items()}
+        for key in keys.values():
+            self._measured.move_to_end(key)
+        while sum(size for _, size in self._measured.values()) > self.limit_bytes:
+            self._measured.popitem(last=False)
+        return values

@@ -1,0 +1,52 @@
+"""Words on pictures: the font that ships, so that a label looks the same on every machine."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from PIL import ImageDraw, ImageFont
+
+__all__ = ["INK", "PALE", "PAPER", "Font", "fitted", "font", "height_px", "width_px"]
+
+PAPER, INK, PALE = (250, 249, 246), (38, 35, 32), (128, 122, 114)
+"""Colors of the sheets: opaque, so that they read on a light page and on a dark one."""
+
+Font = ImageFont.FreeTypeFont
+
+_FILE = Path(__file__).parent / "fonts" / "Inter.otf"
+
+
+@cache
+def font(size_px: int) -> Font:
+    """The font at a size: Inter, of the Latin, Greek and Cyrillic alphabets."""
+    return ImageFont.truetype(str(_FILE), size_px, layout_engine=ImageFont.Layout.BASIC)
+
+
+def width_px(text: str, letters: Font) -> int:
+    """How wide a line is."""
+    return round(letters.getlength(text))
+
+
+def height_px(letters: Font) -> int:
+    """How high a line is, with the space to the next."""
+    return round(letters.size * 1.4)
+
+
+def fitted(text: str, letters: Font, room_px: int) -> str:
+    """The text, or its beginning and end where it does not fit: what tells labels apart is often the end."""
+    if width_px(text, letters) <= room_px:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        head, tail = (kept + 1) // 2, kept // 2
+        shorter = f"{text[:head]}…{text[len(text) - tail :]}"
+        if width_px(shorter, letters) <= room_px:
+            return shorter
+    return ""
+
+
+def write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, letters: Font, color: tuple[int, int, int] = INK
+) -> None:
+    """Write a line with its top left corner at (x, y)."""
+    draw.text(at, text, font=letters, fill=color, anchor="la")

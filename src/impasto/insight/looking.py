@@ -1,0 +1,41 @@
+"""Opening a picture to look at it through a network: what every view begins with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from impasto import images
+from impasto.compose import Session, session
+from impasto.picture import resize
+
+__all__ = ["SIZE_PX", "opened", "seen", "thumbnail"]
+
+SIZE_PX = 256
+"""Long side of what is looked at, where nothing else is asked for: large enough to see, and quick."""
+
+
+def opened(picture: Any, **options: Any) -> Session:
+    """A session whose content and style are one picture; options by name as for `stylize`."""
+    return session(picture, picture, **({"size": SIZE_PX} | options))
+
+
+def seen(ready: Session, picture: Any) -> Tensor:
+    """A picture (1, 3, H, W) at the size of a session. Raises `ImageError`, `LayerError` if it is too small."""
+    config = ready.config
+    pixels = images.load(
+        picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=ready.run.max_megapixels
+    ).pixels
+    layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]
+    ready.encoder.require_size(pixels, layers, what=images.name_of(picture) or "The picture")
+    return pixels
+
+
+def thumbnail(image: Tensor, long_side_px: int) -> Tensor:
+    """An image made smaller where it is larger than this."""
+    height, width = image.shape[2:]
+    factor = long_side_px / max(height, width)
+    if factor >= 1:
+        return image
+    return resize(image, max(1, round(height * factor)), max(1, round(width * factor))).clamp(0, 1)

@@ -1,0 +1,134 @@
+"""Every content with every style, and one pair over the values of an option: sheets that compare."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from impasto import images
+from impasto.compose import Atelier, Result, Session, session
+from impasto.config import Config
+from impasto.errors import ConfigError
+from impasto.insight.looking import SIZE_PX, seen, thumbnail
+from impasto.insight.sheet import Cell
+from impasto.insight.wall import Panel, Wall
+
+__all__ = ["Swept", "parse_over", "recombination", "sweep"]
+
+MOST_PANELS = 100
+
+
+def recombination(contents: Sequence[Any], styles: Sequence[Any], **options: Any) -> Wall:
+    """Every content in every style: a row for each content, a column for each style, themselves at the edges.
+
+    Options are those of `stylize`; `size` is 256. Raises `ConfigError`, and what `stylize` raises when painted.
+    """
+    if not contents or not styles:
+        raise ConfigError("There is nothing to combine. Give at least one content and one style.")
+    _require_few(len(contents) * len(styles))
+    options = {"size": SIZE_PX} | options
+    atelier = Atelier(remember=True)
+    rows = [
+        [
+            Panel(f"{_name(content)} × {_name(style)}", session(content, style, **options, atelier=atelier))
+            for style in styles
+        ]
+        for content in contents
+    ]
+    first = rows[0][0].session
+    side = first.config.size
+    heads = [thumbnail(seen(first, style), side) for style in styles]
+    beside = [seen(row[0].session, content) for row, content in zip(rows, contents, strict=True)]
+    hung: list[list[Panel | Tensor | Cell | None]] = [[None, *heads]]
+    hung += [[image, *row] for image, row in zip(beside, rows, strict=True)]
+    return Wall(
+        hung,
+        columns=["", *map(_name, styles)],
+        names=["", *map(_name, contents)],
+        title="Content and style, held apart and recombined",
+    )
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep: its wall, and when that is painted a table of its losses."""
+
+    wall: Wall
+    settings: tuple[dict[str, Any], ...]
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each panel that is painted: the options that vary, and what came of them."""
+        return [
+            setting | panel.result.losses | {"seconds": panel.result.seconds}
+            for setting, panel in zip(self.settings, self.wall.panels, strict=True)
+            if panel.result
+        ]
+
+
+def sweep(content: Any, style: Any, over: Mapping[str, Sequence[Any]], **options: Any) -> Swept:
+    """One pair over the values of one or two options of `Config`: a column for each value of the first.
+
+    Options that stay are those of `stylize`; `size` is 256. Raises `ConfigError`.
+    """
+    if not 1 <= len(over) <= 2 or not all(over.values()):
+        raise ConfigError("A sweep goes over one or two options, such as alpha=1,5,25. Give each some values.")
+    unknown = ", ".join(name for name in over if name not in Config.model_fields)
+    if unknown:
+        raise ConfigError(f"{unknown}: no option that shapes the picture. See impasto stylize --help for them.")
+    (across, values), (down, others) = (*over.items(), ("", [None]))[:2]
+    _require_few(len(values) * len(others))
+    options = {"size": SIZE_PX} | options
+    atelier = Atelier(remember=True)
+    settings, rows = [], []
+    for other, value in itertools.product(others, values):
+        setting = {across: value} | ({down: other} if down else {})
+        label = ", ".join(f"{name} = {_written(chosen)}" for name, chosen in setting.items())
+        settings.append(setting)
+        ready: Session = session(content, style, **(options | setting), atelier=atelier)
+        rows.append(Panel(label, ready, _losses))
+    laid = [rows[first : first + len(values)] for first in range(0, len(rows), len(values))]
+    wall = Wall(
+        laid,
+        columns=[f"{across} = {_written(value)}" for value in values],
+        names=[f"{down} = {_written(other)}" for other in others] if down else [],
+        title=f"{_name(content)} in the manner of {_name(style)}",
+    )
+    return Swept(wall, tuple(settings))
+
+
+def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
+    """`alpha=1,5` -> {"alpha": ["1", "5"]}. A dash in a name is an underscore. Raises `ConfigError`.
+
+    Values that have commas of their own are parted by semicolons: `style-layers=relu1_1;relu1_1,relu2_1`.
+    """
+    over: dict[str, list[str]] = {}
+    for text in texts:
+        name, sign, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not name:
+            raise ConfigError(f"--over {text!r} is not NAME=VALUE,VALUE. Write it as alpha=1,5,25.")
+        if name in over:
+            raise ConfigError(f"--over has {name} twice. Give all its values at once.")
+        over[name] = [value.strip() for value in values.split(";" if ";" in values else ",") if value.strip()]
+    return over
+
+
+def _require_few(count: int) -> None:
+    if count > MOST_PANELS:
+        raise ConfigError(f"{count} pictures are more than a sheet can show. Ask for at most {MOST_PANELS}.")
+
+
+def _name(picture: Any) -> str:
+    return images.name_of(picture) or "picture"
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _losses(result: Result) -> str:
+    return f"content {result.losses['content']:.3f}  style {result.losses['style']:.3f}"

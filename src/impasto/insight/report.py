@@ -1,0 +1,227 @@
+"""One run as one HTML file: its three images, before and after, the curves, the strip, the recipe.
+
+The file holds all it shows, and asks nothing of any address.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from PIL import Image
+from torch import Tensor
+
+from impasto.config import Config
+from impasto.images import check_place, replacing
+from impasto.insight.charts import chart
+from impasto.insight.film import View
+from impasto.insight.looking import thumbnail
+from impasto.insight.sheet import pasted
+from impasto.recipe import Recipe, Trace
+
+__all__ = ["Report", "command_of", "write_report"]
+
+SHOWN_PX = 1024
+"""Long side of the pictures in a report at most: for looking at, not for keeping."""
+
+SMALL_PX = 480
+STRIP_PX = 200
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report tells of. Pictures are (1, 3, H, W); those that could not be found are None."""
+
+    name: str
+    recipe: Recipe
+    image: Tensor
+    content: Tensor | None
+    styles: Sequence[tuple[str, Tensor | None]]
+    losses: dict[str, float] = field(default_factory=dict)
+    strip: Sequence[View] = ()
+    seconds: float | None = None
+
+    def html(self) -> str:
+        """The whole page."""
+        template = Template(files("impasto.insight").joinpath("report.html").read_text(encoding="utf-8"))
+        height, width = self.image.shape[2:]
+        return template.substitute(
+            name=escape(self.name),
+            summary=escape(self._summary(width, height)),
+            aspect=f"{width} / {height}",
+            image=_data(self.image, SHOWN_PX),
+            pictures="".join(self._pictures()),
+            slider=self._slider(),
+            curves="".join(_curves(self.recipe.trace, self.recipe.config)) if self.recipe.trace else MISSING_TRACE,
+            strip="".join(_figure(_encoded(Image.fromarray(view.pixels), STRIP_PX), view.label) for view in self.strip),
+            strip_hidden="" if self.strip else "hidden",
+            command=escape(command_of(self.recipe)),
+            recipe="".join(_rows(self.recipe)),
+        )
+
+    def _summary(self, width: int, height: int) -> str:
+        parts = [f"{width} × {height} px", self.recipe.config.network, f"α = {self.recipe.config.alpha:g}"]
+        losses = self.losses or _last(self.recipe.trace)
+        parts += [f"{name} {losses[name]:.4g}" for name in ("total", "content", "style") if name in losses]
+        if self.seconds is not None:
+            parts.append(f"{self.seconds:.0f} s")
+        if self.recipe.stopped is not None:
+            parts.append("stopped before its end")
+        return " · ".join(parts)
+
+    def _pictures(self) -> list[str]:
+        shown = [("Content: what is depicted", self.recipe.inputs.get("content"), self.content)]
+        shown += [
+            (
+                f"Style: how it looks{f' ({number})' if len(self.styles) > 1 else ''}",
+                self.recipe.inputs.get(role),
+                image,
+            )
+            for number, (role, image) in enumerate(self.styles, start=1)
+        ]
+        figures = [
+            _figure(_data(image, SMALL_PX) if image is not None else "", f"{what}. {(record and record.name) or ''}")
+            for what, record, image in shown
+        ]
+        return [*figures, _figure(_data(self.image, SMALL_PX), "Target: the only thing that learned")]
+
+    def _slider(self) -> str:
+        if self.content is None:
+            return f'<img class="alone" src="{_data(self.image, SHOWN_PX)}" alt="The picture">'
+        return SLIDER.format(before=_data(self.content, SHOWN_PX), after=_data(self.image, SHOWN_PX))
+
+
+MISSING_TRACE = "<p>This picture holds no trace of its run. Run it again to see its curves.</p>"
+
+SLIDER = (
+    '<div class="compare"><img src="{after}" alt="The picture"><img class="before" src="{before}" alt="The content">'
+    '<input type="range" min="0" max="100" value="50" aria-label="Before and after"><span class="handle"></span></div>'
+)
+
+
+def write_report(report: Report, path: Path) -> Path:
+    """Write the page. Raises `OutputError`."""
+    check_place(path)
+    with replacing(path) as temporary:
+        temporary.write_text(report.html(), encoding="utf-8")
+    return path
+
+
+def command_of(recipe: Recipe) -> str:
+    """The command line that paints it again, with every option that is not the default's."""
+    names = {role: record.name or f"{role.upper()}" for role, record in recipe.inputs.items()}
+    words = ["impasto", "stylize", names.pop("content")]
+    words += [name for role, name in names.items() if role.partition("_")[0] == "style" and "mask" not in role]
+    for role, name in names.items():
+        if role.startswith(("content_mask", "style_mask")):
+            words += [f"--{role.rstrip('_0123456789').replace('_', '-')}", name]
+        elif role in ("protect", "init"):
+            words += [f"--{role}", name]
+    if recipe.weights_name is not None:
+        words += ["--weights", recipe.weights_name]
+    words += _changed(recipe)
+    return shlex.join(words)
+
+
+def _changed(recipe: Recipe) -> list[str]:
+    """Flags for what differs from the defaults that this network has."""
+    config = recipe.config.model_dump(mode="json")
+    usual = Config(network=recipe.config.network).model_dump(mode="json") | {"network": Config().network}
+    words: list[str] = []
+    for name, value in config.items():
+        if value == usual[name] or (name == "init" and value == "image"):
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def _curves(trace: Trace, config: Config) -> list[str]:
+    """The charts: all terms, style layer by layer, content likewise if there are several, the gradient."""
+    numbers, marks = trace.numbers, _marks(trace)
+    weighted: dict[str, Sequence[float]] = {
+        "total": numbers["total"],
+        "content": [config.content_weight * value for value in numbers["content"]],
+        f"{config.alpha:g} × style": [config.alpha * value for value in numbers["style"]],
+    }
+    for name, weight in (("tv", config.tv_weight), ("laplacian", config.laplacian_weight)):
+        if weight:
+            weighted[f"{weight:g} × {name}"] = [weight * value for value in numbers[name]]
+    by_layer: dict[str, dict[str, Sequence[float]]] = {
+        part: {name.partition(".")[2]: values for name, values in numbers.items() if name.startswith(f"{part}.")}
+        for part in ("style", "content")
+    }
+    gradient: dict[str, Sequence[float]] = {"gradient": numbers["gradient"]}
+    drawn = [
+        ("Total = content + α × style", "What descent lowers. Each size begins where the one before ended.", weighted),
+        (
+            "Style, layer by layer",
+            "How far Gram matrices, or what else style is compared by, are off.",
+            by_layer["style"],
+        ),
+        ("Content, layer by layer", "How far feature maps are off.", by_layer["content"]),
+        ("Gradient", "Its size on the pixels: how much there is left to learn.", gradient),
+    ]
+    return [_chart(title, note, curves, marks) for title, note, curves in drawn if curves]
+
+
+def _chart(title: str, note: str, curves: dict[str, Sequence[float]], marks: Sequence[tuple[int, str]]) -> str:
+    svg = chart(curves, label=title, marks=marks)
+    if not svg:
+        return ""
+    keys = "".join(
+        f'<li class="key-{number}">{escape(name)} <b>{values[-1]:.3g}</b></li>'
+        for number, (name, values) in enumerate(curves.items())
+    )
+    values = escape(json.dumps({name: list(column) for name, column in curves.items()}))
+    return (
+        f'<section class="curves" data-curves="{values}"><h3>{escape(title)}</h3><p>{escape(note)}</p>'
+        f"{svg}<ul class='keys'>{keys}</ul></section>"
+    )
+
+
+def _marks(trace: Trace) -> list[tuple[int, str]]:
+    """Where each size begins."""
+    starts = [at for at, scale in enumerate(trace.scale) if at == 0 or scale != trace.scale[at - 1]]
+    return [(at, f"size {trace.scale[at]}") for at in starts]
+
+
+def _last(trace: Trace | None) -> dict[str, float]:
+    return {name: values[-1] for name, values in trace.numbers.items()} if trace else {}
+
+
+def _rows(recipe: Recipe) -> list[str]:
+    told = recipe.model_dump(mode="json", exclude={"trace"})
+    rows = [("version", told["version"]), ("weights SHA-256", told["weights_sha256"])]
+    rows += [
+        (f"{role}", f"{record['name'] or 'no file'}  {record['sha256']}") for role, record in told["inputs"].items()
+    ]
+    rows += [(name, value) for part in ("config", "run", "plan") for name, value in told[part].items()]
+    return [f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
+
+
+def _figure(source: str, caption: str) -> str:
+    picture = f'<img src="{source}" alt="{escape(caption)}">' if source else '<div class="missing">not found</div>'
+    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _data(image: Tensor, long_side_px: int) -> str:
+    return _encoded(pasted(thumbnail(image, long_side_px)), long_side_px)
+
+
+def _encoded(picture: Image.Image, long_side_px: int) -> str:
+    buffer = io.BytesIO()
+    picture.thumbnail((long_side_px, long_side_px))
+    picture.save(buffer, format="JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

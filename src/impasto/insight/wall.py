@@ -1,0 +1,82 @@
+"""A wall of pictures that are still to be painted: what several views here are made of.
+
+A wall has panels, each one a run of its own, between pictures that are there already. Runs share an `Atelier`,
+so that the network is loaded once and no picture is measured twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from impasto.compose import Result, Session
+from impasto.insight.sheet import Cell, lay_out
+from impasto.method import Progress
+
+__all__ = ["Panel", "Standing", "Wall"]
+
+
+@dataclass
+class Panel:
+    """A picture to be painted; `caption` writes the line beneath it from its losses."""
+
+    name: str
+    session: Session
+    caption: Callable[[Result], str] = lambda result: ""
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a wall is: this panel of so many, and its step."""
+
+    panel: str
+    number: int
+    count: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Panels and pictures in rows and columns, with labels. `paint` it, then take the `sheet`."""
+
+    rows: Sequence[Sequence[Panel | Tensor | Cell | None]]
+    columns: Sequence[str] = ()
+    names: Sequence[str] = ()
+    title: str = ""
+    note: str = ""
+    panels: list[Panel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "panels", [cell for row in self.rows for cell in row if isinstance(cell, Panel)])
+
+    def paint(self) -> Generator[Standing, None, None]:
+        """Paint panel after panel, as a stream of steps; close it to stop."""
+        for number, panel in enumerate(self.panels, start=1):
+            for progress in panel.session.steps():
+                yield (standing := Standing(panel.name, number, len(self.panels), progress))
+            self.keep(standing)
+
+    def keep(self, standing: Standing) -> None:
+        """Hang a panel as it stands, where painting is stopped."""
+        panel = self.panels[standing.number - 1]
+        panel.result = panel.session.finish(standing.progress)
+
+    def sheet(self) -> Tensor:
+        """What is painted by now, (1, 3, H, W); the place of what is not is empty."""
+        rows = [[_hung(cell) for cell in row] for row in self.rows]
+        return lay_out(rows, columns=self.columns, names=self.names, title=self.title, note=self.note)
+
+    def painted(self) -> Tensor:
+        """Paint all, and lay it out."""
+        for _ in self.paint():
+            pass
+        return self.sheet()
+
+
+def _hung(cell: Panel | Tensor | Cell | None) -> Tensor | Cell | None:
+    if not isinstance(cell, Panel):
+        return cell
+    return Cell(cell.result.image, cell.caption(cell.result)) if cell.result else None

@@ -1,0 +1,383 @@
+"""Views of what a network sees: what they show is true, and stands where it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import pixels
+from PIL import Image
+from torch import Tensor
+
+from impasto import images, insight, samples
+from impasto.cli import main
+from impasto.compose import Atelier, session
+from impasto.compose.atelier import Remembering
+from impasto.encoder import Encoder
+from impasto.errors import ConfigError, ImageError, LayerError
+from impasto.evaluate import AutogradEngine
+from impasto.insight import gram as gram_view
+from impasto.insight.gram import distance
+from impasto.insight.heat import ANCHORS, heat
+from impasto.insight.lettering import fitted, font, width_px
+from impasto.insight.sheet import Cell, lay_out
+
+SMALL = {"size": 64, "iterations": 6}
+
+
+def gray(value: float, height: int = 20, width: int = 30) -> Tensor:
+    return torch.full((1, 3, height, width), value)
+
+
+def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
+    """Where an image stands on a sheet, to the byte."""
+    whole, part = (np.asarray((t[0] * 255).round().byte().permute(1, 2, 0)) for t in (sheet, image))
+    high, wide = part.shape[:2]
+    for y, x in zip(*np.nonzero((whole[..., :] == part[0, 0]).all(axis=2)), strict=True):
+        window = whole[y : y + high, x : x + wide]
+        if window.shape == part.shape and (window == part).all():
+            return int(y), int(x)
+    return None
+
+
+# ---- Sheets and letters --------------------------------------------------------------------------
+
+
+def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another() -> None:
+    images_ = [torch.rand(1, 3, 10 + 7 * i, 40 - 3 * i, generator=torch.Generator().manual_seed(i)) for i in range(5)]
+    sheet = lay_out([[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], columns=["a", "b", "c"])
+    places = [found_at(sheet, image) for image in images_]
+    assert None not in places
+    tops = [place[0] for place in places if place]
+    assert max(tops[:3]) < min(tops[3:])
+    lefts = [place[1] for place in places if place]
+    assert lefts[0] + 40 <= lefts[1]
+
+
+def test_columns_and_rows_are_evenly_spaced() -> None:
+    cells = [[gray(0.1 * (3 * row + column)) for column in range(3)] for row in range(3)]
+    sheet = lay_out(cells, columns=["a", "b", "c"], names=["one", "two", "three"], title="Title", note="note")
+    places = [[found_at(sheet, cell) for cell in row] for row in cells]
+    lefts = [place[1] for place in places[0] if place]
+    tops = [row[0][0] for row in places if row[0]]
+    assert lefts[1] - lefts[0] == lefts[2] - lefts[1] > 30
+    assert tops[1] - tops[0] == tops[2] - tops[1] > 20
+
+
+@pytest.mark.parametrize("where", ["columns", "names", "title", "note", "caption"])
+def test_every_kind_of_label_leaves_ink(where: str) -> None:
+    cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
+    words = {"columns": ["words"], "names": ["words"], "title": "words", "note": "words"}
+    plain = lay_out([[Cell(gray(1.0, 60, 120))]])
+    labelled = lay_out([[cell]], **({where: words[where]} if where in words else {}))
+    assert labelled.numel() > plain.numel()
+    assert int((labelled < 0.6).sum()) > 30  # ink is dark; the paper and the picture are not
+    assert not int((plain < 0.6).sum())
+
+
+def test_the_font_has_the_signs_of_the_field() -> None:
+    letters = font(20)
+    nothing = letters.getmask("\U0001f9ff").getbbox(), bytes(letters.getmask("\U0001f9ff"))
+    for sign in "αβΣ×−→≤½²éüßñЖ…·":
+        drawn = letters.getmask(sign)
+        assert (drawn.getbbox(), bytes(drawn)) != nothing, sign
+
+
+def test_a_long_label_keeps_its_end_and_fits() -> None:
+    letters = font(14)
+    short = fitted("style_layers = relu1_1,relu2_1,relu3_1", letters, 140)
+    assert width_px(short, letters) <= 140
+    assert short.startswith("style")
+    assert short.endswith("3_1")
+    assert fitted("short", letters, 140) == "short"
+    assert fitted("anything", letters, 2) == ""
+
+
+def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
+    image = heat(torch.tensor([[0.0, 1.0], [2.0, 4.0]]), 40)
+    assert image.shape == (1, 3, 40, 40)
+    ends = [torch.tensor([int(a[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for a in (ANCHORS[0], ANCHORS[-1])]
+    assert torch.allclose(image[0, :, 0, 0], ends[0])
+    assert torch.allclose(image[0, :, 39, 39], ends[1])
+    assert len(image[0].flatten(1).unique(dim=1).T) == 4
+    brightness = [float(image[0, :, y, x].sum()) for y, x in ((0, 0), (0, 39), (39, 0), (39, 39))]
+    assert brightness == sorted(brightness)
+    assert torch.allclose(heat(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
+
+
+# ---- What stays loaded ---------------------------------------------------------------------------
+
+
+def test_what_was_measured_is_given_again_and_what_changed_is_measured(tiny: Encoder, noise_image: Tensor) -> None:
+    asked: list[str] = []
+
+    class Counting(AutogradEngine):
+        def features(self, image: Tensor, layers: object) -> dict[str, Tensor]:
+            asked.extend(layers)  # type: ignore[arg-type]
+            return super().features(image, list(layers))  # type: ignore[call-overload]
+
+    engine = Remembering(Counting(tiny))
+    first = engine.features(noise_image, ["relu1_1"])
+    again = engine.features(noise_image.clone(), ["relu1_1", "relu2_1"])
+    assert asked == ["relu1_1", "relu2_1"]
+    assert torch.equal(first["relu1_1"], again["relu1_1"])
+    changed = noise_image.clone()
+    changed[0, 0, 0, 0] += 0.5
+    assert not torch.equal(engine.features(changed, ["relu1_1"])["relu1_1"], first["relu1_1"])
+    plain = AutogradEngine(tiny).moments(noise_image, ["relu1_1"])["relu1_1"][0]
+    for _ in range(2):
+        assert torch.equal(engine.moments(noise_image, ["relu1_1"])["relu1_1"][0].outer, plain.outer)
+
+
+def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
+    engine = Remembering(AutogradEngine(tiny), limit_bytes=100_000)
+    for seed in range(40):
+        image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+        engine.features(image, ["relu1_1"])  # 6 × 32 × 32 × 4 bytes
+        assert sum(size for _, size in engine._measured.values()) <= 100_000
+    assert len(engine._measured) == 100_000 // (6 * 32 * 32 * 4)
+
+
+@pytest.mark.weights
+def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> None:
+    atelier = Atelier(remember=True)
+    shared = [session(photo, painting, **SMALL, alpha=alpha, atelier=atelier).paint() for alpha in (1, 20)]
+    for alpha, result in zip((1, 20), shared, strict=True):
+        alone = session(photo, painting, **SMALL, alpha=alpha).paint()
+        assert torch.equal(result.image, alone.image)
+    assert len(atelier._encoders) == 1
+    session(photo, painting, **SMALL, padding="zero", atelier=atelier).paint()
+    assert len(atelier._encoders) == 2
+
+
+# ---- Features ------------------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encoder) -> None:
+    sheet = insight.features(photo, layers="relu2_1,relu1_1", strongest=3, size=96)
+    picture = images.load(photo, long_side_px=96).pixels
+    replicated = session(photo, photo, size=96).encoder
+    maps = replicated(picture, ["relu1_1"])["relu1_1"][0]
+    order = maps.square().sum(dim=(1, 2)).argsort(descending=True)[:3]
+    places = []
+    for channel in order:
+        highest = float(torch.quantile(maps[channel].flatten(), 0.999))
+        places.append(found_at(sheet, heat(maps[channel], 160, highest=highest)))
+    assert None not in places
+    assert [place[1] for place in places if place] == sorted(place[1] for place in places if place)
+    assert torch.equal(sheet, insight.features(photo, layers=["relu1_1", "relu2_1"], strongest=3, size=96))
+
+
+# ---- Gram ----------------------------------------------------------------------------------------
+
+
+def test_the_distance_of_gram_matrices() -> None:
+    one, other = torch.diag(torch.tensor([3.0, 0.0])), torch.diag(torch.tensor([0.0, 4.0]))
+    assert distance(one, one) == 0
+    assert distance(one, other) == 1  # nothing in common
+    assert distance(one, 2 * one) == pytest.approx((9 / 1) * 1 / (9 + 36))
+    assert distance(one, other) == distance(other, one)
+
+
+@pytest.mark.weights
+def test_two_pictures_of_a_texture_are_near_and_shuffling_changes_nothing(tmp_path: Path) -> None:
+    paintings = {}
+    for name in ("swirl", "mosaic"):
+        paintings[name] = tmp_path / f"{name}.png"
+        Image.fromarray(samples.paint(name, size_px=256)).save(paintings[name])
+    view = gram_view([*paintings.values()], halves=True, size=192)
+    assert view.names == ("swirl.png, left", "swirl.png, right", "mosaic.png, left", "mosaic.png, right")
+    d = view.distances
+    assert torch.equal(d.diagonal(), torch.zeros(4))
+    assert torch.allclose(d, d.T)
+    assert max(d[0, 1], d[2, 3]) < 0.5 * d[:2, 2:].min()
+    assert 0 <= view.shuffled < 1e-4
+    assert set(view.matrices) == {"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"}
+    assert view.matrices["relu1_1"][0].shape == (64, 64)
+
+
+@pytest.mark.weights
+def test_one_picture_is_cut_in_two_and_pictures_of_other_sizes_compare(photo: Path, painting: Path) -> None:
+    assert len(gram_view(photo, size=96).names) == 2
+    view = gram_view([photo, painting], size=96, layers="relu1_1,relu2_1")
+    assert view.distances.shape == (2, 2)
+    with pytest.raises(ConfigError, match="no picture"):
+        gram_view([])
+
+
+# ---- Content alone, style alone ------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: Path) -> None:
+    wall = insight.reconstruction(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
+    sheet = wall.painted()
+    picture = images.load(photo, long_side_px=64).pixels
+    errors = []
+    for panel in wall.panels:
+        assert panel.result is not None
+        assert panel.result.recipe.config.alpha == 0
+        assert found_at(sheet, panel.result.image.mul(255).round().div(255)) is not None
+        errors.append(float((panel.result.image - picture).square().mean()))
+    assert errors[0] < 0.5 * errors[1] < 0.5 * errors[2]
+    assert found_at(sheet, picture.mul(255).round().div(255)) is not None
+
+
+@pytest.mark.weights
+def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
+    wall = insight.texture(painting, upto="relu1_1,relu2_1,relu3_1", **SMALL)
+    layers = [[layer.name for layer in panel.session.config.style_layers] for panel in wall.panels]
+    assert layers == [["relu1_1"], ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1", "relu3_1"]]
+    wall.painted()
+    for panel in wall.panels:
+        assert panel.result is not None
+        assert panel.result.losses["total"] == pytest.approx(5 * panel.result.losses["style"])
+
+
+@pytest.mark.weights
+def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: Path) -> None:
+    wall = insight.reconstruction(photo, size=64, iterations=1)
+    assert [panel.name for panel in wall.panels] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
+    assert [p.name for p in insight.reconstruction(photo, size=96, iterations=1, network="alexnet").panels]
+    with pytest.raises(LayerError, match="twice"):
+        insight.reconstruction(photo, layers="relu1_2,relu1_2")
+    with pytest.raises(LayerError, match="relu9_9"):
+        insight.reconstruction(photo, layers="relu9_9")
+
+
+# ---- Walls ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, painting: Path, tmp_path: Path) -> None:
+    other = tmp_path / "mosaic.png"
+    Image.fromarray(samples.paint("mosaic", size_px=160)).save(other)
+    wall = insight.recombination([photo, painting], [painting, other], **SMALL)
+    sheet = wall.painted()
+    places = []
+    for panel in wall.panels:
+        assert panel.result is not None
+        places.append(found_at(sheet, panel.result.image.mul(255).round().div(255)))
+    assert None not in places
+    first, second, third, fourth = (place for place in places if place)
+    assert first[0] == second[0] < third[0] == fourth[0]
+    assert first[1] < second[1]
+    names = [panel.session.inputs.content for panel in wall.panels]
+    assert names == [photo, photo, painting, painting]
+    assert torch.equal(sheet, insight.recombination([photo, painting], [painting, other], **SMALL).painted())
+
+
+@pytest.mark.weights
+def test_a_sweep_has_a_panel_and_a_row_for_each_setting(photo: Path, painting: Path) -> None:
+    swept = insight.sweep(photo, painting, {"alpha": [0.5, 50], "padding": ["zero", "replicate"]}, **SMALL)
+    assert swept.table() == []
+    swept.wall.painted()
+    table = swept.table()
+    assert [(row["padding"], row["alpha"]) for row in table] == [
+        ("zero", 0.5), ("zero", 50), ("replicate", 0.5), ("replicate", 50)
+    ]  # fmt: skip
+    assert table[1]["style"] < table[0]["style"]
+    assert table[1]["content"] > table[0]["content"]
+    assert swept.wall.columns == ["alpha = 0.5", "alpha = 50"]
+    assert swept.wall.names == ["padding = zero", "padding = replicate"]
+
+
+def test_sweeps_are_written_as_options_and_checked() -> None:
+    assert insight.parse_over(["alpha=1, 5", "style-layers=relu1_1;relu1_1,relu2_1"]) == {
+        "alpha": ["1", "5"],
+        "style_layers": ["relu1_1", "relu1_1,relu2_1"],
+    }
+    for wrong in (["alpha"], ["=1"], ["alpha=1", "alpha=2"]):
+        with pytest.raises(ConfigError):
+            insight.parse_over(wrong)
+    for over in ({}, {"alpha": []}, {"alpha": [1], "seed": [1], "size": [64]}, {"threads": [1, 2]}, {"alpa": [1]}):
+        with pytest.raises(ConfigError):
+            insight.sweep("photo.jpg", "painting.jpg", over)
+    with pytest.raises(ConfigError, match="at most"):
+        insight.sweep("photo.jpg", "painting.jpg", {"seed": list(range(200))})
+    with pytest.raises(ConfigError):
+        insight.recombination([], ["painting.jpg"])
+
+
+# ---- The command line ----------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["features", "photo.jpg", "--layers", "relu1_1,relu3_1"],
+        ["gram", "painting.png", "photo.jpg"],
+        ["reconstruct", "photo.jpg", "--layers", "relu1_2,relu3_2", "--iterations", "3"],
+        ["texture", "painting.png", "--upto", "relu1_1,relu2_1", "--iterations", "3"],
+        ["recombine", "photo.jpg", "sample:cat", "--styles", "painting.png", "--iterations", "3"],
+        ["sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", "--over", "pooling=max,avg", "--iterations", "3"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_each_command_writes_its_sheet(
+    command: list[str], desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    assert main(["insight", *command, "--size", "64", "-o", "sheet.png", "--quiet"]) == 0
+    first = pixels(desk / "sheet.png")
+    assert min(first.shape[:2]) > 60
+    assert capsys.readouterr().out == ""
+    assert main(["insight", *command, "--size", "64"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    again = [Path(line) for line in printed if line.endswith(".png")]
+    assert len(again) == 1
+    assert np.array_equal(pixels(again[0]), first)
+
+
+@pytest.mark.weights
+def test_tables_are_printed_as_json(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    small = ["--size", "64", "--iterations", "2", "--json", "-o", "sheet.png"]
+    assert main(["insight", "sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", *small]) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["alpha"] for cell in cells] == ["1", "9"]
+    assert all(cell["total"] > 0 for cell in cells)
+    assert main(["insight", "gram", "photo.jpg", "painting.png", "--size", "64", "--json", "-o", "gram.png"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["distances"][0][1] == told["distances"][1][0] > 0
+    assert told["shuffled"] < 1e-4
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["features", "photo.jpg", "--layers", "relu9_9"], "relu9_9"),
+        (["features", "nowhere.jpg"], "nowhere.jpg"),
+        (["features", "photo.jpg", "--strongest", "0"], "strongest"),
+        (["features", "photo.jpg", "-o", "photo.jpg"], "Choose another name"),
+        (["features", "photo.jpg", "-o", "sheet.xyz"], ".xyz"),
+        (["gram", "photo.jpg", "--size", "8"], "too small"),
+        (["sweep", "photo.jpg", "painting.png", "--over", "alpa=1"], "alpa"),
+        (["sweep", "photo.jpg", "painting.png", "--over", "alpha=much"], "much"),
+        (["sweep", "photo.jpg", "painting.png"], "over"),
+        (["recombine", "photo.jpg"], "styles"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    command: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    before = sorted(path.name for path in desk.iterdir())
+    assert main(["insight", *command]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
+    assert sorted(path.name for path in desk.iterdir()) == before
+
+
+def test_a_picture_too_small_for_a_layer_is_refused(photo: Path) -> None:
+    with pytest.raises((LayerError, ImageError), match="too small"):
+        insight.reconstruction(photo, size=8)
