@@ -72,7 +72,7 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     wanted = sorted(order, key=ready.encoder.network.names.index)
     found = [ready.engine.moments(image, wanted) for _, image in named]
     matrices = {layer: tuple(gram_matrix(moments[layer][0]) for moments in found) for layer in wanted}
-    shuffled, changed = _shuffled(ready.engine.features(named[0][1], wanted), ready.config.seed)
+    shuffled, view, changed = _shuffled(ready.engine.features(named[0][1], wanted), ready.config.seed)
     names = tuple(name for name, _ in named)
     distances = torch.tensor(
         [
@@ -80,7 +80,7 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
             for i in range(len(names))
         ]
     )
-    sheet = stacked([_matrices(named, matrices, shuffled, changed), _distances(names, distances)])
+    sheet = stacked([_matrices(named, matrices, shuffled, view, changed), _distances(names, distances)])
     return GramView(names, tuple(image for _, image in named), matrices, distances, changed, sheet)
 
 
@@ -94,23 +94,25 @@ def _halves(name: str, image: Tensor) -> list[tuple[str, Tensor]]:
     return [(f"{name}, {side}", half.contiguous()) for side, half in zip(sides, halves, strict=True)]
 
 
-def _shuffled(features: dict[str, Tensor], seed: int) -> tuple[dict[str, Tensor], float]:
-    """Gram matrices of the same features at other places, and how much that changed them."""
+def _shuffled(features: dict[str, Tensor], seed: int) -> tuple[dict[str, Tensor], Tensor, float]:
+    """Gram matrices of the same features at other places, how those look at the first layer, and what it changed."""
     generator = torch.Generator().manual_seed(seed)
-    matrices, change = {}, 0.0
+    matrices, views, change = {}, [], 0.0
     for layer, maps in features.items():
         places = torch.randperm(maps.shape[2] * maps.shape[3], generator=generator).to(maps.device)
         moved = maps.flatten(2)[:, :, places].view_as(maps)
         before, after = gram_matrix(moments_of(maps)), gram_matrix(moments_of(moved))
         matrices[layer] = after
+        views.append(moved[0].square().sum(dim=0).sqrt())
         change = max(change, float((after - before).abs().max() / before.abs().max().clamp(min=1e-30)))
-    return matrices, change
+    return matrices, views[0], change
 
 
 def _matrices(
     named: Sequence[tuple[str, Tensor]],
     matrices: dict[str, tuple[Tensor, ...]],
     shuffled: dict[str, Tensor],
+    view: Tensor,
     change: float,
 ) -> Tensor:
     kept = {layer: found[0].diagonal().argsort(descending=True)[:CHANNELS] for layer, found in matrices.items()}
@@ -119,16 +121,17 @@ def _matrices(
     def cell(layer: str, matrix: Tensor) -> Tensor:
         return heat(_shown(matrix, kept[layer]), CELL_PX, highest=highest[layer])
 
-    rows: list[list[Tensor | Cell | None]] = []
-    for number, (_, image) in enumerate(named):
-        row: list[Tensor | Cell | None] = [thumbnail(image, CELL_PX)]
-        rows.append(row + [cell(layer, found[number]) for layer, found in matrices.items()])
-    rows.append([None, *(cell(layer, shuffled[layer]) for layer in matrices)])
+    rows = [
+        [thumbnail(image, CELL_PX), *(cell(layer, found[number]) for layer, found in matrices.items())]
+        for number, (_, image) in enumerate(named)
+    ]
+    rows.insert(1, [heat(view, max(rows[0][0].shape[2:])), *(cell(layer, shuffled[layer]) for layer in matrices)])
     names = [name for name, _ in named]
+    names.insert(1, "its features, shuffled")
     return lay_out(
         rows,
         columns=["", *matrices],
-        names=[*names, f"{names[0]}, its features shuffled"],
+        names=names,
         title="Gram matrices: which channels answer together",
         note=f"The {CHANNELS} strongest channels of the first picture, by the root of the entry. "
         f"Shuffling positions changes no entry by more than {change:.0e} of the largest.",

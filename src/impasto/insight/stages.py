@@ -82,8 +82,8 @@ def _before_poolings(names: tuple[str, ...]) -> list[str]:
 
 
 def _content_left(result: Result) -> str:
-    return f"{result.losses['content']:.1%} off"
+    return f"{100 * result.losses['content']:.2g} % off"
 
 
 def _style_left(result: Result) -> str:
-    return f"{result.losses['style']:.1%} off"
+    return f"{100 * result.losses['style']:.2g} % off"
