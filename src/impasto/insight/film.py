@@ -10,22 +10,22 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from impasto.errors import OutputError
 from impasto.images import check_place, replacing
 from impasto.insight.lettering import INK, PALE, PAPER, fitted, font, width_px, write
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
-from impasto.method import Progress, shown
+from impasto.method import Progress, initial_target, shown
 from impasto.store import Memory
 
 __all__ = ["SUFFIXES", "Film", "View", "check_film"]
@@ -57,19 +57,24 @@ class Film:
     def __init__(self, long_side_px: int = 720, limit_bytes: int = 256 << 20) -> None:
         self.long_side_px, self.limit_bytes = long_side_px, limit_bytes
         self.views: list[View] = []
-        self._before: torch.Tensor | None = None
+        self._before: Tensor | None = None
         self._last: View | None = None
 
     def saw(self, progress: Progress) -> None:
         """Take a view of a step."""
+        if not self.views:
+            self._take(_before(progress), "the start", progress)
         _, picture = shown(progress, Memory())
+        size = progress.size
+        label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
+        self._take(picture, label, progress)
+
+    def _take(self, picture: Tensor, label: str, progress: Progress) -> None:
         small = thumbnail(picture, SMALL_PX)
         change = 0.0 if self._before is None else float((small - self._before).abs().mean())
         if self._last is not None:
             change += self._last.change
         self._before = small
-        size = progress.size
-        label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
         losses = {name: float(getattr(progress.losses, name)) for name in CURVES}
         view = View(np.asarray(pasted(thumbnail(picture, self.long_side_px))), losses, label, change)
         self._last = view
@@ -122,6 +127,14 @@ def check_film(path: Path) -> None:
     check_place(path)
 
 
+def _before(progress: Progress) -> Tensor:
+    """What the target was before its first step, at its full size."""
+    scene = progress.scene
+    start = initial_target(scene, progress.objective.config, scene.scales[0], Memory())
+    first = replace(progress, scale=1, iteration=0, image=start)
+    return shown(first, Memory())[1]
+
+
 def _faded(one: View, other: View, share: float) -> View:
     nearer = other if share >= 0.5 else one
     if one.pixels.shape != other.pixels.shape:
@@ -135,7 +148,7 @@ class _Chart:
     """The losses of all views, logarithmic, over the film's own time; what is past is drawn full."""
 
     def __init__(self, views: Sequence[View], width: int) -> None:
-        self.width, self.height = width + width % 2, max(48, round(width * 0.16))
+        self.width, self.height = width + width % 2, max(72, round(width * 0.16))
         self.letters = font(max(10, round(width / 48)))
         self.margin = round(self.letters.size * 0.6)
         values = [value for view in views for value in view.losses.values() if value > 0] or [1.0]
