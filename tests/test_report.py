@@ -290,10 +290,10 @@ def test_names_are_text_and_never_markup() -> None:
         version="0",
         config=Config(),
         run=impasto.RunOptions(),
-        plan={"device": "cpu", "threads": 1, "torch": "2"},  # type: ignore[arg-type]
+        plan={"device": "cpu", "threads": 1, "torch": "2"},
         inputs={
-            "content": {"name": "<script>alert(1)</script>.png", "sha256": "0"},  # type: ignore[dict-item]
-            "style": {"name": 'a\' "b"$name.png', "sha256": "0"},  # type: ignore[dict-item]
+            "content": {"name": "<script>alert(1)</script>.png", "sha256": "0"},
+            "style": {"name": 'a\' "b"$name.png', "sha256": "0"},
         },
         weights_name=None,
         weights_sha256="0",

@@ -23,8 +23,11 @@ from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError, RecipeError
 from impasto.insight import features as view_features
 from impasto.insight import gram as view_gram
-from impasto.insight import parse_over, recombination, reconstruction, texture
+from impasto.insight import parse_over
+from impasto.insight import recombine as view_recombine
+from impasto.insight import reconstruct as view_reconstruct
 from impasto.insight import sweep as view_sweep
+from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
 from impasto.insight.looking import SIZE_PX
 from impasto.insight.report import STRIP_PX, write_report
@@ -114,23 +117,23 @@ def reconstruct(
     """Paint a picture from its content alone, from noise, once for each layer."""
     place = _place(output, "reconstruct", picture)
     _have_weights(options, quiet=quiet)
-    return _painted(reconstruction(_source(picture, options), layers=layers, **options), place, quiet=quiet)
+    return _painted(view_reconstruct(_source(picture, options), layers=layers, **options), place, quiet=quiet)
 
 
-@app.command(name="texture")
+@app.command
 @takes_options(
     Config,
     RunOptions,
     without=("content_weight", "style_layers", "content_layers", *SAVING),
     defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
 )
-def texture_command(
+def texture(
     style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a style alone, from noise, by one layer, by two, and so on."""
     place = _place(output, "texture", style)
     _have_weights(options, quiet=quiet)
-    return _painted(texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
+    return _painted(view_texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
 
 
 @app.command
@@ -148,7 +151,7 @@ def recombine(
     place = _place(output, "recombine", *pictures, *styles)
     _have_weights(options, quiet=quiet)
     contents = [_source(name, options) for name in pictures]
-    wall = recombination(contents, [_source(name, options) for name in styles], **options)
+    wall = view_recombine(contents, [_source(name, options) for name in styles], **options)
     return _painted(wall, place, quiet=quiet)
 
 
