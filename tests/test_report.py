@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import impasto
 from impasto import images
 from impasto.cli import main
 from impasto.compose import session
-from impasto.compose.tracing import LONGEST
+from impasto.compose.tracing import LONGEST, Tracer
 from impasto.config import Config
 from impasto.errors import OutputError
 from impasto.insight.charts import chart
 from impasto.insight.film import Film, View, check_film
 from impasto.insight.report import Report, command_of
+from impasto.networks import VGG19
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Steps that take milliseconds."""
@@ -69,6 +71,23 @@ def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, p
     assert trace.iteration[0] == 1
     assert trace.iteration[-1] == LONGEST * 2 + 7
     assert len(set(np.diff(trace.iteration[:-1]))) == 1
+
+
+@pytest.mark.weights
+def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
+    run, tracer = session(photo, painting, iterations=2, **SHALLOW), Tracer()
+    *_, progress = run.steps()
+    many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
+    losses = replace(progress.losses, style_layers=many, content_layers=many)
+    for number in range(600):
+        tracer._saw(replace(progress, iteration=number, losses=losses))
+    result = run.finish(progress)
+    recipe = result.recipe.model_copy(update={"trace": tracer.trace})
+    replace(result, recipe=recipe).save(tmp_path / "long.jpg")
+    kept = images.read_recipe(tmp_path / "long.jpg").trace
+    assert kept == tracer.trace
+    assert kept is not None
+    assert len(kept.numbers) > 60
 
 
 @pytest.mark.weights
@@ -298,7 +317,7 @@ def test_names_are_text_and_never_markup() -> None:
         weights_name=None,
         weights_sha256="0",
     )
-    page = Report("<b>.png", recipe, torch.rand(1, 3, 8, 8), None, [("style", None)]).html()
+    page = Report("<b>.png", recipe, torch.rand(1, 3, 8, 8), (8, 8), None, [("style", None)]).html()
     assert "<script>alert" not in page
     assert "<b>.png" not in page
     assert "&lt;b&gt;.png" in page

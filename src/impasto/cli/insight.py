@@ -30,7 +30,7 @@ from impasto.insight import sweep as view_sweep
 from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
 from impasto.insight.looking import SIZE_PX
-from impasto.insight.report import STRIP_PX, write_report
+from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
 from impasto.recipe import Recipe, roles
@@ -55,7 +55,7 @@ SAVING = ("save_every", "bits", "quality")
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*LOOKING, "seed", *SAVING), defaults={"size": SIZE_PX})
+@takes_options(Config, RunOptions, without=(*LOOKING, *SAVING), defaults={"size": SIZE_PX})
 def features(
     picture: Picture,
     /,
@@ -228,8 +228,9 @@ def report(
         recipe, losses, seconds = result.recipe, result.losses, result.seconds
     given = dict(zip(roles("style", len(elsewhere["style"])), elsewhere["style"], strict=True)) | {"content": content}
     pictures = {role: _found(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
-    image = images.load(picture).pixels
-    made = report_of(picture.name, recipe, image, pictures, losses=losses, seconds=seconds, film=film)
+    size = images.dimensions(picture)
+    image = images.load(picture, long_side_px=SHOWN_PX).pixels
+    made = report_of(picture.name, recipe, image, size, pictures, losses=losses, seconds=seconds, film=film)
     write_report(made, place)
     if not quiet:
         print(place)

@@ -26,6 +26,7 @@ from impasto.insight.lettering import INK, PALE, PAPER, fitted, font, width_px, 
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
 from impasto.method import Progress, initial_target, shown
+from impasto.picture import fit, resize
 from impasto.store import Memory
 
 __all__ = ["SUFFIXES", "Film", "View", "check_film"]
@@ -63,24 +64,32 @@ class Film:
     def saw(self, progress: Progress) -> None:
         """Take a view of a step."""
         if not self.views:
-            self._take(_before(progress), "the start", progress)
-        _, picture = shown(progress, Memory())
+            self._take(_before(progress), "the start")
         size = progress.size
         label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
-        self._take(picture, label, progress)
+        self._take(progress, label)
 
-    def _take(self, picture: Tensor, label: str, progress: Progress) -> None:
+    def _take(self, progress: Progress, label: str) -> None:
+        picture = self._view(progress)
         small = thumbnail(picture, SMALL_PX)
         change = 0.0 if self._before is None else float((small - self._before).abs().mean())
         if self._last is not None:
             change += self._last.change
         self._before = small
         losses = {name: float(getattr(progress.losses, name)) for name in CURVES}
-        view = View(np.asarray(pasted(thumbnail(picture, self.long_side_px))), losses, label, change)
+        view = View(np.asarray(pasted(picture)), losses, label, change)
         self._last = view
         self.views.append(view)
         if len(self.views) > max(LEAST_VIEWS, self.limit_bytes // max(view.pixels.nbytes, 1)):
             self.views = self.evenly(len(self.views) // 2)
+
+    def _view(self, progress: Progress) -> Tensor:
+        """The picture as it would be written now, no larger than the film."""
+        scene, full = progress.scene, progress.scene.scales[-1]
+        if scene.retouch is not None:  # colors are put back at full size only
+            return thumbnail(shown(progress, Memory())[1], self.long_side_px)
+        height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
+        return resize(progress.image, height, width).clamp(0, 1)
 
     def evenly(self, count: int) -> list[View]:
         """About `count` of the views, the first and the last among them, evenly far apart in visual change."""
@@ -127,12 +136,11 @@ def check_film(path: Path) -> None:
     check_place(path)
 
 
-def _before(progress: Progress) -> Tensor:
-    """What the target was before its first step, at its full size."""
+def _before(progress: Progress) -> Progress:
+    """What the target was before its first step, with the losses after it."""
     scene = progress.scene
     start = initial_target(scene, progress.objective.config, scene.scales[0], Memory())
-    first = replace(progress, scale=1, iteration=0, image=start)
-    return shown(first, Memory())[1]
+    return replace(progress, scale=1, iteration=0, image=start)
 
 
 def _faded(one: View, other: View, share: float) -> View:

@@ -40,11 +40,14 @@ ENLARGED = 2
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells of. Pictures are (1, 3, H, W); those that could not be found are None."""
+    """What a report tells of. Pictures are (1, 3, H, W), and may be smaller than they are: `size` is that of the
+    picture, (height, width). Those that could not be found are None.
+    """
 
     name: str
     recipe: Recipe
     image: Tensor
+    size: tuple[int, int]
     content: Tensor | None
     styles: Sequence[tuple[str, Tensor | None]]
     losses: dict[str, float] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class Report:
     def html(self) -> str:
         """The whole page."""
         template = Template(files("impasto.insight").joinpath("report.html").read_text(encoding="utf-8"))
-        height, width = self.image.shape[2:]
+        height, width = self.size
         return template.substitute(
             name=escape(self.name),
             summary=escape(self._summary(width, height)),
