@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +387,26 @@ def test_a_mistake_is_one_clear_line(
     assert words in error
     assert len(error.strip().splitlines()) == 1
     assert sorted(path.name for path in desk.iterdir()) == before
+
+
+@pytest.mark.weights
+def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
+    asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "impasto", "insight", *asked], cwd=desk, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while "2/3" not in said:
+            said = process.stderr.readline()
+            assert said, "it ended before it was stopped"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    sheet = pixels(desk / "sheet.png").astype(float)
+    thirds = np.array_split(sheet[60:100], 3, axis=1)
+    spread = [third.std() for third in thirds]
+    assert min(spread[:2]) > 20  # one is done, one stands as it was
+    assert spread[2] < 10  # the last was never begun: paper
 
 
 def test_a_picture_too_small_for_a_layer_is_refused(photo: Path) -> None:
