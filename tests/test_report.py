@@ -80,7 +80,7 @@ def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, pai
     many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
     losses = replace(progress.losses, style_layers=many, content_layers=many)
     for number in range(600):
-        tracer._saw(replace(progress, iteration=number, losses=losses))
+        tracer._saw(replace(progress, state=replace(progress.state, iteration=number), losses=losses))
     result = run.finish(progress)
     recipe = result.recipe.model_copy(update={"trace": tracer.trace})
     replace(result, recipe=recipe).save(tmp_path / "long.jpg")

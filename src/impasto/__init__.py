@@ -30,18 +30,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Config": "config",
-    "ImpastoError": "errors",
-    "Inputs": "config",
-    "NamedImage": "images",
-    "Progress": "method",
-    "Recipe": "recipes",
-    "Result": "compose",
-    "RunOptions": "config",
-    "load_preset": "presets",
-    "read_recipe": "recipes",
-    "stylize": "compose",
-    "stylize_steps": "compose",
+    "compose": ("Result", "stylize", "stylize_steps"),
+    "config": ("Config", "Inputs", "RunOptions"),
+    "errors": ("ImpastoError",),
+    "images": ("NamedImage",),
+    "method": ("Progress",),
+    "presets": ("load_preset",),
+    "recipes": ("Recipe", "read_recipe"),
 }
 
 if TYPE_CHECKING:
@@ -55,9 +50,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

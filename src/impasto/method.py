@@ -27,8 +27,9 @@ from impasto.picture import Picture, fit, resize
 from impasto.pyramid import Scale
 from impasto.regions import Region
 from impasto.store import Store, clamped, copied, pieces
+from impasto.surface import State
 
-__all__ = ["Progress", "Scene", "Style", "finished", "shown", "stylize_steps"]
+__all__ = ["Progress", "Scene", "Standing", "Style", "finished", "shown", "stylize_steps"]
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,36 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
+    """What the same run goes on from, to the bit: after a step of this scale, counted from 1.
+
+    `evaluations` and `restarts` are of the whole run.
+    """
+
+    scale: int
+    state: State
+    evaluations: int
+    restarts: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Progress(Standing):
     """Where a run stands after one step. `image` is a view that is valid until the next step.
 
-    `objective` is what is asked of it at this scale; `scale` and `iteration` count from 1; `evaluations`
-    and `restarts` are of the whole run. `gradient_rms` is d(numel × total)/d(pixel), root mean square.
+    `objective` is what is asked of it at this scale. `gradient_rms` is d(numel × total)/d(pixel), root mean square.
     """
 
     scene: Scene
-    scale: int
-    iteration: int
     image: Tensor
     losses: Losses
     gradient_rms: float
     objective: Objective
-    evaluations: int
-    restarts: int
-    elapsed_s: float
+
+    @property
+    def iteration(self) -> int:
+        """The step of this scale, counted from 1."""
+        return self.state.iteration
 
     @property
     def size(self) -> Scale:
@@ -89,12 +103,14 @@ class Progress:
         return self.scale == len(self.scene.scales) and self.iteration == self.size.iterations
 
 
-def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[Progress, None, None]:
-    """The method as a stream of steps. Close the generator to stop; any step can be `finished`.
+def stylize_steps(
+    scene: Scene, config: Config, *, engine: Engine, since: Standing | None = None
+) -> Generator[Progress, None, None]:
+    """The method as a stream of steps, or those `since` some step. Close it to stop; any step can be `finished`.
 
     Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() - (since.elapsed_s if since else 0)
     encoder, store = engine.encoder, engine.store
     style_layers = [name for name, _ in config.style_layers]
     layers = [*(name for name, _ in config.content_layers), *style_layers]
@@ -102,10 +118,16 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
     for style in scene.styles:
         encoder.require_size(style.picture.pixels, style_layers, what="A style image,")
     target: Tensor | None = None
-    evaluations = restarts = 0
+    evaluations = since.evaluations - since.state.evaluations if since else 0
+    restarts = since.restarts - since.state.restarts if since else 0
     for number, scale in enumerate(scene.scales, start=1):
+        if since and number < since.scale:
+            continue
+        last: State | None = since.state if since and number == since.scale else None
         objective = objective_at(scene, scale, config, engine)
-        if target is None:
+        if last is not None:
+            target = last.image
+        elif target is None:
             target = initial_target(scene, config, scale, store)
         else:
             target = enlarged(target, scene, scene.scales[number - 2], scale, config, store)
@@ -114,22 +136,24 @@ def stylize_steps(scene: Scene, config: Config, *, engine: Engine) -> Generator[
         cover = cover_at(scene, scale, store)
         if cover is not None:
             evaluate, refine = cover.over(evaluate), refine and cover.over(refine)
-        for step in descend(evaluate, target, config, scale.iterations, refine=refine, store=store):
+        for step in descend(evaluate, target, config, scale.iterations, refine=refine, store=store, since=last):
+            last = step
             yield Progress(
-                scene,
                 number,
-                step.iteration,
+                step,
+                evaluations + step.evaluations,
+                restarts + step.restarts,
+                time.perf_counter() - began,
+                scene,
                 cover(step.image) if cover else step.image,
                 step.losses,
                 step.gradient_rms,
                 objective,
-                evaluations + step.evaluations,
-                restarts + step.restarts,
-                time.perf_counter() - began,
             )
-        target = step.image
-        evaluations += step.evaluations
-        restarts += step.restarts
+        assert last is not None  # a scale has at least one step
+        target = last.image
+        evaluations += last.evaluations
+        restarts += last.restarts
 
 
 def finished(progress: Progress, config: Config, *, engine: Engine) -> tuple[Tensor, Losses]:

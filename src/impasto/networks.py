@@ -92,21 +92,12 @@ def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
 
 
 def _alexnet() -> Network:
-    def conv(index: int, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Layer:
-        return Layer(f"conv{index}", "conv", kernel, stride, padding, inputs, outputs)
-
-    def relu(index: int) -> Layer:
-        return Layer(f"relu{index}", "relu")
-
-    def pool(index: int) -> Layer:
-        return Layer(f"pool{index}", "pool", 3, 2)
-
     layers = (
-        *(conv(1, 3, 64, 11, 4, 2), relu(1), pool(1)),
-        *(conv(2, 64, 192, 5, 1, 2), relu(2), pool(2)),
-        *(conv(3, 192, 384, 3, 1, 1), relu(3)),
-        *(conv(4, 384, 256, 3, 1, 1), relu(4)),
-        *(conv(5, 256, 256, 3, 1, 1), relu(5), pool(5)),
+        *(Layer("conv1", "conv", 11, 4, 2, 3, 64), Layer("relu1", "relu"), Layer("pool1", "pool", 3, 2)),
+        *(Layer("conv2", "conv", 5, 1, 2, 64, 192), Layer("relu2", "relu"), Layer("pool2", "pool", 3, 2)),
+        *(Layer("conv3", "conv", 3, 1, 1, 192, 384), Layer("relu3", "relu")),
+        *(Layer("conv4", "conv", 3, 1, 1, 384, 256), Layer("relu4", "relu")),
+        *(Layer("conv5", "conv", 3, 1, 1, 256, 256), Layer("relu5", "relu"), Layer("pool5", "pool", 3, 2)),
     )
     return Network("alexnet", layers, ("relu3",), tuple(f"relu{i}" for i in range(1, 6)), iterations=200)
 

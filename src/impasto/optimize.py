@@ -1,8 +1,7 @@
 """Descent at one scale: L-BFGS or Adam over an `Evaluator`, as a generator of steps.
 
-Laws: the image (1, 3, H, W) is the only thing that changes. What is minimized is numel × total, because
-a relative loss has gradients per pixel that shrink as one over their number. The image of a `Step` is a
-view that is valid until the next one. A step that makes things worse is taken back, so NaN never lasts.
+Laws: the image (1, 3, H, W) is the only thing that changes. The image of a `Step` is a view that is valid
+until the next one. A step that makes things worse is taken back, so NaN never lasts.
 
 Descent is over z in `image = start + A z`. A is the identity for pixels, and for the Fourier
 parametrization a filter that favors low frequencies: it is symmetric, so d/dz = A d/d(image). Only steps
@@ -13,29 +12,24 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.errors import DivergenceError
 from impasto.evaluate import Evaluator
-from impasto.fourier import Filter, fourier_filter
-from impasto.objective import Losses
-from impasto.store import Memory, Store, clamped, copied, dot, finite, pieces, rms, scale, weighted_sum, zeros
+from impasto.fourier import fourier_filter
+from impasto.store import Memory, Store, copied, dot, pieces, rms, scale, weighted_sum, zeros
+from impasto.surface import State, Step, Surface
 
-__all__ = ["Step", "descend"]
+__all__ = ["descend"]
 
 FIRST_STEP_RMS = 0.02
 """How far pixels move at a first step, of a range of 1, when no curvature is known yet."""
 
 SHRINK = 0.25
 MAX_TRIES = 8
-
-FENCE = 10.0
-"""Strength of the fence around [0, 1]. 10 to 1000 end within 1 % of each other; a steep one hinders L-BFGS."""
 
 REFINED_SHARE = 5
 """One in so many steps is taken by the more precise evaluator, where there is one."""
@@ -50,18 +44,6 @@ EXPLODED = 100.0
 """Adam may go up and down; this many times the best loss it may not."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """Where descent stands after one step: the best image so far, its losses, evaluations at this scale."""
-
-    iteration: int
-    image: Tensor
-    losses: Losses
-    gradient_rms: float
-    evaluations: int
-    restarts: int
-
-
 def descend(
     evaluate: Evaluator,
     start: Tensor,
@@ -70,96 +52,41 @@ def descend(
     *,
     refine: Evaluator | None = None,
     store: Store | None = None,
+    since: State | None = None,
 ) -> Generator[Step, None, None]:
-    """Minimize from `start`, one `Step` for each of `iterations`. `start` is left as it is.
+    """Minimize from `start`, one `Step` for each of `iterations`, or for those that come after `since`.
 
-    `refine`, a more precise evaluator, takes over for the last steps. `store` keeps the long vectors.
+    `start` is left as it is. `refine`, a more precise evaluator, takes over for the last steps. `store` keeps the
+    long vectors.
     Raises `DivergenceError` if not even the start has a finite loss.
     """
     store = store or Memory(start.device)
-    smooth = fourier_filter(start, store) if config.parametrization == "fourier" else _identity
-    surface = _Surface(evaluate, smooth, store, inside=config.bounded)
+    smooth = fourier_filter(start, store) if config.parametrization == "fourier" else lambda z: z
+    surface = Surface(evaluate, smooth, store, inside=config.bounded)
     if refine is not None:
         surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1
+    if since is not None and since.iteration >= surface.refine_from:
+        surface.evaluate = surface.refine
     if config.optimizer == "lbfgs":
-        yield from _lbfgs(surface, start, iterations, config.history)
+        yield from _lbfgs(surface, start, iterations, config.history, since)
     else:
-        yield from _adam(surface, start, iterations, config.learning_rate)
+        yield from _adam(surface, start, iterations, config.learning_rate, since)
 
 
-def _identity(z: Tensor) -> Tensor:
-    return z
-
-
-@dataclass(frozen=True)
-class _Point:
-    """A place on the surface: an image, numel × total there, and the gradient in z."""
-
-    image: Tensor
-    value: float
-    gradient: Tensor
-    gradient_rms: float
-    losses: Losses
-    finite: bool
-
-
-class _Surface:
-    """image -> `_Point`, counting evaluations.
-
-    With `inside`, losses are those of the image clamped to [0, 1], as it will be written, and a
-    quadratic fence pulls back what left that range: 3 % less loss in the written picture, and a tenth
-    less style error, than clamping at the end (224 px, 60 steps).
-    """
-
-    def __init__(self, evaluate: Evaluator, smooth: Filter, store: Store, *, inside: bool) -> None:
-        self.evaluate, self.smooth, self.store, self.inside = evaluate, smooth, store, inside
-        self.evaluations = 0
-        self.refine, self.refine_from = evaluate, 0
-
-    def at(self, image: Tensor) -> _Point:
-        self.evaluations += 1
-        evaluation = self.evaluate(clamped(self.store, image) if self.inside else image)
-        gradient, numel, fence = evaluation.gradient, image.numel(), 0.0
-        for g, x in pieces(self.store, gradient, image):
-            g.mul_(numel)
-            if self.inside:
-                outside = x - x.clamp(0, 1)
-                g.mul_(outside == 0).add_(outside, alpha=2 * FENCE)
-                fence += FENCE * float(outside.square().sum())
-        value = float(evaluation.losses.total) * numel + fence
-        steepness = rms(self.store, gradient)
-        gradient = self.smooth(gradient)
-        sound = math.isfinite(value) and finite(self.store, gradient)
-        return _Point(image, value, gradient, steepness, evaluation.losses, sound)
-
-    def seen_from(self, point: _Point, iteration: int) -> _Point:
-        """The same point, measured again if the more precise evaluator takes over at this iteration."""
-        if iteration != self.refine_from:
-            return point
-        self.evaluate = self.refine
-        return self.at(point.image)
-
-    def origin(self, start: Tensor) -> _Point:
-        point = self.at(start)
-        if not point.finite:
-            raise DivergenceError(
-                "The loss of the starting image is not finite. Lower alpha and the weights, or use relative units."
-            )
-        return point
-
-
-def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> Generator[Step, None, None]:
+def _lbfgs(
+    surface: Surface, start: Tensor, iterations: int, history: int, since: State | None
+) -> Generator[Step, None, None]:
     """Limited-memory BFGS (Liu & Nocedal 1989), unit steps, backtracking when a step does not descend."""
     store = surface.store
-    point = surface.origin(start)
-    pairs: deque[_Pair] = deque(maxlen=history)
-    restarts = 0
-    at_rest: _Point | None = None
-    for iteration in range(1, iterations + 1):
+    point = surface.origin(start) if since is None else surface.again(since.image, since)
+    pairs: deque[_Pair] = deque(_recalled(store, since) if since else (), maxlen=history)
+    restarts = since.restarts if since else 0
+    at_rest = point if since and since.numbers["at_rest"] else None
+    for iteration in range(since.iteration + 1 if since else 1, iterations + 1):
         point = surface.seen_from(point, iteration)
         steepness = dot(store, point.gradient, point.gradient)
         if point is at_rest or steepness == 0:  # nothing leads down: the steps left cost nothing
-            yield Step(iteration, point.image, point.losses, point.gradient_rms, surface.evaluations, restarts)
+            yield surface.step(iteration, point, restarts, _memory(pairs), {"at_rest": True})
             continue
         direction = _two_loop(store, point.gradient, pairs)
         slope = dot(store, direction, point.gradient)
@@ -182,7 +109,7 @@ def _lbfgs(surface: _Surface, start: Tensor, iterations: int, history: int) -> G
             at_rest = None if pairs else point
             pairs.clear()  # what was remembered no longer describes the surface: begin again from here
             restarts += 1
-        yield Step(iteration, point.image, point.losses, point.gradient_rms, surface.evaluations, restarts)
+        yield surface.step(iteration, point, restarts, _memory(pairs), {"at_rest": point is at_rest})
 
 
 _Pair = tuple[Tensor, Tensor, float]  # step, change of gradient, their product
@@ -219,16 +146,34 @@ def _add(store: Store, to: Tensor, factor: float, vector: Tensor) -> None:
         out.add_(v, alpha=factor)
 
 
-def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: float) -> Generator[Step, None, None]:
+def _memory(pairs: Iterable[_Pair]) -> dict[str, Tensor]:
+    """The pairs by name, for a `State`."""
+    named = (((f"step_{n}", step), (f"change_{n}", change)) for n, (step, change, _) in enumerate(pairs))
+    return dict(item for both in named for item in both)
+
+
+def _recalled(store: Store, since: State) -> Iterator[_Pair]:
+    for number in range(len(since.memory) // 2):
+        step, change = since.memory[f"step_{number}"], since.memory[f"change_{number}"]
+        yield step, change, dot(store, step, change)
+
+
+def _adam(
+    surface: Surface, start: Tensor, iterations: int, learning_rate: float, since: State | None
+) -> Generator[Step, None, None]:
     """Adam (Kingma & Ba 2014). What it yields is the best image so far, for its loss may rise.
 
     When the loss explodes it is rolled back to that image, and its steps are halved.
     """
     store = surface.store
-    point = best = surface.origin(start)
-    mean, square, age = zeros(store, start), zeros(store, start), 0
-    restarts = 0
-    for iteration in range(1, iterations + 1):
+    if since is None:
+        point = best = surface.origin(start)
+        mean, square, age, restarts = zeros(store, start), zeros(store, start), 0, 0
+    else:
+        best, point = (surface.again(image, since) for image in (since.image, since.memory["moving"]))
+        mean, square = (copied(store, since.memory[name]) for name in ("mean", "square"))
+        age, restarts, learning_rate = int(since.numbers["age"]), since.restarts, since.numbers["learning_rate"]
+    for iteration in range(since.iteration + 1 if since else 1, iterations + 1):
         if iteration == surface.refine_from:
             point = best = surface.seen_from(best, iteration)
             mean, square, age = zeros(store, start), zeros(store, start), 0
@@ -247,4 +192,5 @@ def _adam(surface: _Surface, start: Tensor, iterations: int, learning_rate: floa
             mean, square, age = zeros(store, start), zeros(store, start), 0
         elif point.value < best.value:
             best = point
-        yield Step(iteration, best.image, best.losses, best.gradient_rms, surface.evaluations, restarts)
+        memory = {"moving": point.image, "mean": mean, "square": square}
+        yield surface.step(iteration, best, restarts, memory, {"age": age, "learning_rate": learning_rate})

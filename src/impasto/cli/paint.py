@@ -16,6 +16,7 @@ from typing import Any
 from impasto import images, samples, weights
 from impasto.cli.console import announce, display, errors, pull_weights
 from impasto.cli.keepsakes import Keepsakes
+from impasto.cli.saving import Saving
 from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
@@ -76,12 +77,14 @@ def paint(
     quiet: bool = False,
     stop: Stop | None = None,
     keepsakes: Keepsakes | None = None,
+    saving: Saving | None = None,
 ) -> int:
     """Run `session` and write its picture to `output`, or to a free name made of `stem`.
 
     The exit status is 0, or 128 plus the signal that stopped it; then the picture so far was written.
     """
-    run, config, keepsakes = session.run, session.config, keepsakes or Keepsakes()
+    run, config = session.run, session.config
+    keepsakes, saving = keepsakes or Keepsakes(), saving or Saving()
     keep_freed_memory()
     progress: Progress | None = None
     with contextlib.ExitStack() as stack:
@@ -94,7 +97,7 @@ def paint(
         if session.inputs.weights is None and not weights.is_cached(config.network):
             pull_weights(config.network, quiet=quiet)
         bar = stack.enter_context(display(quiet=quiet))
-        steps = session.steps()
+        steps = session.steps(saving.since)
         for number, progress in enumerate(steps, start=1):
             if number == 1:
                 full = progress.scene.scales[-1]
@@ -104,15 +107,20 @@ def paint(
                 caught.painting = True
             bar.show(progress)
             keepsakes.saw(progress)
+            saving.saw(progress, session)
             if run.save_every and number % run.save_every == 0:
                 _snapshot(progress, output or Path(f"{stem}{suffix}"), number, run.quality)
             if caught.signal or (stop and stop.is_at(progress.scale, progress.iteration)):
                 break
         assert progress is not None  # a plan has at least one step
-        if caught.signal and not quiet:
-            errors.print("stopping: writing the picture so far (again to give up)")
+        if caught.signal and not progress.is_last:
+            if not quiet:
+                errors.print("stopping: writing the picture so far (again to give up)")
+            saving.keep(progress, session)
         result = session.finish(progress)
         written = _save(result, output or free_name(stem, suffix))
+        if progress.is_last:
+            saving.done()
         try:
             beside = keepsakes.write(result, session, written)
         except OutputError as error:

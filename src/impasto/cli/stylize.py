@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
+from impasto.cli.saving import Saving
 from impasto.compose import session
 from impasto.config import Config, RunOptions
 from impasto.presets import load_preset
@@ -66,6 +68,13 @@ def stylize(
     timelapse: Timelapse = None,
     timelapse_seconds: TimelapseSeconds = 6.0,
     report: WithReport = False,
+    checkpoint: Annotated[
+        Path | None, Parameter(help="Keep the run's whole state in FILE, to go on from after anything.")
+    ] = None,
+    checkpoint_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
+    resume: Annotated[
+        bool, Parameter(negative="", help="Go on from the checkpoint, if there is one: the same pixels in the end.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     **options: Any,
@@ -85,8 +94,12 @@ def stylize(
         **options,
     )
     keepsakes = Keepsakes(timelapse, timelapse_seconds, report)
+    saving = Saving(checkpoint, resume, checkpoint_every)
+    saving.open()
+    if saving.since is not None:
+        ready = replace(ready, recorded_plan=saving.since.recipe.plan)
     stem = stem_of(content, *style)
-    return paint(ready, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes)
+    return paint(ready, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
 
 
 @takes_options(Config, RunOptions)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from impasto import __version__, images
 from impasto.compose.atelier import Atelier
+from impasto.compose.checkpoints import Checkpoint, write_checkpoint
 from impasto.compose.scenes import scene_of, shares_of
 from impasto.compose.tracing import Tracer
 from impasto.config import Config, Inputs, Plan, RunOptions
@@ -28,7 +29,7 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
 from impasto.evaluate import Engine
-from impasto.method import Progress, finished
+from impasto.method import Progress, Scene, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.picture import fit
 from impasto.recipes import Recipe, Stop
@@ -115,14 +116,28 @@ class Session:
             scratch.require(disk_bytes(self.work, self.plan.history or self.config.history))
         return self.atelier.engine(self.plan, self.encoder, scratch)
 
-    def steps(self) -> Generator[Progress, None, None]:
-        """The run as a stream of steps; close it to stop."""
+    def steps(self, since: Checkpoint | None = None) -> Generator[Progress, None, None]:
+        """The run as a stream of steps, or what is left of it `since` a checkpoint; close it to stop.
+
+        Raises `RecipeError` if the checkpoint is of another run, or damaged.
+        """
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
         scene = scene_of(self.inputs, self.config, self.run, self.engine)
         # The recipe keeps the history asked for; the run has what the memory allows.
         config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
-        return self.tracer.followed(run_steps(scene, config, engine=self.engine))
+        if since is None:
+            return self.tracer.followed(run_steps(scene, config, engine=self.engine))
+        recipe = recipe_of(scene, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
+        since.require(recipe)
+        left = run_steps(scene, config, engine=self.engine, since=since.standing(self.engine.store))
+        return self.tracer.followed(left, since.traced)
+
+    def keep(self, progress: Progress, path: Path) -> None:
+        """Write a checkpoint of this step. Raises `OutputError`; what was there is kept then."""
+        inputs, config, scene = self.inputs, self.config, progress.scene
+        recipe = recipe_of(scene, inputs, config, engine=self.engine, run=self.run, plan=self.plan)
+        write_checkpoint(path, progress, recipe, self.tracer.rows, self.engine.store)
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
@@ -145,16 +160,10 @@ def finish(
     began = time.perf_counter()
     image, losses = finished(progress, config, engine=engine)
     scene = progress.scene
-    recipe = Recipe(
-        version=__version__,
-        config=config,
-        run=run,
-        plan=plan,
-        inputs=dict(scene.records),
-        weights_name=images.name_of(inputs.weights),
-        weights_sha256=engine.encoder.weights_sha256,
-        stopped=None if progress.is_last else Stop(scale=progress.scale, iteration=progress.iteration),
-    )
+    recipe = recipe_of(scene, inputs, config, engine=engine, run=run, plan=plan)
+    if not progress.is_last:
+        stop = Stop(scale=progress.scale, iteration=progress.iteration)
+        recipe = recipe.model_copy(update={"stopped": stop})
     return Result(
         image=image.cpu(),
         alpha=scene.content.alpha,
@@ -164,6 +173,19 @@ def finish(
         seconds=progress.elapsed_s + time.perf_counter() - began,
         recipe=recipe,
         store=engine.store,
+    )
+
+
+def recipe_of(scene: Scene, inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions, plan: Plan) -> Recipe:
+    """What makes the picture of a run that goes to its end."""
+    return Recipe(
+        version=__version__,
+        config=config,
+        run=run,
+        plan=plan,
+        inputs=dict(scene.records),
+        weights_name=images.name_of(inputs.weights),
+        weights_sha256=engine.encoder.weights_sha256,
     )
 
 

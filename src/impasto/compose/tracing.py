@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 
 from impasto.method import Progress
 from impasto.recipes import Trace
@@ -29,9 +30,14 @@ class Tracer:
         self._every, self._seen = 1, 0
         self._last: _Row | None = None
 
-    def followed(self, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
-        """The same steps, each written down before it is handed on."""
+    def followed(
+        self, steps: Generator[Progress, None, None], before: Sequence[Any] = ()
+    ) -> Generator[Progress, None, None]:
+        """The same steps, each written down before it is handed on; `before` are the `rows` of those before them."""
         self._begin()
+        if before:
+            self._every, self._seen, kept, last = before
+            self._kept, self._last = [_row(row) for row in kept], _row(last)
         for progress in steps:
             self._saw(progress)
             yield progress
@@ -48,13 +54,23 @@ class Tracer:
             self._every *= 2
 
     @property
+    def rows(self) -> list[Any]:
+        """All that it knows, as JSON can hold it."""
+        return [self._every, self._seen, self._kept, self._last]
+
+    @property
     def trace(self) -> Trace | None:
         """The columns so far; None before the first step."""
         if self._last is None:
             return None
-        rows = self._kept if self._kept[-1] is self._last else [*self._kept, self._last]
+        rows = self._kept if self._kept[-1] == self._last else [*self._kept, self._last]
         return Trace(
             scale=tuple(scale for scale, _, _ in rows),
             iteration=tuple(iteration for _, iteration, _ in rows),
             numbers={name: tuple(float(f"{row[name]:.{DIGITS}g}") for _, _, row in rows) for name in self._last[2]},
         )
+
+
+def _row(told: Any) -> _Row:
+    scale, iteration, numbers = told
+    return scale, iteration, dict(numbers)

@@ -140,7 +140,7 @@ def _before(progress: Progress) -> Progress:
     """What the target was before its first step, with the losses after it."""
     scene = progress.scene
     start = initial_target(scene, progress.objective.config, scene.scales[0], Memory())
-    return replace(progress, scale=1, iteration=0, image=start)
+    return replace(progress, scale=1, image=start)
 
 
 def _faded(one: View, other: View, share: float) -> View:

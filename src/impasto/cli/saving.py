@@ -1,0 +1,59 @@
+"""Checkpoints of a run on the command line: written now and then, and gone on from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from impasto import images
+from impasto.cli.console import errors
+from impasto.compose import Session
+from impasto.compose.checkpoints import Checkpoint, read_checkpoint
+from impasto.errors import ConfigError, OutputError
+from impasto.method import Progress
+
+__all__ = ["Saving"]
+
+
+@dataclass
+class Saving:
+    """Where a run keeps its state, how often, and what it goes on from. Without a path nothing is kept."""
+
+    path: Path | None = None
+    resume: bool = False
+    every_s: float = 60.0
+    since: Checkpoint | None = None
+    last_s: float = field(default_factory=time.monotonic)
+
+    def open(self) -> None:
+        """Read what there is to go on from. Raises `ConfigError`, `OutputError`, `RecipeError`."""
+        if self.path is None:
+            if self.resume:
+                raise ConfigError("--resume goes on from a checkpoint. Say which with --checkpoint FILE.")
+            return
+        images.check_place(self.path)
+        if self.path.exists():
+            if not self.resume:
+                raise OutputError(f"{self.path} is there already. Go on from it with --resume, or remove it.")
+            self.since = read_checkpoint(self.path)
+
+    def saw(self, progress: Progress, session: Session) -> None:
+        """Keep a step if it is time. A place that fails now is told of, and costs nothing else."""
+        if self.path is not None and time.monotonic() - self.last_s >= self.every_s and not progress.is_last:
+            self.keep(progress, session)
+
+    def keep(self, progress: Progress, session: Session) -> None:
+        """Keep a step."""
+        if self.path is None:
+            return
+        try:
+            session.keep(progress, self.path)
+        except OutputError as error:
+            errors.print(f"impasto: {error}")
+        self.last_s = time.monotonic()
+
+    def done(self) -> None:
+        """The picture is written: nothing is left to go on from."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""Part of the composition root: a run's whole state as one file, to stop and go on exactly.
+
+The file is safetensors: a header of JSON, then the numbers. It is written in pieces by our own few lines, because the
+library wants all tensors in memory at once, and a run on disk has more of them than memory. Its header holds the
+recipe of the run so far, where it stands, and a hash of all the numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError, RecipeError
+from impasto.images import replacing
+from impasto.method import Standing
+from impasto.recipes import Recipe
+from impasto.store import PIECE, Store
+from impasto.surface import State
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+FORMAT = "impasto-checkpoint-1"
+LONGEST_HEADER = 1 << 24
+
+_DTYPES = {"F32": torch.float32, "F64": torch.float64}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+class Checkpoint:
+    """What a file holds: the recipe of its run, and where that run stands, read into a store when asked for."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any], start: int) -> None:
+        told = json.loads(header["__metadata__"]["impasto"])
+        self.path, self._header, self._start = path, header, start
+        self.recipe = Recipe.model_validate(told["recipe"])
+        self.traced: list[Any] = told["traced"]
+        self._told = told
+
+    def require(self, recipe: Recipe) -> None:
+        """Raise `RecipeError` unless the run of `recipe` is this one, which may differ in how it is written."""
+        for what, ours, theirs in (
+            ("options", self.recipe.config, recipe.config),
+            ("plan", self.recipe.plan, recipe.plan),
+        ):
+            ours_told, theirs_told = ours.model_dump(mode="json"), theirs.model_dump(mode="json")
+            for name, value in theirs_told.items():
+                if ours_told[name] != value:
+                    raise RecipeError(
+                        f"{self.path} is of a run with other {what}: {name} = {ours_told[name]}, not {value}. "
+                        "Give the same ones, or begin without --resume."
+                    )
+        if {role: file.sha256 for role, file in self.recipe.inputs.items()} != {
+            role: file.sha256 for role, file in recipe.inputs.items()
+        }:
+            raise RecipeError(f"{self.path} is of a run with other pictures. Give those, or begin without --resume.")
+        if self.recipe.weights_sha256 != recipe.weights_sha256:
+            raise RecipeError(f"{self.path} is of a run with other weights. Give those, or begin without --resume.")
+
+    def standing(self, store: Store) -> Standing:
+        """Where the run stands. Raises `RecipeError` if the file is not what was written."""
+        tensors: dict[str, Tensor] = {}
+        digest = hashlib.blake2b(digest_size=32)
+        with _complaining(self.path), self.path.open("rb") as file:
+            for name, entry in _entries(self._header):
+                file.seek(self._start + entry["data_offsets"][0])
+                tensor = store.empty(entry["shape"], _DTYPES[entry["dtype"]])
+                flat = tensor.view(-1)
+                for first in range(0, flat.numel(), PIECE):
+                    part = flat[first : first + PIECE]
+                    data = file.read(part.numel() * part.element_size())
+                    digest.update(data)
+                    part.copy_(torch.frombuffer(bytearray(data), dtype=tensor.dtype))
+                    store.release(part)
+                tensors[name] = tensor
+        told = self._told
+        if digest.hexdigest() != told["digest"]:
+            raise RecipeError(f"{self.path} is damaged: its numbers are not those that were written. Begin anew.")
+        state = State(**told["state"], image=tensors.pop("image"), memory=tensors)
+        return Standing(**told["standing"], state=state)
+
+
+def write_checkpoint(path: Path, standing: Standing, recipe: Recipe, traced: list[Any], store: Store) -> None:
+    """Write where a run stands; a file that was there is replaced by a whole one. Raises `OutputError`."""
+    state = standing.state
+    tensors = {"image": state.image} | state.memory
+    told = {
+        "format": FORMAT,
+        "recipe": recipe.model_dump(mode="json"),
+        "traced": traced,
+        "standing": {name: getattr(standing, name) for name in ("scale", "evaluations", "restarts", "elapsed_s")},
+        "state": {name: getattr(state, name) for name in ("iteration", "evaluations", "restarts", "numbers")},
+        "digest": _digest(tensors, store),
+    }
+    header: dict[str, Any] = {"__metadata__": {"impasto": json.dumps(told)}}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)))
+        file.write(text)
+        for tensor in tensors.values():
+            for data in _bytes_of(tensor, store):
+                file.write(data)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What a file says of its run. Raises `RecipeError`: there is none, it is damaged, or of another program."""
+    with _complaining(path), path.open("rb") as file:
+        header, start = _header(file)
+        if start + max(entry["data_offsets"][1] for _, entry in _entries(header)) != path.stat().st_size:
+            raise ValueError("it is cut short")
+        return Checkpoint(path, header, start)
+
+
+def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    size = file.read(8)
+    if len(size) < 8 or (length := struct.unpack("<Q", size)[0]) > LONGEST_HEADER:
+        raise ValueError("it has no header")
+    header = json.loads(file.read(length))
+    if json.loads(header["__metadata__"]["impasto"])["format"] != FORMAT:
+        raise ValueError("it is of another version")
+    return header, 8 + length
+
+
+def _entries(header: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, entry) for name, entry in header.items() if name != "__metadata__")
+
+
+def _digest(tensors: Mapping[str, Tensor], store: Store) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    for tensor in tensors.values():
+        for data in _bytes_of(tensor, store):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor, store: Store) -> Iterator[memoryview]:
+    flat = tensor.contiguous().view(-1)
+    for first in range(0, flat.numel(), PIECE):
+        part = flat[first : first + PIECE]
+        yield part.cpu().numpy().data.cast("B")
+        store.release(part)
+
+
+@contextlib.contextmanager
+def _complaining(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading is one clear line."""
+    try:
+        yield
+    except RecipeError:
+        raise
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: there is no such checkpoint. Begin without --resume.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ImpastoError) as error:
+        raise RecipeError(f"{path} is no checkpoint that can be used: {error}. Begin without --resume.") from error

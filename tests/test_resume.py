@@ -1,0 +1,293 @@
+"""Stopping and going on: a run that was cut anywhere ends in the same bits as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import losses_of, objective_of, pixels, plainly
+from safetensors import safe_open
+
+from impasto.cli import main
+from impasto.compose import Session, session
+from impasto.compose.checkpoints import read_checkpoint
+from impasto.config import Config
+from impasto.encoder import Encoder
+from impasto.errors import OutputError, RecipeError
+from impasto.evaluate import Evaluation, Evaluator
+from impasto.method import Progress
+from impasto.optimize import descend
+from impasto.surface import State, Step
+
+SMALL: dict[str, Any] = {"size": 64, "iterations": 5, "scales": 2}
+RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", "--quiet"]
+
+
+# ---- Descent -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def surface(tiny: Encoder) -> Evaluator:
+    generator = torch.Generator().manual_seed(5)
+    content, style = (torch.rand(1, 3, 20, 16, generator=generator) for _ in range(2))
+    config = Config(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",), alpha=5)
+    objective = objective_of(tiny, content, style, config)
+    assert float(losses_of(tiny, objective, content).content) == 0
+    return lambda image: plainly(tiny, objective, image)
+
+
+def kept(step: Step) -> State:
+    """What a checkpoint would hold: copies, for the run goes on."""
+    memory = {name: tensor.clone() for name, tensor in step.memory.items()}
+    return State(step.iteration, step.image.clone(), step.evaluations, step.restarts, memory, dict(step.numbers))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("parametrization", ["fourier", "pixels"])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_descent_goes_on_from_any_step_to_the_bit(
+    optimizer: str, parametrization: str, bounded: bool, surface: Evaluator
+) -> None:
+    config = Config(optimizer=optimizer, parametrization=parametrization, bounded=bounded, history=4)
+    start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
+
+    def coarse(image: torch.Tensor) -> Evaluation:
+        found = surface(image)
+        return Evaluation(found.losses, (found.gradient * 64).round() / 64 + found.gradient)
+
+    whole = [(step, kept(step)) for step in descend(coarse, start, config, 15, refine=surface)]
+    for _, state in whole:
+        steps = list(descend(coarse, state.image, config, 15, refine=surface, since=state))
+        assert [step.iteration for step in steps] == list(range(state.iteration + 1, 16))
+        for step in steps:
+            other = whole[step.iteration - 1][1]
+            assert torch.equal(step.image, other.image), (state.iteration, step.iteration)
+            assert (step.evaluations, step.restarts) == (other.evaluations, other.restarts)
+
+
+def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
+    """A surface that nothing lowers: every try fails, and what was found out is not found out again."""
+    start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
+    calls = 0
+
+    def uphill(image: torch.Tensor) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        found = surface(image)
+        return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
+
+    config = Config(bounded=False, parametrization="pixels")
+    whole = [kept(step) for step in descend(uphill, start, config, 6)]
+    spent, calls = calls, 0
+    again = list(descend(uphill, start, config, 6, since=whole[2]))
+    assert spent > 5
+    assert calls == 1  # where it stands, once more
+    assert [step.evaluations for step in again] == [state.evaluations for state in whole[3:]]
+
+
+# ---- Runs ----------------------------------------------------------------------------------------
+
+
+def cut_at(run: Session, number: int, path: Path) -> Progress:
+    for count, progress in enumerate(run.steps(), start=1):
+        if count == number:
+            run.keep(progress, path)
+            return progress
+    raise AssertionError("it ended before")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
+def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
+    whole = session(photo, painting, **SMALL).paint()
+    first = session(photo, painting, **SMALL)
+    cut_at(first, number, tmp_path / "run.impasto")
+    checkpoint = read_checkpoint(tmp_path / "run.impasto")
+    second = Session(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
+    *_, progress = second.steps(checkpoint)
+    result = second.finish(progress)
+    assert torch.equal(result.image, whole.image)
+    assert result.recipe == whole.recipe  # its trace too
+    assert result.evaluations == whole.evaluations
+    assert result.losses == whole.losses
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam"},
+        {"color": "luminance"},
+        {"memory": "1GB", "size": 320, "style_layers": "relu1_1,relu2_1", "content_layers": "relu2_1", "scales": 1},
+        {"network": "vgg19", "style_loss": "wasserstein", "tv_weight": 1},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_kind_of_run_goes_on(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
+    options = SMALL | options
+    whole = session(photo, painting, **options).paint()
+    first = session(photo, painting, **options)
+    cut_at(first, 3, tmp_path / "run.impasto")
+    checkpoint = read_checkpoint(tmp_path / "run.impasto")
+    second = Session(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
+    *_, progress = second.steps(checkpoint)
+    assert torch.equal(second.finish(progress).image, whole.image)
+
+
+@pytest.mark.weights
+def test_the_file_is_safetensors_and_holds_no_path(photo: Path, painting: Path, tmp_path: Path) -> None:
+    run = session(photo, painting, **SMALL)
+    progress = cut_at(run, 4, tmp_path / "run.impasto")
+    with safe_open(tmp_path / "run.impasto", framework="pt") as file:
+        assert torch.equal(file.get_tensor("image"), progress.state.image)
+        assert {"step_0", "change_0"} <= set(file.keys())
+    assert str(tmp_path).encode() not in (tmp_path / "run.impasto").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.impasto"]
+
+
+@pytest.fixture
+def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Session, Path]:
+    """A run, and a checkpoint of it."""
+    run = session(photo, painting, **SMALL)
+    cut_at(run, 3, tmp_path / "run.impasto")
+    return run, tmp_path / "run.impasto"
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("damage", ["cut short", "a flipped bit", "empty", "a picture", "longer", "header", "version"])
+def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tuple[Session, Path], photo: Path) -> None:
+    run, path = cut
+    data = bytearray(path.read_bytes())
+    if damage == "cut short":
+        data = data[:-7]
+    elif damage == "a flipped bit":
+        data[-1000] ^= 4
+    elif damage == "empty":
+        data = bytearray()
+    elif damage == "a picture":
+        data = bytearray(photo.read_bytes())
+    elif damage == "longer":
+        data += b"more"
+    elif damage == "header":
+        data[40] ^= 1
+    else:
+        data = bytearray(bytes(data).replace(b"impasto-checkpoint-1", b"impasto-checkpoint-9"))
+    path.write_bytes(data)
+    with pytest.raises(RecipeError) as caught:
+        list(run.steps(read_checkpoint(path)))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alpha": 6}, "alpha = 5.0, not 6.0"),
+        ({"size": 72}, "size"),
+        ({"seed": 1}, "seed"),
+        ({"content": "painting"}, "other pictures"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(
+    changes: dict[str, Any], words: str, cut: tuple[Session, Path], photo: Path, painting: Path
+) -> None:
+    run, path = cut
+    changes = dict(changes)
+    content = painting if changes.pop("content", None) else photo
+    other = session(content, painting, **(SMALL | changes))
+    other = Session(other.inputs, other.config, other.run, recorded_plan=run.plan)
+    with pytest.raises(RecipeError, match=words):
+        list(other.steps(read_checkpoint(path)))
+
+
+@pytest.mark.weights
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
+    cut: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, path = cut
+    before = path.read_bytes()
+    progress = next(run.steps())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run.keep(progress, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+# ---- The command line ----------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_a_killed_command_goes_on_where_it_was_kept(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    many = ["--iterations", "60", "--precision", "float32"]
+    assert main([*RUN, *many]) == 0
+    whole = pixels(desk / "out.png")
+    (desk / "out.png").unlink()
+    asked = [*RUN, *many, "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-m", "impasto", *asked], cwd=desk) as process:
+            began, before = time.monotonic(), (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime
+            while time.monotonic() - began < 60 and process.poll() is None:
+                if (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime != before:
+                    time.sleep(0.3)
+                    break
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+    assert (desk / "run.impasto").exists()
+    assert not (desk / "out.png").exists()
+    assert main(asked) == 0
+    assert np.array_equal(pixels(desk / "out.png"), whole)
+    assert not (desk / "run.impasto").exists()  # nothing is left to go on from
+
+
+@pytest.mark.weights
+def test_a_checkpoint_that_is_there_is_never_lost(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    (desk / "run.impasto").write_bytes(b"something of value")
+    for asked, words in (
+        (["--checkpoint", "run.impasto"], "--resume"),
+        (["--checkpoint", "run.impasto", "--resume"], "no checkpoint"),
+        (["--checkpoint", "photo.jpg", "--resume"], "no checkpoint"),
+        (["--resume"], "--checkpoint"),
+        (["--checkpoint", "nowhere/run.impasto"], "no directory"),
+    ):
+        assert main([*RUN, "--iterations", "2", *asked]) == 2
+        assert words in capsys.readouterr().err
+    assert (desk / "run.impasto").read_bytes() == b"something of value"
+    assert not (desk / "out.png").exists()
+
+
+@pytest.mark.weights
+def test_an_interrupted_run_is_kept_and_its_picture_goes_on(desk: Path) -> None:
+    asked = [*RUN[:-1], "--iterations", "400", "--scales", "1", "--checkpoint", "run.impasto", "--resume", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "impasto", *asked, "--save-every", "3"], cwd=desk, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not (desk / "out-0003.png").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        told = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 130
+    at = told["stopped"]["iteration"]
+    recipe_less = read_checkpoint(desk / "run.impasto").recipe
+    assert recipe_less.stopped is None
+    with safe_open(desk / "run.impasto", framework="np") as file:
+        state = json.loads(file.metadata()["impasto"])["state"]
+    assert state["iteration"] == at
