@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import impasto
 from impasto import images, samples
@@ -15,7 +16,7 @@ from impasto.insight.sheet import Cell, lay_out
 SHARES = ("1,0", "2,1", "1,1", "1,2", "0,1")
 
 
-def main(output: str = "blend.jpg", size: int = 224, **options: int) -> None:
+def main(output: str = "blend.jpg", *, size: int = 224, **options: Any) -> None:
     """Paint the photo once for each pair of shares."""
     photo = samples.photo_path("cat")
     styles = [samples.paint(name, size_px=size) for name in ("swirl", "mosaic")]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from impasto import images, insight, samples
 
 
-def main(output: str = "alphas.jpg", size: int = 192, **options: int) -> None:
+def main(output: str = "alphas.jpg", *, size: int = 192, **options: Any) -> None:
     """Paint, write the sheet, and print how content gives way to style."""
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     swept = insight.sweep(photo, painting, {"alpha": (1, 5, 25)}, size=size, **options)

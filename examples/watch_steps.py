@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import impasto
 from impasto import images, samples
@@ -17,7 +18,7 @@ SHOWN = {1, 3, 10, 30, 60, 120}
 """Steps of the whole run."""
 
 
-def main(output: str = "stages.jpg", size: int = 224, **options: int) -> None:
+def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None:
     """Go through a run step by step and keep a view of some."""
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     height, width = images.load(photo, long_side_px=size).pixels.shape[2:]

@@ -18,7 +18,7 @@ from impasto.losses import content_error, energy
 LAYER, EDGE = "relu4_2", 8
 
 
-def main(output: str = "pixels.jpg", size: int = 256) -> None:
+def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
     """Measure each change twice, and draw it with both numbers below."""
     photo = samples.photo_path("cat")
     engine = opened(photo, size=size).engine

@@ -45,12 +45,11 @@ def _commands(above: App, words: list[str]) -> Iterator[tuple[list[str], App]]:
 
 def _arguments(command: App, *, shared: bool) -> list[Argument]:
     """The arguments that come from the models of options, or a command's own."""
-    groups = set(GROUPS.values())
-    return [
-        argument
-        for argument in command.assemble_argument_collection()
-        if shared == (not groups.isdisjoint(argument.parameter.group or ()))
-    ]
+    return [argument for argument in command.assemble_argument_collection() if _is_shared(argument) == shared]
+
+
+def _is_shared(argument: Argument) -> bool:
+    return any(group in argument.parameter.group for group in GROUPS.values())  # type: ignore[operator]
 
 
 def _usage(words: list[str], command: App) -> list[str]:
