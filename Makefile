@@ -11,6 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
 
 test: $(VENV)/installed-dev
+	scripts/find_browser.sh
 	$(BIN)/python -m pytest
 
 check: $(VENV)/installed-dev

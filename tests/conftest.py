@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 from torch import Tensor
 
 from impasto import samples
@@ -109,6 +112,44 @@ def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
     shutil.copy(photo, tmp_path / "photo.jpg")
     shutil.copy(painting, tmp_path / "painting.png")
     return tmp_path
+
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:  # pragma: no cover
+        pytest.skip("there is no chromium here: scripts/find_browser.sh says how to get one")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield running
+        running.close()
+
+
+@dataclass
+class Watched:
+    """A page, what it asked for, and what it complained of."""
+
+    page: Page
+    requests: list[str]
+    complaints: list[str]
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A page that is watched: every request, every error on its console."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    seen = Watched(page, [], [])
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:100]}"))
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
+    yield seen
+    page.close()
 
 
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:

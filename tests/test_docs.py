@@ -21,6 +21,8 @@ SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for
 SCORED = [line for line in SHELL if line.startswith("impasto score ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--size", "96", "--iterations", "2"]
+PAINTED = ("reconstruct", "texture", "recombine", "sweep")
+"""Views that are painted, and not only looked at."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,8 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
         small = SMALL if command in ("stylize", "demo") else []
+        if command == "insight" and rest[0] != "report":
+            small = SMALL if rest[0] in PAINTED else SMALL[:2]
         rest = shlex.split(re.sub(r"--(size|iterations) \d+", "", shlex.join(rest)))
         assert main([command, *rest, *small]) == 0, line
         if "-o" in rest:
@@ -77,6 +81,10 @@ def test_every_command_is_in_the_readme() -> None:
     assert len(commands) >= 6
     for name in commands:
         assert f"impasto {name}" in README, name
+    views = {name for name in app["insight"] if not name.startswith("-")}
+    assert len(views) == 7
+    for name in views:
+        assert f"impasto insight {name}" in README, name
 
 
 def test_options_become_flags() -> None:

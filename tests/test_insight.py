@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +29,7 @@ from impasto.insight.heat import ANCHORS, heat
 from impasto.insight.lettering import fitted, font, width_px
 from impasto.insight.sheet import Cell, lay_out
 
-SMALL = {"size": 64, "iterations": 6}
+SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
 
 
 def gray(value: float, height: int = 20, width: int = 30) -> Tensor:
@@ -70,7 +74,7 @@ def test_columns_and_rows_are_evenly_spaced() -> None:
 @pytest.mark.parametrize("where", ["columns", "names", "title", "note", "caption"])
 def test_every_kind_of_label_leaves_ink(where: str) -> None:
     cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
-    words = {"columns": ["words"], "names": ["words"], "title": "words", "note": "words"}
+    words: dict[str, Any] = {"columns": ["words"], "names": ["words"], "title": "words", "note": "words"}
     plain = lay_out([[Cell(gray(1.0, 60, 120))]])
     labelled = lay_out([[cell]], **({where: words[where]} if where in words else {}))
     assert labelled.numel() > plain.numel()
@@ -102,7 +106,7 @@ def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
     ends = [torch.tensor([int(a[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for a in (ANCHORS[0], ANCHORS[-1])]
     assert torch.allclose(image[0, :, 0, 0], ends[0])
     assert torch.allclose(image[0, :, 39, 39], ends[1])
-    assert len(image[0].flatten(1).unique(dim=1).T) == 4
+    assert torch.unique(image[0].flatten(1), dim=1).shape[1] == 4
     brightness = [float(image[0, :, y, x].sum()) for y, x in ((0, 0), (0, 39), (39, 0), (39, 39))]
     assert brightness == sorted(brightness)
     assert torch.allclose(heat(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
@@ -214,7 +218,7 @@ def test_one_picture_is_cut_in_two_and_pictures_of_other_sizes_compare(photo: Pa
 
 @pytest.mark.weights
 def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: Path) -> None:
-    wall = insight.reconstruction(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
+    wall = insight.reconstruct(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
     sheet = wall.painted()
     picture = images.load(photo, long_side_px=64).pixels
     errors = []
@@ -240,13 +244,13 @@ def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
 
 @pytest.mark.weights
 def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: Path) -> None:
-    wall = insight.reconstruction(photo, size=64, iterations=1)
+    wall = insight.reconstruct(photo, size=64, iterations=1)
     assert [panel.name for panel in wall.panels] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
-    assert [p.name for p in insight.reconstruction(photo, size=96, iterations=1, network="alexnet").panels]
+    assert [p.name for p in insight.reconstruct(photo, size=96, iterations=1, network="alexnet").panels]
     with pytest.raises(LayerError, match="twice"):
-        insight.reconstruction(photo, layers="relu1_2,relu1_2")
+        insight.reconstruct(photo, layers="relu1_2,relu1_2")
     with pytest.raises(LayerError, match="relu9_9"):
-        insight.reconstruction(photo, layers="relu9_9")
+        insight.reconstruct(photo, layers="relu9_9")
 
 
 # ---- Walls ---------------------------------------------------------------------------------------
@@ -256,7 +260,7 @@ def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: 
 def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, painting: Path, tmp_path: Path) -> None:
     other = tmp_path / "mosaic.png"
     Image.fromarray(samples.paint("mosaic", size_px=160)).save(other)
-    wall = insight.recombination([photo, painting], [painting, other], **SMALL)
+    wall = insight.recombine([photo, painting], [painting, other], **SMALL)
     sheet = wall.painted()
     places = []
     for panel in wall.panels:
@@ -268,7 +272,7 @@ def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, p
     assert first[1] < second[1]
     names = [panel.session.inputs.content for panel in wall.panels]
     assert names == [photo, photo, painting, painting]
-    assert torch.equal(sheet, insight.recombination([photo, painting], [painting, other], **SMALL).painted())
+    assert torch.equal(sheet, insight.recombine([photo, painting], [painting, other], **SMALL).painted())
 
 
 @pytest.mark.weights
@@ -294,13 +298,20 @@ def test_sweeps_are_written_as_options_and_checked() -> None:
     for wrong in (["alpha"], ["=1"], ["alpha=1", "alpha=2"]):
         with pytest.raises(ConfigError):
             insight.parse_over(wrong)
-    for over in ({}, {"alpha": []}, {"alpha": [1], "seed": [1], "size": [64]}, {"threads": [1, 2]}, {"alpa": [1]}):
+    wrong_ones: list[dict[str, Any]] = [
+        {},
+        {"alpha": []},
+        {"alpha": [1], "seed": [1], "size": [64]},
+        {"threads": [1, 2]},
+        {"alpa": [1]},
+    ]
+    for over in wrong_ones:
         with pytest.raises(ConfigError):
             insight.sweep("photo.jpg", "painting.jpg", over)
     with pytest.raises(ConfigError, match="at most"):
         insight.sweep("photo.jpg", "painting.jpg", {"seed": list(range(200))})
     with pytest.raises(ConfigError):
-        insight.recombination([], ["painting.jpg"])
+        insight.recombine([], ["painting.jpg"])
 
 
 # ---- The command line ----------------------------------------------------------------------------
@@ -378,6 +389,26 @@ def test_a_mistake_is_one_clear_line(
     assert sorted(path.name for path in desk.iterdir()) == before
 
 
+@pytest.mark.weights
+def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
+    asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "impasto", "insight", *asked], cwd=desk, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while "2/3" not in said:
+            said = process.stderr.readline()
+            assert said, "it ended before it was stopped"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    sheet = pixels(desk / "sheet.png").astype(float)
+    thirds = np.array_split(sheet[60:100], 3, axis=1)
+    spread = [third.std() for third in thirds]
+    assert min(spread[:2]) > 20  # one is done, one stands as it was
+    assert spread[2] < 10  # the last was never begun: paper
+
+
 def test_a_picture_too_small_for_a_layer_is_refused(photo: Path) -> None:
     with pytest.raises((LayerError, ImageError), match="too small"):
-        insight.reconstruction(photo, size=8)
+        insight.reconstruct(photo, size=8)

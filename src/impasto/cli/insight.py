@@ -23,11 +23,14 @@ from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError, RecipeError
 from impasto.insight import features as view_features
 from impasto.insight import gram as view_gram
-from impasto.insight import parse_over, recombination, reconstruction, texture
+from impasto.insight import parse_over
+from impasto.insight import recombine as view_recombine
+from impasto.insight import reconstruct as view_reconstruct
 from impasto.insight import sweep as view_sweep
+from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
 from impasto.insight.looking import SIZE_PX
-from impasto.insight.report import STRIP_PX, write_report
+from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
 from impasto.recipe import Recipe, roles
@@ -52,7 +55,7 @@ SAVING = ("save_every", "bits", "quality")
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*LOOKING, "seed", *SAVING), defaults={"size": SIZE_PX})
+@takes_options(Config, RunOptions, without=(*LOOKING, *SAVING), defaults={"size": SIZE_PX})
 def features(
     picture: Picture,
     /,
@@ -114,23 +117,23 @@ def reconstruct(
     """Paint a picture from its content alone, from noise, once for each layer."""
     place = _place(output, "reconstruct", picture)
     _have_weights(options, quiet=quiet)
-    return _painted(reconstruction(_source(picture, options), layers=layers, **options), place, quiet=quiet)
+    return _painted(view_reconstruct(_source(picture, options), layers=layers, **options), place, quiet=quiet)
 
 
-@app.command(name="texture")
+@app.command
 @takes_options(
     Config,
     RunOptions,
     without=("content_weight", "style_layers", "content_layers", *SAVING),
     defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
 )
-def texture_command(
+def texture(
     style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a style alone, from noise, by one layer, by two, and so on."""
     place = _place(output, "texture", style)
     _have_weights(options, quiet=quiet)
-    return _painted(texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
+    return _painted(view_texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
 
 
 @app.command
@@ -148,7 +151,7 @@ def recombine(
     place = _place(output, "recombine", *pictures, *styles)
     _have_weights(options, quiet=quiet)
     contents = [_source(name, options) for name in pictures]
-    wall = recombination(contents, [_source(name, options) for name in styles], **options)
+    wall = view_recombine(contents, [_source(name, options) for name in styles], **options)
     return _painted(wall, place, quiet=quiet)
 
 
@@ -225,8 +228,9 @@ def report(
         recipe, losses, seconds = result.recipe, result.losses, result.seconds
     given = dict(zip(roles("style", len(elsewhere["style"])), elsewhere["style"], strict=True)) | {"content": content}
     pictures = {role: _found(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
-    image = images.load(picture).pixels
-    made = report_of(picture.name, recipe, image, pictures, losses=losses, seconds=seconds, film=film)
+    size = images.dimensions(picture)
+    image = images.load(picture, long_side_px=SHOWN_PX).pixels
+    made = report_of(picture.name, recipe, image, size, pictures, losses=losses, seconds=seconds, film=film)
     write_report(made, place)
     if not quiet:
         print(place)

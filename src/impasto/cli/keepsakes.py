@@ -13,6 +13,7 @@ from impasto import images
 from impasto.compose import Result, Session
 from impasto.errors import OutputError
 from impasto.insight.film import LONG_SIDE_PX, Film, check_film
+from impasto.insight.looking import thumbnail
 from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
 from impasto.method import Progress
 from impasto.picture import resize
@@ -83,7 +84,8 @@ class Keepsakes:
             report = report_of(
                 picture.name,
                 result.recipe,
-                result.image,
+                thumbnail(result.image, SHOWN_PX),
+                (result.image.shape[2], result.image.shape[3]),
                 pictures,
                 losses=result.losses,
                 seconds=result.seconds,
@@ -97,13 +99,17 @@ def report_of(
     name: str,
     recipe: Recipe,
     image: Tensor,
+    size: tuple[int, int],
     pictures: Mapping[str, Any],
     *,
     losses: dict[str, float] | None = None,
     seconds: float | None = None,
     film: Film | None = None,
 ) -> Report:
-    """A report on a picture (1, 3, H, W), with those of its inputs, by role, that were found."""
+    """A report on a picture of `size` (height, width), with those of its inputs, by role, that were found.
+
+    `image` (1, 3, H, W) is the picture as it is shown, which may be smaller.
+    """
     height, width = image.shape[2:]
 
     def load(role: str, **size: Any) -> Tensor | None:
@@ -115,6 +121,7 @@ def report_of(
         name=name,
         recipe=recipe,
         image=image,
+        size=size,
         content=resize(content, height, width).clamp(0, 1) if content is not None else None,
         styles=[(role, load(role, long_side_px=SHOWN_PX)) for role in styles],
         losses=losses or {},

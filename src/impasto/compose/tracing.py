@@ -9,8 +9,9 @@ from impasto.recipe import Trace
 
 __all__ = ["Tracer"]
 
-LONGEST = 256
-"""Rows that a trace has at most. Longer runs keep every second step, every fourth …, and always the last."""
+LONGEST, LARGEST = 256, 4096
+"""Rows that a trace has at most, and numbers: a JPEG holds no more than 64 kB of notes. Longer runs keep every second
+step, every fourth …, and always the last."""
 
 DIGITS = 4
 
@@ -42,7 +43,7 @@ class Tracer:
         if self._seen % self._every == 0:
             self._kept.append(row)
         self._seen += 1
-        if len(self._kept) > LONGEST:
+        if len(self._kept) > min(LONGEST, LARGEST // len(numbers)):
             self._kept = self._kept[::2]
             self._every *= 2
 

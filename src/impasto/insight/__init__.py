@@ -6,9 +6,9 @@ painted.
 
 from impasto.insight.features import features
 from impasto.insight.gram import GramView, gram
-from impasto.insight.mixing import Swept, parse_over, recombination, sweep
+from impasto.insight.mixing import Swept, parse_over, recombine, sweep
 from impasto.insight.score import MEANINGS, Score, score
-from impasto.insight.stages import reconstruction, texture
+from impasto.insight.stages import reconstruct, texture
 from impasto.insight.wall import Standing, Wall
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "features",
     "gram",
     "parse_over",
-    "recombination",
-    "reconstruction",
+    "recombine",
+    "reconstruct",
     "score",
     "sweep",
     "texture",

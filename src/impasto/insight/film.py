@@ -10,22 +10,23 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from impasto.errors import OutputError
 from impasto.images import check_place, replacing
 from impasto.insight.lettering import INK, PALE, PAPER, fitted, font, width_px, write
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
-from impasto.method import Progress, shown
+from impasto.method import Progress, initial_target, shown
+from impasto.picture import fit, resize
 from impasto.store import Memory
 
 __all__ = ["SUFFIXES", "Film", "View", "check_film"]
@@ -57,25 +58,38 @@ class Film:
     def __init__(self, long_side_px: int = 720, limit_bytes: int = 256 << 20) -> None:
         self.long_side_px, self.limit_bytes = long_side_px, limit_bytes
         self.views: list[View] = []
-        self._before: torch.Tensor | None = None
+        self._before: Tensor | None = None
         self._last: View | None = None
 
     def saw(self, progress: Progress) -> None:
         """Take a view of a step."""
-        _, picture = shown(progress, Memory())
+        if not self.views:
+            self._take(_before(progress), "the start")
+        size = progress.size
+        label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
+        self._take(progress, label)
+
+    def _take(self, progress: Progress, label: str) -> None:
+        picture = self._view(progress)
         small = thumbnail(picture, SMALL_PX)
         change = 0.0 if self._before is None else float((small - self._before).abs().mean())
         if self._last is not None:
             change += self._last.change
         self._before = small
-        size = progress.size
-        label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
         losses = {name: float(getattr(progress.losses, name)) for name in CURVES}
-        view = View(np.asarray(pasted(thumbnail(picture, self.long_side_px))), losses, label, change)
+        view = View(np.asarray(pasted(picture)), losses, label, change)
         self._last = view
         self.views.append(view)
         if len(self.views) > max(LEAST_VIEWS, self.limit_bytes // max(view.pixels.nbytes, 1)):
             self.views = self.evenly(len(self.views) // 2)
+
+    def _view(self, progress: Progress) -> Tensor:
+        """The picture as it would be written now, no larger than the film."""
+        scene, full = progress.scene, progress.scene.scales[-1]
+        if scene.retouch is not None:  # colors are put back at full size only
+            return thumbnail(shown(progress, Memory())[1], self.long_side_px)
+        height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
+        return resize(progress.image, height, width).clamp(0, 1)
 
     def evenly(self, count: int) -> list[View]:
         """About `count` of the views, the first and the last among them, evenly far apart in visual change."""
@@ -122,6 +136,13 @@ def check_film(path: Path) -> None:
     check_place(path)
 
 
+def _before(progress: Progress) -> Progress:
+    """What the target was before its first step, with the losses after it."""
+    scene = progress.scene
+    start = initial_target(scene, progress.objective.config, scene.scales[0], Memory())
+    return replace(progress, scale=1, iteration=0, image=start)
+
+
 def _faded(one: View, other: View, share: float) -> View:
     nearer = other if share >= 0.5 else one
     if one.pixels.shape != other.pixels.shape:
@@ -135,7 +156,7 @@ class _Chart:
     """The losses of all views, logarithmic, over the film's own time; what is past is drawn full."""
 
     def __init__(self, views: Sequence[View], width: int) -> None:
-        self.width, self.height = width + width % 2, max(48, round(width * 0.16))
+        self.width, self.height = width + width % 2, max(72, round(width * 0.16))
         self.letters = font(max(10, round(width / 48)))
         self.margin = round(self.letters.size * 0.6)
         values = [value for view in views for value in view.losses.values() if value > 0] or [1.0]

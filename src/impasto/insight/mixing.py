@@ -17,12 +17,12 @@ from impasto.insight.looking import SIZE_PX, seen, thumbnail
 from impasto.insight.sheet import Cell
 from impasto.insight.wall import Panel, Wall
 
-__all__ = ["Swept", "parse_over", "recombination", "sweep"]
+__all__ = ["Swept", "parse_over", "recombine", "sweep"]
 
 MOST_PANELS = 100
 
 
-def recombination(contents: Sequence[Any], styles: Sequence[Any], **options: Any) -> Wall:
+def recombine(contents: Sequence[Any], styles: Sequence[Any], **options: Any) -> Wall:
     """Every content in every style: a row for each content, a column for each style, themselves at the edges.
 
     Options are those of `stylize`; `size` is 256. Raises `ConfigError`, and what `stylize` raises when painted.

@@ -34,15 +34,20 @@ SHOWN_PX = 1024
 
 SMALL_PX = 480
 STRIP_PX = 200
+ENLARGED = 2
+"""How many times a small picture may be enlarged on the page."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells of. Pictures are (1, 3, H, W); those that could not be found are None."""
+    """What a report tells of. Pictures are (1, 3, H, W), and may be smaller than they are: `size` is that of the
+    picture, (height, width). Those that could not be found are None.
+    """
 
     name: str
     recipe: Recipe
     image: Tensor
+    size: tuple[int, int]
     content: Tensor | None
     styles: Sequence[tuple[str, Tensor | None]]
     losses: dict[str, float] = field(default_factory=dict)
@@ -52,15 +57,18 @@ class Report:
     def html(self) -> str:
         """The whole page."""
         template = Template(files("impasto.insight").joinpath("report.html").read_text(encoding="utf-8"))
-        height, width = self.image.shape[2:]
+        height, width = self.size
         return template.substitute(
             name=escape(self.name),
             summary=escape(self._summary(width, height)),
             aspect=f"{width} / {height}",
+            widest=f"{ENLARGED * width}px",
             image=_data(self.image, SHOWN_PX),
             pictures="".join(self._pictures()),
             slider=self._slider(),
-            curves="".join(_curves(self.recipe.trace, self.recipe.config)) if self.recipe.trace else MISSING_TRACE,
+            curves="".join(_curves(self.recipe.trace, self.recipe.config, width, height))
+            if self.recipe.trace
+            else MISSING_TRACE,
             strip="".join(_figure(_encoded(Image.fromarray(view.pixels), STRIP_PX), view.label) for view in self.strip),
             strip_hidden="" if self.strip else "hidden",
             command=escape(command_of(self.recipe)),
@@ -147,9 +155,9 @@ def _changed(recipe: Recipe) -> list[str]:
     return words
 
 
-def _curves(trace: Trace, config: Config) -> list[str]:
+def _curves(trace: Trace, config: Config, width: int, height: int) -> list[str]:
     """The charts: all terms, style layer by layer, content likewise if there are several, the gradient."""
-    numbers, marks = trace.numbers, _marks(trace)
+    numbers, marks = trace.numbers, _marks(trace, width, height)
     weighted: dict[str, Sequence[float]] = {
         "total": numbers["total"],
         "content": [config.content_weight * value for value in numbers["content"]],
@@ -162,6 +170,7 @@ def _curves(trace: Trace, config: Config) -> list[str]:
         part: {name.partition(".")[2]: values for name, values in numbers.items() if name.startswith(f"{part}.")}
         for part in ("style", "content")
     }
+    alone = by_layer["content"] if len(by_layer["content"]) == 1 else None  # it is the first chart's
     gradient: dict[str, Sequence[float]] = {"gradient": numbers["gradient"]}
     drawn = [
         ("Total = content + α × style", "What descent lowers. Each size begins where the one before ended.", weighted),
@@ -173,7 +182,7 @@ def _curves(trace: Trace, config: Config) -> list[str]:
         ("Content, layer by layer", "How far feature maps are off.", by_layer["content"]),
         ("Gradient", "Its size on the pixels: how much there is left to learn.", gradient),
     ]
-    return [_chart(title, note, curves, marks) for title, note, curves in drawn if curves]
+    return [_chart(title, note, curves, marks) for title, note, curves in drawn if curves and curves is not alone]
 
 
 def _chart(title: str, note: str, curves: dict[str, Sequence[float]], marks: Sequence[tuple[int, str]]) -> str:
@@ -191,10 +200,11 @@ def _chart(title: str, note: str, curves: dict[str, Sequence[float]], marks: Seq
     )
 
 
-def _marks(trace: Trace) -> list[tuple[int, str]]:
-    """Where each size begins."""
+def _marks(trace: Trace, width: int, height: int) -> list[tuple[int, str]]:
+    """Where each size begins; each is twice the one before, up to that of the picture."""
     starts = [at for at, scale in enumerate(trace.scale) if at == 0 or scale != trace.scale[at - 1]]
-    return [(at, f"size {trace.scale[at]}") for at in starts]
+    halvings = [max(trace.scale) - trace.scale[at] for at in starts]
+    return [(at, f"{round(width / 2**n)}×{round(height / 2**n)}") for at, n in zip(starts, halvings, strict=True)]
 
 
 def _last(trace: Trace | None) -> dict[str, float]:

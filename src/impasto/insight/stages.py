@@ -13,12 +13,12 @@ from impasto.insight.looking import SIZE_PX, opened, seen
 from impasto.insight.sheet import Cell
 from impasto.insight.wall import Panel, Wall
 
-__all__ = ["reconstruction", "texture"]
+__all__ = ["reconstruct", "texture"]
 
 ITERATIONS = 100
 
 
-def reconstruction(picture: Any, *, layers: Any = None, **options: Any) -> Wall:
+def reconstruct(picture: Any, *, layers: Any = None, **options: Any) -> Wall:
     """A picture from its content alone, from noise, once for each layer: deep ones keep what, not how.
 
     `layers` are names, as a list or comma-separated; without them, those that stand before each pooling. Options

@@ -1,0 +1,331 @@
+"""What a run leaves: a trace in its recipe, a film even in visual change, a report that a browser opens alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from conftest import Watched, pixels
+from PIL import Image
+
+import impasto
+from impasto import images
+from impasto.cli import main
+from impasto.compose import session
+from impasto.compose.tracing import LONGEST, Tracer
+from impasto.config import Config
+from impasto.errors import OutputError
+from impasto.insight.charts import chart
+from impasto.insight.film import Film, View, check_film
+from impasto.insight.report import Report, command_of
+from impasto.networks import VGG19
+
+SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
+"""Steps that take milliseconds."""
+
+SMALL = ["--size", "64", "--iterations", "8", "--quiet"]
+
+
+@pytest.fixture
+def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture with a report and a film, at the desk."""
+    monkeypatch.chdir(desk)
+    asked = ["--report", "--timelapse", "film.webp", "--timelapse-seconds", "1"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
+    return desk / "out.png"
+
+
+# ---- The trace -----------------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
+    run = session(photo, painting, size=64, iterations=5, scales=2)
+    seen = []
+    for progress in run.steps():
+        seen.append((progress.scale, progress.iteration, progress.losses.as_floats(), progress.gradient_rms))
+    trace = run.finish(progress).recipe.trace
+    assert trace is not None
+    assert list(zip(trace.scale, trace.iteration, strict=True)) == [row[:2] for row in seen]
+    for at, (_, _, losses, gradient) in enumerate(seen):
+        assert trace.numbers["gradient"][at] == pytest.approx(gradient, rel=1e-3)
+        for name, value in losses.items():
+            assert trace.numbers[name][at] == pytest.approx(value, rel=1e-3)
+    assert trace.numbers["total"][-1] < trace.numbers["total"][0]
+
+
+@pytest.mark.weights
+def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, painting: Path) -> None:
+    run = session(photo, painting, iterations=LONGEST * 2 + 7, **SHALLOW)
+    *_, progress = run.steps()
+    trace = run.finish(progress).recipe.trace
+    assert trace is not None
+    assert LONGEST / 2 <= len(trace.scale) <= LONGEST + 1
+    assert trace.iteration[0] == 1
+    assert trace.iteration[-1] == LONGEST * 2 + 7
+    assert len(set(np.diff(trace.iteration[:-1]))) == 1
+
+
+@pytest.mark.weights
+def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
+    run, tracer = session(photo, painting, iterations=2, **SHALLOW), Tracer()
+    *_, progress = run.steps()
+    many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
+    losses = replace(progress.losses, style_layers=many, content_layers=many)
+    for number in range(600):
+        tracer._saw(replace(progress, iteration=number, losses=losses))
+    result = run.finish(progress)
+    recipe = result.recipe.model_copy(update={"trace": tracer.trace})
+    replace(result, recipe=recipe).save(tmp_path / "long.jpg")
+    kept = images.read_recipe(tmp_path / "long.jpg").trace
+    assert kept == tracer.trace
+    assert kept is not None
+    assert len(kept.numbers) > 60
+
+
+@pytest.mark.weights
+def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: Path) -> None:
+    run = session(photo, painting, size=64, iterations=3, scales=1, bounded=False)
+    for progress in run.steps():
+        image = progress.image.clone()
+    evaluation = run.engine.evaluator(progress.objective)(image)
+    expected = float((evaluation.gradient * image.numel()).square().mean().sqrt())
+    assert progress.gradient_rms == pytest.approx(expected, rel=1e-3)
+
+
+# ---- The film ------------------------------------------------------------------------------------
+
+
+def views(changes: list[float]) -> list[View]:
+    losses = {"total": 3.0, "content": 2.0, "style": 1.0}
+    return [View(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
+
+
+def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
+    film = Film()
+    film.views = views([0.0, 8.0, 9.0, 9.5, 10.0])
+    levels = [float(view.pixels.mean()) for _, view in film.frames(11)]
+    # Four fifths of the change are those of the first step: four fifths of the frames fade from 0 to 1.
+    assert levels == sorted(levels)
+    assert sum(level <= 1 for level in levels) == 9
+    assert levels[0] == 0
+    assert levels[-1] == 4
+
+
+def test_views_are_thinned_and_keep_both_ends() -> None:
+    film = Film()
+    film.views = views([float(number**0.5) for number in range(200)])
+    kept = film.evenly(10)
+    assert 8 <= len(kept) <= 12
+    assert (kept[0].label, kept[-1].label) == ("0", "199")
+    gaps = np.diff([view.change for view in kept])
+    assert gaps.max() < 2.5 * np.median(gaps)
+
+
+@pytest.mark.weights
+def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, painting: Path) -> None:
+    run, film = session(photo, painting, size=64, iterations=6, scales=2), Film()
+    for progress in run.steps():
+        film.saw(progress)
+    result = run.finish(progress)
+    first, last = film.views[0].pixels.astype(float), film.views[-1].pixels
+    assert abs(first.mean() - 127.5) < 4
+    assert first.std() < 15  # noise of 0.02 around gray
+    expected = (result.image[0] * 255).round().permute(1, 2, 0).numpy()
+    assert abs(last - expected).max() <= 1
+    assert [view.change for view in film.views] == sorted(view.change for view in film.views)
+
+
+@pytest.mark.weights
+def test_memory_for_views_is_bounded(photo: Path, painting: Path) -> None:
+    run, film = session(photo, painting, iterations=150, **SHALLOW), Film(limit_bytes=1)
+    for progress in run.steps():
+        film.saw(progress)
+        assert len(film.views) <= 65
+    assert film.views[0].label == "the start"
+    assert film.views[-1].label.startswith("32×21, step 150")
+
+
+@pytest.mark.weights
+def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = painted.parent
+    with Image.open(folder / "film.webp") as film:
+        assert film.n_frames >= 18  # type: ignore[attr-defined]
+        assert film.size[0] == 64
+        assert film.size[1] > pixels(painted).shape[0] + 40  # the losses beneath
+    small = [*SMALL, "--timelapse-seconds", "1"]
+    for name in ("film.gif", "film.mp4"):
+        assert main(["stylize", "photo.jpg", "painting.png", "-o", "again.png", *small, "--timelapse", name]) == 0
+    with Image.open(folder / "film.gif") as film:
+        assert film.n_frames >= 10  # type: ignore[attr-defined]
+    with av.open(str(folder / "film.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == 25 + round(1.5 * 25)
+    shown = frames[-1][: pixels(painted).shape[0], :64].astype(float)
+    assert abs(shown - pixels(painted)).mean() < 12  # video has half the colors' resolution
+    assert abs(frames[0].astype(float) - frames[-1]).mean() > 15
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "film's name")]
+)
+def test_a_film_that_cannot_be_written_is_refused_first(name: str, words: str, desk: Path) -> None:
+    with pytest.raises(OutputError, match=words):
+        check_film(desk / name)
+
+
+def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.insight.film.find_spec", lambda name: None)
+    with pytest.raises(OutputError, match=r"impasto\[video\]"):
+        check_film(desk / "film.mp4")
+    check_film(desk / "film.webp")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--timelapse", "film.avi"], "film.avi"),
+        (["--timelapse", "film.gif", "--timelapse-seconds", "0"], "timelapse-seconds"),
+        (["--report", "-o", "out.webp", "--timelapse", "out.webp"], "Choose another name"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_before_painting(
+    asked: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    (desk / "out.webp").write_bytes(b"an old file")
+    before = sorted(path.name for path in desk.iterdir())
+    assert main(["stylize", "photo.jpg", "painting.png", "--size", "64", "--iterations", "500000", *asked]) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(path.name for path in desk.iterdir()) == before
+    assert (desk / "out.webp").read_bytes() == b"an old file"
+
+
+# ---- Curves --------------------------------------------------------------------------------------
+
+
+def test_curves_are_drawn_where_their_values_are() -> None:
+    svg = chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(1, "there")])
+    lines = [part.split('points="')[1].split('"')[0].split() for part in svg.split("<polyline")[1:]]
+    a, b = ([tuple(map(float, point.split(","))) for point in line] for line in lines)
+    assert len(a) == 3
+    assert len(b) == 2  # zero has no place on a logarithmic axis
+    assert a[1][1] - a[0][1] == pytest.approx(a[2][1] - a[1][1], abs=0.2)  # equal factors, equal distances
+    assert a[1][0] - a[0][0] == pytest.approx(a[2][0] - a[1][0], abs=0.2)
+    assert a[2] == b[1]
+    assert ">there<" in svg
+    assert ">10<" in svg
+    assert chart({"nothing": [0.0]}, label="") == ""
+
+
+# ---- The report ----------------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_a_browser_opens_the_report_and_asks_nothing_of_anybody(painted: Path, watched: Watched) -> None:
+    page = watched.page
+    page.goto((painted.parent / "out.html").as_uri())
+    assert page.title() == "out.png"
+    assert page.locator("main h2").all_inner_texts() == [
+        "Three images", "Before and after", "How it went", "From noise to picture", "Make it again"
+    ]  # fmt: skip
+    assert page.locator(".pictures img").count() == 3
+    assert 5 <= page.locator(".strip img").count() <= 14
+    assert page.locator(".curves svg").count() == 3
+    loaded = page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert loaded
+    slider = page.locator(".compare input")
+    slider.fill("80")
+    assert page.locator(".compare").evaluate("(node) => node.style.getPropertyValue('--at')") == "80%"
+    keys = page.locator(".curves").first.locator(".keys b")
+    before = keys.all_inner_texts()
+    page.locator(".curves svg").first.hover(position={"x": 70, "y": 50})
+    assert keys.all_inner_texts() != before
+    assert [url for url in watched.requests if not url.startswith(("file:", "data:"))] == []
+    assert watched.complaints == []
+
+
+@pytest.mark.weights
+def test_the_report_reads_on_a_phone_and_in_the_dark(painted: Path, watched: Watched) -> None:
+    page = watched.page
+    page.set_viewport_size({"width": 380, "height": 800})
+    page.emulate_media(color_scheme="dark")
+    page.goto((painted.parent / "out.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    bright = [sum(int(part) for part in color[4:-1].split(",")[:3]) for color in (ink, paper)]
+    assert bright[0] > 600 > 150 > bright[1]
+
+
+@pytest.mark.weights
+def test_a_report_from_the_trace_is_the_one_of_the_run_without_the_strip(painted: Path, watched: Watched) -> None:
+    assert main(["insight", "report", "out.png", "-o", "later.html", "--quiet"]) == 0
+    curves = []
+    for name in ("out.html", "later.html"):
+        watched.page.goto((painted.parent / name).as_uri())
+        curves.append([node.get_attribute("data-curves") for node in watched.page.locator(".curves").all()])
+    assert curves[0] == curves[1]
+    assert not watched.page.locator(".strip").is_visible()
+    before = painted.read_bytes()
+    assert main(["insight", "report", "out.png", "-o", "rerun.html", "--rerun", "--quiet"]) == 0
+    watched.page.goto((painted.parent / "rerun.html").as_uri())
+    assert watched.page.locator(".strip img").count() >= 5
+    assert painted.read_bytes() == before
+
+
+@pytest.mark.weights
+def test_a_report_without_the_inputs_says_so_and_shows_the_rest(painted: Path, watched: Watched) -> None:
+    for name in ("photo.jpg", "painting.png"):
+        (painted.parent / name).unlink()
+    assert main(["insight", "report", "out.png", "--quiet"]) == 0
+    watched.page.goto((painted.parent / "out_2.html").as_uri())
+    assert watched.page.locator(".missing").count() == 2
+    assert watched.page.locator("img.alone").count() == 1
+    assert watched.page.locator(".curves svg").count() == 3
+
+
+@pytest.mark.weights
+def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-bounded", "--style-scale", "0.5"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
+    words = shlex.split(command_of(images.read_recipe(desk / "out.png")))
+    assert words[:2] == ["impasto", "stylize"]
+    assert main([*words[1:], "-o", "again.png", "--quiet"]) == 0
+    assert np.array_equal(pixels(desk / "again.png"), pixels(desk / "out.png"))
+    assert "--network" not in words
+
+
+def test_names_are_text_and_never_markup() -> None:
+    recipe = impasto.Recipe(
+        version="0",
+        config=Config(),
+        run=impasto.RunOptions(),
+        plan={"device": "cpu", "threads": 1, "torch": "2"},
+        inputs={
+            "content": {"name": "<script>alert(1)</script>.png", "sha256": "0"},
+            "style": {"name": 'a\' "b"$name.png', "sha256": "0"},
+        },
+        weights_name=None,
+        weights_sha256="0",
+    )
+    page = Report("<b>.png", recipe, torch.rand(1, 3, 8, 8), (8, 8), None, [("style", None)]).html()
+    assert "<script>alert" not in page
+    assert "<b>.png" not in page
+    assert "&lt;b&gt;.png" in page
+
+
+@pytest.mark.weights
+def test_what_was_kept_is_told(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(desk)
+    small: list[Any] = ["--size", "64", "--iterations", "2"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *small, "--report", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["beside"] == ["out.html"]
