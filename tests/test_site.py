@@ -10,13 +10,18 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from conftest import Watched
 
 import impasto
 from impasto import insight
@@ -316,6 +321,40 @@ def test_every_link_leads_somewhere(site: Path, built: dict[Path, Page]) -> None
                 assert unquote(parts.fragment) in built[target].places, f"{path.relative_to(site)}: {address}"
 
 
-def test_search_is_local(site: Path) -> None:
-    index = json.loads((site / "search.json").read_text())
-    assert "Gram" in json.dumps(index)
+class Handler(SimpleHTTPRequestHandler):
+    """A web server for one folder, which says nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site can be visited."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site))) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+def test_a_phone_shows_every_page_and_asks_nobody_else(site: Path, address: str, watched: Watched) -> None:
+    watched.page.set_viewport_size({"width": 390, "height": 800})
+    watched.page.emulate_media(color_scheme="dark")
+    for page in PAGES:
+        # Left before its search is there, a page would rightly complain.
+        watched.page.goto(f"{address}/{page.relative_to(DOCS).with_suffix('.html')}", wait_until="networkidle")
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390, page.name
+        assert watched.page.evaluate("[...document.images].every((i) => !i.complete || i.naturalWidth > 0)"), page.name
+    assert [asked for asked in watched.requests if not asked.startswith((address, "data:", "blob:"))] == []
+    assert watched.complaints == []
+
+
+def test_search_finds_a_page_by_itself(address: str, watched: Watched) -> None:
+    watched.page.goto(f"{address}/index.html", wait_until="networkidle")
+    watched.page.keyboard.press("Control+k")
+    watched.page.keyboard.type("gram matrix")
+    watched.page.get_by_role("option").first.click()
+    watched.page.wait_for_url("**/how/gram.html*")
+    assert watched.complaints == []
