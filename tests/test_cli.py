@@ -19,7 +19,7 @@ from conftest import losses_of, objective_of, pixels
 from PIL import Image
 
 import impasto
-from impasto.images import read_recipe
+from impasto.recipes import read_recipe
 
 pytestmark = pytest.mark.weights
 

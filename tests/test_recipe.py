@@ -13,8 +13,7 @@ from PIL import Image
 from impasto import images
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImageError, RecipeError
-from impasto.images import find_input, read_recipe
-from impasto.recipe import InputRecord, Recipe, Stop
+from impasto.recipes import InputRecord, Recipe, Stop, find_input, read_recipe
 
 RECIPE = Recipe(
     version="0.0.test",

@@ -340,7 +340,7 @@ def test_masks_in_one_command_and_again_from_the_picture(
     command = ["stylize", str(photo), str(painting), str(painting), "--size", "64", "--iterations", "2"]
     masks = ["--content-mask", "sky.png", "--content-mask", "ground.png", "--protect", "keep.png"]
     assert main([*command, *masks, "-o", "one.png"]) == 0
-    recorded = impasto.images.read_recipe(Path("one.png")).inputs
+    recorded = impasto.read_recipe(Path("one.png")).inputs
     assert set(recorded) == {"content", "style", "style_2", "content_mask", "content_mask_2", "protect"}
     again = ["reproduce", "one.png", "--content", str(photo), "--style", str(painting), "--style", str(painting)]
     assert main([*again, "-o", "two.png"]) == 0

@@ -16,7 +16,6 @@ from conftest import Watched, pixels
 from PIL import Image
 
 import impasto
-from impasto import images
 from impasto.cli import main
 from impasto.compose import session
 from impasto.compose.tracing import LONGEST, Tracer
@@ -26,6 +25,7 @@ from impasto.insight.charts import chart
 from impasto.insight.film import Film, View, check_film
 from impasto.insight.report import Report, command_of
 from impasto.networks import VGG19
+from impasto.recipes import read_recipe
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Steps that take milliseconds."""
@@ -84,7 +84,7 @@ def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, pai
     result = run.finish(progress)
     recipe = result.recipe.model_copy(update={"trace": tracer.trace})
     replace(result, recipe=recipe).save(tmp_path / "long.jpg")
-    kept = images.read_recipe(tmp_path / "long.jpg").trace
+    kept = read_recipe(tmp_path / "long.jpg").trace
     assert kept == tracer.trace
     assert kept is not None
     assert len(kept.numbers) > 60
@@ -297,7 +297,7 @@ def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch
     monkeypatch.chdir(desk)
     asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-bounded", "--style-scale", "0.5"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
-    words = shlex.split(command_of(images.read_recipe(desk / "out.png")))
+    words = shlex.split(command_of(read_recipe(desk / "out.png")))
     assert words[:2] == ["impasto", "stylize"]
     assert main([*words[1:], "-o", "again.png", "--quiet"]) == 0
     assert np.array_equal(pixels(desk / "again.png"), pixels(desk / "out.png"))

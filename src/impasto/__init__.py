@@ -35,11 +35,11 @@ _HOMES = {
     "Inputs": "config",
     "NamedImage": "images",
     "Progress": "method",
-    "Recipe": "recipe",
+    "Recipe": "recipes",
     "Result": "compose",
     "RunOptions": "config",
     "load_preset": "presets",
-    "read_recipe": "images",
+    "read_recipe": "recipes",
     "stylize": "compose",
     "stylize_steps": "compose",
 }
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from impasto.compose import Result, stylize, stylize_steps
     from impasto.config import Config, Inputs, RunOptions
     from impasto.errors import ImpastoError
-    from impasto.images import NamedImage, read_recipe
+    from impasto.images import NamedImage
     from impasto.method import Progress
     from impasto.presets import load_preset
-    from impasto.recipe import Recipe
+    from impasto.recipes import Recipe, read_recipe
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,6 @@ from impasto.objective import Losses, Objective
 from impasto.optimize import descend
 from impasto.picture import Picture, fit, resize
 from impasto.pyramid import Scale
-from impasto.recipe import InputRecord
 from impasto.regions import Region
 from impasto.store import Store, clamped, copied, pieces
 
@@ -45,8 +45,8 @@ class Scene:
     """The loaded pictures of a run, and the sizes that the target goes through.
 
     `retouch` is done to the painted picture in the end, such as putting colors back. `regions` are painted each
-    from styles of their own, and `free`, (1, 1, H, W), is 0 where the content stays. `records` are for the recipe:
-    the files that all this came from, by role.
+    from styles of their own, and `free`, (1, 1, H, W), is 0 where the content stays. `records`, by role, tell whoever
+    asks where all this came from.
     """
 
     content: Picture
@@ -56,7 +56,7 @@ class Scene:
     retouch: Callable[[Tensor], Tensor] | None = None
     regions: tuple[Region, ...] = ()
     free: Tensor | None = None
-    records: Mapping[str, InputRecord] = field(default_factory=dict)
+    records: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

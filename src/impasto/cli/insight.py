@@ -33,7 +33,7 @@ from impasto.insight.looking import SIZE_PX
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
-from impasto.recipe import Recipe, roles
+from impasto.recipes import Recipe, read_recipe, roles
 
 __all__ = ["app"]
 
@@ -209,7 +209,7 @@ def report(
 
     The curves come from the trace inside the picture. Without one the run is repeated.
     """
-    recipe = images.read_recipe(picture)
+    recipe = read_recipe(picture)
     place = output or free_name(picture.stem, ".html")
     images.check_place(place)
     elsewhere = {"content": [content] if content else [], "style": style or []}

@@ -17,7 +17,7 @@ from impasto.insight.looking import thumbnail
 from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
 from impasto.method import Progress
 from impasto.picture import resize
-from impasto.recipe import Recipe, kind_of, roles
+from impasto.recipes import Recipe, kind_of, roles
 
 __all__ = ["Keepsakes", "report_of", "report_place"]
 

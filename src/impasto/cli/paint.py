@@ -21,7 +21,7 @@ from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.images import NamedImage
 from impasto.method import Progress, shown
-from impasto.recipe import Stop
+from impasto.recipes import Stop
 from impasto.store import Memory
 
 __all__ = ["free_name", "paint", "signals", "source", "stem_of"]

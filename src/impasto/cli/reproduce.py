@@ -18,8 +18,7 @@ from impasto.compose import Session
 from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.images import find_input, read_recipe
-from impasto.recipe import Recipe, kind_of, roles
+from impasto.recipes import Recipe, find_input, kind_of, read_recipe, roles
 
 __all__ = ["recorded_input", "recorded_session", "reproduce"]
 

@@ -31,7 +31,7 @@ from impasto.evaluate import Engine
 from impasto.method import Progress, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.picture import fit
-from impasto.recipe import Recipe, Stop
+from impasto.recipes import Recipe, Stop
 from impasto.store import Store
 from impasto.weights import cache_folder
 

@@ -19,7 +19,7 @@ from impasto.images import color
 from impasto.method import Scene, Style
 from impasto.picture import Picture
 from impasto.pyramid import plan_scales
-from impasto.recipe import InputRecord, roles
+from impasto.recipes import InputRecord, roles
 from impasto.regions import Region
 from impasto.store import Store
 from impasto.style_losses import STYLE_LOSSES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from impasto.method import Progress
-from impasto.recipe import Trace
+from impasto.recipes import Trace
 
 __all__ = ["Tracer"]
 

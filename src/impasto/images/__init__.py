@@ -5,7 +5,6 @@ from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
 from impasto.images.placing import check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
-from impasto.images.recipes import find_input, read_recipe
 from impasto.images.writing import check_output, save
 
 __all__ = [
@@ -14,12 +13,10 @@ __all__ = [
     "check_output",
     "check_place",
     "dimensions",
-    "find_input",
     "load",
     "load_mask",
     "name_of",
     "read_note",
-    "read_recipe",
     "replacing",
     "save",
     "sha256_of",

@@ -25,7 +25,7 @@ from impasto.insight.charts import chart
 from impasto.insight.film import View
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
-from impasto.recipe import Recipe, Trace
+from impasto.recipes import Recipe, Trace
 
 __all__ = ["Report", "command_of", "write_report"]
 

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 from impasto.errors import ConfigError, LayerError, RecipeError
-from impasto.images.notes import read_note
-from impasto.images.reading import sha256_of
-from impasto.recipe import InputRecord, Recipe, kind_of
+from impasto.images import read_note, sha256_of
+from impasto.recipes.model import InputRecord, Recipe, kind_of
 
 __all__ = ["find_input", "read_recipe"]
 
