@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_OPTIONS ?=
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format docs figures bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
@@ -24,6 +24,18 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site is site/index.html; it asks no outside address.
+docs: $(VENV)/installed-dev
+	$(BIN)/python scripts/write_options.py
+	$(BIN)/python scripts/write_commands.py
+	$(BIN)/zensical build --clean --strict
+
+# Seeded. The figures of the walk take about 20 minutes, the sheets of single flags as long again.
+figures: $(VENV)/installed-dev
+	$(BIN)/python scripts/draw_figures.py
+	$(BIN)/python scripts/draw_triptych.py
+	$(BIN)/python examples/artistic_control.py
+
 # The races take hours: see each script for the short ones.
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/startup.py
@@ -40,8 +52,8 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.png
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache site demo.png

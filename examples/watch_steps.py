@@ -1,0 +1,36 @@
+"""Watch noise become a picture: the target at some of its steps, side by side.
+
+python examples/watch_steps.py [stages.jpg]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import impasto
+from impasto import images, samples
+from impasto.insight.sheet import Cell, lay_out
+from impasto.picture import resize
+
+SHOWN = {1, 3, 10, 30, 60, 120}
+"""Steps of the whole run."""
+
+
+def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None:
+    """Go through a run step by step and keep a view of some."""
+    photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
+    height, width = images.load(photo, long_side_px=size).pixels.shape[2:]
+    views = []
+    for number, progress in enumerate(impasto.stylize_steps(photo, painting, size=size, **options), start=1):
+        if number in SHOWN or progress.is_last:
+            # A step's image is a view that the next step changes: what is to stay must be copied, as resizing does.
+            view = resize(progress.image.clone(), height, width).clamp(0, 1)
+            views.append(Cell(view, f"step {number}, loss {float(progress.losses.total):.2f}"))
+    half = (len(views) + 1) // 2
+    images.save(Path(output), lay_out([views[:half], views[half:]]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

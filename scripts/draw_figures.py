@@ -1,0 +1,115 @@
+"""Draw the figures of the docs by the commands that the pages show: `make figures`. Seeded; about 20 minutes.
+
+python scripts/draw_figures.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, ImageSequence
+
+from impasto.cli import main as impasto
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "figures"
+MOST_BYTES = {".jpg": 150_000, ".webp": 250_000}
+"""So that a page comes at once, and the repository stays light."""
+
+COMMANDS = (
+    "impasto insight recombine sample:cat sample:ink --styles sample:swirl sample:dots sample:mosaic"
+    " --size 184 -o recombine.jpg",
+    "python examples/watch_steps.py stages.jpg",
+    "impasto stylize sample:cat sample:swirl --size 256 -o cat.png --timelapse film.webp --timelapse-seconds 2",
+    "impasto insight features sample:cat --layers relu1_1,relu2_1,relu3_1,relu4_1,relu5_1 --strongest 6"
+    " -o features.jpg",
+    "impasto insight reconstruct sample:cat --size 184 -o reconstruct.jpg",
+    "python examples/why_not_pixels.py pixels.jpg",
+    "impasto insight gram sample:swirl sample:mosaic --halves --layers relu1_1,relu3_1,relu5_1 --size 512 -o gram.jpg",
+    "impasto insight texture sample:swirl --size 184 -o texture.jpg",
+    'impasto insight sweep sample:cat sample:swirl --over "content-layers=relu2_2;relu4_2;relu5_2"'
+    " --size 184 -o layers.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over alpha=1,5,25,100 --size 184 -o alpha.jpg",
+    "python examples/gradients.py gradients.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over init=noise,content,style --over iterations=5,45"
+    " --size 184 -o knobs.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
+    "python examples/blend_styles.py blend.jpg",
+)
+"""As a reader types them. Each writes its figure under the name it has in docs/figures."""
+
+
+def figures() -> dict[str, str]:
+    """The file of each figure, and the command that makes it."""
+    return {next(word for word in reversed(shlex.split(line)) if _is_figure(word)): line for line in COMMANDS}
+
+
+def _is_figure(word: str) -> bool:
+    return word.endswith((".jpg", ".webp"))
+
+
+def main(names: list[str]) -> None:
+    """Draw those figures, or all."""
+    for name, line in figures().items():
+        if not names or Path(name).stem in names:
+            began = time.perf_counter()
+            draw(name, line)
+            size = (FOLDER / name).stat().st_size
+            print(f"{name}: {size / 1000:.0f} kB in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def draw(name: str, line: str) -> None:
+    """Run one command in an empty folder, and keep what it drew as small as a page wants it."""
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, _inside(Path(folder)):
+        # Drawn as PNG first: a JPEG of a JPEG has the errors of both.
+        drawn = Path(name).with_suffix(".png") if name.endswith(".jpg") else Path(name)
+        run([str(drawn) if word == name else word for word in shlex.split(line)])
+        compress(drawn, FOLDER / name)
+
+
+def run(words: list[str]) -> None:
+    """A command line of `impasto`, or of a script in examples/."""
+    program, *rest = words
+    if program == "impasto":
+        status = impasto([*rest, "--quiet"])
+        if status:
+            sys.exit(f"{shlex.join(words)} ended with {status}")
+        return
+    script, *arguments = rest
+    runpy.run_path(str(ROOT / script))["main"](*arguments)
+
+
+def compress(drawn: Path, place: Path) -> None:
+    """The best that is small enough: of a picture a JPEG, of a film a film."""
+    with Image.open(drawn) as image:
+        frames = [(frame.convert("RGB"), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(image)]
+    first, *others = (frame for frame, _ in frames)
+    film = {"save_all": True, "append_images": others, "duration": [shown_ms for _, shown_ms in frames], "loop": 0}
+    for quality in range(90, 20, -5):
+        first.save(place, quality=quality, **(film if others else {"optimize": True}))
+        if place.stat().st_size <= MOST_BYTES[place.suffix]:
+            return
+    sys.exit(f"{place.name} is too large. Draw it smaller.")
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

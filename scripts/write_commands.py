@@ -1,0 +1,95 @@
+"""Write docs/commands.md from the command line itself; a test compares the two."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from cyclopts import App
+from cyclopts.argument import Argument
+
+from impasto.cli import app
+from impasto.cli.options import GROUPS, flag_name
+from impasto.config import Config, RunOptions
+
+PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
+SHARED = {flag_name(name) for model in (Config, RunOptions) for name in model.model_fields}
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [
+        "# Commands\n",
+        "Written by `scripts/write_commands.py` from the command line itself. `impasto COMMAND --help` says the same,",
+        "and more. Options of the picture and of the run are told once, in [Options](options.md).\n",
+    ]
+    for words, command in _commands(app, ["impasto"]):
+        parts += [
+            f"## {' '.join(words)}\n",
+            f"{inspect.cleandoc(command.help)}\n",
+            *_usage(words, command),
+            *_table(command),
+        ]
+    return "\n".join(parts)
+
+
+def _commands(above: App, words: list[str]) -> Iterator[tuple[list[str], App]]:
+    """Every command that does something, and its words."""
+    for name in (name for name in above if not name.startswith("-")):
+        command = above[name]
+        if command.default_command is not None:
+            yield [*words, name], command
+        yield from _commands(command, [*words, name])
+
+
+def _arguments(command: App, *, shared: bool) -> list[Argument]:
+    """The arguments that come from the models of options, or a command's own."""
+    return [argument for argument in command.assemble_argument_collection() if _is_shared(argument) == shared]
+
+
+def _is_shared(argument: Argument) -> bool:
+    return any(group in argument.parameter.group for group in GROUPS.values())  # type: ignore[operator]
+
+
+def _usage(words: list[str], command: App) -> list[str]:
+    own = _arguments(command, shared=False)
+    places = [argument for argument in own if argument.index is not None]
+    named = [_name(argument) if argument.required else f"[{_name(argument)}]" for argument in places]
+    options = ["[OPTIONS]"] if len(own) > len(places) or _arguments(command, shared=True) else []
+    return ["```text", " ".join([*words, *named, *options]), "```\n"]
+
+
+def _name(argument: Argument) -> str:
+    return argument.names[0].lstrip("-").upper()
+
+
+def _table(command: App) -> list[str]:
+    rows = [
+        f"| `{_name(argument) if argument.index is not None else '`, `'.join(argument.names)}` "
+        f"| {argument.parameter.help} |"
+        for argument in _arguments(command, shared=False)
+    ]
+    table = ["| argument | what |", "|---|---|", *rows, ""] if rows else []
+    return [*table, *_shared(command)]
+
+
+def _shared(command: App) -> list[str]:
+    """Which of the options that all share it takes, in words where it is all or most of them."""
+    taken = {argument.name for argument in _arguments(command, shared=True)}
+    if not taken:
+        return []
+    missing = sorted(SHARED - taken)
+    if not missing:
+        return ["And all [options](options.md).\n"]
+    if len(missing) < len(taken):
+        return [f"And all [options](options.md) but {_listed(missing)}.\n"]
+    return [f"And of the [options](options.md): {_listed(sorted(taken))}.\n"]
+
+
+def _listed(flags: list[str]) -> str:
+    return ", ".join(f"`{flag}`" for flag in flags)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,360 @@
+"""The docs as a site: every quote is in the source, every figure can be drawn, every command runs, every link holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from conftest import Watched
+
+import impasto
+from impasto import insight
+from impasto.cli import main
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+WALK = [page for page in PAGES if page.parent.name == "how"]
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "artistic_control")
+"""The short ones."""
+SMALL = {"size": "64", "iterations": "2"}
+
+DRAWN = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
+FIGURES: dict[str, str] = DRAWN["figures"]()
+SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
+ELSEWHERE = {"demo.jpg", *SHEETS}
+"""Figures that scripts/draw_triptych.py and examples/artistic_control.py draw, as `make figures` does."""
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def fenced(page: Path, kind: str) -> list[str]:
+    """What stands in the page's code blocks of this kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines that a page asks its reader to run."""
+    return [line for block in fenced(page, "sh") for line in block.splitlines() if line]
+
+
+def unindented(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+QUOTES = [
+    pytest.param(source, quote, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, (source, quote) in enumerate(
+        re.findall(r"^```\w+ title=\"(.*?)\"\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    )
+]
+
+
+@pytest.mark.parametrize(("source", "quote"), QUOTES)
+def test_what_is_quoted_is_in_the_source(source: str, quote: str) -> None:
+    assert unindented(quote) in unindented((ROOT / source).read_text())
+
+
+@pytest.mark.parametrize("page", WALK, ids=lambda page: page.stem)
+def test_every_step_of_the_walk_has_a_figure_and_the_lines_that_do_it(page: Path) -> None:
+    text = page.read_text()
+    assert re.search(r"!\[.{20,}\]\(\.\./\S+\)", text), "a figure, and words for those who cannot see it"
+    if page.stem != "index":
+        assert 'title="' in text
+        assert "**Next:**" in text or page.stem == "takeaways"
+
+
+def figures_of(page: Path) -> list[Path]:
+    return [(page.parent / target).resolve() for target in re.findall(r"!\[[^\]]*\]\((\S+?)\)", page.read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_figure_is_made_by_a_command_that_the_page_shows(page: Path) -> None:
+    for figure in figures_of(page):
+        assert figure.exists()
+        if figure.parent.name != "figures":
+            assert figure.name in ELSEWHERE
+        elif page.parent.name == "how":
+            assert FIGURES[figure.name] in commands(page)
+        else:
+            assert figure.name in FIGURES
+
+
+def test_every_figure_that_is_drawn_is_shown_and_light() -> None:
+    shown = {figure for page in PAGES for figure in figures_of(page)}
+    assert set((DOCS / "figures").iterdir()) == {DOCS / "figures" / name for name in FIGURES}
+    assert {DOCS / "figures" / name for name in FIGURES} <= shown
+    for name in FIGURES:
+        assert (DOCS / "figures" / name).stat().st_size <= DRAWN["MOST_BYTES"][Path(name).suffix]
+
+
+def test_figures_are_drawn_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(DRAWN["draw"].__globals__, "FOLDER", tmp_path / "figures")
+    DRAWN["draw"]("features.jpg", "impasto insight features sample:cat --layers relu1_1 --size 64 -o features.jpg")
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["features.jpg"]
+    assert Path.cwd() == tmp_path
+
+
+def smaller(line: str) -> list[str]:
+    """The words of a command, for a picture as small as it gets."""
+    line = re.sub(r"--size \d+", f"--size {SMALL['size']}", line)
+    line = re.sub(r"--iterations \d+", f"--iterations {SMALL['iterations']}", line)
+    line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
+    words = shlex.split(line)
+    paints = words[1] == "stylize" or (words[1] == "insight" and words[2] not in ("features", "gram", "report"))
+    for name, value in SMALL.items():
+        given = f"--{name}" in words or any(word.startswith(f"{name}=") for word in words)
+        if not given and (paints or (name == "size" and words[1] == "insight" and words[2] != "report")):
+            words += [f"--{name}", value]
+    return words
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("judges")
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=named)
+def test_the_commands_of_a_page_run_in_order(
+    page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "painting.png").rename(desk / "painting.jpg")
+    monkeypatch.chdir(desk)
+    for line in commands(page):
+        if line.startswith("python examples/"):
+            assert (ROOT / shlex.split(line)[1]).exists(), line
+            continue
+        words = smaller(line)
+        assert words[0] == "impasto"
+        assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+        if "-o" in words:
+            assert (desk / words[words.index("-o") + 1]).stat().st_size > 500, line
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_runs(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = script.read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) < 40
+    assert f"| `{script.name}` |" in (DOCS / "examples.md").read_text()
+    takes_steps = "**options" in text
+    # Gradients are shown up to step 40.
+    steps = {"iterations": 40 if script.stem == "gradients" else 2} if takes_steps else {}
+    runpy.run_path(str(script))["main"]("made.png", size=64, **steps)
+    assert (tmp_path / "made.png").stat().st_size > 500
+    assert "nan" not in capsys.readouterr().out
+
+
+@pytest.mark.weights
+def test_features_forgive_what_pixels_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/how/pixels.md says of its figure."""
+    runpy.run_path(str(ROOT / "examples" / "why_not_pixels.py"))["main"](str(tmp_path / "made.png"))
+    printed = re.findall(r"^(.*): pixels (\S+), relu4_2 (\S+)$", capsys.readouterr().out, re.MULTILINE)
+    numbers = {name: (float(pixels), float(features)) for name, pixels, features in printed}
+    assert numbers["blurred"][0] < numbers["darker"][0] < numbers["moved by 4 pixels"][0]
+    assert numbers["darker"][1] < numbers["moved by 4 pixels"][1] < numbers["blurred"][1]
+    for name, pair in numbers.items():
+        if any(pair):
+            row = next(line for line in (DOCS / "how" / "pixels.md").read_text().splitlines() if f"| {name} |" in line)
+            assert [float(cell.strip("* ")) for cell in row.split("|")[3:5]] == pytest.approx(pair, abs=0.011)
+
+
+@pytest.mark.weights
+def test_in_the_end_content_and_style_pull_in_opposite_directions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What docs/how/gradients.md says of its figure."""
+    runpy.run_path(str(ROOT / "examples" / "gradients.py"))["main"](str(tmp_path / "made.png"), size=96)
+    agreed = [float(number) for number in re.findall(r"agree by (\S+)$", capsys.readouterr().out, re.MULTILINE)]
+    assert len(agreed) == 3
+    assert agreed[2] < agreed[1] < agreed[0]
+    assert agreed[2] < -0.9
+
+
+NOTEBOOK = json.loads((ROOT / "examples" / "tour.ipynb").read_text())
+
+
+def test_the_notebook_is_stored_clean() -> None:
+    for cell in NOTEBOOK["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+
+
+@pytest.mark.weights
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    cells = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+    small = cells[0].replace("SIZE = 192", "SIZE = 64").replace("STEPS = 40", "STEPS = 3")
+    assert small != cells[0]
+    for number, cell in enumerate([small, *cells[1:]]):
+        exec(compile(cell, f"tour.ipynb, cell {number}", "exec"), scope)
+    assert scope["curve"][-1] < scope["curve"][0]
+
+
+def test_the_commands_are_documented_as_they_are() -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / "write_commands.py"))["render"]()
+    assert page == (DOCS / "commands.md").read_text(), "run: python scripts/write_commands.py"
+
+
+def test_everything_public_is_in_the_reference() -> None:
+    page = (DOCS / "api.md").read_text().splitlines()
+    for name in impasto.__all__:
+        assert f"::: impasto.{name}" in page
+    for name in insight.__all__:
+        # A function of its module's name is told by its full path: the short one is the module.
+        assert {f"::: impasto.insight.{name}", f"::: impasto.insight.{name}.{name}"} & set(page), name
+
+
+def in_nav(entry: Any) -> list[str]:
+    if isinstance(entry, str):
+        return [entry]
+    return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(part)]
+
+
+def test_the_navigation_and_the_pages_are_the_same() -> None:
+    nav = in_nav(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
+    assert sorted(nav) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
+
+
+class Page(HTMLParser):
+    """What a page loads, where it leads, and the places in it that can be led to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: set[str] = set()
+        self.leads: set[str] = set()
+        self.places: set[str] = set()
+        self.policy = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        has = {name: value or "" for name, value in attributes}
+        self.places |= {has[name] for name in ("id", "name") if name in has}
+        if has.get("http-equiv") == "Content-Security-Policy":
+            self.policy = has["content"]
+        if "href" in has:
+            # A canonical address or the next page are named, not fetched.
+            loaded = tag == "link" and not {"canonical", "next", "prev"} & set(has.get("rel", "").split())
+            (self.loads if loaded else self.leads).add(has["href"])
+        self.loads |= {has[name] for name in ("src", "srcset", "data", "poster") if name in has and tag != "a"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built from a copy of what it is made of."""
+    if find_spec("zensical") is None or find_spec("mkdocstrings") is None:
+        pytest.skip("zensical is not installed: pip install 'impasto[docs]', which `make test` does")
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS, folder / "docs")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", folder)
+    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, check=True, timeout=120)
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def built(site: Path) -> dict[Path, Page]:
+    return {path: Page(path.read_text()) for path in site.rglob("*.html")}
+
+
+def test_every_page_is_built(site: Path, built: dict[Path, Page]) -> None:
+    assert set(built) >= {site / page.relative_to(DOCS).with_suffix(".html") for page in PAGES}
+
+
+def test_the_reference_says_what_the_docstrings_say(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "api.html").read_text())
+    assert "Channel correlations, moments" in text
+    assert "in the manner of style and return the picture" in text
+
+
+def test_nothing_is_loaded_from_elsewhere(built: dict[Path, Page]) -> None:
+    for path, page in built.items():
+        for address in page.loads:
+            assert not urlsplit(address).netloc, f"{path.name}: {address}"
+            assert urlsplit(address).scheme in ("", "data"), f"{path.name}: {address}"
+        # Whatever a script may want: the browser is told to ask nobody else.
+        assert page.policy.startswith("default-src 'self'"), path.name
+        assert "http" not in page.policy
+
+
+def test_style_sheets_ask_nobody_else(site: Path) -> None:
+    for path in site.rglob("*.css"):
+        for address in re.findall(r"url\(['\"]?([^)'\"]+)|@import\s+['\"]([^'\"]+)", path.read_text()):
+            assert not "".join(address).startswith(("http:", "https:", "//")), path.name
+
+
+def test_every_link_leads_somewhere(site: Path, built: dict[Path, Page]) -> None:
+    for path, page in built.items():
+        if path.name == "404.html":
+            continue
+        for address in page.leads | page.loads:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if target.is_dir():
+                target /= "index.html"
+            assert target.exists(), f"{path.relative_to(site)}: {address}"
+            if parts.fragment and target in built:
+                assert unquote(parts.fragment) in built[target].places, f"{path.relative_to(site)}: {address}"
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """A web server for one folder, which says nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site can be visited."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site))) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+def test_a_phone_shows_every_page_and_asks_nobody_else(site: Path, address: str, watched: Watched) -> None:
+    watched.page.set_viewport_size({"width": 390, "height": 800})
+    watched.page.emulate_media(color_scheme="dark")
+    for page in PAGES:
+        # Left before its search is there, a page would rightly complain.
+        watched.page.goto(f"{address}/{page.relative_to(DOCS).with_suffix('.html')}", wait_until="networkidle")
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390, page.name
+        assert watched.page.evaluate("[...document.images].every((i) => !i.complete || i.naturalWidth > 0)"), page.name
+    assert [asked for asked in watched.requests if not asked.startswith((address, "data:", "blob:"))] == []
+    assert watched.complaints == []
+
+
+def test_search_finds_a_page_by_itself(address: str, watched: Watched) -> None:
+    watched.page.goto(f"{address}/index.html", wait_until="networkidle")
+    watched.page.keyboard.press("Control+k")
+    watched.page.keyboard.type("gram matrix")
+    watched.page.get_by_role("option").first.click()
+    watched.page.wait_for_url("**/how/gram.html*")
+    assert watched.complaints == []
