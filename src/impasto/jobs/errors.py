@@ -1,0 +1,15 @@
+"""What can go wrong in a queue, as types."""
+
+from __future__ import annotations
+
+from impasto.errors import ImpastoError
+
+__all__ = ["JobError", "LostJobError"]
+
+
+class JobError(ImpastoError):
+    """A job, or a queue, that cannot do what was asked."""
+
+
+class LostJobError(JobError):
+    """A job that a worker had, and has no more."""

@@ -1,0 +1,65 @@
+"""Files by their content: kept once under their SHA-256, never changed, gone when nothing asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from impasto.images import replacing
+from impasto.jobs.errors import JobError
+
+__all__ = ["Files"]
+
+PIECE = 1 << 20
+
+
+class Files:
+    """A folder of files named by what they hold. Names that people gave them stay outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, source: Path) -> str:
+        """Keep a copy of a file; its SHA-256. Raises `JobError` if it cannot be read, `OutputError`: no room."""
+        digest = hashlib.sha256()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with source.open("rb") as file:
+                while piece := file.read(PIECE):
+                    digest.update(piece)
+        except OSError as error:
+            raise JobError(f"{source} cannot be read: {error.strerror}. Give the path of a file.") from error
+        name = digest.hexdigest()
+        if not self.path(name).exists():
+            with replacing(self.path(name)) as temporary:
+                shutil.copyfile(source, temporary)
+                if _sha256(temporary) != name:
+                    raise JobError(f"{source} changed while it was read. Give it again.")
+        return name
+
+    def path(self, sha256: str) -> Path:
+        """Where a file is, or would be. Raises `JobError` for what is no hash: names never reach the disk."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise JobError(f"{sha256!r} is no SHA-256.")
+        return self.folder / sha256
+
+    def damaged(self, names: Collection[str]) -> Iterator[str]:
+        """Those of `names` that are missing, or hold something else."""
+        for name in sorted(names):
+            path = self.path(name)
+            if not path.is_file() or _sha256(path) != name:
+                yield name
+
+    def remove_all_but(self, names: Collection[str]) -> int:
+        """Remove what nothing asks for; how many files."""
+        stale = [path for path in self.folder.glob("*") if path.name not in names and len(path.name) == 64]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

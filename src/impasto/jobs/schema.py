@@ -1,0 +1,90 @@
+"""The database: its tables, by versioned migrations, and how it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from impasto.jobs.errors import JobError
+
+__all__ = ["MIGRATIONS", "connect"]
+
+BUSY_MS = 20_000
+"""How long one waits for another's write: they take milliseconds, on a disk that answers."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'queued'
+            CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        priority INTEGER NOT NULL DEFAULT 0,
+        config TEXT NOT NULL,
+        run TEXT NOT NULL,
+        inputs TEXT NOT NULL,
+        output TEXT,
+        created_s REAL NOT NULL,
+        changed_s REAL NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        deaths INTEGER NOT NULL DEFAULT 0,
+        worker TEXT,
+        lease_s REAL NOT NULL DEFAULT 0,
+        asked TEXT CHECK (asked IN ('cancel', 'pause')),
+        checkpoint TEXT,
+        progress REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
+        result TEXT,
+        error TEXT
+    ) STRICT;
+    CREATE INDEX jobs_waiting ON jobs (state, priority DESC, id);
+    CREATE INDEX jobs_by_key ON jobs (key);
+    CREATE TABLE losses (
+        job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        scale INTEGER NOT NULL,
+        iteration INTEGER NOT NULL,
+        total REAL NOT NULL,
+        content REAL NOT NULL,
+        style REAL NOT NULL,
+        PRIMARY KEY (job, step)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+"""What makes each version of the schema from the one before. Only ever added to."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, made or brought up to date as it needs. Raises `JobError`."""
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        # What was committed stays through a crash of the program; of the machine too, for it is synced.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection)
+    except sqlite3.Error as error:
+        raise JobError(f"{path} cannot be opened as a queue: {error}. Check it with: impasto jobs verify") from error
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # two programs may come at once; the second finds it done
+    try:
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise JobError("the queue is of a newer Impasto. Install that one, or take another --data-dir.")
+        for migration in MIGRATIONS[version:]:
+            for statement in filter(str.strip, migration.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,272 @@
+"""The queue: jobs, who works at them, what came of them.
+
+Laws: a job is claimed by one atomic statement, and whoever has it proves it with every write: the number of the
+attempt is in the condition, so that a worker that was thought dead cannot write over its successor. A worker that
+does not renew its lease is thought dead. Leases are told by the clock on the wall, because workers may outlive a
+reboot; a lease further ahead than any can be is of a clock that was set back, and counts as over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.files import Files
+from impasto.jobs.schema import connect
+
+__all__ = ["Claim", "Job", "JobStore"]
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+LEASE_S = 30.0
+"""How long a worker may be silent. It renews three times as often."""
+
+MOST_DEATHS = 3
+"""Workers that a job may take with it without getting any further, such as by all the memory there is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run in the queue, as it stood when it was looked at. Times are seconds since 1970."""
+
+    id: int
+    key: str
+    state: State
+    priority: int
+    config: dict[str, Any]
+    run: dict[str, Any]
+    inputs: dict[str, dict[str, str | None]]
+    output: str | None
+    created_s: float
+    changed_s: float
+    attempt: int
+    deaths: int
+    worker: str | None
+    asked: Literal["cancel", "pause"] | None
+    checkpoint: str | None
+    progress: float
+    result: dict[str, Any] | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours, by this attempt, until somebody else claims it."""
+
+    job: Job
+    attempt: int
+
+
+_Write = Callable[..., sqlite3.Cursor]
+
+
+class JobStore:
+    """The queue in a folder: `jobs.sqlite`, and `files`. Any number of processes may have it open.
+
+    `clock` is the time of day in seconds.
+    """
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time, lease_s: float = LEASE_S) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JobError(f"{folder} cannot be made: {error.strerror}. Choose another --data-dir.") from error
+        self.folder, self.clock, self.lease_s = folder, clock, lease_s
+        self.files = Files(folder / "files")
+        self._connection = connect(folder / "jobs.sqlite")
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close()
+
+    # ---- Those who ask -------------------------------------------------------------------------
+
+    def add(
+        self,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Mapping[str, str | None]],
+        *,
+        key: str,
+        run: Mapping[str, Any] | None = None,
+        output: str | None = None,
+        priority: int = 0,
+    ) -> Job:
+        """Put a job into the queue. `inputs` are by role, each the name it had and its `sha256` among the files."""
+        now = self.clock()
+        with self._writing() as write:
+            row = write(
+                "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                (key, priority, json.dumps(config), json.dumps(run or {}), json.dumps(inputs), output, now, now),
+            ).fetchone()
+        return _job(row)
+
+    def get(self, number: int) -> Job:
+        """One job. Raises `JobError` if there is none."""
+        return _known(self._read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
+
+    def jobs(self, *, key: str | None = None) -> list[Job]:
+        """All jobs, or those of a key, oldest first."""
+        if key is None:
+            return [_job(row) for row in self._read("SELECT * FROM jobs ORDER BY id")]
+        return [_job(row) for row in self._read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))]
+
+    def losses(self, number: int, *, after: int = 0) -> list[dict[str, float]]:
+        """What each step of a job came to, those after a step's number."""
+        rows = self._read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))
+        return [{name: value for name, value in dict(row).items() if name != "job"} for row in rows]
+
+    def cancel(self, number: int) -> Job:
+        """End a job: at once if it waits, at its next step if it runs. Raises `JobError` if it has ended."""
+        with self._writing() as write:
+            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+            if job.state == "queued":
+                self._set(write, number, state="cancelled")
+            elif job.state == "running":
+                self._set(write, number, asked="cancel")
+            else:
+                raise JobError(f"Job {number} is {job.state} already.")
+        return self.get(number)
+
+    def retry(self, number: int) -> Job:
+        """Put a job that failed or was cancelled back; it goes on from its checkpoint. Raises `JobError`."""
+        with self._writing() as write:
+            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+            if job.state not in ("failed", "cancelled"):
+                raise JobError(f"Job {number} is {job.state}; only one that failed or was cancelled can be retried.")
+            self._set(write, number, state="queued", error=None, deaths=0, asked=None)
+        return self.get(number)
+
+    def remove(self, number: int) -> None:
+        """Forget a job. Raises `JobError` while it runs."""
+        with self._writing() as write:
+            if _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number).state == "running":
+                raise JobError(f"Job {number} is running. Cancel it first.")
+            write("DELETE FROM jobs WHERE id = ?", (number,))
+
+    # ---- Those who work ------------------------------------------------------------------------
+
+    def claim(self, worker: str) -> Claim | None:
+        """Take the next job: of highest priority, then oldest; waiting, or left by a worker that died."""
+        now = self.clock()
+        over = "state = 'running' AND NOT (lease_s BETWEEN ? AND ?)"
+        lease = (now, now + 2 * self.lease_s)
+        with self._writing() as write:
+            write(
+                f"UPDATE jobs SET state = 'cancelled', worker = NULL, changed_s = ? WHERE {over} AND asked = 'cancel'",
+                (now, *lease),
+            )
+            write(
+                "UPDATE jobs SET state = 'failed', worker = NULL, changed_s = ?, error = ? "
+                f"WHERE {over} AND deaths >= ?",
+                (now, f"its worker died {MOST_DEATHS} times without getting any further", *lease, MOST_DEATHS - 1),
+            )
+            row = write(
+                "UPDATE jobs SET deaths = deaths + (state = 'running'), state = 'running', attempt = attempt + 1, "
+                "worker = ?, lease_s = ?, changed_s = ? WHERE id = ("
+                f"SELECT id FROM jobs WHERE state = 'queued' OR ({over}) ORDER BY priority DESC, id LIMIT 1) "
+                "RETURNING *",
+                (worker, now + self.lease_s, now, *lease),
+            ).fetchone()
+        return Claim(_job(row), row["attempt"]) if row is not None else None
+
+    def renew(self, claim: Claim) -> Literal["cancel", "pause"] | None:
+        """Say that the worker lives; what is asked of it meanwhile. Raises `LostJobError`."""
+        self._ours(claim, lease_s=self.clock() + self.lease_s)
+        return self.get(claim.job.id).asked
+
+    def record(self, claim: Claim, progress: float, steps: list[tuple[int, int, int, float, float, float]]) -> None:
+        """Write down steps (number, scale, iteration, total, content, style). Raises `LostJobError`."""
+        with self._writing() as write:
+            self._require_ours(write, claim)
+            self._set(write, claim.job.id, progress=progress, lease_s=self.clock() + self.lease_s)
+            for step in steps:
+                write("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
+
+    def keep(self, claim: Claim, checkpoint: str) -> None:
+        """Say where the job's checkpoint is: it got further, and no worker died for nothing. Raises `LostJobError`."""
+        self._ours(claim, checkpoint=checkpoint, deaths=0, lease_s=self.clock() + self.lease_s)
+
+    def finish(self, claim: Claim, result: Mapping[str, Any]) -> None:
+        """The job is done. Raises `LostJobError` if it was taken over: then nothing is written."""
+        self._ours(claim, state="done", result=json.dumps(result), progress=1.0, worker=None, checkpoint=None)
+
+    def fail(self, claim: Claim, error: str) -> None:
+        """The job cannot be done. Raises `LostJobError`."""
+        self._ours(claim, state="failed", error=error, worker=None)
+
+    def give_back(self, claim: Claim, state: Literal["queued", "cancelled"]) -> None:
+        """Leave a job where it stands: for others to go on with, or cancelled. Raises `LostJobError`."""
+        self._ours(claim, state=state, worker=None, asked=None)
+
+    # ---- The house -----------------------------------------------------------------------------
+
+    def verify(self) -> list[str]:
+        """What is wrong with the store, a line each; nothing is changed."""
+        told = [str(row[0]) for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
+        told += [f"job {row[1]} asks for what is gone" for row in self._read("PRAGMA foreign_key_check")]
+        wanted = {
+            str(file["sha256"]): f"{role} of job {job.id}" for job in self.jobs() for role, file in job.inputs.items()
+        }
+        return told + [f"{wanted[name]} is missing or damaged: {name}" for name in self.files.damaged(wanted)]
+
+    def _ours(self, claim: Claim, **values: Any) -> None:
+        with self._writing() as write:
+            self._require_ours(write, claim)
+            self._set(write, claim.job.id, **values)
+
+    def _require_ours(self, write: _Write, claim: Claim) -> None:
+        row = write("SELECT state, attempt FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+        if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
+            raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
+
+    def _set(self, write: _Write, number: int, **values: Any) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        write(f"UPDATE jobs SET {columns}, changed_s = ? WHERE id = ?", (*values.values(), self.clock(), number))
+
+    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        with self._lock, _told(self.folder):
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[_Write]:
+        """One transaction: all of it, or nothing."""
+        with self._lock, _told(self.folder):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JobError(f"The queue in {folder} cannot be used: {error}. Check it with: impasto jobs verify") from error
+
+
+def _known(rows: list[sqlite3.Row], number: int) -> Job:
+    if not rows:
+        raise JobError(f"There is no job {number}. See: impasto jobs list")
+    return _job(rows[0])
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = {name: value for name, value in dict(row).items() if name != "lease_s"}
+    for name in ("config", "run", "inputs", "result"):
+        values[name] = json.loads(values[name]) if values[name] is not None else None
+    return Job(**values)

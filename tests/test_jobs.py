@@ -1,0 +1,431 @@
+"""The queue: one worker for each job, nothing lost, whatever dies and whatever the clock does."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from impasto.errors import OutputError
+from impasto.jobs import Claim, Job, JobError, JobStore, LostJobError
+from impasto.jobs.schema import MIGRATIONS
+from impasto.jobs.store import LEASE_S, MOST_DEATHS
+
+INPUTS = {"content": {"name": "photo.jpg", "sha256": "0" * 64}}
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> JobStore:
+    return JobStore(tmp_path / "data", clock=clock)
+
+
+def added(store: JobStore, **options: Any) -> Job:
+    return store.add({"alpha": 5.0}, INPUTS, key="k", **options)
+
+
+def claimed(store: JobStore, worker: str = "w") -> Claim:
+    claim = store.claim(worker)
+    assert claim is not None
+    return claim
+
+
+# ---- One job -------------------------------------------------------------------------------------
+
+
+def test_a_job_goes_from_queued_to_done(store: JobStore) -> None:
+    job = added(store, output="out.png", run={"quality": 90})
+    assert (job.state, job.attempt, job.progress) == ("queued", 0, 0)
+    assert (job.config, job.run, job.inputs, job.output) == ({"alpha": 5.0}, {"quality": 90}, INPUTS, "out.png")
+    claim = claimed(store)
+    assert (claim.job.id, claim.attempt, store.get(job.id).state) == (job.id, 1, "running")
+    assert store.claim("other") is None
+    store.record(claim, 0.5, [(1, 1, 1, 3.0, 2.0, 0.2), (2, 1, 2, 2.0, 1.0, 0.2)])
+    assert store.get(job.id).progress == 0.5
+    assert [row["total"] for row in store.losses(job.id)] == [3.0, 2.0]
+    assert [row["step"] for row in store.losses(job.id, after=1)] == [2]
+    store.finish(claim, {"sha256": "1" * 64})
+    done = store.get(job.id)
+    assert (done.state, done.progress, done.result, done.worker) == ("done", 1.0, {"sha256": "1" * 64}, None)
+    assert store.claim("w") is None
+
+
+def test_priority_goes_before_age(store: JobStore) -> None:
+    numbers = [added(store, priority=priority).id for priority in (0, 5, 0, 5)]
+    order = [claimed(store).job.id for _ in numbers]
+    assert order == [numbers[1], numbers[3], numbers[0], numbers[2]]
+
+
+def test_what_failed_says_why_and_can_be_tried_again(store: JobStore) -> None:
+    job = added(store)
+    store.fail(claimed(store), "photo.jpg is no picture")
+    assert store.get(job.id).error == "photo.jpg is no picture"
+    with pytest.raises(JobError, match="failed already"):
+        store.cancel(job.id)
+    store.retry(job.id)
+    assert claimed(store).attempt == 2
+
+
+def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
+    waiting, running = added(store, priority=0), added(store, priority=1)
+    claim = claimed(store)
+    assert claim.job.id == running.id
+    assert store.cancel(waiting.id).state == "cancelled"
+    assert store.renew(claim) is None
+    assert store.cancel(running.id).state == "running"
+    assert store.renew(claim) == "cancel"
+    store.give_back(claim, "cancelled")
+    assert store.get(running.id).state == "cancelled"
+    assert store.retry(running.id).asked is None
+
+
+def test_a_job_that_runs_is_not_removed(store: JobStore) -> None:
+    job = added(store)
+    claim = claimed(store)
+    store.record(claim, 0.1, [(1, 1, 1, 1.0, 1.0, 1.0)])
+    with pytest.raises(JobError, match="running"):
+        store.remove(job.id)
+    store.finish(claim, {})
+    store.remove(job.id)
+    assert store.jobs() == []
+    assert store.losses(job.id) == []
+    for act in (store.get, store.cancel, store.retry, store.remove):
+        with pytest.raises(JobError, match="no job"):
+            act(job.id)
+
+
+# ---- Workers that die ----------------------------------------------------------------------------
+
+
+def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store: JobStore, clock: Clock) -> None:
+    job = added(store)
+    first = claimed(store, "first")
+    clock.now += LEASE_S - 1
+    assert store.claim("second") is None
+    assert store.renew(first) is None
+    clock.now += LEASE_S + 1
+    second = claimed(store, "second")
+    assert (second.job.id, second.attempt, second.job.worker) == (job.id, 2, "second")
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: store.renew(first),
+        lambda: store.record(first, 0.9, [(9, 1, 9, 0.0, 0.0, 0.0)]),
+        lambda: store.keep(first, "theirs"),
+        lambda: store.finish(first, {"stale": True}),
+        lambda: store.fail(first, "stale"),
+        lambda: store.give_back(first, "queued"),
+    )
+    for write in writes:
+        with pytest.raises(LostJobError):
+            write()
+    assert store.losses(job.id) == []
+    store.finish(second, {"fresh": True})
+    assert store.get(job.id).result == {"fresh": True}
+
+
+def test_a_job_that_kills_its_workers_is_given_up_and_one_that_gets_further_is_not(
+    store: JobStore, clock: Clock
+) -> None:
+    job = added(store)
+    for _ in range(MOST_DEATHS):
+        claimed(store)
+        clock.now += LEASE_S + 1
+    assert store.claim("w") is None
+    assert (store.get(job.id).state, "died" in str(store.get(job.id).error)) == ("failed", True)
+    store.retry(job.id)
+    for number in range(3 * MOST_DEATHS):
+        store.keep(claimed(store), f"checkpoint-{number}")
+        clock.now += LEASE_S + 1
+    assert claimed(store).job.checkpoint == f"checkpoint-{3 * MOST_DEATHS - 1}"
+
+
+def test_a_job_whose_worker_died_can_be_cancelled(store: JobStore, clock: Clock) -> None:
+    job = added(store)
+    claimed(store)
+    store.cancel(job.id)
+    clock.now += LEASE_S + 1
+    assert store.claim("w") is None
+    assert store.get(job.id).state == "cancelled"
+
+
+def test_a_clock_that_is_set_back_delays_nothing_for_long(store: JobStore, clock: Clock) -> None:
+    added(store)
+    first = claimed(store)
+    clock.now -= 7 * 24 * 3600
+    assert store.claim("w") is not None  # a lease that ends next week is of another clock
+    with pytest.raises(LostJobError):
+        store.renew(first)
+
+
+# ---- Many at once --------------------------------------------------------------------------------
+
+
+def _work(folder: str, kill_after: int, together: Barrier) -> None:
+    """Claim and finish until nothing is left; after so many claims, die with one in hand."""
+    store = JobStore(Path(folder), lease_s=0.5)
+    together.wait(60)
+    for count in itertools.count(1):
+        claim = store.claim(str(os.getpid()))
+        if claim is None:
+            if all(job.state == "done" for job in store.jobs()):
+                return
+            time.sleep(0.05)
+            continue
+        if count == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.02)
+        store.finish(claim, {"by": os.getpid(), "attempt": claim.attempt})
+
+
+def test_jobs_are_done_once_each_by_many_processes_of_which_some_are_killed(tmp_path: Path) -> None:
+    store = JobStore(tmp_path, lease_s=0.5)
+    jobs = [added(store) for _ in range(40)]
+    start = multiprocessing.get_context("spawn")
+    together = start.Barrier(3)
+    workers = [start.Process(target=_work, args=(str(tmp_path), kill, together)) for kill in (3, 5, 10_000)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert sorted(worker.exitcode or 0 for worker in workers) == [-9, -9, 0]
+    found = store.jobs()
+    assert [job.id for job in found] == [job.id for job in jobs]
+    assert {job.state for job in found} == {"done"}
+    assert sum(job.attempt - 1 for job in found) == 2  # only the two that were in the hands of the dead
+
+
+def test_two_programs_may_make_the_store_at_once(tmp_path: Path) -> None:
+    start = multiprocessing.get_context("spawn")
+    makers = [start.Process(target=JobStore, args=(tmp_path,)) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join(timeout=60)
+    assert [maker.exitcode for maker in makers] == [0] * 4
+    assert JobStore(tmp_path).jobs() == []
+
+
+# ---- What is kept, and what is not ---------------------------------------------------------------
+
+
+def test_files_are_kept_once_and_by_their_content(store: JobStore, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"the same")
+    names = {store.files.add(tmp_path / name) for name in ("a.jpg", "b.jpg")}
+    assert len(names) == 1
+    (name,) = names
+    assert store.files.path(name).read_bytes() == b"the same"
+    for wrong in ("../../etc/passwd", "A" * 64, "", name + "0", "0" * 63 + "/"):
+        with pytest.raises(JobError, match="SHA-256"):
+            store.files.path(wrong)
+    with pytest.raises(JobError, match="cannot be read"):
+        store.files.add(tmp_path / "nowhere.jpg")
+    (tmp_path / "c.jpg").write_bytes(b"another")
+    stale = store.files.add(tmp_path / "c.jpg")
+    assert store.files.remove_all_but([name]) == 1
+    assert not store.files.path(stale).exists()
+
+
+def test_a_full_disk_leaves_no_half_file(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x" * 1000)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OutputError, match="No space left"):
+        store.files.add(tmp_path / "a.jpg")
+    assert list(store.files.folder.iterdir()) == []
+
+
+def test_verify_tells_what_is_damaged(store: JobStore, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a picture")
+    name = store.files.add(tmp_path / "a.jpg")
+    job = store.add({}, {"content": {"name": "a.jpg", "sha256": name}}, key="k")
+    assert store.verify() == []
+    store.files.path(name).write_bytes(b"a pictur3")
+    assert [f"content of job {job.id}" in line for line in store.verify()] == [True]
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut", "newer"])
+def test_a_database_that_cannot_be_used_is_told_of_and_left_alone(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    if damage == "no database":
+        path.write_bytes(b"this is a letter to my aunt " * 100)
+    else:
+        store = JobStore(tmp_path)
+        for _ in range(200):
+            added(store)
+        store.close()
+        if damage == "cut":
+            path.write_bytes(path.read_bytes()[:5000])
+        else:
+            with sqlite3.connect(path) as connection:
+                connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+            connection.close()
+    before = path.read_bytes()
+    with pytest.raises(JobError) as caught:
+        JobStore(tmp_path).jobs()
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(JobError, match="data-dir"):
+        JobStore(tmp_path / "file")
+
+
+def test_a_failed_write_changes_nothing(store: JobStore) -> None:
+    job = added(store)
+    claim = claimed(store)
+    with pytest.raises(JobError):  # progress of 2 is refused by the table, after the losses would have been written
+        store.record(claim, 2.0, [(1, 1, 1, 1.0, 1.0, 1.0)])
+    assert store.losses(job.id) == []
+    assert store.get(job.id).progress == 0
+    store.finish(claim, {})
+
+
+# ---- As a state machine --------------------------------------------------------------------------
+
+
+class Queue(RuleBasedStateMachine):
+    """Whatever is asked in whatever order: the store does as this model of it."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.store = JobStore(Path(self.folder.name), clock=self.clock)
+        self.states: dict[int, str] = {}
+        self.priorities: dict[int, int] = {}
+        self.held: dict[int, tuple[Claim, float]] = {}
+        self.stale: list[Claim] = []
+        self.left: set[int] = set()
+
+    @rule(priority=st.integers(-2, 2))
+    def add(self, priority: int) -> None:
+        job = added(self.store, priority=priority)
+        self.states[job.id], self.priorities[job.id] = "queued", priority
+
+    @rule()
+    def claim(self) -> None:
+        for number, (claim, until) in list(self.held.items()):
+            if until < self.clock.now:
+                self.stale.append(claim)
+                del self.held[number]
+                self.left.add(number)
+        for number in sorted(self.left):
+            kept = self.store.get(number)
+            if kept.asked == "cancel" or kept.deaths >= MOST_DEATHS - 1:
+                self.states[number] = "cancelled" if kept.asked else "failed"
+                self.left.remove(number)
+        waiting = [number for number, state in self.states.items() if state == "queued" or number in self.left]
+        taken = self.store.claim("w")
+        if not waiting:
+            assert taken is None
+            return
+        expected = min(waiting, key=lambda number: (-self.priorities[number], number))
+        assert taken is not None
+        assert taken.job.id == expected
+        self.states[expected] = "running"
+        self.left.discard(expected)
+        self.held[expected] = taken, self.clock.now + LEASE_S
+
+    @rule(seconds=st.floats(0, 2 * LEASE_S))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "keep", "record", "cancelled", "queued"]))
+    def work(self, data: st.DataObject, how: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.held)))
+        claim, _ = self.held[number]
+        if how in ("finish", "fail", "cancelled", "queued"):
+            del self.held[number]
+            self.stale.append(claim)
+        if how == "finish":
+            self.store.finish(claim, {})
+            self.states[number] = "done"
+        elif how == "fail":
+            self.store.fail(claim, "why")
+            self.states[number] = "failed"
+        elif how == "cancelled":
+            self.store.give_back(claim, "cancelled")
+            self.states[number] = "cancelled"
+        elif how == "queued":
+            self.store.give_back(claim, "queued")
+            self.states[number] = "queued"
+        else:
+            if how == "renew":
+                self.store.renew(claim)
+            elif how == "keep":
+                self.store.keep(claim, "c")
+            else:
+                self.store.record(claim, 0.5, [(1, 1, 1, 1.0, 1.0, 1.0)])
+            self.held[number] = claim, self.clock.now + LEASE_S
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data())
+    def a_dead_worker_comes_back(self, data: st.DataObject) -> None:
+        with pytest.raises(LostJobError):
+            self.store.finish(data.draw(st.sampled_from(self.stale)), {"stale": True})
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove"]))
+    def ask(self, data: st.DataObject, how: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.states)))
+        state = self.states[number]
+        allowed: dict[str, tuple[str, ...]] = {
+            "cancel": ("queued", "running"),
+            "retry": ("failed", "cancelled"),
+            "remove": ("queued", "done", "failed", "cancelled"),
+        }
+        if state not in allowed[how]:
+            with pytest.raises(JobError):
+                getattr(self.store, how)(number)
+            return
+        getattr(self.store, how)(number)
+        if how == "remove":
+            del self.states[number], self.priorities[number]
+        elif how == "retry":
+            self.states[number] = "queued"
+        elif state == "queued":
+            self.states[number] = "cancelled"
+
+    @invariant()
+    def the_store_is_as_it_should_be(self) -> None:
+        if hasattr(self, "store"):
+            assert {job.id: job.state for job in self.store.jobs()} == self.states
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self.folder.cleanup()
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
