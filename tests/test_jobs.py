@@ -324,7 +324,7 @@ class Queue(RuleBasedStateMachine):
         self.priorities: dict[int, int] = {}
         self.held: dict[int, tuple[Claim, float]] = {}
         self.stale: list[Claim] = []
-        self.left: set[int] = set()
+        self.left: dict[int, Claim] = {}
 
     @rule(priority=st.integers(-2, 2))
     def add(self, priority: int) -> None:
@@ -335,14 +335,13 @@ class Queue(RuleBasedStateMachine):
     def claim(self) -> None:
         for number, (claim, until) in list(self.held.items()):
             if until < self.clock.now:
-                self.stale.append(claim)
+                self.left[number] = claim  # who may still finish it, as long as nobody takes it over
                 del self.held[number]
-                self.left.add(number)
         for number in sorted(self.left):
             kept = self.store.get(number)
             if kept.asked == "cancel" or kept.deaths >= MOST_DEATHS - 1:
                 self.states[number] = "cancelled" if kept.asked else "failed"
-                self.left.remove(number)
+                self.stale.append(self.left.pop(number))
         waiting = [number for number, state in self.states.items() if state == "queued" or number in self.left]
         taken = self.store.claim("w")
         if not waiting:
@@ -352,7 +351,8 @@ class Queue(RuleBasedStateMachine):
         assert taken is not None
         assert taken.job.id == expected
         self.states[expected] = "running"
-        self.left.discard(expected)
+        if expected in self.left:
+            self.stale.append(self.left.pop(expected))
         self.held[expected] = taken, self.clock.now + LEASE_S
 
     @rule(seconds=st.floats(0, 2 * LEASE_S))
@@ -428,4 +428,4 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestQueue.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

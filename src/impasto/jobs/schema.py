@@ -31,6 +31,7 @@ MIGRATIONS = (
         worker TEXT,
         lease_s REAL NOT NULL DEFAULT 0,
         asked TEXT CHECK (asked IN ('cancel', 'pause')),
+        plan TEXT,
         checkpoint TEXT,
         progress REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
         result TEXT,

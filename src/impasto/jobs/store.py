@@ -51,6 +51,7 @@ class Job:
     deaths: int
     worker: str | None
     asked: Literal["cancel", "pause"] | None
+    plan: dict[str, Any] | None
     checkpoint: str | None
     progress: float
     result: dict[str, Any] | None
@@ -192,6 +193,10 @@ class JobStore:
             for step in steps:
                 write("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
 
+    def planned(self, claim: Claim, plan: Mapping[str, Any]) -> None:
+        """Write down how it is computed, so that whoever takes it over computes it alike. Raises `LostJobError`."""
+        self._ours(claim, plan=json.dumps(plan))
+
     def keep(self, claim: Claim, checkpoint: str) -> None:
         """Say where the job's checkpoint is: it got further, and no worker died for nothing. Raises `LostJobError`."""
         self._ours(claim, checkpoint=checkpoint, deaths=0, lease_s=self.clock() + self.lease_s)
@@ -267,6 +272,6 @@ def _known(rows: list[sqlite3.Row], number: int) -> Job:
 
 def _job(row: sqlite3.Row) -> Job:
     values = {name: value for name, value in dict(row).items() if name != "lease_s"}
-    for name in ("config", "run", "inputs", "result"):
+    for name in ("config", "run", "inputs", "plan", "result"):
         values[name] = json.loads(values[name]) if values[name] is not None else None
     return Job(**values)

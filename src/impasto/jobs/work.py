@@ -1,0 +1,220 @@
+"""From a run to a job, and from a job to its picture: what is put into the queue, and what a worker does.
+
+A job is painted as `stylize` paints it, and its result is the same file to the byte, however often its worker died:
+the plan of the first attempt is kept with the job, and a checkpoint is gone on from exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from impasto.compose import Atelier, Session
+from impasto.compose.checkpoints import Checkpoint, read_checkpoint
+from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.errors import ImpastoError, RecipeError
+from impasto.images import NamedImage, name_of, replacing
+from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.store import Claim, Job, JobStore
+from impasto.method import Progress
+from impasto.recipes import roles
+
+__all__ = ["Worker", "submit"]
+
+RECORD_S = 1.0
+"""How often steps are written down: a write of the database costs milliseconds."""
+
+KEEP_S = 30.0
+
+
+def submit(
+    store: JobStore,
+    inputs: Inputs,
+    config: Config,
+    run: RunOptions | None = None,
+    *,
+    output: str | None = None,
+    priority: int = 0,
+) -> Job:
+    """Put a run into the queue: its pictures, which must be files, are copied. Raises `JobError`, `OutputError`."""
+    run = run or RunOptions()
+    sources = {"content": inputs.content} | dict(zip(roles("style", len(inputs.styles)), inputs.styles, strict=True))
+    sources |= dict(zip(roles("content_mask", len(inputs.content_masks)), inputs.content_masks, strict=True))
+    sources |= dict(zip(roles("style_mask", len(inputs.style_masks)), inputs.style_masks, strict=True))
+    sources |= {
+        role: getattr(inputs, role) for role in ("init", "protect", "weights") if getattr(inputs, role) is not None
+    }
+    kept = {
+        role: {"name": name_of(source), "sha256": store.files.add(_path(source))} for role, source in sources.items()
+    }
+    told = config.model_dump(mode="json")
+    identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return store.add(told, kept, key=key, run=run.model_dump(mode="json"), output=output, priority=priority)
+
+
+def _path(source: Any) -> Path:
+    if isinstance(source, NamedImage):
+        source = source.pixels
+    if not isinstance(source, (str, Path)):
+        raise JobError("A job's pictures are files, so that it can be painted at any time. Save it first.")
+    return Path(source)
+
+
+class Worker:
+    """Takes jobs and paints them, one at a time, with networks that stay loaded.
+
+    `watch` is told of every step, and may be slow only at the cost of the job.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        name: str,
+        *,
+        watch: Callable[[Job, Progress], None] | None = None,
+        keep_s: float = KEEP_S,
+    ) -> None:
+        self.store, self.name, self.watch, self.keep_s = store, name, watch, keep_s
+        self.atelier = Atelier(remember=True)
+        self.stopping = False
+
+    def run_one(self) -> Job | None:
+        """Claim a job and paint it to its end; the job as it stands then. None if there is nothing to do."""
+        claim = self.store.claim(self.name)
+        if claim is None:
+            return None
+        try:
+            self._paint(claim)
+        except LostJobError:
+            pass  # another worker has it, and this one has written nothing
+        except (ImpastoError, MemoryError) as error:
+            self._failed(claim, str(error) or type(error).__name__)
+        except RuntimeError as error:
+            self._failed(claim, f"{error}")
+        return self.store.get(claim.job.id)
+
+    def _failed(self, claim: Claim, why: str) -> None:
+        with contextlib.suppress(LostJobError):
+            self.store.fail(claim, " ".join(why.split()))
+
+    def _paint(self, claim: Claim) -> None:
+        job, store = claim.job, self.store
+        session = self._session(job)
+        if job.plan is None:
+            store.planned(claim, session.plan.model_dump(mode="json"))
+        since = self._checkpoint(job)
+        recorded = kept = time.monotonic()
+        waiting: list[tuple[int, int, int, float, float, float]] = []
+        number = 0
+        for progress in session.steps(since):
+            number, done = _place(progress)
+            losses = progress.losses
+            numbers = (float(losses.total), float(losses.content), float(losses.style))
+            waiting.append((number, progress.scale, progress.iteration, *numbers))
+            if self.watch is not None:
+                self.watch(job, progress)
+            now = time.monotonic()
+            if now - recorded < RECORD_S and not progress.is_last:
+                continue
+            store.record(claim, done, waiting)
+            asked, waiting, recorded = store.renew(claim), [], now
+            if asked == "cancel" or self.stopping:
+                self._keep(claim, session, progress)
+                store.give_back(claim, "cancelled" if asked == "cancel" else "queued")
+                return
+            if now - kept >= self.keep_s and not progress.is_last:
+                self._keep(claim, session, progress)
+                kept = now
+        self._finish(claim, session, progress)
+
+    def _session(self, job: Job) -> Session:
+        def stored(role: str) -> Any:
+            file = job.inputs[role]
+            path = self.store.files.path(str(file["sha256"]))
+            if not path.is_file():
+                raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
+            return NamedImage(file["name"], path) if file["name"] else path
+
+        def several(kind: str) -> tuple[Any, ...]:
+            count = sum(
+                role == kind or (role.startswith(f"{kind}_") and role[len(kind) + 1 :].isdigit()) for role in job.inputs
+            )
+            return tuple(stored(role) for role in roles(kind, count))
+
+        inputs = Inputs(
+            content=stored("content"),
+            styles=several("style"),
+            content_masks=several("content_mask"),
+            style_masks=several("style_mask"),
+            **{role: stored(role) for role in ("init", "protect") if role in job.inputs},
+            weights=self.store.files.path(str(job.inputs["weights"]["sha256"])) if "weights" in job.inputs else None,
+        )
+        plan = Plan(**job.plan) if job.plan is not None else None
+        return Session(inputs, Config(**job.config), RunOptions(**job.run), recorded_plan=plan, atelier=self.atelier)
+
+    def _checkpoint(self, job: Job) -> Checkpoint | None:
+        """What to go on from; a checkpoint that is damaged costs the steps, and not the job."""
+        if job.checkpoint is None:
+            return None
+        try:
+            return read_checkpoint(self._checkpoints() / job.checkpoint)
+        except RecipeError:
+            return None
+
+    def _checkpoints(self) -> Path:
+        folder = self.store.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _keep(self, claim: Claim, session: Session, progress: Progress) -> None:
+        """A new file each time, named by attempt and step: what the store knows of is always whole."""
+        number, _ = _place(progress)
+        name = f"{claim.job.id}-{claim.attempt}-{number}.impasto"
+        session.keep(progress, self._checkpoints() / name)
+        self.store.keep(claim, name)
+        self._tidy(claim.job, name)
+
+    def _tidy(self, job: Job, but: str = "") -> None:
+        for path in self._checkpoints().glob(f"{job.id}-*.impasto"):
+            if path.name != but:
+                path.unlink(missing_ok=True)
+
+    def _finish(self, claim: Claim, session: Session, progress: Progress) -> None:
+        job = claim.job
+        result = session.finish(progress)
+        suffix = Path(job.output).suffix if job.output else ".png"
+        with tempfile.TemporaryDirectory(prefix="impasto-", dir=self.store.folder) as folder:
+            picture = result.save(Path(folder) / f"picture{suffix}")
+            name = self.store.files.add(picture)
+            if job.output is not None:
+                with replacing(Path(job.output)) as place:
+                    shutil.copyfile(picture, place)
+        told = {
+            "sha256": name,
+            "suffix": suffix,
+            "losses": result.losses,
+            "evaluations": result.evaluations,
+            "seconds": round(result.seconds, 3),
+            "height": result.image.shape[2],
+            "width": result.image.shape[3],
+        }
+        self.store.finish(claim, told)
+        self._tidy(job)
+
+
+def _place(progress: Progress) -> tuple[int, float]:
+    """The number of a step in its whole run, and the share of the work that is done: steps times pixels."""
+    scales = progress.scene.scales
+    number = sum(scale.iterations for scale in scales[: progress.scale - 1]) + progress.iteration
+    work = [scale.iterations * scale.height * scale.width for scale in scales]
+    size = progress.size
+    done = sum(work[: progress.scale - 1]) + progress.iteration * size.height * size.width
+    return number, done / sum(work)

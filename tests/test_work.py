@@ -1,0 +1,142 @@
+"""Jobs painted: the picture of a job is that of the run, to the byte, however often its worker is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import impasto
+from impasto.compose import session
+from impasto.config import Config, Inputs, RunOptions
+from impasto.jobs import Job, JobError, JobStore
+from impasto.jobs.work import Worker, submit
+
+SMALL: dict[str, Any] = {"size": 64, "iterations": 12, "scales": 2}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path / "data", lease_s=1.0)
+
+
+def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
+    output = options.pop("output", None)
+    inputs = Inputs(content=photo, styles=(painting,))
+    return submit(store, inputs, Config(**(SMALL | options)), RunOptions(precision="float32"), output=output)
+
+
+def picture(store: JobStore, job: Job) -> bytes:
+    assert job.result is not None
+    return store.files.path(job.result["sha256"]).read_bytes()
+
+
+@pytest.mark.weights
+def test_a_job_is_painted_as_stylize_paints_it(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
+    job = put(store, photo, painting, output=str(tmp_path / "out.png"))
+    done = Worker(store, "w").run_one()
+    assert done is not None
+    assert done.state == "done", done.error
+    alone = session(photo, painting, **SMALL, precision="float32")
+    alone.paint().save(tmp_path / "alone.png")
+    assert picture(store, done) == (tmp_path / "alone.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    assert impasto.read_recipe(tmp_path / "out.png").inputs["content"].name == photo.name
+    steps = store.losses(job.id)
+    assert [row["step"] for row in steps] == list(range(1, 25))
+    assert steps[-1]["total"] < steps[0]["total"]
+    assert store.verify() == []
+    assert Worker(store, "w").run_one() is None
+
+
+@pytest.mark.weights
+def test_a_job_that_cannot_be_painted_says_why_and_the_rest_goes_on(
+    store: JobStore, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "poison.jpg").write_bytes(b"no picture at all")
+    bad, good = put(store, tmp_path / "poison.jpg", painting), put(store, photo, painting)
+    worker = Worker(store, "w")
+    for _ in range(2):
+        worker.run_one()
+    assert store.get(bad.id).state == "failed"
+    assert "poison.jpg" in str(store.get(bad.id).error)
+    assert "\n" not in str(store.get(bad.id).error)
+    assert store.get(good.id).state == "done"
+    with pytest.raises(JobError, match="files"):
+        submit(store, Inputs(content=[[0.5]], styles=(painting,)), Config())
+
+
+@pytest.mark.weights
+def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStore, photo: Path, painting: Path) -> None:
+    reference = put(store, photo, painting, iterations=40)
+    job = put(store, photo, painting, iterations=40)
+    worker = Worker(store, "w")
+    worker.run_one()
+
+    def cancel(seen: Job, progress: object) -> None:
+        if not cancelled:
+            cancelled.append(store.cancel(seen.id))
+        time.sleep(0.05)
+
+    cancelled: list[Job] = []
+    stopped = Worker(store, "w", watch=cancel).run_one()
+    assert stopped is not None
+    assert stopped.state == "cancelled"
+    assert stopped.checkpoint is not None
+    at = len(store.losses(job.id))
+    assert 0 < at < 80
+    store.retry(job.id)
+    seen: list[int] = []
+    again = Worker(store, "w", watch=lambda _, progress: seen.append(progress.scale)).run_one()
+    assert again is not None
+    assert again.state == "done"
+    assert len(seen) < 80  # it went on, and did not begin anew
+    assert picture(store, again) == picture(store, store.get(reference.id))
+    assert not list((store.folder / "checkpoints").iterdir())
+
+
+@pytest.mark.weights
+def test_one_key_for_the_same_run_and_another_for_another(store: JobStore, photo: Path, painting: Path) -> None:
+    keys = [put(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert put(store, painting, painting).key not in keys
+
+
+def _worker(folder: str) -> None:
+    store = JobStore(Path(folder), lease_s=1.0)
+    worker = Worker(store, str(os.getpid()), keep_s=0.1)
+    while not all(job.state in ("done", "failed") for job in store.jobs()):
+        if worker.run_one() is None:
+            time.sleep(0.1)
+
+
+@pytest.mark.weights
+def test_workers_killed_at_random_moments_leave_every_job_done_once_and_alike(
+    store: JobStore, photo: Path, painting: Path
+) -> None:
+    jobs = [put(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(4)]
+    start, moments = multiprocessing.get_context("spawn"), random.Random(1)
+    kills = 0
+    deadline = time.monotonic() + 240
+    while not all(job.state == "done" for job in store.jobs()):
+        assert time.monotonic() < deadline, [(job.state, job.error) for job in store.jobs()]
+        process = start.Process(target=_worker, args=(str(store.folder),))
+        process.start()
+        process.join(timeout=3.5 + moments.random() * 3 if kills < 8 else 200)
+        if process.is_alive():
+            os.kill(process.pid or 0, signal.SIGKILL)
+            kills += 1
+        process.join()
+    done = store.jobs()
+    assert [job.id for job in done] == [job.id for job in jobs]
+    for seed in range(2):
+        alike = {picture(store, job) for job in done if job.config["seed"] == seed}
+        assert len(alike) == 1
+    assert kills >= 2
+    assert store.verify() == []
