@@ -27,11 +27,23 @@ from impasto.cli import main as impasto
 from impasto.cli.paint import source
 from impasto.insight.score import judge, load_judges, look
 
+SHALLOW, DEEP = (
+    ",".join(f"relu{block}_1:{weight}" for block, weight in enumerate(weights, start=1))
+    for weights in ((4, 3, 2, 1, 1), (1, 1, 2, 3, 4))
+)
 SETTINGS = [
-    ["gram 5", ""],
-    ["covariance 2.5", "--style-loss covariance --alpha 2.5"],
-    ["wasserstein 7", "--style-loss wasserstein --alpha 7"],
-    ["gram 5, zeros at the edges", "--padding zero"],
+    ["the default", ""],
+    ["alpha 2.5", "--alpha 2.5"],
+    ["alpha 10", "--alpha 10"],
+    ["content at relu3_2 too", "--content-layers relu3_2,relu4_2"],
+    ["shallow style layers", f"--style-layers {SHALLOW}"],
+    ["deep style layers", f"--style-layers {DEEP}"],
+    ["total variation 5", "--tv-weight 5"],
+    ["content as the start", "--init content"],
+    ["one scale", "--scales 1"],
+    ["covariance, alpha 2.5", "--style-loss covariance --alpha 2.5"],
+    ["wasserstein, alpha 7", "--style-loss wasserstein --alpha 7"],
+    ["zeros at the edges", "--padding zero"],
 ]
 PAIRS = [["sample:cat", f"sample:{painting}"] for painting in ("swirl", "dots", "mosaic", "ink")]
 

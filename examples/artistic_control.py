@@ -1,6 +1,6 @@
 """Draw the pictures of docs/control.md: one photo, and what single flags make of it. Takes some minutes a sheet.
 
-python examples/artistic_control.py [--sheet styles color regions statistics surface presets] [--size 224]
+python examples/artistic_control.py [--sheet styles color regions statistics surface network presets] [--size 224]
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("--padding zero", ("swirl",), {"padding": "zero"}),
         ("--pooling avg", ("swirl",), {"pooling": "avg"}),
         ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
+    ),
+    "network": (
+        ("--network vgg19", ("swirl",), {}),
+        ("--network alexnet", ("swirl",), {"network": "alexnet"}),
+        ("... --fourier-power 1", ("swirl",), {"network": "alexnet", "fourier_power": 1}),
     ),
     "presets": tuple(
         (f"--preset {name}", (style,), {"preset": name})

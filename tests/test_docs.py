@@ -30,6 +30,7 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the README's commands find what they name."""
     (desk / "painting.png").rename(desk / "painting.jpg")
     monkeypatch.chdir(desk)
+    monkeypatch.setenv("IMPASTO_DATA", str(desk / "queue"))
 
 
 @pytest.mark.weights
@@ -39,12 +40,15 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
         small = SMALL if command in ("stylize", "demo") else []
+        if command == "jobs":
+            small = SMALL if rest[0] == "add" else []
         if command == "insight" and rest[0] != "report":
             small = SMALL if rest[0] in PAINTED else SMALL[:2]
         rest = shlex.split(re.sub(r"--(size|iterations) \d+", "", shlex.join(rest)))
         assert main([command, *rest, *small]) == 0, line
-        if "-o" in rest:
+        if "-o" in rest and command != "jobs":
             assert (desk / rest[rest.index("-o") + 1]).stat().st_size > 500, line
+    assert (desk / "queued.png").stat().st_size > 500  # by the worker
 
 
 @pytest.mark.weights
@@ -85,6 +89,8 @@ def test_every_command_is_in_the_readme() -> None:
     assert len(views) == 7
     for name in views:
         assert f"impasto insight {name}" in README, name
+    for name in (name for name in app["jobs"] if not name.startswith("-")):
+        assert f"impasto jobs {name}" in README, name
 
 
 def test_options_become_flags() -> None:

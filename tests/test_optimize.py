@@ -143,25 +143,51 @@ def test_bounded_descent_measures_what_will_be_written() -> None:
     assert free.image.max() > 1.5
 
 
+@pytest.mark.parametrize("power", [1.0, 2.0])
 @pytest.mark.parametrize("size", [(16, 20), (17, 21), (1, 9), (32, 1)])
-def test_the_fourier_filter_is_symmetric_and_of_unit_gain(size: tuple[int, int]) -> None:
+def test_the_fourier_filter_is_symmetric(size: tuple[int, int], power: float) -> None:
+    """So that d/dz = A d/d(image)."""
     generator = torch.Generator().manual_seed(1)
     like = torch.zeros(1, 3, *size, dtype=torch.float64)
-    smooth = fourier_filter(like)
+    smooth = fourier_filter(like, power)
     a, b = (torch.randn(like.shape, generator=generator, dtype=torch.float64) for _ in range(2))
     torch.testing.assert_close((smooth(a) * b).sum(), (a * smooth(b)).sum())
-    # unit mean square of the response: white noise keeps its power, on average over its frequencies
-    impulse = torch.zeros_like(like)
-    impulse[..., 0, 0] = 1
-    assert float(smooth(impulse).square().sum()) == pytest.approx(3, rel=1e-5)
 
 
-def test_the_fourier_filter_favors_low_frequencies() -> None:
-    like = torch.zeros(1, 1, 32, 32)
-    across = torch.arange(32) / 32 * 2 * math.pi
-    slow, fast = torch.cos(across).expand(like.shape), torch.cos(12 * across).expand(like.shape)
-    smooth = fourier_filter(like)
-    assert smooth(slow).abs().max() > 2.5 * smooth(fast).abs().max()
+def impulse_at(row: int, column: int, side: int) -> Tensor:
+    impulse = torch.zeros(1, 1, side, side)
+    impulse[..., row, column] = 1
+    return impulse
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_the_fourier_filter_is_of_unit_gain(power: float) -> None:
+    """Of unit mean square over its frequencies: far from the edges, white noise keeps its power."""
+    impulse = impulse_at(65, 64, 129)
+    assert float(fourier_filter(impulse, power)(impulse).square().sum()) == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_opposite_edges_are_not_neighbors(power: float) -> None:
+    smooth = fourier_filter(torch.zeros(1, 1, 64, 64), power)
+    spread = smooth(impulse_at(0, 30, 64))[0, 0, :, 30].abs()
+    assert spread[-1] < 0.01 * spread[1]
+    across = smooth(impulse_at(30, 63, 64))[0, 0, 30].abs()
+    assert across[0] < 0.01 * across[-2]
+
+
+def test_the_fourier_filter_favors_low_frequencies_by_its_power() -> None:
+    like = torch.zeros(1, 1, 128, 128)
+    across = torch.arange(128) / 128 * 2 * math.pi
+    slow, fast = torch.cos(4 * across).expand(like.shape), torch.cos(48 * across).expand(like.shape)
+
+    def favor(power: float) -> float:
+        smooth = fourier_filter(like, power)
+        slower, faster = (smooth(wave)[..., 32:96, 32:96].square().mean().sqrt() for wave in (slow, fast))
+        return float(slower / faster)
+
+    assert favor(1) == pytest.approx((48 / 128 + 0.1) / (4 / 128 + 0.1), rel=0.1)
+    assert favor(2) == pytest.approx(favor(1) ** 2, rel=0.1)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])

@@ -15,6 +15,7 @@ from impasto.compose import Result
 from impasto.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.images import load as load_image
+from impasto.insight.defects import speckle
 from impasto.statistics import gram_matrix, moments_of
 from impasto.weights import load, pull
 
@@ -51,6 +52,15 @@ def test_alexnet_paints_from_noise(photo: Path, painting: Path) -> None:
     assert result.losses["content"] < 1.0
     assert result.losses["style"] < 0.15
     assert set(result.losses) >= {"content.relu3", "style.relu1", "style.relu5"}
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_alexnet_leaves_less_grain_than_with_the_filter_of_vgg(photo: Path, painting: Path) -> None:
+    content, style = (load_image(path, long_side_px=SIZE).pixels for path in (photo, painting))
+    clean, plain = (
+        paint(photo, painting, network="alexnet", iterations=60, **given).image for given in ({}, {"fourier_power": 1})
+    )
+    assert speckle(clean, content, style) < 0.8 * speckle(plain, content, style)
 
 
 def test_alpha_moves_the_trade_off_monotonically(photo: Path, painting: Path) -> None:

@@ -147,6 +147,9 @@ class Config(Options):
         description="What descends: pixels, or their Fourier coefficients weighted towards low frequencies, "
         "which needs fewer steps and leaves less grain.",
     )
+    fourier_power: float = Field(
+        0.0, ge=0, le=8, description="How strongly: more is smoother. 0: 1 (VGG), 2 (AlexNet, else it leaves grain)."
+    )
     bounded: bool = Field(
         True,
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
@@ -174,16 +177,14 @@ class Config(Options):
     @model_validator(mode="after")
     def _defaults_follow_network(self) -> Self:
         chain = architecture(self.network)
-        if self.iterations == 0:
-            self.__dict__["iterations"] = chain.iterations
-        for field, defaults in (
-            ("content_layers", chain.content_layers),
-            ("style_layers", chain.style_layers),
-        ):
+        for field in ("iterations", "fourier_power"):
+            if not getattr(self, field):
+                self.__dict__[field] = getattr(chain, field)
+        for field in ("content_layers", "style_layers"):
             layers: tuple[LayerWeight, ...] = getattr(self, field)
             if not layers:
                 # Frozen to the outside; filled in once here, so that a recipe holds what was meant.
-                self.__dict__[field] = tuple(LayerWeight(name) for name in defaults)
+                self.__dict__[field] = tuple(LayerWeight(name) for name in getattr(chain, field))
                 continue
             for layer in layers:
                 if layer.name not in chain.names:

@@ -34,13 +34,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen chain of layers, the layers it is usually measured at, and the steps a picture needs."""
+    """A frozen chain of layers, the layers it is usually measured at, and the steps a picture needs.
+
+    `fourier_power` is how much descent prefers low frequencies: a first layer of stride 4 says little of high ones.
+    """
 
     name: str
     layers: tuple[Layer, ...]
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     iterations: int
+    fourier_power: float = 1.0
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +103,8 @@ def _alexnet() -> Network:
         *(Layer("conv4", "conv", 3, 1, 1, 384, 256), Layer("relu4", "relu")),
         *(Layer("conv5", "conv", 3, 1, 1, 256, 256), Layer("relu5", "relu"), Layer("pool5", "pool", 3, 2)),
     )
-    return Network("alexnet", layers, ("relu3",), tuple(f"relu{i}" for i in range(1, 6)), iterations=200)
+    style = tuple(f"relu{index}" for index in range(1, 6))
+    return Network("alexnet", layers, ("relu3",), style, iterations=200, fourier_power=2.0)
 
 
 VGG19 = _vgg("vgg19", (2, 2, 4, 4, 4))

@@ -61,7 +61,8 @@ def descend(
     Raises `DivergenceError` if not even the start has a finite loss.
     """
     store = store or Memory(start.device)
-    smooth = fourier_filter(start, store) if config.parametrization == "fourier" else lambda z: z
+    fourier = config.parametrization == "fourier"
+    smooth = fourier_filter(start, config.fourier_power, store) if fourier else lambda z: z
     surface = Surface(evaluate, smooth, store, inside=config.bounded)
     if refine is not None:
         surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1

@@ -13,16 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = [
-    "Moments",
-    "area",
-    "blended",
-    "covariance",
-    "gram_matrix",
-    "moments_by_region",
-    "moments_of",
-    "widened",
-]
+__all__ = ["Moments", "area", "blended", "covariance", "gram_matrix", "moments_by_region", "moments_of", "widened"]
 
 
 @dataclass(frozen=True)

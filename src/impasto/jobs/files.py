@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -52,12 +54,15 @@ class Files:
             if not path.is_file() or _sha256(path) != name:
                 yield name
 
-    def remove_all_but(self, names: Collection[str]) -> int:
-        """Remove what nothing asks for; how many files."""
-        stale = [path for path in self.folder.glob("*") if path.name not in names and len(path.name) == 64]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+    def remove_all_but(self, names: Collection[str], *, older_s: float = 0.0) -> int:
+        """Remove what nothing asks for; how many files. Those that came later than `older_s` ago stay."""
+        count = 0
+        for path in self.folder.glob("?" * 64):
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in names and path.stat().st_mtime <= time.time() - older_s:
+                    path.unlink()
+                    count += 1
+        return count
 
 
 def _sha256(path: Path) -> str:

@@ -33,6 +33,10 @@ MOST_DEATHS = 3
 """Workers that a job may take with it without getting any further, such as by all the memory there is."""
 
 
+SETTLED_S = 3600.0
+"""From this age on a file that no job asks for is nobody's."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One run in the queue, as it stood when it was looked at. Times are seconds since 1970."""
@@ -215,6 +219,12 @@ class JobStore:
 
     # ---- The house -----------------------------------------------------------------------------
 
+    def tidy(self) -> int:
+        """Remove files that no job asks for, but for new ones, whose job may not be written yet; how many."""
+        wanted = {str(file["sha256"]) for job in self.jobs() for file in job.inputs.values()}
+        wanted |= {job.result["sha256"] for job in self.jobs() if job.result}
+        return self.files.remove_all_but(wanted, older_s=SETTLED_S)
+
     def verify(self) -> list[str]:
         """What is wrong with the store, a line each; nothing is changed."""
         told = [str(row[0]) for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
@@ -222,6 +232,7 @@ class JobStore:
         wanted = {
             str(file["sha256"]): f"{role} of job {job.id}" for job in self.jobs() for role, file in job.inputs.items()
         }
+        wanted |= {job.result["sha256"]: f"picture of job {job.id}" for job in self.jobs() if job.result}
         return told + [f"{wanted[name]} is missing or damaged: {name}" for name in self.files.damaged(wanted)]
 
     def _ours(self, claim: Claim, **values: Any) -> None:

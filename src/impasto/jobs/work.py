@@ -20,7 +20,7 @@ from impasto.compose import Atelier, Session
 from impasto.compose.checkpoints import Checkpoint, read_checkpoint
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ImpastoError, RecipeError
-from impasto.images import NamedImage, name_of, replacing
+from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.store import Claim, Job, JobStore
 from impasto.method import Progress
@@ -43,7 +43,7 @@ def submit(
     output: str | None = None,
     priority: int = 0,
 ) -> Job:
-    """Put a run into the queue: its pictures, which must be files, are copied. Raises `JobError`, `OutputError`."""
+    """Put a run into the queue; its pictures, files or named pixels, are copied. Raises `JobError`, `OutputError`."""
     run = run or RunOptions()
     sources = {"content": inputs.content} | dict(zip(roles("style", len(inputs.styles)), inputs.styles, strict=True))
     sources |= dict(zip(roles("content_mask", len(inputs.content_masks)), inputs.content_masks, strict=True))
@@ -51,21 +51,24 @@ def submit(
     sources |= {
         role: getattr(inputs, role) for role in ("init", "protect", "weights") if getattr(inputs, role) is not None
     }
-    kept = {
-        role: {"name": name_of(source), "sha256": store.files.add(_path(source))} for role, source in sources.items()
-    }
+    kept = {role: _stored(store, source) for role, source in sources.items()}
     told = config.model_dump(mode="json")
     identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return store.add(told, kept, key=key, run=run.model_dump(mode="json"), output=output, priority=priority)
 
 
-def _path(source: Any) -> Path:
-    if isinstance(source, NamedImage):
-        source = source.pixels
-    if not isinstance(source, (str, Path)):
+def _stored(store: JobStore, source: Any) -> dict[str, str | None]:
+    """A picture among the queue's files: its name, and its hash. Pixels without a file become a PNG."""
+    if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
+        name = f"{source.name.rpartition(':')[2]}.png"
+        with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
+            save(Path(folder) / "drawn.png", load(source.pixels).pixels)
+            return {"name": name, "sha256": store.files.add(Path(folder) / "drawn.png")}
+    path = source.pixels if isinstance(source, NamedImage) else source
+    if not isinstance(path, (str, Path)):
         raise JobError("A job's pictures are files, so that it can be painted at any time. Save it first.")
-    return Path(source)
+    return {"name": name_of(source), "sha256": store.files.add(Path(path))}
 
 
 class Worker:

@@ -1,0 +1,93 @@
+"""Whether α means the same at every size, and how much of a picture is the seed's: losses of the default run.
+
+    python benchmarks/alpha.py --pair photo.jpg painting.jpg --pair ...
+        [--size 256 512 1024] [--seeds 4] [--option alpha 20] [--enlarge] [--json]
+
+Each pair is painted at every size, whose relative losses are given over those at 512 px (or the size in the middle);
+then with several seeds at the smallest, where the spread is the deviation over the mean, and the pictures' distance
+the mean LPIPS of any two. Pictures should be as large as the largest size: a style is never enlarged, and content only
+with `--enlarge`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import impasto
+from impasto.cli.paint import source
+from impasto.insight.lpips import lpips
+from impasto.insight.score import load_judges
+
+PAIRS = [["sample:cat", "sample:swirl"], ["sample:cat", "sample:mosaic"]]
+LOSSES = ("content", "style", "total")
+
+
+def main() -> None:
+    """Paint, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"))
+    parser.add_argument("--size", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--option", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--enlarge", action="store_true", help="content that is smaller than a size")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    options = parser.parse_args()
+    given = dict(options.option) | {"enlarge": options.enlarge}
+    report = []
+    for content, style in options.pair or PAIRS:
+        if not options.json:
+            print(f"{Path(content).name}, {Path(style).name}", flush=True)
+        pair: dict[str, Any] = {"content_image": content, "style_image": style}
+        pair["sizes"] = across_sizes(content, style, options.size, given, quiet=options.json)
+        pair["seeds"] = across_seeds(content, style, min(options.size), options.seeds, given)
+        report.append(pair)
+        if not options.json:
+            print("  seeds   ", "  ".join(f"{name} {value:.4f}" for name, value in pair["seeds"].items()), flush=True)
+    if options.json:
+        print(json.dumps(report))
+
+
+def painted(content: str, style: str, size: int, given: dict[str, Any]) -> impasto.Result:
+    """One run, the style as large as the picture."""
+    return impasto.stylize(source(content, size), source(style, size), size=size, **given)
+
+
+def across_sizes(
+    content: str, style: str, sizes: list[int], given: dict[str, Any], *, quiet: bool
+) -> dict[int, dict[str, float]]:
+    """By size: losses, and each of them over that at 512 px, which is painted first."""
+    middle = 512 if 512 in sizes else sorted(sizes)[len(sizes) // 2]
+    found: dict[int, dict[str, float]] = {}
+    for size in sorted(sizes, key=lambda size: size != middle):
+        result = painted(content, style, size, given)
+        losses = {name: result.losses[name] for name in LOSSES}
+        ratios = {f"{name}_ratio": losses[name] / found.get(middle, losses)[name] for name in LOSSES}
+        found[size] = losses | ratios | {"seconds": result.seconds}
+        if not quiet:
+            shown = (f"{name} {losses[name]:.4f} ({ratios[f'{name}_ratio']:.2f})" for name in LOSSES)
+            print(f"  {size:5} px", "  ".join(shown), flush=True)
+    return found
+
+
+def across_seeds(content: str, style: str, size: int, seeds: int, given: dict[str, Any]) -> dict[str, float]:
+    """The spread of losses over seeds, and how far the pictures are from each other; nothing of less than two."""
+    if seeds < 2:
+        return {}
+    judges = load_judges()
+    results = [painted(content, style, size, given | {"seed": seed}) for seed in range(seeds)]
+    spread = {}
+    for name in LOSSES:
+        values = [result.losses[name] for result in results]
+        spread[name] = statistics.stdev(values) / statistics.mean(values)
+    pairs = itertools.combinations([result.image for result in results], 2)
+    distances = [lpips(judges.alexnet, judges.heads, one, other) for one, other in pairs]
+    return spread | {"lpips": statistics.mean(distances)}
+
+
+if __name__ == "__main__":
+    main()

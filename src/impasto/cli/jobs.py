@@ -1,0 +1,205 @@
+"""`impasto jobs`: runs in a queue that survives anything."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import signal
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from platformdirs import user_data_path
+from rich.console import Console
+from rich.table import Table
+
+from impasto import weights
+from impasto.cli.console import errors, pull_weights
+from impasto.cli.options import takes_options
+from impasto.cli.paint import source
+from impasto.cli.stylize import Json, Preset, Quiet
+from impasto.compose import session
+from impasto.config import Config, RunOptions
+from impasto.engine.allocation import keep_freed_memory
+from impasto.images import check_output
+from impasto.jobs import Job, JobStore
+from impasto.jobs.work import Worker, submit
+from impasto.method import Progress
+from impasto.presets import load_preset
+
+__all__ = ["app"]
+
+app = App(name="jobs", help="Runs in a queue that survives crashes: add them, work at them, see what became of them.")
+
+DataDir = Annotated[
+    Path | None, Parameter(help="Folder of the queue. Without it, IMPASTO_DATA, or the user's own data folder.")
+]
+Number = Annotated[int, Parameter(help="The job's number.")]
+
+IDLE_S = 0.5
+
+
+def _store(data_dir: Path | None) -> JobStore:
+    named = os.environ.get("IMPASTO_DATA")
+    return JobStore(data_dir or (Path(named) if named else user_data_path("impasto")))
+
+
+@app.command
+@takes_options(Config, RunOptions, without=("save_every",))
+def add(
+    content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
+    style: Annotated[list[str], Parameter(help="How it looks: files, or sample:NAME.", negative="")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(name=["-o", "--output"], help="Where the picture goes too, when it is done.")
+    ] = None,
+    priority: Annotated[int, Parameter(help="Higher ones are painted first.")] = 0,
+    preset: Preset = "painterly",
+    content_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
+    style_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
+    protect: Annotated[Path | None, Parameter(help="As for stylize.")] = None,
+    weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+    **options: Any,
+) -> int:
+    """Put a run into the queue. Its pictures are copied: they may change or go away."""
+    config = load_preset(preset)
+    size_px = options.get("size", config.size)
+    run = session(
+        source(content, size_px),
+        [source(name, size_px) for name in style],
+        config,
+        content_masks=content_mask or (),
+        style_masks=style_mask or (),
+        protect=protect,
+        weights=weights,
+        **options,
+    )
+    height, width = run.work.height, run.work.width  # finds out that they are pictures
+    if output is not None:
+        check_output(output, bits=run.run.bits, height=height, width=width)
+    place = str(output.absolute()) if output is not None else None
+    job = submit(_store(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
+    print(json_format.dumps(_told(job)) if json else f"job {job.id} is queued")
+    return 0
+
+
+@app.command(name="list")
+def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
+    """List all jobs, oldest first."""
+    jobs = _store(data_dir).jobs()
+    if json:
+        print(json_format.dumps([_told(job) for job in jobs]))
+        return 0
+    table = Table("job", "state", "done", "content", "style", "α", "size", box=None, padding=(0, 2, 0, 0))
+    for job in jobs:
+        names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
+        done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
+        size, alpha = str(job.config["size"]), f"{job.config['alpha']:g}"
+        table.add_row(str(job.id), job.error or job.state, done, *names, alpha, size)
+    Console(highlight=False, soft_wrap=True, markup=False).print(table if jobs else "no jobs")
+    return 0
+
+
+@app.command
+def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
+    """Show all that is known of a job."""
+    found = _told(_store(data_dir).get(job))
+    if json:
+        print(json_format.dumps(found))
+        return 0
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in found.items():
+        if value is not None:
+            table.add_row(name, json_format.dumps(value) if isinstance(value, dict) else str(value))
+    Console(highlight=False, soft_wrap=True, markup=False).print(table)
+    return 0
+
+
+@app.command
+def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
+    """Cancel a job: at once if it waits, at its next step if it runs."""
+    print(f"job {job} is {'being ' if _store(data_dir).cancel(job).state == 'running' else ''}cancelled")
+    return 0
+
+
+@app.command
+def retry(job: Number, /, *, data_dir: DataDir = None) -> int:
+    """Put a job that failed or was cancelled back into the queue; it goes on where it was."""
+    print(f"job {_store(data_dir).retry(job).id} is queued")
+    return 0
+
+
+@app.command
+def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
+    """Forget a job, and the files that no other job needs."""
+    store = _store(data_dir)
+    store.remove(job)
+    store.tidy()
+    return 0
+
+
+@app.command
+def verify(*, data_dir: DataDir = None) -> int:
+    """Check the queue and its files; what is wrong is told, and nothing is changed."""
+    wrong = _store(data_dir).verify()
+    for line in wrong:
+        print(line)
+    if not wrong:
+        print("all is well")
+    return 1 if wrong else 0
+
+
+@app.command
+def worker(
+    *,
+    drain: Annotated[bool, Parameter(negative="", help="End when nothing is left to do, instead of waiting.")] = False,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> int:
+    """Paint jobs, one after the other, until it is stopped. Several workers share the work."""
+    store = _store(data_dir)
+    keep_freed_memory()
+    seen: dict[str, int] = {}
+
+    def watch(job: Job, progress: Progress) -> None:
+        if not quiet and seen.get("job") != job.id:
+            seen["job"] = job.id
+            errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
+
+    painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if painter.stopping:
+            raise KeyboardInterrupt
+        painter.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not painter.stopping:
+            for job in store.jobs():
+                network = job.config["network"]
+                if job.state == "queued" and not weights.is_cached(network) and "weights" not in job.inputs:
+                    pull_weights(network, quiet=quiet)
+            job_done = painter.run_one()
+            if job_done is None:
+                if drain:
+                    break
+                time.sleep(IDLE_S)
+            elif not quiet:
+                errors.print(f"job {job_done.id} is {job_done.state}{f': {job_done.error}' if job_done.error else ''}")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """What scripts are told of a job."""
+    return asdict(job)

@@ -1,0 +1,109 @@
+"""The queue on the command line: added, worked at, looked at, by several programs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import pixels
+
+from impasto.cli import main
+from impasto.jobs import JobStore
+
+SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("IMPASTO_DATA", str(desk / "queue"))
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    assert main(["jobs", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.weights
+def test_a_job_is_added_painted_and_shown(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+    job = told(capsys, "add", "photo.jpg", "painting.png", "sample:ink", "-o", "out.png", *SMALL)
+    assert (job["id"], job["state"], job["inputs"]["style_2"]["name"]) == (1, "queued", "ink.png")
+    (desk / "photo.jpg").rename(desk / "moved.jpg")  # it was copied
+    assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
+    (listed,) = told(capsys, "list")
+    assert {"id", "state", "progress", "config", "output", "error"} <= set(listed)
+    assert (listed["state"], listed["progress"], listed["error"]) == ("done", 1.0, None)
+    assert listed["output"] == str(desk / "out.png")
+    assert told(capsys, "show", "1")["result"]["losses"]["total"] > 0
+    assert main(["stylize", "moved.jpg", "painting.png", "sample:ink", "-o", "alone.png", *SMALL, "--quiet"]) == 0
+    assert np.array_equal(pixels(desk / "out.png"), pixels(desk / "alone.png"))
+    capsys.readouterr()
+    assert main(["jobs", "list"]) == 0
+    assert "photo.jpg" in capsys.readouterr().out
+    assert main(["jobs", "verify"]) == 0
+    assert main(["jobs", "rm", "1"]) == 0
+    capsys.readouterr()
+    assert told(capsys, "list") == []
+
+
+@pytest.mark.weights
+def test_jobs_are_cancelled_and_retried(capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "add", "photo.jpg", "painting.png", *SMALL)
+    assert main(["jobs", "cancel", "1"]) == 0
+    assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
+    capsys.readouterr()
+    assert told(capsys, "show", "1")["state"] == "cancelled"
+    assert main(["jobs", "retry", "1"]) == 0
+    assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
+    capsys.readouterr()
+    assert told(capsys, "show", "1")["state"] == "done"
+
+
+@pytest.mark.weights
+def test_a_worker_that_is_stopped_gives_its_job_back(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+    told(capsys, "add", "photo.jpg", "painting.png", "--size", "64", "--iterations", "5000", "--scales", "1")
+    with subprocess.Popen([sys.executable, "-m", "impasto", "jobs", "worker"], stderr=subprocess.PIPE) as process:
+        store, deadline = JobStore(desk / "queue"), time.monotonic() + 60
+        while not store.losses(1) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    job = store.get(1)
+    assert (job.state, job.worker) == ("queued", None)
+    assert job.checkpoint is not None
+    assert (desk / "queue" / "checkpoints" / job.checkpoint).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["add", "nowhere.jpg", "painting.png"], "nowhere.jpg"),
+        (["add", "photo.jpg", "painting.png", "--alpha", "-1"], "alpha"),
+        (["add", "photo.jpg", "painting.png", "-o", "out.xyz"], ".xyz"),
+        (["show", "7"], "no job 7"),
+        (["cancel", "7"], "no job 7"),
+        (["list", "--data-dir", "photo.jpg"], "--data-dir"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_the_queue_as_it_was(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["jobs", *words]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert len(said.strip().splitlines()) == 1
+    assert told(capsys, "list") == []
+
+
+def test_a_damaged_file_is_found(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+    job = told(capsys, "add", "photo.jpg", "painting.png")
+    (desk / "queue" / "files" / job["inputs"]["style"]["sha256"]).write_bytes(b"gone")
+    assert main(["jobs", "verify"]) == 1
+    assert "style of job 1" in capsys.readouterr().out
