@@ -101,6 +101,41 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
 
 
 @pytest.mark.weights
+def test_a_step_may_take_longer_than_a_lease(store: JobStore, photo: Path, painting: Path) -> None:
+    put(store, photo, painting, iterations=2, scales=1)
+    rivals = []
+
+    def slowly(job: Job, progress: object) -> None:
+        time.sleep(2.5 * store.lease_s)
+        rivals.append(JobStore(store.folder, lease_s=store.lease_s).claim("rival"))
+
+    done = Worker(store, "w", watch=slowly).run_one()
+    assert done is not None
+    assert (done.state, done.attempt) == ("done", 1)
+    assert rivals == [None, None]
+
+
+@pytest.mark.weights
+def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, photo: Path, painting: Path) -> None:
+    job = put(store, photo, painting)
+    worker = Worker(store, "w", watch=lambda job, _: setattr(worker, "stopping", True))
+    stopped = worker.run_one()
+    assert stopped is not None
+    assert stopped.state == "queued"
+    assert stopped.checkpoint is not None
+    path = store.folder / "checkpoints" / stopped.checkpoint
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    done = Worker(store, "w").run_one()
+    assert done is not None
+    assert (done.state, done.id) == ("done", job.id)
+    alone = session(photo, painting, **SMALL, precision="float32").paint()
+    assert done.result is not None
+    assert done.result["losses"] == alone.losses
+
+
+@pytest.mark.weights
 def test_one_key_for_the_same_run_and_another_for_another(store: JobStore, photo: Path, painting: Path) -> None:
     keys = [put(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
     assert keys[0] == keys[1]

@@ -11,13 +11,14 @@ import hashlib
 import json
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from impasto.compose import Atelier, Session
-from impasto.compose.checkpoints import Checkpoint, read_checkpoint
+from impasto.compose.checkpoints import read_checkpoint
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ImpastoError, RecipeError
 from impasto.images import NamedImage, load, name_of, replacing, save
@@ -95,14 +96,31 @@ class Worker:
         if claim is None:
             return None
         try:
-            self._paint(claim)
+            with self._alive(claim):
+                self._paint(claim)
         except LostJobError:
             pass  # another worker has it, and this one has written nothing
-        except (ImpastoError, MemoryError) as error:
+        except (ImpastoError, MemoryError, RuntimeError) as error:
             self._failed(claim, str(error) or type(error).__name__)
-        except RuntimeError as error:
-            self._failed(claim, f"{error}")
         return self.store.get(claim.job.id)
+
+    @contextlib.contextmanager
+    def _alive(self, claim: Claim) -> Iterator[None]:
+        """Renew the lease meanwhile: a step of a large picture takes longer than that."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(self.store.lease_s / 3):
+                with contextlib.suppress(JobError):  # whoever paints finds out at the next write
+                    self.store.renew(claim)
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
 
     def _failed(self, claim: Claim, why: str) -> None:
         with contextlib.suppress(LostJobError):
@@ -113,11 +131,9 @@ class Worker:
         session = self._session(job)
         if job.plan is None:
             store.planned(claim, session.plan.model_dump(mode="json"))
-        since = self._checkpoint(job)
         recorded = kept = time.monotonic()
         waiting: list[tuple[int, int, int, float, float, float]] = []
-        number = 0
-        for progress in session.steps(since):
+        for progress in self._steps(session, job):
             number, done = _place(progress)
             losses = progress.losses
             numbers = (float(losses.total), float(losses.content), float(losses.style))
@@ -129,7 +145,7 @@ class Worker:
                 continue
             store.record(claim, done, waiting)
             asked, waiting, recorded = store.renew(claim), [], now
-            if asked == "cancel" or self.stopping:
+            if (asked == "cancel" or self.stopping) and not progress.is_last:
                 self._keep(claim, session, progress)
                 store.give_back(claim, "cancelled" if asked == "cancel" else "queued")
                 return
@@ -163,14 +179,12 @@ class Worker:
         plan = Plan(**job.plan) if job.plan is not None else None
         return Session(inputs, Config(**job.config), RunOptions(**job.run), recorded_plan=plan, atelier=self.atelier)
 
-    def _checkpoint(self, job: Job) -> Checkpoint | None:
-        """What to go on from; a checkpoint that is damaged costs the steps, and not the job."""
-        if job.checkpoint is None:
-            return None
-        try:
-            return read_checkpoint(self._checkpoints() / job.checkpoint)
-        except RecipeError:
-            return None
+    def _steps(self, session: Session, job: Job) -> Iterator[Progress]:
+        """What is left of a run; a checkpoint that is damaged costs its steps, and not the job."""
+        if job.checkpoint is not None:
+            with contextlib.suppress(RecipeError):
+                return session.steps(read_checkpoint(self._checkpoints() / job.checkpoint))
+        return session.steps()
 
     def _checkpoints(self) -> Path:
         folder = self.store.folder / "checkpoints"
