@@ -18,6 +18,7 @@ from PIL import Image
 import impasto
 from impasto.cli import main
 from impasto.compose import session
+from impasto.compose.checkpoints import read_checkpoint
 from impasto.compose.tracing import LONGEST, Tracer
 from impasto.config import Config
 from impasto.errors import OutputError
@@ -135,11 +136,13 @@ def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, paintin
     for progress in run.steps():
         film.saw(progress)
     result = run.finish(progress)
-    first, last = film.views[0].pixels.astype(float), film.views[-1].pixels
+    # Small pictures are enlarged by a whole factor.
+    first, last = film.views[0].pixels[::5, ::5].astype(float), film.views[-1].pixels[::5, ::5]
     assert abs(first.mean() - 127.5) < 4
     assert first.std() < 15  # noise of 0.02 around gray
     expected = (result.image[0] * 255).round().permute(1, 2, 0).numpy()
     assert abs(last - expected).max() <= 1
+    assert film.views[0].losses == {}  # nobody measured it
     assert [view.change for view in film.views] == sorted(view.change for view in film.views)
 
 
@@ -158,8 +161,8 @@ def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch
     folder = painted.parent
     with Image.open(folder / "film.webp") as film:
         assert film.n_frames >= 18  # type: ignore[attr-defined]
-        assert film.size[0] == 64
-        assert film.size[1] > pixels(painted).shape[0] + 40  # the losses beneath
+        assert film.size[0] == 5 * 64
+        assert film.size[1] > 5 * pixels(painted).shape[0] + 40  # the losses beneath
     small = [*SMALL, "--timelapse-seconds", "1"]
     for name in ("film.gif", "film.mp4"):
         assert main(["stylize", "photo.jpg", "painting.png", "-o", "again.png", *small, "--timelapse", name]) == 0
@@ -168,7 +171,7 @@ def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch
     with av.open(str(folder / "film.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 25 + round(1.5 * 25)
-    shown = frames[-1][: pixels(painted).shape[0], :64].astype(float)
+    shown = frames[-1][: 5 * pixels(painted).shape[0]][2::5, 2::5].astype(float)
     assert abs(shown - pixels(painted)).mean() < 12  # video has half the colors' resolution
     assert abs(frames[0].astype(float) - frames[-1]).mean() > 15
 
@@ -195,6 +198,12 @@ def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monk
         (["--timelapse", "film.avi"], "film.avi"),
         (["--timelapse", "film.gif", "--timelapse-seconds", "0"], "timelapse-seconds"),
         (["--report", "-o", "out.webp", "--timelapse", "out.webp"], "Choose another name"),
+        (["-o", "new.webp", "--timelapse", "new.webp"], "Choose another name"),
+        (["-o", "new.png", "--checkpoint", "new.png"], "Choose another name"),
+        (["-o", "new.png", "--checkpoint", "./new.html", "--report"], "Choose another name"),
+        (["--checkpoint", "new.gif", "--timelapse", "new.gif"], "Choose another name"),
+        (["--protect", "photo.jpg", "--timelapse", "out.webp", "-o", "photo.jpg"], "Choose another name"),
+        (["--checkpoint", "run.impasto", "--checkpoint-every", "nan"], "--checkpoint-every"),
     ],
 )
 def test_what_cannot_be_kept_is_said_before_painting(
@@ -290,6 +299,37 @@ def test_a_report_without_the_inputs_says_so_and_shows_the_rest(painted: Path, w
     assert watched.page.locator(".missing").count() == 2
     assert watched.page.locator("img.alone").count() == 1
     assert watched.page.locator(".curves svg").count() == 3
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("place", ["out.png", "photo.jpg", "page.txt"])
+def test_a_report_replaces_no_picture(place: str, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in painted.parent.iterdir()}
+    assert main(["insight", "report", "out.png", "-o", place]) == 2
+    assert ".html" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in painted.parent.iterdir()} == before
+
+
+@pytest.mark.weights
+def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, painting: Path, tmp_path: Path) -> None:
+    run, film = session(photo, painting, size=64, iterations=6, scales=2), Film()
+    for number, progress in enumerate(run.steps()):
+        if number == 4:
+            run.keep(progress, tmp_path / "run.impasto")
+            break
+    for progress in run.steps(read_checkpoint(tmp_path / "run.impasto")):
+        film.saw(progress)
+    assert film.views[0].label.endswith("step 6 of 6")
+
+
+@pytest.mark.weights
+def test_sizes_on_the_charts_are_those_of_the_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    Image.new("RGB", (200, 43), "teal").save("wide.png")
+    shallow = ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--scales", "2", "--iterations", "2"]
+    asked = ["wide.png", "painting.png", "-o", "out.png", "--size", "200", *shallow, "--report", "--quiet"]
+    assert main(["stylize", *asked]) == 0
+    assert ">100×21<" in (desk / "out.html").read_text()
 
 
 @pytest.mark.weights

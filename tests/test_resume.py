@@ -17,6 +17,7 @@ import torch
 from conftest import losses_of, objective_of, pixels, plainly
 from safetensors import safe_open
 
+import impasto
 from impasto.cli import main
 from impasto.compose import Session, session
 from impasto.compose.checkpoints import read_checkpoint
@@ -163,7 +164,9 @@ def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Session, Path]:
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("damage", ["cut short", "a flipped bit", "empty", "a picture", "longer", "header", "version"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "a flipped bit", "empty", "a picture", "longer", "header", "version", "a number"]
+)
 def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tuple[Session, Path], photo: Path) -> None:
     run, path = cut
     data = bytearray(path.read_bytes())
@@ -179,8 +182,12 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
         data += b"more"
     elif damage == "header":
         data[40] ^= 1
+    elif damage == "a number":
+        assert b'\\"iteration\\": 3' in data
+        data = bytearray(bytes(data).replace(b'\\"iteration\\": 3', b'\\"iteration\\": 4'))
     else:
-        data = bytearray(bytes(data).replace(b"impasto-checkpoint-1", b"impasto-checkpoint-9"))
+        assert b"impasto-checkpoint-2" in data
+        data = bytearray(bytes(data).replace(b"impasto-checkpoint-2", b"impasto-checkpoint-9"))
     path.write_bytes(data)
     with pytest.raises(RecipeError) as caught:
         list(run.steps(read_checkpoint(path)))
@@ -196,13 +203,20 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
         ({"size": 72}, "size"),
         ({"seed": 1}, "seed"),
         ({"content": "painting"}, "other pictures"),
+        ({"version": "9.9"}, "of Impasto"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(
-    changes: dict[str, Any], words: str, cut: tuple[Session, Path], photo: Path, painting: Path
+    changes: dict[str, Any],
+    words: str,
+    cut: tuple[Session, Path],
+    photo: Path,
+    painting: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, path = cut
     changes = dict(changes)
+    monkeypatch.setattr("impasto.compose.__version__", changes.pop("version", impasto.__version__))
     content = painting if changes.pop("content", None) else photo
     other = session(content, painting, **(SMALL | changes))
     other = Session(other.inputs, other.config, other.run, recorded_plan=run.plan)

@@ -260,4 +260,4 @@ def pink(white: Tensor) -> Tensor:
     across = torch.fft.rfftfreq(width)[None, :]
     spectrum /= torch.hypot(down, across).clamp_(min=1 / max(height, width))
     noise: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    return noise.sub_(noise.mean()).div_(noise.std().clamp(min=1e-12))
+    return noise.sub_(noise.mean()).div_(noise.std(correction=0).clamp(min=1e-12))

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from impasto import images, weights
-from impasto.cli.console import display, pull_weights, wall_display
+from impasto.cli.console import display, errors, pull_weights, wall_display
 from impasto.cli.keepsakes import report_of
 from impasto.cli.options import takes_options
 from impasto.cli.paint import free_name, signals, source, stem_of
@@ -46,7 +45,7 @@ Layers = Annotated[str | None, Parameter(help="Layers, comma-separated, such as 
 Picture = Annotated[str, Parameter(help="A picture's file, or sample:NAME.")]
 Pictures = Annotated[list[str], Parameter(help="Pictures' files, or sample:NAME.", negative="")]
 
-LOOKING = tuple(
+NOT_LOOKED_AT = tuple(
     name for name in Config.model_fields if name not in ("size", "enlarge", "network", "pooling", "padding", "seed")
 )
 """Options that mean nothing where nothing is painted."""
@@ -55,7 +54,7 @@ SAVING = ("save_every", "bits", "quality")
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*LOOKING, *SAVING), defaults={"size": SIZE_PX})
+@takes_options(Config, RunOptions, without=(*NOT_LOOKED_AT, *SAVING), defaults={"size": SIZE_PX})
 def features(
     picture: Picture,
     /,
@@ -70,14 +69,14 @@ def features(
     place = _place(output, "features", picture)
     _have_weights(options, quiet=quiet)
     sheet = view_features(_source(picture, options), layers=layers, strongest=strongest, **options)
-    _save(sheet, place)
+    images.save(place, sheet)
     if not quiet:
         print(place)
     return 0
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*LOOKING, *SAVING), defaults={"size": SIZE_PX})
+@takes_options(Config, RunOptions, without=(*NOT_LOOKED_AT, *SAVING), defaults={"size": SIZE_PX})
 def gram(
     pictures: Pictures,
     /,
@@ -95,7 +94,7 @@ def gram(
     place = _place(output, "gram", *pictures)
     _have_weights(options, quiet=quiet)
     view = view_gram([_source(name, options) for name in pictures], layers=layers, halves=halves, **options)
-    _save(view.sheet, place)
+    images.save(place, view.sheet)
     if json:
         report = {"output": str(place), "names": view.names, "distances": view.distances.tolist()}
         print(json_format.dumps(report | {"shuffled": view.shuffled}))
@@ -131,7 +130,7 @@ def texture(
     style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a style alone, from noise, by one layer, by two, and so on."""
-    place = _place(output, "texture", style)
+    place = _place(output, "texture", style, *_also_read(options))
     _have_weights(options, quiet=quiet)
     return _painted(view_texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
 
@@ -148,7 +147,7 @@ def recombine(
     **options: Any,
 ) -> int:
     """Paint every content in every style."""
-    place = _place(output, "recombine", *pictures, *styles)
+    place = _place(output, "recombine", *pictures, *styles, *_also_read(options))
     _have_weights(options, quiet=quiet)
     contents = [_source(name, options) for name in pictures]
     wall = view_recombine(contents, [_source(name, options) for name in styles], **options)
@@ -172,8 +171,8 @@ def sweep(
     **options: Any,
 ) -> int:
     """Paint one pair over the values of one or two options."""
-    place = _place(output, "sweep", content, style)
     values = parse_over(over)
+    place = _place(output, "sweep", content, style, *_also_read(options), *values.get("init", []))
     for network in values.get("network", [options.get("network")]):
         _have_weights(options | {"network": network}, quiet=quiet)
     swept = view_sweep(_source(content, options), _source(style, options), values, **options)
@@ -211,7 +210,10 @@ def report(
     """
     recipe = read_recipe(picture)
     place = output or free_name(picture.stem, ".html")
+    if place.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"{place}: a report is a page. Use a name that ends in .html.")
     images.check_place(place)
+    images.check_apart([place], [picture, content, *(style or [])])
     elsewhere = {"content": [content] if content else [], "style": style or []}
     film, losses, seconds = None, None, None
     if rerun or recipe.trace is None:
@@ -251,14 +253,17 @@ def _source(text: str, options: dict[str, Any]) -> Any:
     return source(text, int(options.get("size", SIZE_PX)))
 
 
-def _place(output: Path | None, view: str, *names: str) -> Path:
+def _place(output: Path | None, view: str, *names: str | None) -> Path:
     """Where a sheet goes, found out to be writable, and none of the pictures that it is made from."""
-    place = output or free_name(f"{stem_of(*names)}_{view}")
+    known = [name for name in names if name is not None]
+    place = output or free_name(f"{stem_of(*known)}_{view}")
     images.check_output(place)
-    for name in names:
-        if place.exists() and Path(name).exists() and place.samefile(name):
-            raise OutputError(f"{place} is one of the pictures to look at. Choose another name.")
+    images.check_apart([place], known)
     return place
+
+
+def _also_read(options: dict[str, Any]) -> list[str]:
+    return [options["init"]] if "init" in options else []
 
 
 def _have_weights(options: dict[str, Any], *, quiet: bool) -> None:
@@ -272,16 +277,14 @@ def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> i
     keep_freed_memory()
     with signals() as caught, wall_display(quiet=quiet) as bar:
         for standing in wall.paint():
-            caught.painting = True
+            caught.painting = True  # from here on a signal waits for the step
             bar.show(standing)
             if caught.signal:
+                if not quiet:
+                    errors.print("stopping: writing the sheet so far (again to give up)")
                 wall.keep(standing)
                 break
-        _save(wall.sheet(), place)
+        images.save(place, wall.sheet())
     if not (quiet or silent):
         print(place)
     return 128 + caught.signal if caught.signal else 0
-
-
-def _save(sheet: Tensor, place: Path) -> None:
-    images.save(place, sheet)

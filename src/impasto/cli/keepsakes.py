@@ -41,8 +41,8 @@ class Keepsakes:
     report: bool = False
     film: Film | None = None
 
-    def check(self, session: Session, output: Path) -> None:
-        """Raise `OutputError` before anything is painted if one could not be written."""
+    def check(self, output: Path) -> list[Path]:
+        """Where they go. Raises `OutputError` before anything is painted if one could not be written."""
         places = []
         if self.timelapse is not None:
             check_film(self.timelapse)
@@ -55,14 +55,10 @@ class Keepsakes:
         if self.report:
             images.check_place(report_place(output))
             places.append(report_place(output))
-        inputs = session.inputs
-        for picture in (inputs.content, *inputs.styles, inputs.init, output):
-            for place in places:
-                if isinstance(picture, Path) and place.exists() and picture.exists() and place.samefile(picture):
-                    raise OutputError(f"{place} is an input of this run, or its output. Choose another name.")
         if places:
             side = LONG_SIDE_PX[self.timelapse.suffix.lower()] if self.timelapse else STRIP_PX
             self.film = Film(side)
+        return places
 
     def saw(self, progress: Progress) -> None:
         """Look at a step."""

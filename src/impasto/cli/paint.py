@@ -29,6 +29,9 @@ __all__ = ["free_name", "paint", "signals", "source", "stem_of"]
 
 SAMPLE = "sample:"
 
+LONGEST_STEM = 180
+"""Bytes. Files may have names of 255, and ours get an ending and a number."""
+
 
 def source(text: str, size_px: int) -> Any:
     """What a name on the command line means: a path, or `sample:NAME`, a picture that ships."""
@@ -52,19 +55,18 @@ def free_name(stem: str, suffix: str = ".png") -> Path:
 def stem_of(*names: str) -> str:
     """A short and harmless stem for a file made from these."""
     joined = "_".join(Path(name.removeprefix(SAMPLE)).stem[:80] for name in names)
-    return re.sub(r"[^\w.+-]", "_", joined).lstrip("-") or "picture"
+    clean = re.sub(r"[^\w.+-]", "_", joined).lstrip("-")
+    return clean.encode()[:LONGEST_STEM].decode(errors="ignore") or "picture"
 
 
-def _check_inputs(session: Session, output: Path | None) -> None:
+def _check_inputs(session: Session, written: list[Path]) -> None:
     """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
     inputs = session.inputs
     masks = (*inputs.content_masks, *inputs.style_masks, inputs.protect)
-    for picture in (inputs.content, *inputs.styles, inputs.init, *masks):
-        if picture is None:
-            continue
+    pictures = [picture for picture in (inputs.content, *inputs.styles, inputs.init, *masks) if picture is not None]
+    images.check_apart(written, [*pictures, inputs.weights])
+    for picture in pictures:
         images.sha256_of(picture)
-        if output is not None and isinstance(picture, Path) and output.exists() and output.samefile(picture):
-            raise OutputError(f"{output} is an input of this run. Choose another name.")
 
 
 def paint(
@@ -91,13 +93,16 @@ def paint(
         # From the start: what is raised inside a callback of libvips is lost, and must be remembered.
         caught = stack.enter_context(signals())
         images.check_output(output or free_name(stem, suffix), bits=run.bits)
-        _check_inputs(session, output)
-        keepsakes.check(session, output or free_name(stem, suffix))
+        place = output or free_name(stem, suffix)
+        kept = [saving.path] if saving.path is not None else []
+        _check_inputs(session, [place, *keepsakes.check(place), *kept])
         announce(session, quiet=quiet)
         if session.inputs.weights is None and not weights.is_cached(config.network):
             pull_weights(config.network, quiet=quiet)
         bar = stack.enter_context(display(quiet=quiet))
         steps = session.steps(saving.since)
+        if saving.since is not None and keepsakes.film is not None and not quiet:
+            errors.print("impasto: the film begins where the run goes on")
         for number, progress in enumerate(steps, start=1):
             if number == 1:
                 full = progress.scene.scales[-1]

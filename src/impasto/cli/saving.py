@@ -28,6 +28,8 @@ class Saving:
 
     def open(self) -> None:
         """Read what there is to go on from. Raises `ConfigError`, `OutputError`, `RecipeError`."""
+        if not self.every_s >= 0:
+            raise ConfigError(f"--checkpoint-every {self.every_s:g} is out of range. Give seconds, 0 or more.")
         if self.path is None:
             if self.resume:
                 raise ConfigError("--resume goes on from a checkpoint. Say which with --checkpoint FILE.")

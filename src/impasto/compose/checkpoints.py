@@ -27,7 +27,7 @@ from impasto.surface import State
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
-FORMAT = "impasto-checkpoint-1"
+FORMAT = "impasto-checkpoint-2"
 LONGEST_HEADER = 1 << 24
 
 _DTYPES = {"F32": torch.float32, "F64": torch.float64}
@@ -46,6 +46,11 @@ class Checkpoint:
 
     def require(self, recipe: Recipe) -> None:
         """Raise `RecipeError` unless the run of `recipe` is this one, which may differ in how it is written."""
+        if self.recipe.version != recipe.version:
+            raise RecipeError(
+                f"{self.path} is of Impasto {self.recipe.version}, and this is {recipe.version}. Go on with that one, "
+                "or begin without --resume."
+            )
         for what, ours, theirs in (
             ("options", self.recipe.config, recipe.config),
             ("plan", self.recipe.plan, recipe.plan),
@@ -67,7 +72,8 @@ class Checkpoint:
     def standing(self, store: Store) -> Standing:
         """Where the run stands. Raises `RecipeError` if the file is not what was written."""
         tensors: dict[str, Tensor] = {}
-        digest = hashlib.blake2b(digest_size=32)
+        told = self._told
+        digest = _begun(told)
         with _complaining(self.path), self.path.open("rb") as file:
             for name, entry in _entries(self._header):
                 file.seek(self._start + entry["data_offsets"][0])
@@ -80,9 +86,8 @@ class Checkpoint:
                     part.copy_(torch.frombuffer(bytearray(data), dtype=tensor.dtype))
                     store.release(part)
                 tensors[name] = tensor
-        told = self._told
         if digest.hexdigest() != told["digest"]:
-            raise RecipeError(f"{self.path} is damaged: its numbers are not those that were written. Begin anew.")
+            raise RecipeError(f"{self.path} is damaged: it is not what was written. Begin without --resume.")
         state = State(**told["state"], image=tensors.pop("image"), memory=tensors)
         return Standing(**told["standing"], state=state)
 
@@ -97,8 +102,8 @@ def write_checkpoint(path: Path, standing: Standing, recipe: Recipe, traced: lis
         "traced": traced,
         "standing": {name: getattr(standing, name) for name in ("scale", "evaluations", "restarts", "elapsed_s")},
         "state": {name: getattr(state, name) for name in ("iteration", "evaluations", "restarts", "numbers")},
-        "digest": _digest(tensors, store),
     }
+    told["digest"] = _digest(told, tensors, store)
     header: dict[str, Any] = {"__metadata__": {"impasto": json.dumps(told)}}
     end = 0
     for name, tensor in tensors.items():
@@ -118,7 +123,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """What a file says of its run. Raises `RecipeError`: there is none, it is damaged, or of another program."""
     with _complaining(path), path.open("rb") as file:
         header, start = _header(file)
-        if start + max(entry["data_offsets"][1] for _, entry in _entries(header)) != path.stat().st_size:
+        ends = [entry["data_offsets"][1] for _, entry in _entries(header)]
+        if not ends or start + max(ends) != path.stat().st_size:
             raise ValueError("it is cut short")
         return Checkpoint(path, header, start)
 
@@ -137,8 +143,14 @@ def _entries(header: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return ((name, entry) for name, entry in header.items() if name != "__metadata__")
 
 
-def _digest(tensors: Mapping[str, Tensor], store: Store) -> str:
-    digest = hashlib.blake2b(digest_size=32)
+def _begun(told: Mapping[str, Any]) -> hashlib.blake2b:
+    """A hash of all that is told but the hash, to which the numbers come."""
+    rest = {name: value for name, value in told.items() if name != "digest"}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=32)
+
+
+def _digest(told: Mapping[str, Any], tensors: Mapping[str, Tensor], store: Store) -> str:
+    digest = _begun(json.loads(json.dumps(told)))
     for tensor in tensors.values():
         for data in _bytes_of(tensor, store):
             digest.update(data)

@@ -3,13 +3,14 @@
 from impasto.images.masks import Mask, load_mask
 from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
-from impasto.images.placing import check_place, replacing
+from impasto.images.placing import check_apart, check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
 from impasto.images.writing import check_output, save
 
 __all__ = [
     "Mask",
     "NamedImage",
+    "check_apart",
     "check_output",
     "check_place",
     "dimensions",

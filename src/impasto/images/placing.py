@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from impasto.errors import OutputError
 
-__all__ = ["check_place", "replacing"]
+__all__ = ["check_apart", "check_place", "replacing"]
 
 
 def check_place(path: Path) -> None:
@@ -28,6 +29,15 @@ def check_place(path: Path) -> None:
         raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+
+
+def check_apart(written: Sequence[Path], read: Iterable[Any] = ()) -> None:
+    """Raise `OutputError` if something would be written twice in one place, or over what is `read`."""
+    known = [place for place in read if isinstance(place, (str, Path))]
+    for number, place in enumerate(written):
+        for other in (*written[:number], *map(Path, known)):
+            if place.resolve() == other.resolve() or (place.exists() and other.exists() and place.samefile(other)):
+                raise OutputError(f"{place} is an input of this run, or asked for twice. Choose another name.")
 
 
 @contextlib.contextmanager

@@ -26,15 +26,15 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     own largest value (the thousandth part above is cut). Options are those of `stylize`, `size` is 256. Raises
     `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
     """
-    if strongest < 1:
-        raise ConfigError(f"strongest = {strongest}: there is nothing to show. Ask for 1 or more.")
+    if not isinstance(strongest, int) or strongest < 1:
+        raise ConfigError(f"strongest = {strongest!r}: that many maps cannot be shown. Ask for 1 or more.")
     ready = opened(picture, **options)
-    if layers is None:
+    if not layers:
         chosen = {layer.name for layer in (*ready.config.style_layers, *ready.config.content_layers)}
     else:
         ready = opened(picture, **(options | {"content_layers": layers}))
         chosen = {layer.name for layer in ready.config.content_layers}
-    image = seen(ready, picture)
+    image = seen(ready, picture, chosen)
     found = ready.engine.features(image, chosen)
     names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX))]]
     for layer in sorted(chosen, key=ready.encoder.network.names.index):

@@ -38,6 +38,7 @@ LAST_S = 1.5
 
 LONG_SIDE_PX = {".mp4": 1280, ".gif": 480, ".webp": 720}
 SMALL_PX = 64
+ROOM_PX = 320
 LEAST_VIEWS = 64
 CURVES = {"total": INK, "content": (33, 119, 180), "style": (200, 90, 40)}
 
@@ -63,20 +64,21 @@ class Film:
 
     def saw(self, progress: Progress) -> None:
         """Take a view of a step."""
-        if not self.views:
-            self._take(_before(progress), "the start")
+        if not self.views and (progress.scale, progress.iteration) == (1, 1):
+            self._take(_before(progress), "the start", losses={})  # which nobody measured
         size = progress.size
         label = f"{size.width}×{size.height}, step {progress.iteration} of {size.iterations}"
         self._take(progress, label)
 
-    def _take(self, progress: Progress, label: str) -> None:
+    def _take(self, progress: Progress, label: str, losses: dict[str, float] | None = None) -> None:
         picture = self._view(progress)
         small = thumbnail(picture, SMALL_PX)
         change = 0.0 if self._before is None else float((small - self._before).abs().mean())
         if self._last is not None:
             change += self._last.change
         self._before = small
-        losses = {name: float(getattr(progress.losses, name)) for name in CURVES}
+        if losses is None:
+            losses = {name: float(getattr(progress.losses, name)) for name in CURVES}
         view = View(np.asarray(pasted(picture)), losses, label, change)
         self._last = view
         self.views.append(view)
@@ -89,7 +91,10 @@ class Film:
         if scene.retouch is not None:  # colors are put back at full size only
             return thumbnail(shown(progress, Memory())[1], self.long_side_px)
         height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
-        return resize(progress.image, height, width).clamp(0, 1)
+        picture = resize(progress.image, height, width).clamp(0, 1)
+        # Small pictures are enlarged by a whole factor: there must be room for the words beneath.
+        factor = max(1, min(-(-ROOM_PX // width), self.long_side_px // max(height, width)))
+        return picture.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
 
     def evenly(self, count: int) -> list[View]:
         """About `count` of the views, the first and the last among them, evenly far apart in visual change."""
@@ -137,7 +142,7 @@ def check_film(path: Path) -> None:
 
 
 def _before(progress: Progress) -> Progress:
-    """What the target was before its first step, with the losses after it."""
+    """What the target was before its first step."""
     scene = progress.scene
     start = initial_target(scene, progress.objective.config, scene.scales[0], Memory())
     return replace(progress, scale=1, image=start)
@@ -148,7 +153,9 @@ def _faded(one: View, other: View, share: float) -> View:
     if one.pixels.shape != other.pixels.shape:
         return nearer
     mixed = one.pixels * (1 - share) + other.pixels * share
-    losses = {name: one.losses[name] * (1 - share) + value * share for name, value in other.losses.items()}
+    losses = nearer.losses
+    if one.losses and other.losses:
+        losses = {name: one.losses[name] * (1 - share) + value * share for name, value in other.losses.items()}
     return View(mixed.round().astype(np.uint8), losses, nearer.label, one.change)
 
 
@@ -156,14 +163,17 @@ class _Chart:
     """The losses of all views, logarithmic, over the film's own time; what is past is drawn full."""
 
     def __init__(self, views: Sequence[View], width: int) -> None:
-        self.width, self.height = width + width % 2, max(72, round(width * 0.16))
+        self.width, self.height = width - width % 2, max(72, round(width * 0.16))
         self.letters = font(max(10, round(width / 48)))
         self.margin = round(self.letters.size * 0.6)
         values = [value for view in views for value in view.losses.values() if value > 0] or [1.0]
         self.low, self.high = math.log10(min(values)), math.log10(max(values))
         first, last = views[0].change, views[-1].change
         whole = max(last - first, 1e-12)
-        self.points = {name: [((view.change - first) / whole, view.losses[name]) for view in views] for name in CURVES}
+        measured = [view for view in views if view.losses]
+        self.points = {
+            name: [((view.change - first) / whole, view.losses[name]) for view in measured] for name in CURVES
+        }
 
     def under(self, view: View, place: float) -> Image.Image:
         """A frame: the view, and the chart beneath it; both sides even, as video wants them."""
@@ -174,7 +184,7 @@ class _Chart:
         x, y = self.margin, high + self.margin // 2
         thick = max(1, round(self.letters.size / 8))
         for name, color in CURVES.items():
-            text = f"{name} {view.losses[name]:.3g}"
+            text = f"{name} {view.losses[name]:.3g}" if view.losses else name
             write(draw, (x, y), text, self.letters, color)
             x += width_px(f"{name} 0.0000", self.letters) + self.margin
         label = fitted(view.label, self.letters, self.width - x - self.margin)
@@ -188,7 +198,7 @@ class _Chart:
             faint = tuple((part + 3 * paper) // 4 for part, paper in zip(color, PAPER, strict=True))
             if len(line) > 1:
                 draw.line(line, fill=faint, width=thick)
-            if view.losses[name] > 0:
+            if view.losses and view.losses[name] > 0:
                 past.append(self._at(place, view.losses[name], top, page.height))
             if len(past) > 1:
                 draw.line(past, fill=color, width=thick)

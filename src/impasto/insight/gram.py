@@ -63,12 +63,12 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
         options |= {"style_layers": layers}
     sessions = [opened(picture, **options) for picture in given]
     ready = sessions[0]
-    named = [(_name(picture, number), seen(ready, picture)) for number, picture in enumerate(given, start=1)]
+    order = [layer.name for layer in ready.config.style_layers]
+    named = [(_name(picture, number), seen(ready, picture, order)) for number, picture in enumerate(given, start=1)]
     if halves or (halves is None and len(given) == 1):
         named = [half for name, image in named for half in _halves(name, image)]
         for name, image in named:
-            ready.encoder.require_size(image, [layer.name for layer in ready.config.style_layers], what=name)
-    order = {layer.name for layer in ready.config.style_layers}
+            ready.encoder.require_size(image, order, what=name)
     wanted = sorted(order, key=ready.encoder.network.names.index)
     found = [ready.engine.moments(image, wanted) for _, image in named]
     matrices = {layer: tuple(gram_matrix(moments[layer][0]) for moments in found) for layer in wanted}

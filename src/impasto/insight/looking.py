@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -21,13 +22,17 @@ def opened(picture: Any, **options: Any) -> Session:
     return session(picture, picture, **({"size": SIZE_PX} | options))
 
 
-def seen(ready: Session, picture: Any) -> Tensor:
-    """A picture (1, 3, H, W) at the size of a session. Raises `ImageError`, `LayerError` if it is too small."""
+def seen(ready: Session, picture: Any, layers: Iterable[str] | None = None) -> Tensor:
+    """A picture (1, 3, H, W) at the size of a session, large enough for `layers`, or all that the session measures.
+
+    Raises `ImageError`, `LayerError` if it is too small.
+    """
     config = ready.config
     pixels = images.load(
         picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=ready.run.max_megapixels
     ).pixels
-    layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]
+    if layers is None:
+        layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]
     ready.encoder.require_size(pixels, layers, what=images.name_of(picture) or "The picture")
     return pixels
 

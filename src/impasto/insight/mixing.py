@@ -22,11 +22,12 @@ __all__ = ["Swept", "parse_over", "recombine", "sweep"]
 MOST_PANELS = 100
 
 
-def recombine(contents: Sequence[Any], styles: Sequence[Any], **options: Any) -> Wall:
+def recombine(contents: Any, styles: Any, **options: Any) -> Wall:
     """Every content in every style: a row for each content, a column for each style, themselves at the edges.
 
     Options are those of `stylize`; `size` is 256. Raises `ConfigError`, and what `stylize` raises when painted.
     """
+    contents, styles = _listed(contents), _listed(styles)
     if not contents or not styles:
         raise ConfigError("There is nothing to combine. Give at least one content and one style.")
     _require_few(len(contents) * len(styles))
@@ -69,11 +70,12 @@ class Swept:
         ]
 
 
-def sweep(content: Any, style: Any, over: Mapping[str, Sequence[Any]], **options: Any) -> Swept:
+def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> Swept:
     """One pair over the values of one or two options of `Config`: a column for each value of the first.
 
     Options that stay are those of `stylize`; `size` is 256. Raises `ConfigError`.
     """
+    over = {name: _listed(values) for name, values in over.items()}
     if not 1 <= len(over) <= 2 or not all(over.values()):
         raise ConfigError("A sweep goes over one or two options, such as alpha=1,5,25. Give each some values.")
     unknown = ", ".join(name for name in over if name not in Config.model_fields)
@@ -115,6 +117,11 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
             raise ConfigError(f"--over has {name} twice. Give all its values at once.")
         over[name] = [value.strip() for value in values.split(";" if ";" in values else ",") if value.strip()]
     return over
+
+
+def _listed(values: Any) -> list[Any]:
+    """Several values, or one: a text, a picture or a number."""
+    return list(values) if isinstance(values, (list, tuple, range)) else [values]
 
 
 def _require_few(count: int) -> None:

@@ -204,7 +204,7 @@ def _marks(trace: Trace, width: int, height: int) -> list[tuple[int, str]]:
     """Where each size begins; each is twice the one before, up to that of the picture."""
     starts = [at for at, scale in enumerate(trace.scale) if at == 0 or scale != trace.scale[at - 1]]
     halvings = [max(trace.scale) - trace.scale[at] for at in starts]
-    return [(at, f"{round(width / 2**n)}×{round(height / 2**n)}") for at, n in zip(starts, halvings, strict=True)]
+    return [(at, f"{width >> n}×{height >> n}") for at, n in zip(starts, halvings, strict=True)]
 
 
 def _last(trace: Trace | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from impasto.insight.lettering import INK, PALE, PAPER, fitted, font, height_px, width_px, write
+from impasto.insight.lettering import INK, PALE, PAPER, Font, fitted, font, height_px, width_px, write
 
 __all__ = ["Cell", "drawn", "lay_out", "pasted", "stacked"]
 
@@ -22,12 +22,12 @@ GAP = 0.6
 """Space between cells, in letters' heights."""
 
 WIDEST_NAME = 14
-"""Room for the names of rows at most, in letters' heights."""
+"""Room for the names of rows and columns at most, in letters' heights."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture, and a line beneath it."""
+    """A picture, and a line beneath it, which the column is wide enough for: it may hold numbers."""
 
     image: Tensor
     caption: str = ""
@@ -47,22 +47,26 @@ def lay_out(
     wide = [_largest(cells, column, 3) for column in range(count)]
     tall = [max((cell.image.shape[2] for cell in row if cell), default=0) for row in cells]
     letters = font(_letters_px(wide))
+    heads = [min(width_px(text, letters), round(letters.size * WIDEST_NAME)) for text in columns]
+    for at in range(count):
+        captions = (width_px(cell.caption, letters) for row in cells for cell in row[at : at + 1] if cell)
+        wide[at] = max(wide[at], *heads[at : at + 1], *captions)
     line, gap = height_px(letters), round(letters.size * GAP)
-    heading, small = font(round(letters.size * 1.35)), letters
+    heading = font(round(letters.size * 1.35))
     beside = min(max((width_px(name, letters) for name in names), default=0), round(letters.size * WIDEST_NAME))
     left = gap + (beside + gap if beside else 0)
     captioned = [line if any(cell and cell.caption for cell in row) else 0 for row in cells]
     top = gap + (height_px(heading) if title else 0) + (line if note else 0) + (gap if title or note else 0)
     body = top + (line + gap // 2 if columns else 0)
     width = left + sum(wide) + gap * count
-    width = max(width, 2 * gap + max(width_px(title, heading), width_px(note, small)))
+    width = max(width, 2 * gap + max(width_px(title, heading), width_px(note, letters)))
     height = body + sum(tall) + sum(captioned) + gap * len(cells)
     page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     if title:
         write(draw, (gap, gap), title, heading)
     if note:
-        write(draw, (gap, gap + (height_px(heading) if title else 0)), note, small, PALE)
+        write(draw, (gap, gap + (height_px(heading) if title else 0)), note, letters, PALE)
     x = left
     for column, room in enumerate(wide):
         if column < len(columns):
@@ -119,8 +123,8 @@ def _centered(
     at: tuple[int, int],
     room_px: int,
     text: str,
-    letters: object,
+    letters: Font,
     color: tuple[int, int, int] = INK,
 ) -> None:
-    text = fitted(text, letters, room_px)  # type: ignore[arg-type]
-    write(draw, (at[0] + (room_px - width_px(text, letters)) // 2, at[1]), text, letters, color)  # type: ignore[arg-type]
+    text = fitted(text, letters, room_px)
+    write(draw, (at[0] + (room_px - width_px(text, letters)) // 2, at[1]), text, letters, color)

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from impasto.compose import Result, Session
 from impasto.insight.sheet import Cell, lay_out
 from impasto.method import Progress
+
+EMPTY = 0.9
+"""How bright the place of a picture is that is not painted."""
 
 __all__ = ["Panel", "Standing", "Wall"]
 
@@ -61,8 +65,10 @@ class Wall:
 
     def keep(self, standing: Standing) -> None:
         """Hang a panel as it stands, where painting is stopped."""
-        panel = self.panels[standing.number - 1]
-        panel.result = panel.session.finish(standing.progress)
+        panel, progress = self.panels[standing.number - 1], standing.progress
+        panel.result = panel.session.finish(progress)
+        if not progress.is_last:
+            panel.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
 
     def sheet(self) -> Tensor:
         """What is painted by now, (1, 3, H, W); the place of what is not is empty."""
@@ -79,4 +85,6 @@ class Wall:
 def _hung(cell: Panel | Tensor | Cell | None) -> Tensor | Cell | None:
     if not isinstance(cell, Panel):
         return cell
-    return Cell(cell.result.image, cell.caption(cell.result)) if cell.result else None
+    if cell.result is None:
+        return Cell(torch.full((1, 3, cell.session.work.height, cell.session.work.width), EMPTY), "not painted")
+    return Cell(cell.result.image, cell.caption(cell.result))
