@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 
 from cyclopts import App, CycloptsError
 
 from impasto import __version__
 
-__all__ = ["app", "main", "run"]
+__all__ = ["app", "interrupted_early", "main", "run"]
 
 app = App(
     name="impasto",
@@ -34,6 +37,22 @@ app.command("impasto.cli.weights:weights", name="weights", help="List, pull, imp
 app.command("impasto.cli.samples:samples", name="samples", help="List or write the pictures that ship with Impasto.")
 
 
+class _Early:
+    """Remembers a signal that comes while things are loaded: what it raises is lost where a callback is running."""
+
+    seen = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.seen = number
+        raise KeyboardInterrupt
+
+
+def interrupted_early() -> bool:
+    """Whether Ctrl-C came before anybody was ready for it."""
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(handler, _Early) and bool(handler.seen)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit status: 0 done, 2 a user's mistake, 130 interrupted."""
     from impasto.errors import ImpastoError
@@ -47,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot spell is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _Early())
     try:
         status = app(
             arguments if arguments is not None else sys.argv[1:],
@@ -67,6 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
         return _fail("not enough memory for a picture of this size. Lower --size.", 1)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
     return int(status or 0)
 
 

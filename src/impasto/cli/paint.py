@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from impasto import images, samples, weights
+from impasto.cli import interrupted_early
 from impasto.cli.console import announce, display, errors, pull_weights
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.saving import Saving
@@ -151,6 +152,8 @@ class Caught:
 def signals() -> Iterator[Caught]:
     """Remember the first signal to stop instead of being stopped by it; see `Caught`."""
     caught = Caught()
+    if interrupted_early():
+        raise KeyboardInterrupt
     before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
