@@ -42,7 +42,8 @@ def test_a_job_is_added_painted_and_shown(capsys: pytest.CaptureFixture[str], de
     assert (listed["state"], listed["progress"], listed["error"]) == ("done", 1.0, None)
     assert listed["output"] == str(desk / "out.png")
     assert told(capsys, "show", "1")["result"]["losses"]["total"] > 0
-    assert main(["stylize", "moved.jpg", "painting.png", "sample:ink", "-o", "alone.png", *SMALL, "--quiet"]) == 0
+    drawn = str(desk / "queue" / "files" / job["inputs"]["style_2"]["sha256"])  # kept as a PNG, to the last bit of 8
+    assert main(["stylize", "moved.jpg", "painting.png", drawn, "-o", "alone.png", *SMALL, "--quiet"]) == 0
     assert np.array_equal(pixels(desk / "out.png"), pixels(desk / "alone.png"))
     capsys.readouterr()
     assert main(["jobs", "list"]) == 0

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
-from types import FrameType
 
 from cyclopts import App, CycloptsError
 
 from impasto import __version__
+from impasto.cli.stopping import early
 
-__all__ = ["app", "interrupted_early", "main", "run"]
+__all__ = ["app", "main", "run"]
 
 app = App(
     name="impasto",
@@ -37,22 +35,6 @@ app.command("impasto.cli.weights:weights", name="weights", help="List, pull, imp
 app.command("impasto.cli.samples:samples", name="samples", help="List or write the pictures that ship with Impasto.")
 
 
-class _Early:
-    """Remembers a signal that comes while things are loaded: what it raises is lost where a callback is running."""
-
-    seen = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.seen = number
-        raise KeyboardInterrupt
-
-
-def interrupted_early() -> bool:
-    """Whether Ctrl-C came before anybody was ready for it."""
-    handler = signal.getsignal(signal.SIGINT)
-    return isinstance(handler, _Early) and bool(handler.seen)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit status: 0 done, 2 a user's mistake, 130 interrupted."""
     from impasto.errors import ImpastoError
@@ -66,16 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot spell is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _Early())
     try:
-        status = app(
-            arguments if arguments is not None else sys.argv[1:],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        with early():
+            status = app(
+                arguments if arguments is not None else sys.argv[1:],
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
     except (CycloptsError, ImpastoError) as error:
         # Cyclopts documents 2 for what it cannot parse; ours are a user's mistakes too.
         return _fail(" ".join(str(error).split()), 2)
@@ -89,9 +69,6 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
         return _fail("not enough memory for a picture of this size. Lower --size.", 1)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
     return int(status or 0)
 
 

@@ -13,10 +13,11 @@ from rich.progress import Progress as Bars
 
 from impasto import weights
 from impasto.compose import Session
+from impasto.compose.pace import share_done, step_of
 from impasto.insight.wall import Standing
 from impasto.method import Progress
 
-__all__ = ["Display", "announce", "display", "errors", "pull_weights", "wall_display"]
+__all__ = ["Display", "announce", "display", "errors", "pull_missing", "pull_weights", "wall_display"]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -51,11 +52,11 @@ def _duration(seconds: float) -> str:
 class Display(Protocol):
     """Something that shows each step."""
 
-    def show(self, progress: Progress) -> None: ...
+    def show(self, progress: Progress, /) -> None: ...
 
 
 class _Silent:
-    def show(self, progress: Progress) -> None:
+    def show(self, _: object, /) -> None:
         pass
 
 
@@ -113,10 +114,7 @@ class _Pace:
         here_s = progress.elapsed_s - self.began_s
         if progress.iteration == progress.size.iterations:
             return f"in {_clock(here_s)}"
-        work = [scale.iterations * scale.height * scale.width for scale in progress.scene.scales]
-        size = progress.size
-        done = sum(work[: progress.scale - 1]) + progress.iteration * size.height * size.width
-        left_s = progress.elapsed_s * (sum(work) / done - 1)
+        left_s = progress.elapsed_s * (1 / share_done(progress) - 1)
         return f"{progress.iteration / max(here_s, 1e-9):.2f} steps/s, {_clock(left_s)} left"
 
 
@@ -147,12 +145,7 @@ def display(*, quiet: bool) -> Iterator[Display]:
 class WallDisplay(Protocol):
     """Something that shows each step of a wall."""
 
-    def show(self, standing: Standing) -> None: ...
-
-
-class _SilentWall:
-    def show(self, standing: Standing) -> None:
-        pass
+    def show(self, standing: Standing, /) -> None: ...
 
 
 class _WallLines:
@@ -176,17 +169,16 @@ class _WallBars:
 
     def show(self, standing: Standing) -> None:
         progress = standing.progress
-        planned = [scale.iterations for scale in progress.scene.scales]
-        done = sum(planned[: progress.scale - 1]) + progress.iteration
+        done, planned = step_of(progress)
         self.bars.update(self.whole, completed=standing.number - 1, total=standing.count, detail=standing.panel)
-        self.bars.update(self.panel, completed=done, total=sum(planned), detail=_losses(progress))
+        self.bars.update(self.panel, completed=done, total=planned, detail=_losses(progress))
 
 
 @contextlib.contextmanager
 def wall_display(*, quiet: bool) -> Iterator[WallDisplay]:
     """The same for walls of pictures."""
     if quiet:
-        yield _SilentWall()
+        yield _Silent()
     elif errors.is_terminal:
         columns = (
             TextColumn("{task.description:>9}"),
@@ -200,8 +192,14 @@ def wall_display(*, quiet: bool) -> Iterator[WallDisplay]:
         yield _WallLines()
 
 
+def pull_missing(name: str, *, quiet: bool = False) -> None:
+    """Fetch weights if they are not here yet. Raises `WeightsError`."""
+    if not weights.is_cached(name):
+        pull_weights(name, quiet=quiet)
+
+
 def pull_weights(name: str, *, quiet: bool = False) -> None:
-    """Fetch weights that are not here yet, with a bar. Raises `WeightsError`."""
+    """Fetch weights, with a bar. Raises `WeightsError`."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn())
     with Bars(*columns, console=errors, disable=quiet) as bars:
         task = bars.add_task(f"weights of {name}", total=None)

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from impasto import images, weights
-from impasto.cli.console import display, errors, pull_weights, wall_display
+from impasto.cli.console import display, errors, pull_missing, wall_display
 from impasto.cli.keepsakes import report_of
 from impasto.cli.options import takes_options
-from impasto.cli.paint import free_name, signals, source, stem_of
+from impasto.cli.paint import free_name, source, stem_of
 from impasto.cli.reproduce import recorded_input, recorded_session
+from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, Quiet
 from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
@@ -32,7 +33,7 @@ from impasto.insight.looking import SIZE_PX
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
-from impasto.recipes import Recipe, read_recipe, roles
+from impasto.recipes import Recipe, named, read_recipe
 
 __all__ = ["app"]
 
@@ -228,7 +229,7 @@ def report(
                     break
         result = session.finish(progress)
         recipe, losses, seconds = result.recipe, result.losses, result.seconds
-    given = dict(zip(roles("style", len(elsewhere["style"])), elsewhere["style"], strict=True)) | {"content": content}
+    given = named("style", elsewhere["style"]) | named("content", elsewhere["content"])
     pictures = {role: _found(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
     size = images.dimensions(picture)
     image = images.load(picture, long_side_px=SHOWN_PX).pixels
@@ -268,8 +269,8 @@ def _also_read(options: dict[str, Any]) -> list[str]:
 
 def _have_weights(options: dict[str, Any], *, quiet: bool) -> None:
     network = options.get("network") or Config.model_fields["network"].default
-    if network in weights.SOURCES and not weights.is_cached(network):
-        pull_weights(network, quiet=quiet)
+    if network in weights.SOURCES:  # others are refused by the option itself
+        pull_missing(network, quiet=quiet)
 
 
 def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> int:

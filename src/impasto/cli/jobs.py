@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json as json_format
 import os
-import signal
 import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -17,10 +15,10 @@ from platformdirs import user_data_path
 from rich.console import Console
 from rich.table import Table
 
-from impasto import weights
-from impasto.cli.console import errors, pull_weights
+from impasto.cli.console import errors, pull_missing
 from impasto.cli.options import takes_options
 from impasto.cli.paint import source
+from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, Preset, Quiet
 from impasto.compose import session
 from impasto.config import Config, RunOptions
@@ -86,7 +84,7 @@ def add(
         check_output(output, bits=run.run.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
     job = submit(_store(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
-    print(json_format.dumps(_told(job)) if json else f"job {job.id} is queued")
+    print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")
     return 0
 
 
@@ -95,7 +93,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     """List all jobs, oldest first."""
     jobs = _store(data_dir).jobs()
     if json:
-        print(json_format.dumps([_told(job) for job in jobs]))
+        print(json_format.dumps([asdict(job) for job in jobs]))
         return 0
     table = Table("job", "state", "done", "content", "style", "α", "size", box=None, padding=(0, 2, 0, 0))
     for job in jobs:
@@ -110,7 +108,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
 @app.command
 def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
     """Show all that is known of a job."""
-    found = _told(_store(data_dir).get(job))
+    found = asdict(_store(data_dir).get(job))
     if json:
         print(json_format.dumps(found))
         return 0
@@ -168,38 +166,25 @@ def worker(
     keep_freed_memory()
     seen: dict[str, int] = {}
 
-    def watch(job: Job, progress: Progress) -> None:
-        if not quiet and seen.get("job") != job.id:
-            seen["job"] = job.id
-            errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
+    with signals() as caught:
+        caught.painting = True  # a signal waits for the step
 
-    painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch)
+        def watch(job: Job, progress: Progress) -> None:
+            painter.stopping = bool(caught.signal)
+            if not quiet and seen.get("job") != job.id:
+                seen["job"] = job.id
+                errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if painter.stopping:
-            raise KeyboardInterrupt
-        painter.stopping = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not painter.stopping:
+        painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch)
+        while not caught.signal:
             for job in store.jobs():
-                network = job.config["network"]
-                if job.state == "queued" and not weights.is_cached(network) and "weights" not in job.inputs:
-                    pull_weights(network, quiet=quiet)
-            job_done = painter.run_one()
-            if job_done is None:
+                if job.state == "queued" and "weights" not in job.inputs:
+                    pull_missing(job.config["network"], quiet=quiet)
+            done = painter.run_one()
+            if done is None:
                 if drain:
                     break
                 time.sleep(IDLE_S)
             elif not quiet:
-                errors.print(f"job {job_done.id} is {job_done.state}{f': {job_done.error}' if job_done.error else ''}")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+                errors.print(f"job {done.id} is {done.state}{f': {done.error}' if done.error else ''}")
     return 0
-
-
-def _told(job: Job) -> dict[str, Any]:
-    """What scripts are told of a job."""
-    return asdict(job)

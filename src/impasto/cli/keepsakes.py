@@ -17,7 +17,7 @@ from impasto.insight.looking import thumbnail
 from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
 from impasto.method import Progress
 from impasto.picture import resize
-from impasto.recipes import Recipe, kind_of, roles
+from impasto.recipes import Recipe, by_role, kind_of
 
 __all__ = ["Keepsakes", "report_of", "report_place"]
 
@@ -72,17 +72,12 @@ class Keepsakes:
             self.film.write(self.timelapse, seconds=self.seconds)
             written.append(self.timelapse)
         if self.report:
-            inputs = session.inputs
-            pictures = {
-                "content": inputs.content,
-                **dict(zip(roles("style", len(inputs.styles)), inputs.styles, strict=True)),
-            }
             report = report_of(
                 picture.name,
                 result.recipe,
                 thumbnail(result.image, SHOWN_PX),
                 (result.image.shape[2], result.image.shape[3]),
-                pictures,
+                by_role(session.inputs),
                 losses=result.losses,
                 seconds=result.seconds,
                 film=self.film,

@@ -6,27 +6,24 @@ import contextlib
 import json
 import os
 import re
-import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from impasto import images, samples, weights
-from impasto.cli import interrupted_early
-from impasto.cli.console import announce, display, errors, pull_weights
+from impasto import images, samples
+from impasto.cli.console import announce, display, errors, pull_missing
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.saving import Saving
+from impasto.cli.stopping import signals
 from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.images import NamedImage
 from impasto.method import Progress, shown
-from impasto.recipes import Stop
+from impasto.recipes import Stop, by_role
 from impasto.store import Memory
 
-__all__ = ["free_name", "paint", "signals", "source", "stem_of"]
+__all__ = ["free_name", "paint", "source", "stem_of"]
 
 SAMPLE = "sample:"
 
@@ -62,10 +59,8 @@ def stem_of(*names: str) -> str:
 
 def _check_inputs(session: Session, written: list[Path]) -> None:
     """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
-    inputs = session.inputs
-    masks = (*inputs.content_masks, *inputs.style_masks, inputs.protect)
-    pictures = [picture for picture in (inputs.content, *inputs.styles, inputs.init, *masks) if picture is not None]
-    images.check_apart(written, [*pictures, inputs.weights])
+    pictures = by_role(session.inputs).values()
+    images.check_apart(written, [*pictures, session.inputs.weights])
     for picture in pictures:
         images.sha256_of(picture)
 
@@ -98,8 +93,8 @@ def paint(
         kept = [saving.path] if saving.path is not None else []
         _check_inputs(session, [place, *keepsakes.check(place), *kept])
         announce(session, quiet=quiet)
-        if session.inputs.weights is None and not weights.is_cached(config.network):
-            pull_weights(config.network, quiet=quiet)
+        if session.inputs.weights is None:
+            pull_missing(config.network, quiet=quiet)
         bar = stack.enter_context(display(quiet=quiet))
         steps = session.steps(saving.since)
         if saving.since is not None and keepsakes.film is not None and not quiet:
@@ -133,33 +128,6 @@ def paint(
             raise OutputError(f"{error} The picture is there: {written}") from error
     _report(result, written, beside, json_output=json_output, quiet=quiet)
     return 128 + caught.signal if caught.signal else 0
-
-
-class Caught:
-    """The first signal is remembered, and the run ends at the next step; the second one ends it now."""
-
-    signal = 0
-    painting = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        again, self.signal = self.signal, number
-        # Raised inside a callback of libvips it would be lost; what was remembered is seen at the next step.
-        if again or not self.painting:
-            raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def signals() -> Iterator[Caught]:
-    """Remember the first signal to stop instead of being stopped by it; see `Caught`."""
-    caught = Caught()
-    if interrupted_early():
-        raise KeyboardInterrupt
-    before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _save(result: Result, path: Path) -> Path:

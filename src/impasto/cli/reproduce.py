@@ -15,14 +15,11 @@ from impasto.cli.options import flag_name
 from impasto.cli.paint import SAMPLE, paint, source, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
 from impasto.compose import Session
-from impasto.config import Inputs
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.recipes import Recipe, find_input, kind_of, read_recipe, roles
+from impasto.recipes import KINDS, Recipe, find_input, inputs_of, kind_of, named, read_recipe, roles
 
 __all__ = ["recorded_input", "recorded_session", "reproduce"]
-
-KINDS = ("content", "style", "init", "content_mask", "style_mask", "protect")
 
 
 def reproduce(
@@ -80,17 +77,13 @@ def recorded_session(
 
     Raises `RecipeError` if an input or the weights are missing or another, `ConfigError`: no such device.
     """
-    known = {role for name in KINDS for role in roles(name, _count(recipe, name))}
+    known = {role for kind in KINDS for role in roles(kind, _count(recipe, kind))}
     if strange := ", ".join(recipe.inputs.keys() - known):
         raise RecipeError(f"The recipe asks for pictures that are not known: {strange}. Was it changed by hand?")
-    found = {name: _inputs(recipe, name, elsewhere.get(name, []), beside) for name in KINDS}
-    inputs = Inputs(
-        **{name: found[name][0] for name in ("content", "init", "protect") if found[name]},
-        styles=found["style"],
-        content_masks=found["content_mask"],
-        style_masks=found["style_mask"],
-        weights=_weights(recipe, weights, beside),
-    )
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        found |= named(kind, _inputs(recipe, kind, elsewhere.get(kind, []), beside))
+    inputs = inputs_of(found, _weights(recipe, weights, beside))
     require_device(recipe.plan.device)
     run = recipe.run.model_copy(update={"save_every": 0})
     session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)

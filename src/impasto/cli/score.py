@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from impasto import images, weights
-from impasto.cli.console import pull_weights
+from impasto import images
+from impasto.cli.console import pull_missing
 from impasto.cli.paint import source
 from impasto.cli.stylize import Json
 from impasto.insight.score import JUDGES, MEANINGS, judge, load_judges, look
@@ -39,8 +39,7 @@ def score(
     size_px = max(images.dimensions(picture, max_megapixels=max_megapixels))
     views = look(source(content, size_px), source(style, size_px), picture, max_megapixels=max_megapixels)
     for name in JUDGES:
-        if not weights.is_cached(name):
-            pull_weights(name)
+        pull_missing(name)
     found = asdict(judge(views, load_judges()))
     if json:
         print(json_format.dumps(found))

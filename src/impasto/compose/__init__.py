@@ -36,7 +36,7 @@ from impasto.recipes import Recipe, Stop
 from impasto.store import Store
 from impasto.weights import cache_folder
 
-__all__ = ["Atelier", "Result", "Session", "finish", "scene_of", "session", "stylize", "stylize_steps"]
+__all__ = ["Atelier", "Result", "Session", "finish", "listed", "scene_of", "session", "stylize", "stylize_steps"]
 
 
 @dataclass(frozen=True)
@@ -128,16 +128,16 @@ class Session:
         config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
         if since is None:
             return self.tracer.followed(run_steps(scene, config, engine=self.engine))
-        recipe = recipe_of(scene, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
-        since.require(recipe)
+        since.require(self._recipe(scene))
         left = run_steps(scene, config, engine=self.engine, since=since.standing(self.engine.store))
         return self.tracer.followed(left, since.traced)
 
     def keep(self, progress: Progress, path: Path) -> None:
         """Write a checkpoint of this step. Raises `OutputError`; what was there is kept then."""
-        inputs, config, scene = self.inputs, self.config, progress.scene
-        recipe = recipe_of(scene, inputs, config, engine=self.engine, run=self.run, plan=self.plan)
-        write_checkpoint(path, progress, recipe, self.tracer.rows, self.engine.store)
+        write_checkpoint(path, progress, self._recipe(progress.scene), self.tracer.rows, self.engine.store)
+
+    def _recipe(self, scene: Scene) -> Recipe:
+        return recipe_of(scene, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
@@ -198,7 +198,7 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
     if config is not None and not isinstance(config, Config):
         raise ConfigError(f"{config!r} is not a Config. Give options by name: stylize(content, style, alpha=5).")
     files = {"weights": options.pop("weights", None), "protect": options.pop("protect", None)}
-    files |= {name: _listed(options.pop(name, ())) for name in ("content_masks", "style_masks")}
+    files |= {name: listed(options.pop(name, ())) for name in ("content_masks", "style_masks")}
     start = options.get("init")
     if start is not None and not (isinstance(start, str) and start in ("noise", "content", "style")):
         files["init"] = start
@@ -207,12 +207,13 @@ def session(content: Any, style: Any, config: Config | None = None, **options: A
     atelier = options.pop("atelier", None) or Atelier()
     # What was not set stays unset, so that layers follow a network given here.
     given = config.model_dump(exclude_unset=True) if config is not None else {}
-    inputs = Inputs(content=content, styles=_listed(style), **files)
+    inputs = Inputs(content=content, styles=listed(style), **files)
     return Session(inputs, Config(**(given | options)), RunOptions(**run), atelier=atelier)
 
 
-def _listed(pictures: Any) -> tuple[Any, ...]:
-    return tuple(pictures) if isinstance(pictures, (list, tuple)) else (pictures,)
+def listed(values: Any) -> tuple[Any, ...]:
+    """Several pictures or values, or one: a text, an array, a number."""
+    return tuple(values) if isinstance(values, (list, tuple, range)) else (values,)
 
 
 def stylize(content: Any, style: Any, config: Config | None = None, **options: Any) -> Result:

@@ -62,9 +62,10 @@ class Checkpoint:
                         f"{self.path} is of a run with other {what}: {name} = {ours_told[name]}, not {value}. "
                         "Give the same ones, or begin without --resume."
                     )
-        if {role: file.sha256 for role, file in self.recipe.inputs.items()} != {
-            role: file.sha256 for role, file in recipe.inputs.items()
-        }:
+        ours_seen, theirs_seen = (
+            {role: file.sha256 for role, file in told.inputs.items()} for told in (self.recipe, recipe)
+        )
+        if ours_seen != theirs_seen:
             raise RecipeError(f"{self.path} is of a run with other pictures. Give those, or begin without --resume.")
         if self.recipe.weights_sha256 != recipe.weights_sha256:
             raise RecipeError(f"{self.path} is of a run with other weights. Give those, or begin without --resume.")
@@ -150,7 +151,7 @@ def _begun(told: Mapping[str, Any]) -> hashlib.blake2b:
 
 
 def _digest(told: Mapping[str, Any], tensors: Mapping[str, Tensor], store: Store) -> str:
-    digest = _begun(json.loads(json.dumps(told)))
+    digest = _begun(told)
     for tensor in tensors.values():
         for data in _bytes_of(tensor, store):
             digest.update(data)

@@ -19,7 +19,7 @@ from impasto.images import color
 from impasto.method import Scene, Style
 from impasto.picture import Picture
 from impasto.pyramid import plan_scales
-from impasto.recipes import InputRecord, roles
+from impasto.recipes import InputRecord, named
 from impasto.regions import Region
 from impasto.store import Store
 from impasto.style_losses import STYLE_LOSSES
@@ -46,7 +46,7 @@ def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) ->
         for style, (share, scale) in zip(inputs.styles, shares_of(inputs, config, height, width), strict=True)
     )
     init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
-    pictures = {"content": content, **dict(zip(roles("style", len(styles)), (s.picture for s in styles), strict=True))}
+    pictures = {"content": content} | named("style", [style.picture for style in styles])
     if init is not None:
         pictures["init"] = init
     regions, free, masks = _regions(inputs, content, styles, config, run, engine.store)
@@ -84,8 +84,7 @@ def _regions(
     shares = [style.share for style in styles]
     regions = regions_of([mask.areas for mask in painted], [mask.areas for mask in looked_at], shares, free)
     free = torch.stack([region.mask for region in regions]).sum(dim=0).clamp_(max=1)
-    masks = dict(zip(roles("content_mask", len(painted)), painted, strict=True))
-    masks |= dict(zip(roles("style_mask", len(looked_at)), looked_at, strict=True))
+    masks = named("content_mask", painted) | named("style_mask", looked_at)
     masks |= {"protect": kept} if kept is not None else {}
     return regions, free if float(free.min()) < ALL else None, masks
 

@@ -28,12 +28,9 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     """
     if not isinstance(strongest, int) or strongest < 1:
         raise ConfigError(f"strongest = {strongest!r}: that many maps cannot be shown. Ask for 1 or more.")
-    ready = opened(picture, **options)
-    if not layers:
-        chosen = {layer.name for layer in (*ready.config.style_layers, *ready.config.content_layers)}
-    else:
-        ready = opened(picture, **(options | {"content_layers": layers}))
-        chosen = {layer.name for layer in ready.config.content_layers}
+    ready = opened(picture, **(options | ({"content_layers": layers} if layers else {})))
+    looked_at = ready.config.content_layers if layers else (*ready.config.style_layers, *ready.config.content_layers)
+    chosen = {layer.name for layer in looked_at}
     image = seen(ready, picture, chosen)
     found = ready.engine.features(image, chosen)
     names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX))]]

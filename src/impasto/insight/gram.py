@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto import images
+from impasto.compose import listed
 from impasto.errors import ConfigError
 from impasto.insight.heat import heat
 from impasto.insight.looking import opened, seen, thumbnail
@@ -56,13 +57,12 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     single one. `layers` are names; without them, the network's style layers. Options are those of `stylize`, `size`
     is 256. Raises `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
     """
-    given = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
+    given = listed(pictures)
     if not given:
         raise ConfigError("There is no picture to look at. Give one or more.")
     if layers is not None:
         options |= {"style_layers": layers}
-    sessions = [opened(picture, **options) for picture in given]
-    ready = sessions[0]
+    ready = opened(given[0], **options)
     order = [layer.name for layer in ready.config.style_layers]
     named = [(_name(picture, number), seen(ready, picture, order)) for number, picture in enumerate(given, start=1)]
     if halves or (halves is None and len(given) == 1):
@@ -72,7 +72,8 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     wanted = sorted(order, key=ready.encoder.network.names.index)
     found = [ready.engine.moments(image, wanted) for _, image in named]
     matrices = {layer: tuple(gram_matrix(moments[layer][0]) for moments in found) for layer in wanted}
-    shuffled, view, changed = _shuffled(ready.engine.features(named[0][1], wanted), ready.config.seed)
+    first = {layer: found[0] for layer, found in matrices.items()}
+    shuffled, view, changed = _shuffled(ready.engine.features(named[0][1], wanted), first, ready.config.seed)
     names = tuple(name for name, _ in named)
     distances = torch.tensor(
         [
@@ -94,14 +95,16 @@ def _halves(name: str, image: Tensor) -> list[tuple[str, Tensor]]:
     return [(f"{name}, {side}", half.contiguous()) for side, half in zip(sides, halves, strict=True)]
 
 
-def _shuffled(features: dict[str, Tensor], seed: int) -> tuple[dict[str, Tensor], Tensor, float]:
-    """Gram matrices of the same features at other places, how those look at the first layer, and what it changed."""
+def _shuffled(
+    features: dict[str, Tensor], grams: dict[str, Tensor], seed: int
+) -> tuple[dict[str, Tensor], Tensor, float]:
+    """Gram matrices of the same features at other places, how those look at the first layer, what it changed."""
     generator = torch.Generator().manual_seed(seed)
     matrices, views, change = {}, [], 0.0
     for layer, maps in features.items():
         places = torch.randperm(maps.shape[2] * maps.shape[3], generator=generator).to(maps.device)
         moved = maps.flatten(2)[:, :, places].view_as(maps)
-        before, after = gram_matrix(moments_of(maps)), gram_matrix(moments_of(moved))
+        before, after = grams[layer], gram_matrix(moments_of(moved))
         matrices[layer] = after
         views.append(moved[0].square().sum(dim=0).sqrt())
         change = max(change, float((after - before).abs().max() / before.abs().max().clamp(min=1e-30)))

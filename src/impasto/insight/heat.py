@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.picture import resize
+from impasto.picture import fit, resize
 
 __all__ = ["heat"]
 
@@ -29,7 +29,7 @@ def heat(values: Tensor, side_px: int, *, highest: float | None = None) -> Tenso
     below = placed.floor().long().clamp(max=len(ANCHORS) - 2)
     image = torch.lerp(_COLORS[below], _COLORS[below + 1], (placed - below)[..., None]).permute(2, 0, 1)[None]
     factor = side_px / max(values.shape)
-    size = [max(1, round(side * factor)) for side in values.shape]
+    size = fit(values.shape[0], values.shape[1], side_px, enlarge=True)
     # Squares where they are large enough to be seen as such.
     return (
         F.interpolate(image, size, mode="nearest-exact") if factor >= SQUARES_FROM else resize(image, *size).clamp(0, 1)

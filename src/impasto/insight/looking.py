@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.compose import Session, session
-from impasto.picture import resize
+from impasto.picture import fit, resize
 
 __all__ = ["SIZE_PX", "opened", "seen", "thumbnail"]
 
@@ -39,8 +39,4 @@ def seen(ready: Session, picture: Any, layers: Iterable[str] | None = None) -> T
 
 def thumbnail(image: Tensor, long_side_px: int) -> Tensor:
     """An image made smaller where it is larger than this."""
-    height, width = image.shape[2:]
-    factor = long_side_px / max(height, width)
-    if factor >= 1:
-        return image
-    return resize(image, max(1, round(height * factor)), max(1, round(width * factor))).clamp(0, 1)
+    return resize(image, *fit(image.shape[2], image.shape[3], long_side_px, enlarge=False)).clamp(0, 1)

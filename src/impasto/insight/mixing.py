@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from impasto import images
-from impasto.compose import Atelier, Result, Session, session
+from impasto.compose import Atelier, Result, Session, listed, session
 from impasto.config import Config
 from impasto.errors import ConfigError
 from impasto.insight.looking import SIZE_PX, seen, thumbnail
@@ -27,7 +27,7 @@ def recombine(contents: Any, styles: Any, **options: Any) -> Wall:
 
     Options are those of `stylize`; `size` is 256. Raises `ConfigError`, and what `stylize` raises when painted.
     """
-    contents, styles = _listed(contents), _listed(styles)
+    contents, styles = listed(contents), listed(styles)
     if not contents or not styles:
         raise ConfigError("There is nothing to combine. Give at least one content and one style.")
     _require_few(len(contents) * len(styles))
@@ -75,7 +75,7 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
 
     Options that stay are those of `stylize`; `size` is 256. Raises `ConfigError`.
     """
-    over = {name: _listed(values) for name, values in over.items()}
+    over = {name: listed(values) for name, values in over.items()}
     if not 1 <= len(over) <= 2 or not all(over.values()):
         raise ConfigError("A sweep goes over one or two options, such as alpha=1,5,25. Give each some values.")
     unknown = ", ".join(name for name in over if name not in Config.model_fields)
@@ -117,11 +117,6 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
             raise ConfigError(f"--over has {name} twice. Give all its values at once.")
         over[name] = [value.strip() for value in values.split(";" if ";" in values else ",") if value.strip()]
     return over
-
-
-def _listed(values: Any) -> list[Any]:
-    """Several values, or one: a text, a picture or a number."""
-    return list(values) if isinstance(values, (list, tuple, range)) else [values]
 
 
 def _require_few(count: int) -> None:

@@ -25,7 +25,7 @@ from impasto.insight.charts import chart
 from impasto.insight.film import View
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
-from impasto.recipes import Recipe, Trace
+from impasto.recipes import Recipe, Trace, kind_of
 
 __all__ = ["Report", "command_of", "write_report"]
 
@@ -127,12 +127,10 @@ def command_of(recipe: Recipe) -> str:
     """The command line that paints it again, with every option that is not the default's."""
     names = {role: record.name or f"{role.upper()}" for role, record in recipe.inputs.items()}
     words = ["impasto", "stylize", names.pop("content")]
-    words += [name for role, name in names.items() if role.partition("_")[0] == "style" and "mask" not in role]
+    words += [name for role, name in names.items() if kind_of(role) == "style"]
     for role, name in names.items():
-        if role.startswith(("content_mask", "style_mask")):
-            words += [f"--{role.rstrip('_0123456789').replace('_', '-')}", name]
-        elif role in ("protect", "init"):
-            words += [f"--{role}", name]
+        if (kind := kind_of(role)) != "style":
+            words += [f"--{kind.replace('_', '-')}", name]
     if recipe.weights_name is not None:
         words += ["--weights", recipe.weights_name]
     words += _changed(recipe)

@@ -30,7 +30,7 @@ MIGRATIONS = (
         deaths INTEGER NOT NULL DEFAULT 0,
         worker TEXT,
         lease_s REAL NOT NULL DEFAULT 0,
-        asked TEXT CHECK (asked IN ('cancel', 'pause')),
+        asked TEXT CHECK (asked IN ('cancel')),
         plan TEXT,
         checkpoint TEXT,
         progress REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),

@@ -24,6 +24,7 @@ from impasto.jobs.schema import connect
 
 __all__ = ["Claim", "Job", "JobStore"]
 
+Asked = Literal["cancel"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 LEASE_S = 30.0
@@ -31,7 +32,6 @@ LEASE_S = 30.0
 
 MOST_DEATHS = 3
 """Workers that a job may take with it without getting any further, such as by all the memory there is."""
-
 
 SETTLED_S = 3600.0
 """From this age on a file that no job asks for is nobody's."""
@@ -54,7 +54,7 @@ class Job:
     attempt: int
     deaths: int
     worker: str | None
-    asked: Literal["cancel", "pause"] | None
+    asked: Asked | None
     plan: dict[str, Any] | None
     checkpoint: str | None
     progress: float
@@ -184,18 +184,23 @@ class JobStore:
             ).fetchone()
         return Claim(_job(row), row["attempt"]) if row is not None else None
 
-    def renew(self, claim: Claim) -> Literal["cancel", "pause"] | None:
+    def renew(self, claim: Claim) -> Asked | None:
         """Say that the worker lives; what is asked of it meanwhile. Raises `LostJobError`."""
-        self._ours(claim, lease_s=self.clock() + self.lease_s)
-        return self.get(claim.job.id).asked
-
-    def record(self, claim: Claim, progress: float, steps: list[tuple[int, int, int, float, float, float]]) -> None:
-        """Write down steps (number, scale, iteration, total, content, style). Raises `LostJobError`."""
         with self._writing() as write:
-            self._require_ours(write, claim)
+            asked = self._require_ours(write, claim)
+            self._set(write, claim.job.id, lease_s=self.clock() + self.lease_s)
+        return asked
+
+    def record(
+        self, claim: Claim, progress: float, steps: list[tuple[int, int, int, float, float, float]]
+    ) -> Asked | None:
+        """Write down steps (number, scale, iteration, total, content, style), and renew. Raises `LostJobError`."""
+        with self._writing() as write:
+            asked = self._require_ours(write, claim)
             self._set(write, claim.job.id, progress=progress, lease_s=self.clock() + self.lease_s)
             for step in steps:
                 write("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
+        return asked
 
     def planned(self, claim: Claim, plan: Mapping[str, Any]) -> None:
         """Write down how it is computed, so that whoever takes it over computes it alike. Raises `LostJobError`."""
@@ -240,10 +245,13 @@ class JobStore:
             self._require_ours(write, claim)
             self._set(write, claim.job.id, **values)
 
-    def _require_ours(self, write: _Write, claim: Claim) -> None:
-        row = write("SELECT state, attempt FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+    def _require_ours(self, write: _Write, claim: Claim) -> Asked | None:
+        """Raise `LostJobError` unless it is; what is asked of whoever has it."""
+        row = write("SELECT state, attempt, asked FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
         if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
             raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
+        asked: Asked | None = row["asked"]
+        return asked
 
     def _set(self, write: _Write, number: int, **values: Any) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)

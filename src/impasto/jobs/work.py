@@ -19,13 +19,14 @@ from typing import Any
 
 from impasto.compose import Atelier, Session
 from impasto.compose.checkpoints import read_checkpoint
+from impasto.compose.pace import share_done, step_of
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ImpastoError, RecipeError
 from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.store import Claim, Job, JobStore
 from impasto.method import Progress
-from impasto.recipes import roles
+from impasto.recipes import by_role, inputs_of
 
 __all__ = ["Worker", "submit"]
 
@@ -46,12 +47,7 @@ def submit(
 ) -> Job:
     """Put a run into the queue; its pictures, files or named pixels, are copied. Raises `JobError`, `OutputError`."""
     run = run or RunOptions()
-    sources = {"content": inputs.content} | dict(zip(roles("style", len(inputs.styles)), inputs.styles, strict=True))
-    sources |= dict(zip(roles("content_mask", len(inputs.content_masks)), inputs.content_masks, strict=True))
-    sources |= dict(zip(roles("style_mask", len(inputs.style_masks)), inputs.style_masks, strict=True))
-    sources |= {
-        role: getattr(inputs, role) for role in ("init", "protect", "weights") if getattr(inputs, role) is not None
-    }
+    sources = by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
     kept = {role: _stored(store, source) for role, source in sources.items()}
     told = config.model_dump(mode="json")
     identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
@@ -134,17 +130,16 @@ class Worker:
         recorded = kept = time.monotonic()
         waiting: list[tuple[int, int, int, float, float, float]] = []
         for progress in self._steps(session, job):
-            number, done = _place(progress)
             losses = progress.losses
             numbers = (float(losses.total), float(losses.content), float(losses.style))
-            waiting.append((number, progress.scale, progress.iteration, *numbers))
+            waiting.append((step_of(progress)[0], progress.scale, progress.iteration, *numbers))
             if self.watch is not None:
                 self.watch(job, progress)
             now = time.monotonic()
             if now - recorded < RECORD_S and not progress.is_last:
                 continue
-            store.record(claim, done, waiting)
-            asked, waiting, recorded = store.renew(claim), [], now
+            asked = store.record(claim, share_done(progress), waiting)
+            waiting, recorded = [], now
             if (asked == "cancel" or self.stopping) and not progress.is_last:
                 self._keep(claim, session, progress)
                 store.give_back(claim, "cancelled" if asked == "cancel" else "queued")
@@ -162,22 +157,16 @@ class Worker:
                 raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
             return NamedImage(file["name"], path) if file["name"] else path
 
-        def several(kind: str) -> tuple[Any, ...]:
-            count = sum(
-                role == kind or (role.startswith(f"{kind}_") and role[len(kind) + 1 :].isdigit()) for role in job.inputs
-            )
-            return tuple(stored(role) for role in roles(kind, count))
-
-        inputs = Inputs(
-            content=stored("content"),
-            styles=several("style"),
-            content_masks=several("content_mask"),
-            style_masks=several("style_mask"),
-            **{role: stored(role) for role in ("init", "protect") if role in job.inputs},
-            weights=self.store.files.path(str(job.inputs["weights"]["sha256"])) if "weights" in job.inputs else None,
-        )
+        pictures = {role: stored(role) for role in job.inputs if role != "weights"}
+        weights = self.store.files.path(str(job.inputs["weights"]["sha256"])) if "weights" in job.inputs else None
         plan = Plan(**job.plan) if job.plan is not None else None
-        return Session(inputs, Config(**job.config), RunOptions(**job.run), recorded_plan=plan, atelier=self.atelier)
+        return Session(
+            inputs_of(pictures, weights),
+            Config(**job.config),
+            RunOptions(**job.run),
+            recorded_plan=plan,
+            atelier=self.atelier,
+        )
 
     def _steps(self, session: Session, job: Job) -> Iterator[Progress]:
         """What is left of a run; a checkpoint that is damaged costs its steps, and not the job."""
@@ -193,8 +182,7 @@ class Worker:
 
     def _keep(self, claim: Claim, session: Session, progress: Progress) -> None:
         """A new file each time, named by attempt and step: what the store knows of is always whole."""
-        number, _ = _place(progress)
-        name = f"{claim.job.id}-{claim.attempt}-{number}.impasto"
+        name = f"{claim.job.id}-{claim.attempt}-{step_of(progress)[0]}.impasto"
         session.keep(progress, self._checkpoints() / name)
         self.store.keep(claim, name)
         self._tidy(claim.job, name)
@@ -225,13 +213,3 @@ class Worker:
         }
         self.store.finish(claim, told)
         self._tidy(job)
-
-
-def _place(progress: Progress) -> tuple[int, float]:
-    """The number of a step in its whole run, and the share of the work that is done: steps times pixels."""
-    scales = progress.scene.scales
-    number = sum(scale.iterations for scale in scales[: progress.scale - 1]) + progress.iteration
-    work = [scale.iterations * scale.height * scale.width for scale in scales]
-    size = progress.size
-    done = sum(work[: progress.scale - 1]) + progress.iteration * size.height * size.width
-    return number, done / sum(work)

@@ -1,6 +1,20 @@
 """What made a picture: written into it, read back from it, with the pictures that it asks for."""
 
 from impasto.recipes.finding import find_input, read_recipe
-from impasto.recipes.model import InputRecord, Recipe, Stop, Trace, kind_of, roles
+from impasto.recipes.model import InputRecord, Recipe, Stop, Trace
+from impasto.recipes.roles import KINDS, by_role, inputs_of, kind_of, named, roles
 
-__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "find_input", "kind_of", "read_recipe", "roles"]
+__all__ = [
+    "KINDS",
+    "InputRecord",
+    "Recipe",
+    "Stop",
+    "Trace",
+    "by_role",
+    "find_input",
+    "inputs_of",
+    "kind_of",
+    "named",
+    "read_recipe",
+    "roles",
+]

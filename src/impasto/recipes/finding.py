@@ -7,7 +7,8 @@ from pathlib import Path
 
 from impasto.errors import ConfigError, LayerError, RecipeError
 from impasto.images import read_note, sha256_of
-from impasto.recipes.model import InputRecord, Recipe, kind_of
+from impasto.recipes.model import InputRecord, Recipe
+from impasto.recipes.roles import kind_of
 
 __all__ = ["find_input", "read_recipe"]
 

@@ -6,13 +6,11 @@ machine that it was painted on.
 
 from __future__ import annotations
 
-import re
-
 from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "kind_of", "roles"]
+__all__ = ["InputRecord", "Recipe", "Stop", "Trace"]
 
 
 class InputRecord(Options):
@@ -31,16 +29,6 @@ class Stop(Options):
     def is_at(self, scale: int, iteration: int) -> bool:
         """Whether it is this step."""
         return (self.scale, self.iteration) == (scale, iteration)
-
-
-def roles(name: str, count: int) -> list[str]:
-    """What several pictures of one kind are called: `style`, `style_2`, …"""
-    return [name if number == 1 else f"{name}_{number}" for number in range(1, count + 1)]
-
-
-def kind_of(role: str) -> str:
-    """What a role is one of several of: `style` of `style_2`."""
-    return re.sub(r"_\d+$", "", role)
 
 
 class Trace(Options):
