@@ -15,6 +15,7 @@ from impasto.cli.options import flag_name
 from impasto.cli.paint import SAMPLE, paint, source, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
 from impasto.compose import Session
+from impasto.compose.steering import Helm
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.recipes import KINDS, Recipe, find_input, inputs_of, kind_of, named, read_recipe, roles
@@ -86,7 +87,7 @@ def recorded_session(
     inputs = inputs_of(found, _weights(recipe, weights, beside))
     require_device(recipe.plan.device)
     run = recipe.run.model_copy(update={"save_every": 0})
-    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan)
+    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan, helm=Helm(recipe.turns))
     if session.encoder.weights_sha256 != recipe.weights_sha256:
         raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
     return session

@@ -21,6 +21,7 @@ from impasto import __version__, images
 from impasto.compose.atelier import Atelier
 from impasto.compose.checkpoints import Checkpoint, write_checkpoint
 from impasto.compose.scenes import scene_of, shares_of
+from impasto.compose.steering import Helm
 from impasto.compose.tracing import Tracer
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.encoder import Encoder
@@ -29,7 +30,7 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError
 from impasto.evaluate import Engine
-from impasto.method import Progress, Scene, finished
+from impasto.method import Progress, Scene, Standing, finished
 from impasto.method import stylize_steps as run_steps
 from impasto.picture import fit
 from impasto.recipes import Recipe, Stop
@@ -70,7 +71,7 @@ class Session:
     """One run, ready to go: what to paint, how, and the network that measures it.
 
     `recorded_plan` is given to repeat a run exactly; otherwise a plan is chosen for this machine. Sessions of one
-    `atelier` share networks and what they measured. `tracer` writes down how the run goes.
+    `atelier` share networks and what they measured. `tracer` writes down how the run goes; `helm` changes its α.
     """
 
     inputs: Inputs
@@ -79,6 +80,7 @@ class Session:
     recorded_plan: Plan | None = None
     atelier: Atelier = field(default_factory=Atelier)
     tracer: Tracer = field(default_factory=Tracer)
+    helm: Helm = field(default_factory=Helm)
 
     @cached_property
     def plan(self) -> Plan:
@@ -126,23 +128,33 @@ class Session:
         scene = scene_of(self.inputs, self.config, self.run, self.engine)
         # The recipe keeps the history asked for; the run has what the memory allows.
         config = self.config.model_copy(update={"history": self.plan.history or self.config.history})
+
+        def begin(config: Config, since: Standing | None) -> Generator[Progress, None, None]:
+            return run_steps(scene, config, engine=self.engine, since=since)
+
         if since is None:
-            return self.tracer.followed(run_steps(scene, config, engine=self.engine))
-        since.require(self._recipe(scene))
-        left = run_steps(scene, config, engine=self.engine, since=since.standing(self.engine.store))
+            return self.tracer.followed(self.helm.steps(begin, config))
+        since.require(self._recipe(scene, *since.place))
+        config = self.helm.config_at(*since.place, config)
+        left = self.helm.steps(begin, config, since.standing(self.engine.store))
         return self.tracer.followed(left, since.traced)
 
     def keep(self, progress: Progress, path: Path) -> None:
         """Write a checkpoint of this step. Raises `OutputError`; what was there is kept then."""
-        write_checkpoint(path, progress, self._recipe(progress.scene), self.tracer.rows, self.engine.store)
+        recipe = self._recipe(progress.scene, progress.scale, progress.iteration)
+        write_checkpoint(path, progress, recipe, self.tracer.rows, self.engine.store)
 
-    def _recipe(self, scene: Scene) -> Recipe:
-        return recipe_of(scene, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
+    def _recipe(self, scene: Scene, scale: int, iteration: int) -> Recipe:
+        recipe = recipe_of(scene, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
+        return recipe.model_copy(update={"turns": self.helm.before(scale, iteration)})
 
     def finish(self, progress: Progress) -> Result:
         """The picture as it stands at this step."""
-        result = finish(progress, self.inputs, self.config, engine=self.engine, run=self.run, plan=self.plan)
-        return replace(result, recipe=result.recipe.model_copy(update={"trace": self.tracer.trace}))
+        place = progress.scale, progress.iteration
+        config = self.helm.config_at(*place, self.config)
+        result = finish(progress, self.inputs, config, engine=self.engine, run=self.run, plan=self.plan)
+        told = {"config": self.config, "turns": self.helm.before(*place), "trace": self.tracer.trace}
+        return replace(result, recipe=result.recipe.model_copy(update=told))
 
     def paint(self, stop: Stop | None = None) -> Result:
         """Run to the end, or to where a recorded run was stopped."""

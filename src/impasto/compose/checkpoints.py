@@ -42,6 +42,7 @@ class Checkpoint:
         self.path, self._header, self._start = path, header, start
         self.recipe = Recipe.model_validate(told["recipe"])
         self.traced: list[Any] = told["traced"]
+        self.place: tuple[int, int] = (told["standing"]["scale"], told["state"]["iteration"])
         self._told = told
 
     def require(self, recipe: Recipe) -> None:
@@ -67,6 +68,8 @@ class Checkpoint:
         )
         if ours_seen != theirs_seen:
             raise RecipeError(f"{self.path} is of a run with other pictures. Give those, or begin without --resume.")
+        if self.recipe.turns != recipe.turns:
+            raise RecipeError(f"{self.path} is of a run whose alpha was changed otherwise. Begin without --resume.")
         if self.recipe.weights_sha256 != recipe.weights_sha256:
             raise RecipeError(f"{self.path} is of a run with other weights. Give those, or begin without --resume.")
 

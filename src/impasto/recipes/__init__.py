@@ -1,7 +1,7 @@
 """What made a picture: written into it, read back from it, with the pictures that it asks for."""
 
 from impasto.recipes.finding import find_input, read_recipe
-from impasto.recipes.model import InputRecord, Recipe, Stop, Trace
+from impasto.recipes.model import InputRecord, Recipe, Stop, Trace, Turn
 from impasto.recipes.roles import KINDS, by_role, inputs_of, kind_of, named, roles
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Recipe",
     "Stop",
     "Trace",
+    "Turn",
     "by_role",
     "find_input",
     "inputs_of",

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "Trace"]
+__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "Turn"]
 
 
 class InputRecord(Options):
@@ -29,6 +29,14 @@ class Stop(Options):
     def is_at(self, scale: int, iteration: int) -> bool:
         """Whether it is this step."""
         return (self.scale, self.iteration) == (scale, iteration)
+
+
+class Turn(Options):
+    """Where α was changed while the run went: after this step of this scale, both counted from 1."""
+
+    scale: int = Field(ge=1)
+    iteration: int = Field(ge=1)
+    alpha: float = Field(ge=0)
 
 
 class Trace(Options):
@@ -51,6 +59,7 @@ class Recipe(Options):
     )
     weights_name: str | None = Field(description="Base name of the weights file, where one was given.")
     weights_sha256: str
+    turns: tuple[Turn, ...] = Field((), description="What α became on the way; it began as the options say.")
     stopped: Stop | None = None
     trace: Trace | None = None
 

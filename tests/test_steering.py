@@ -1,0 +1,114 @@
+"""α changed while a run goes: the picture follows, the recipe replays it, and a checkpoint goes on from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import impasto
+from impasto.cli import main
+from impasto.compose import Session, session
+from impasto.compose.checkpoints import read_checkpoint
+from impasto.compose.steering import Helm
+from impasto.errors import RecipeError
+from impasto.recipes import Turn
+
+pytestmark = pytest.mark.weights
+
+SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32"}
+
+
+def begun(photo: Path, painting: Path, **options: Any) -> Session:
+    return session(photo, painting, **(SMALL | options))
+
+
+def turned(run: Session, places: dict[tuple[int, int], float]) -> Any:
+    """Paint a run, with α turned at these places by hand."""
+    for progress in run.steps():
+        alpha = places.get((progress.scale, progress.iteration))
+        if alpha is not None:
+            run.helm.turn(progress, alpha)
+    return run.finish(progress)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("places", [{(1, 4): 50.0}, {(2, 3): 0.5, (2, 7): 30.0}, {(1, 10): 9.0, (2, 1): 1.0}])
+def test_a_turned_run_is_replayed_to_the_bit(
+    photo: Path, painting: Path, tmp_path: Path, optimizer: str, places: dict[tuple[int, int], float]
+) -> None:
+    run = begun(photo, painting, optimizer=optimizer)
+    made = turned(run, places)
+    assert [(turn.scale, turn.iteration, turn.alpha) for turn in made.recipe.turns] == [
+        (*place, alpha) for place, alpha in sorted(places.items())
+    ]
+    assert made.recipe.config.alpha == 5  # as it began
+    made.save(tmp_path / "turned.png")
+    for file in (photo, painting):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert main(["reproduce", str(tmp_path / "turned.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "turned.png").read_bytes()
+
+
+def test_the_picture_follows_alpha(photo: Path, painting: Path) -> None:
+    stays = begun(photo, painting, iterations=30).paint()
+    abstract = turned(begun(photo, painting, iterations=30), {(2, 5): 100.0})
+    real = turned(begun(photo, painting, iterations=30), {(2, 5): 0.1})
+    assert abstract.losses["style"] < stays.losses["style"] < real.losses["style"]
+    assert abstract.losses["content"] > stays.losses["content"] > real.losses["content"]
+    # What is reported is what α is now.
+    assert abstract.losses["total"] == pytest.approx(abstract.losses["content"] + 100 * abstract.losses["style"], 1e-5)
+
+
+def test_a_turn_to_the_same_alpha_only_forgets_curvature(photo: Path, painting: Path) -> None:
+    stays = begun(photo, painting).paint()
+    again = turned(begun(photo, painting), {(2, 5): 5.0})
+    assert not torch.equal(stays.image, again.image)
+    assert again.losses["total"] == pytest.approx(stays.losses["total"], rel=0.1)
+
+
+@pytest.mark.parametrize("cut", [(1, 2), (1, 4), (2, 3), (2, 6)])
+def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
+    photo: Path, painting: Path, tmp_path: Path, cut: tuple[int, int]
+) -> None:
+    places = {(1, 4): 30.0, (2, 3): 1.0}
+    whole = turned(begun(photo, painting), places)
+    turns = whole.recipe.turns
+    first = replace(begun(photo, painting), helm=Helm(turns))
+    for progress in first.steps():
+        if (progress.scale, progress.iteration) == cut:
+            first.keep(progress, tmp_path / "c.impasto")
+            break
+    second = replace(begun(photo, painting), helm=Helm(turns))
+    *_, last = second.steps(read_checkpoint(tmp_path / "c.impasto"))
+    assert torch.equal(second.finish(last).image, whole.image)
+    assert second.finish(last).recipe.turns == turns
+
+
+def test_a_checkpoint_of_a_run_that_was_turned_otherwise_is_refused(
+    photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    first = replace(begun(photo, painting), helm=Helm([Turn(scale=1, iteration=2, alpha=9)]))
+    for progress in first.steps():
+        if progress.iteration == 3:
+            first.keep(progress, tmp_path / "c.impasto")
+            break
+    with pytest.raises(RecipeError, match="alpha"):
+        begun(photo, painting).steps(read_checkpoint(tmp_path / "c.impasto"))
+
+
+def test_a_picture_stopped_after_a_turn_is_replayed(photo: Path, painting: Path, tmp_path: Path) -> None:
+    run = begun(photo, painting)
+    for progress in run.steps():
+        if (progress.scale, progress.iteration) == (1, 3):
+            run.helm.turn(progress, 40.0)
+        if (progress.scale, progress.iteration) == (1, 8):
+            break
+    run.finish(progress).save(tmp_path / "stopped.png")
+    recipe = impasto.read_recipe(tmp_path / "stopped.png")
+    again = replace(begun(photo, painting), helm=Helm(recipe.turns), recorded_plan=recipe.plan).paint(recipe.stopped)
+    again.save(tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "stopped.png").read_bytes()
