@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from impasto.errors import OutputError
-from impasto.jobs import Claim, Job, JobError, JobStore, LostJobError
+from impasto.jobs import Asked, Claim, Job, JobError, JobStore, LostJobError
 from impasto.jobs.schema import MIGRATIONS
 from impasto.jobs.store import LEASE_S, MOST_DEATHS
 
@@ -95,12 +95,95 @@ def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
     claim = claimed(store)
     assert claim.job.id == running.id
     assert store.cancel(waiting.id).state == "cancelled"
-    assert store.renew(claim) is None
+    assert store.renew(claim) == Asked(cancel=False, hold=False, alpha=None)
     assert store.cancel(running.id).state == "running"
-    assert store.renew(claim) == "cancel"
-    store.give_back(claim, "cancelled")
+    assert store.renew(claim) == Asked(cancel=True, hold=False, alpha=None)
+    store.give_back(claim)
     assert store.get(running.id).state == "cancelled"
     assert store.retry(running.id).asked is None
+
+
+def test_a_job_that_is_held_waits_until_it_is_released(store: JobStore, clock: Clock) -> None:
+    held, other = added(store, priority=1), added(store)
+    claim = claimed(store)
+    store.hold(held.id)
+    assert store.renew(claim).hold
+    store.give_back(claim)
+    assert (store.get(held.id).state, store.get(held.id).held) == ("queued", True)
+    assert claimed(store).job.id == other.id
+    assert store.claim("w") is None
+    store.release(held.id)
+    again = claimed(store)
+    assert (again.job.id, again.attempt) == (held.id, 2)
+    store.hold(held.id)  # and its worker dies before it hears of it
+    clock.now += 3 * LEASE_S
+    assert claimed(store).job.id == other.id
+    assert (store.get(held.id).state, store.get(held.id).deaths) == ("queued", 0)
+    store.cancel(held.id)
+    assert not store.get(held.id).held
+    for act in (store.hold, store.release):
+        with pytest.raises(JobError, match="cancelled already"):
+            act(held.id)
+
+
+def test_a_cancellation_that_comes_while_a_job_is_given_back_is_not_lost(store: JobStore) -> None:
+    job = added(store)
+    claim = claimed(store)
+    store.hold(job.id)
+    store.cancel(job.id)
+    store.give_back(claim)
+    assert (store.get(job.id).state, store.get(job.id).held) == ("cancelled", False)
+
+
+def test_alpha_is_asked_for_and_where_it_was_changed_is_kept(store: JobStore) -> None:
+    job = added(store)
+    store.ask_alpha(job.id, 8.0)
+    claim = claimed(store)
+    assert store.renew(claim).alpha == 8
+    turn = {"scale": 1, "iteration": 3, "alpha": 8.0}
+    store.turned(claim, [turn])
+    assert store.renew(claim).alpha is None
+    assert store.get(job.id).turns == [turn]
+    with pytest.raises(JobError):
+        store.ask_alpha(job.id, -1.0)
+    store.finish(claim, {})
+    with pytest.raises(JobError, match="done already"):
+        store.ask_alpha(job.id, 2.0)
+
+
+def test_who_watches_is_told_of_every_change_once(store: JobStore, tmp_path: Path) -> None:
+    first, second = added(store), added(store)
+    other = JobStore(store.folder)  # another program
+    revision, jobs, left = other.changed(-1)
+    assert ([job.id for job in jobs], left) == ([first.id, second.id], {first.id, second.id})
+    assert other.changed(revision) == (revision, [], None)
+    store.cancel(second.id)
+    revision, jobs, left = other.changed(revision)
+    assert ([(job.id, job.state) for job in jobs], left) == ([(second.id, "cancelled")], None)
+    store.remove(second.id)  # the one that was changed last, whose number must not come again
+    third = added(store)
+    revision, jobs, left = other.changed(revision)
+    assert ([job.id for job in jobs], left) == ([third.id], {first.id, third.id})
+    assert other.changed(revision)[1:] == ([], None)
+
+
+def test_a_queue_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as old:
+        for statement in filter(str.strip, MIGRATIONS[0].split(";")):
+            old.execute(statement)
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO jobs (key, config, run, inputs, created_s, changed_s) VALUES ('k', '{}', '{}', '{}', 1, 1)"
+        )
+        old.execute("INSERT INTO losses VALUES (1, 1, 1, 1, 3.0, 2.0, 1.0)")
+    old.close()
+    store = JobStore(tmp_path)
+    (job,) = store.jobs()
+    assert (job.key, job.held, job.turns, job.elapsed_s) == ("k", False, [], 0)
+    assert [row["total"] for row in store.losses(1)] == [3.0]
+    assert [job.id for job in store.changed(-1)[1]] == [1]
+    store.finish(claimed(store), {})
+    assert store.verify() == []
 
 
 def test_a_job_that_runs_is_not_removed(store: JobStore) -> None:
@@ -126,7 +209,7 @@ def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store
     first = claimed(store, "first")
     clock.now += LEASE_S - 1
     assert store.claim("second") is None
-    assert store.renew(first) is None
+    store.renew(first)
     clock.now += LEASE_S + 1
     second = claimed(store, "second")
     assert (second.job.id, second.attempt, second.job.worker) == (job.id, 2, "second")
@@ -136,7 +219,7 @@ def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store
         lambda: store.keep(first, "theirs"),
         lambda: store.finish(first, {"stale": True}),
         lambda: store.fail(first, "stale"),
-        lambda: store.give_back(first, "queued"),
+        lambda: store.give_back(first),
     )
     for write in writes:
         with pytest.raises(LostJobError):
@@ -325,6 +408,7 @@ class Queue(RuleBasedStateMachine):
         self.held: dict[int, tuple[Claim, float]] = {}
         self.stale: list[Claim] = []
         self.left: dict[int, Claim] = {}
+        self.paused: set[int] = set()
 
     @rule(priority=st.integers(-2, 2))
     def add(self, priority: int) -> None:
@@ -339,10 +423,20 @@ class Queue(RuleBasedStateMachine):
                 del self.held[number]
         for number in sorted(self.left):
             kept = self.store.get(number)
-            if kept.asked == "cancel" or kept.deaths >= MOST_DEATHS - 1:
-                self.states[number] = "cancelled" if kept.asked else "failed"
-                self.stale.append(self.left.pop(number))
-        waiting = [number for number, state in self.states.items() if state == "queued" or number in self.left]
+            if kept.asked == "cancel":
+                self.states[number] = "cancelled"
+            elif number in self.paused:
+                self.states[number] = "queued"
+            elif kept.deaths >= MOST_DEATHS - 1:
+                self.states[number] = "failed"
+            else:
+                continue
+            self.stale.append(self.left.pop(number))
+        waiting = [
+            number
+            for number, state in self.states.items()
+            if (state == "queued" and number not in self.paused) or number in self.left
+        ]
         taken = self.store.claim("w")
         if not waiting:
             assert taken is None
@@ -360,11 +454,11 @@ class Queue(RuleBasedStateMachine):
         self.clock.now += seconds
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "keep", "record", "cancelled", "queued"]))
+    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "keep", "record", "give_back"]))
     def work(self, data: st.DataObject, how: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.held)))
         claim, _ = self.held[number]
-        if how in ("finish", "fail", "cancelled", "queued"):
+        if how in ("finish", "fail", "give_back"):
             del self.held[number]
             self.stale.append(claim)
         if how == "finish":
@@ -373,12 +467,9 @@ class Queue(RuleBasedStateMachine):
         elif how == "fail":
             self.store.fail(claim, "why")
             self.states[number] = "failed"
-        elif how == "cancelled":
-            self.store.give_back(claim, "cancelled")
-            self.states[number] = "cancelled"
-        elif how == "queued":
-            self.store.give_back(claim, "queued")
-            self.states[number] = "queued"
+        elif how == "give_back":
+            self.states[number] = "cancelled" if self.store.get(number).asked else "queued"
+            self.store.give_back(claim)
         else:
             if how == "renew":
                 self.store.renew(claim)
@@ -395,7 +486,7 @@ class Queue(RuleBasedStateMachine):
             self.store.finish(data.draw(st.sampled_from(self.stale)), {"stale": True})
 
     @precondition(lambda self: self.states)
-    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove"]))
+    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove", "hold", "release"]))
     def ask(self, data: st.DataObject, how: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.states)))
         state = self.states[number]
@@ -403,6 +494,8 @@ class Queue(RuleBasedStateMachine):
             "cancel": ("queued", "running"),
             "retry": ("failed", "cancelled"),
             "remove": ("queued", "done", "failed", "cancelled"),
+            "hold": ("queued", "running"),
+            "release": ("queued", "running"),
         }
         if state not in allowed[how]:
             with pytest.raises(JobError):
@@ -413,13 +506,20 @@ class Queue(RuleBasedStateMachine):
             del self.states[number], self.priorities[number]
         elif how == "retry":
             self.states[number] = "queued"
+        elif how == "hold":
+            self.paused.add(number)
+        elif how == "release":
+            self.paused.discard(number)
         elif state == "queued":
             self.states[number] = "cancelled"
 
     @invariant()
     def the_store_is_as_it_should_be(self) -> None:
         if hasattr(self, "store"):
-            assert {job.id: job.state for job in self.store.jobs()} == self.states
+            jobs = self.store.jobs()
+            assert {job.id: job.state for job in jobs} == self.states
+            self.paused = {number for number in self.paused if self.states.get(number) in ("queued", "running")}
+            assert {job.id for job in jobs if job.held} == self.paused
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

@@ -5,7 +5,7 @@ from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
 from impasto.images.placing import check_apart, check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
-from impasto.images.writing import check_output, save
+from impasto.images.writing import check_output, jpeg, save
 
 __all__ = [
     "Mask",
@@ -14,6 +14,7 @@ __all__ = [
     "check_output",
     "check_place",
     "dimensions",
+    "jpeg",
     "load",
     "load_mask",
     "name_of",

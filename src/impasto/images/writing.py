@@ -17,7 +17,7 @@ from impasto.images.opening import vips_errors
 from impasto.images.placing import check_place, replacing
 from impasto.store import Memory, Store
 
-__all__ = ["check_output", "save"]
+__all__ = ["check_output", "jpeg", "save"]
 
 WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Bits that each output format can hold."""
@@ -72,6 +72,13 @@ def save(
             attach(image, note)
         target = pyvips.Target.new_to_descriptor(file.fileno())
         image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
+
+
+def jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:
+    """An image (1, 3, H, W) in [0, 1] as a JPEG to be shown somewhere."""
+    image = pyvips.Image.new_from_array(_levels(pixels, None, 8, Memory())).copy(interpretation="srgb")
+    data: bytes = image.write_to_buffer(".jpg", Q=quality)
+    return data
 
 
 def _levels(pixels: Tensor, alpha: Tensor | None, bits: int, store: Store) -> NDArray[np.uint8 | np.uint16]:

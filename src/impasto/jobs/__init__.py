@@ -1,6 +1,7 @@
 """A durable queue of runs: one SQLite file and a folder of files by their content, which survive anything."""
 
 from impasto.jobs.errors import JobError, LostJobError
-from impasto.jobs.store import Claim, Job, JobStore
+from impasto.jobs.model import Asked, Claim, Job
+from impasto.jobs.store import JobStore
 
-__all__ = ["Claim", "Job", "JobError", "JobStore", "LostJobError"]
+__all__ = ["Asked", "Claim", "Job", "JobError", "JobStore", "LostJobError"]

@@ -50,6 +50,17 @@ MIGRATIONS = (
         PRIMARY KEY (job, step)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1));
+    ALTER TABLE jobs ADD COLUMN asked_alpha REAL CHECK (asked_alpha >= 0);
+    ALTER TABLE jobs ADD COLUMN turns TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN scales TEXT;
+    ALTER TABLE jobs ADD COLUMN elapsed_s REAL NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_by_revision ON jobs (revision);
+    CREATE TABLE revisions (last INTEGER NOT NULL, removed INTEGER NOT NULL) STRICT;
+    INSERT INTO revisions VALUES (0, 0);
+    """,
 )
 """What makes each version of the schema from the one before. Only ever added to."""
 

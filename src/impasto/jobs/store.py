@@ -8,24 +8,20 @@ reboot; a lease further ahead than any can be is of a clock that was set back, a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from impasto.jobs.database import REVISION, Database, Statement
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.files import Files
-from impasto.jobs.schema import connect
+from impasto.jobs.model import Asked, Claim, Job
+from impasto.jobs.previews import Previews
 
-__all__ = ["Claim", "Job", "JobStore"]
-
-Asked = Literal["cancel"]
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+__all__ = ["JobStore"]
 
 LEASE_S = 30.0
 """How long a worker may be silent. It renews three times as often."""
@@ -33,44 +29,11 @@ LEASE_S = 30.0
 MOST_DEATHS = 3
 """Workers that a job may take with it without getting any further, such as by all the memory there is."""
 
+ENDED: dict[str, Any] = {"worker": None, "held": 0, "asked": None, "asked_alpha": None}
+"""What nobody asks any more of a job that has ended."""
+
 SETTLED_S = 3600.0
 """From this age on a file that no job asks for is nobody's."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run in the queue, as it stood when it was looked at. Times are seconds since 1970."""
-
-    id: int
-    key: str
-    state: State
-    priority: int
-    config: dict[str, Any]
-    run: dict[str, Any]
-    inputs: dict[str, dict[str, str | None]]
-    output: str | None
-    created_s: float
-    changed_s: float
-    attempt: int
-    deaths: int
-    worker: str | None
-    asked: Asked | None
-    plan: dict[str, Any] | None
-    checkpoint: str | None
-    progress: float
-    result: dict[str, Any] | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that is ours, by this attempt, until somebody else claims it."""
-
-    job: Job
-    attempt: int
-
-
-_Write = Callable[..., sqlite3.Cursor]
 
 
 class JobStore:
@@ -86,12 +49,12 @@ class JobStore:
             raise JobError(f"{folder} cannot be made: {error.strerror}. Choose another --data-dir.") from error
         self.folder, self.clock, self.lease_s = folder, clock, lease_s
         self.files = Files(folder / "files")
-        self._connection = connect(folder / "jobs.sqlite")
-        self._lock = threading.Lock()
+        self.previews = Previews(folder / "previews")
+        self._database = Database(folder)
 
     def close(self) -> None:
         """Let go of the database."""
-        self._connection.close()
+        self._database.close()
 
     # ---- Those who ask -------------------------------------------------------------------------
 
@@ -107,35 +70,35 @@ class JobStore:
     ) -> Job:
         """Put a job into the queue. `inputs` are by role, each the name it had and its `sha256` among the files."""
         now = self.clock()
-        with self._writing() as write:
+        with self._database.writing() as write:
             row = write(
-                "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s, revision) "
+                f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {REVISION}) RETURNING *",
                 (key, priority, json.dumps(config), json.dumps(run or {}), json.dumps(inputs), output, now, now),
             ).fetchone()
         return _job(row)
 
     def get(self, number: int) -> Job:
         """One job. Raises `JobError` if there is none."""
-        return _known(self._read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
+        return _known(self._database.read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
 
     def jobs(self, *, key: str | None = None) -> list[Job]:
         """All jobs, or those of a key, oldest first."""
         if key is None:
-            return [_job(row) for row in self._read("SELECT * FROM jobs ORDER BY id")]
-        return [_job(row) for row in self._read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))]
+            return [_job(row) for row in self._database.read("SELECT * FROM jobs ORDER BY id")]
+        return [_job(row) for row in self._database.read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))]
 
     def losses(self, number: int, *, after: int = 0) -> list[dict[str, float]]:
         """What each step of a job came to, those after a step's number."""
-        rows = self._read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))
+        rows = self._database.read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))
         return [{name: value for name, value in dict(row).items() if name != "job"} for row in rows]
 
     def cancel(self, number: int) -> Job:
         """End a job: at once if it waits, at its next step if it runs. Raises `JobError` if it has ended."""
-        with self._writing() as write:
+        with self._database.writing() as write:
             job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
             if job.state == "queued":
-                self._set(write, number, state="cancelled")
+                self._set(write, number, state="cancelled", **ENDED)
             elif job.state == "running":
                 self._set(write, number, asked="cancel")
             else:
@@ -144,19 +107,33 @@ class JobStore:
 
     def retry(self, number: int) -> Job:
         """Put a job that failed or was cancelled back; it goes on from its checkpoint. Raises `JobError`."""
-        with self._writing() as write:
+        with self._database.writing() as write:
             job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
             if job.state not in ("failed", "cancelled"):
                 raise JobError(f"Job {number} is {job.state}; only one that failed or was cancelled can be retried.")
-            self._set(write, number, state="queued", error=None, deaths=0, asked=None)
+            self._set(write, number, state="queued", error=None, deaths=0)
         return self.get(number)
+
+    def hold(self, number: int) -> Job:
+        """Let a job wait, from its next step on if it runs, until it is released. Raises `JobError` if it has ended."""
+        return self._going(number, held=1)
+
+    def release(self, number: int) -> Job:
+        """Let a job that was held go on, exactly where it was. Raises `JobError` if it has ended."""
+        return self._going(number, held=0)
+
+    def ask_alpha(self, number: int, alpha: float) -> Job:
+        """Let a job go on with another α from its next step on. Raises `JobError` if it has ended."""
+        return self._going(number, asked_alpha=alpha)
 
     def remove(self, number: int) -> None:
         """Forget a job. Raises `JobError` while it runs."""
-        with self._writing() as write:
+        with self._database.writing() as write:
             if _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number).state == "running":
                 raise JobError(f"Job {number} is running. Cancel it first.")
             write("DELETE FROM jobs WHERE id = ?", (number,))
+            write("UPDATE revisions SET removed = last")
+        self.previews.remove(number)
 
     # ---- Those who work ------------------------------------------------------------------------
 
@@ -165,42 +142,49 @@ class JobStore:
         now = self.clock()
         over = "state = 'running' AND NOT (lease_s BETWEEN ? AND ?)"
         lease = (now, now + 2 * self.lease_s)
-        with self._writing() as write:
+        left = f"worker = NULL, asked = NULL, changed_s = ?, revision = {REVISION}"
+        with self._database.writing() as write:
+            write(f"UPDATE jobs SET state = 'cancelled', {left} WHERE {over} AND asked = 'cancel'", (now, *lease))
+            write(f"UPDATE jobs SET state = 'queued', {left} WHERE {over} AND held", (now, *lease))
             write(
-                f"UPDATE jobs SET state = 'cancelled', worker = NULL, changed_s = ? WHERE {over} AND asked = 'cancel'",
-                (now, *lease),
-            )
-            write(
-                "UPDATE jobs SET state = 'failed', worker = NULL, changed_s = ?, error = ? "
-                f"WHERE {over} AND deaths >= ?",
+                f"UPDATE jobs SET state = 'failed', {left}, error = ? WHERE {over} AND deaths >= ?",
                 (now, f"its worker died {MOST_DEATHS} times without getting any further", *lease, MOST_DEATHS - 1),
             )
             row = write(
                 "UPDATE jobs SET deaths = deaths + (state = 'running'), state = 'running', attempt = attempt + 1, "
-                "worker = ?, lease_s = ?, changed_s = ? WHERE id = ("
-                f"SELECT id FROM jobs WHERE state = 'queued' OR ({over}) ORDER BY priority DESC, id LIMIT 1) "
-                "RETURNING *",
+                f"worker = ?, lease_s = ?, changed_s = ?, revision = {REVISION} WHERE id = ("
+                f"SELECT id FROM jobs WHERE (state = 'queued' AND NOT held) OR ({over}) "
+                "ORDER BY priority DESC, id LIMIT 1) RETURNING *",
                 (worker, now + self.lease_s, now, *lease),
             ).fetchone()
         return Claim(_job(row), row["attempt"]) if row is not None else None
 
-    def renew(self, claim: Claim) -> Asked | None:
+    def renew(self, claim: Claim) -> Asked:
         """Say that the worker lives; what is asked of it meanwhile. Raises `LostJobError`."""
-        with self._writing() as write:
-            asked = self._require_ours(write, claim)
-            self._set(write, claim.job.id, lease_s=self.clock() + self.lease_s)
-        return asked
+        return self._ours(claim, lease_s=self.clock() + self.lease_s)
 
     def record(
-        self, claim: Claim, progress: float, steps: list[tuple[int, int, int, float, float, float]]
-    ) -> Asked | None:
+        self,
+        claim: Claim,
+        progress: float,
+        steps: list[tuple[int, int, int, float, float, float]],
+        *,
+        scales: Sequence[Sequence[int]] = (),
+        elapsed_s: float = 0.0,
+    ) -> Asked:
         """Write down steps (number, scale, iteration, total, content, style), and renew. Raises `LostJobError`."""
-        with self._writing() as write:
+        lease_s = self.clock() + self.lease_s
+        told = {"progress": progress, "scales": json.dumps(scales), "elapsed_s": elapsed_s, "lease_s": lease_s}
+        with self._database.writing() as write:
             asked = self._require_ours(write, claim)
-            self._set(write, claim.job.id, progress=progress, lease_s=self.clock() + self.lease_s)
+            self._set(write, claim.job.id, **told)
             for step in steps:
                 write("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
         return asked
+
+    def turned(self, claim: Claim, turns: Sequence[Mapping[str, Any]]) -> None:
+        """Write down where α was changed, so that whoever takes it over changes it there. Raises `LostJobError`."""
+        self._ours(claim, turns=json.dumps(turns), asked_alpha=None)
 
     def planned(self, claim: Claim, plan: Mapping[str, Any]) -> None:
         """Write down how it is computed, so that whoever takes it over computes it alike. Raises `LostJobError`."""
@@ -212,15 +196,30 @@ class JobStore:
 
     def finish(self, claim: Claim, result: Mapping[str, Any]) -> None:
         """The job is done. Raises `LostJobError` if it was taken over: then nothing is written."""
-        self._ours(claim, state="done", result=json.dumps(result), progress=1.0, worker=None, checkpoint=None)
+        self._ours(claim, state="done", result=json.dumps(result), progress=1.0, checkpoint=None, **ENDED)
 
     def fail(self, claim: Claim, error: str) -> None:
         """The job cannot be done. Raises `LostJobError`."""
-        self._ours(claim, state="failed", error=error, worker=None)
+        self._ours(claim, state="failed", error=error, **ENDED)
 
-    def give_back(self, claim: Claim, state: Literal["queued", "cancelled"]) -> None:
-        """Leave a job where it stands: for others to go on with, or cancelled. Raises `LostJobError`."""
-        self._ours(claim, state=state, worker=None, asked=None)
+    def give_back(self, claim: Claim) -> None:
+        """Leave a job where it stands: cancelled if that was asked, else for others. Raises `LostJobError`."""
+        with self._database.writing() as write:
+            asked = self._require_ours(write, claim)
+            if asked.cancel:
+                self._set(write, claim.job.id, state="cancelled", **ENDED)
+            else:
+                self._set(write, claim.job.id, state="queued", worker=None)
+
+    # ---- Those who watch -----------------------------------------------------------------------
+
+    def changed(self, since: int) -> tuple[int, list[Job], set[int] | None]:
+        """The latest revision, jobs that changed after another one, and all that are left if some were removed."""
+        with self._database.reading() as ask:
+            last, removed = ask("SELECT last, removed FROM revisions").fetchone()
+            jobs = [_job(row) for row in ask("SELECT * FROM jobs WHERE revision > ? ORDER BY id", (since,))]
+            left = {row["id"] for row in ask("SELECT id FROM jobs")} if removed > since else None
+        return last, jobs, left
 
     # ---- The house -----------------------------------------------------------------------------
 
@@ -232,55 +231,42 @@ class JobStore:
 
     def verify(self) -> list[str]:
         """What is wrong with the store, a line each; nothing is changed."""
-        told = [str(row[0]) for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
-        told += [f"job {row[1]} asks for what is gone" for row in self._read("PRAGMA foreign_key_check")]
+        told = [str(row[0]) for row in self._database.read("PRAGMA integrity_check") if row[0] != "ok"]
+        told += [f"job {row[1]} asks for what is gone" for row in self._database.read("PRAGMA foreign_key_check")]
         wanted = {
             str(file["sha256"]): f"{role} of job {job.id}" for job in self.jobs() for role, file in job.inputs.items()
         }
         wanted |= {job.result["sha256"]: f"picture of job {job.id}" for job in self.jobs() if job.result}
         return told + [f"{wanted[name]} is missing or damaged: {name}" for name in self.files.damaged(wanted)]
 
-    def _ours(self, claim: Claim, **values: Any) -> None:
-        with self._writing() as write:
-            self._require_ours(write, claim)
-            self._set(write, claim.job.id, **values)
+    def _going(self, number: int, **values: Any) -> Job:
+        """Change what is asked of a job that has not ended."""
+        with self._database.writing() as write:
+            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+            if job.state not in ("queued", "running"):
+                raise JobError(f"Job {number} is {job.state} already.")
+            self._set(write, number, **values)
+        return self.get(number)
 
-    def _require_ours(self, write: _Write, claim: Claim) -> Asked | None:
-        """Raise `LostJobError` unless it is; what is asked of whoever has it."""
-        row = write("SELECT state, attempt, asked FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
-        if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
-            raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
-        asked: Asked | None = row["asked"]
+    def _ours(self, claim: Claim, **values: Any) -> Asked:
+        with self._database.writing() as write:
+            asked = self._require_ours(write, claim)
+            self._set(write, claim.job.id, **values)
         return asked
 
-    def _set(self, write: _Write, number: int, **values: Any) -> None:
-        columns = ", ".join(f"{name} = ?" for name in values)
-        write(f"UPDATE jobs SET {columns}, changed_s = ? WHERE id = ?", (*values.values(), self.clock(), number))
+    def _require_ours(self, write: Statement, claim: Claim) -> Asked:
+        """Raise `LostJobError` unless it is; what is asked of whoever has it."""
+        row = write("SELECT * FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+        if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
+            raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
+        return Asked(row["asked"] == "cancel", bool(row["held"]), row["asked_alpha"])
 
-    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock, _told(self.folder):
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[_Write]:
-        """One transaction: all of it, or nothing."""
-        with self._lock, _told(self.folder):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-
-@contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise JobError(f"The queue in {folder} cannot be used: {error}. Check it with: impasto jobs verify") from error
+    def _set(self, write: Statement, number: int, **values: Any) -> None:
+        columns = "".join(f"{name} = ?, " for name in values)
+        write(
+            f"UPDATE jobs SET {columns}changed_s = ?, revision = {REVISION} WHERE id = ?",
+            (*values.values(), self.clock(), number),
+        )
 
 
 def _known(rows: list[sqlite3.Row], number: int) -> Job:
@@ -291,6 +277,6 @@ def _known(rows: list[sqlite3.Row], number: int) -> Job:
 
 def _job(row: sqlite3.Row) -> Job:
     values = {name: value for name, value in dict(row).items() if name != "lease_s"}
-    for name in ("config", "run", "inputs", "plan", "result"):
+    for name in ("config", "run", "inputs", "turns", "plan", "scales", "result"):
         values[name] = json.loads(values[name]) if values[name] is not None else None
-    return Job(**values)
+    return Job(**(values | {"held": bool(row["held"])}))

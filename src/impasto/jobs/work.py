@@ -20,17 +20,20 @@ from typing import Any
 from impasto.compose import Atelier, Session
 from impasto.compose.checkpoints import read_checkpoint
 from impasto.compose.pace import share_done, step_of
+from impasto.compose.steering import Helm
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ImpastoError, RecipeError
 from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
-from impasto.jobs.store import Claim, Job, JobStore
+from impasto.jobs.model import Claim, Job
+from impasto.jobs.previews import Showing
+from impasto.jobs.store import JobStore
 from impasto.method import Progress
-from impasto.recipes import by_role, inputs_of
+from impasto.recipes import Turn, by_role, inputs_of
 
 __all__ = ["Worker", "submit"]
 
-RECORD_S = 1.0
+RECORD_S = 0.5
 """How often steps are written down: a write of the database costs milliseconds."""
 
 KEEP_S = 30.0
@@ -127,24 +130,30 @@ class Worker:
         session = self._session(job)
         if job.plan is None:
             store.planned(claim, session.plan.model_dump(mode="json"))
-        recorded = kept = time.monotonic()
+        recorded, kept = 0.0, time.monotonic()
         waiting: list[tuple[int, int, int, float, float, float]] = []
+        showing = Showing(store.previews, job.id, session.engine.store)
         for progress in self._steps(session, job):
-            losses = progress.losses
-            numbers = (float(losses.total), float(losses.content), float(losses.style))
-            waiting.append((step_of(progress)[0], progress.scale, progress.iteration, *numbers))
+            waiting.append(_row(progress))
+            showing.saw(progress)
             if self.watch is not None:
                 self.watch(job, progress)
             now = time.monotonic()
             if now - recorded < RECORD_S and not progress.is_last:
                 continue
-            asked = store.record(claim, share_done(progress), waiting)
+            scales = [(scale.height, scale.width, scale.iterations) for scale in progress.scene.scales]
+            asked = store.record(claim, share_done(progress), waiting, scales=scales, elapsed_s=progress.elapsed_s)
             waiting, recorded = [], now
-            if (asked == "cancel" or self.stopping) and not progress.is_last:
+            if progress.is_last:
+                break
+            if asked.cancel or asked.hold or self.stopping:
                 self._keep(claim, session, progress)
-                store.give_back(claim, "cancelled" if asked == "cancel" else "queued")
+                store.give_back(claim)
                 return
-            if now - kept >= self.keep_s and not progress.is_last:
+            if asked.alpha is not None:
+                session.helm.turn(progress, asked.alpha)
+                store.turned(claim, [turn.model_dump() for turn in session.helm.turns])
+            if now - kept >= self.keep_s:
                 self._keep(claim, session, progress)
                 kept = now
         self._finish(claim, session, progress)
@@ -166,6 +175,7 @@ class Worker:
             RunOptions(**job.run),
             recorded_plan=plan,
             atelier=self.atelier,
+            helm=Helm(Turn(**turn) for turn in job.turns),
         )
 
     def _steps(self, session: Session, job: Job) -> Iterator[Progress]:
@@ -213,3 +223,9 @@ class Worker:
         }
         self.store.finish(claim, told)
         self._tidy(job)
+
+
+def _row(progress: Progress) -> tuple[int, int, int, float, float, float]:
+    losses = progress.losses
+    numbers = float(losses.total), float(losses.content), float(losses.style)
+    return step_of(progress)[0], progress.scale, progress.iteration, *numbers

@@ -1,0 +1,62 @@
+"""What a job is, as it stood when it was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Asked", "Claim", "Job", "State"]
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run in the queue. Times are seconds since 1970, `elapsed_s` what the run took so far.
+
+    A job that is `held` waits until it is released. `turns` are where α was changed, `scales` the sizes that it goes
+    through (height, width, steps), known when it runs. `revision` grows with every change of any job.
+    """
+
+    id: int
+    key: str
+    state: State
+    held: bool
+    priority: int
+    config: dict[str, Any]
+    run: dict[str, Any]
+    inputs: dict[str, dict[str, str | None]]
+    output: str | None
+    created_s: float
+    changed_s: float
+    attempt: int
+    deaths: int
+    worker: str | None
+    asked: Literal["cancel"] | None
+    asked_alpha: float | None
+    turns: list[dict[str, Any]]
+    plan: dict[str, Any] | None
+    checkpoint: str | None
+    progress: float
+    scales: list[list[int]] | None
+    elapsed_s: float
+    result: dict[str, Any] | None
+    error: str | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours, by this attempt, until somebody else claims it."""
+
+    job: Job
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of whoever paints a job: to leave it, or to go on with another α."""
+
+    cancel: bool
+    hold: bool
+    alpha: float | None
