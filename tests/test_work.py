@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 import impasto
+from impasto.cli import main
 from impasto.compose import session
 from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.errors import ConfigError
+from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
-from impasto.jobs.work import Worker, submit
+from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 12, "scales": 2}
 
@@ -99,6 +102,46 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
     assert len(seen) < 80  # it went on, and did not begin anew
     assert picture(store, again) == picture(store, store.get(reference.id))
     assert not list((store.folder / "checkpoints").iterdir())
+
+
+@pytest.mark.weights
+def test_a_job_is_paused_turned_and_painted_as_its_recipe_tells(
+    store: JobStore, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    job = put(store, photo, painting, iterations=40)
+    looks: list[int] = []
+
+    def paused(seen: Job, progress: object) -> None:
+        if not looks:
+            store.hold(seen.id)
+            ask_alpha(store, seen.id, 60.0)
+        looks.append(store.previews.version(seen.id))
+        time.sleep(0.05)
+
+    waiting = Worker(store, "w", watch=paused).run_one()
+    assert waiting is not None
+    assert (waiting.state, waiting.held, waiting.turns) == ("queued", True, [])
+    assert waiting.checkpoint is not None
+    assert waiting.scales == [[21, 32, 40], [43, 64, 40]]
+    assert looks[0] > 0
+    height, width = dimensions(store.previews.path(job.id))
+    assert (height, width) == (21, 32)
+    assert Worker(store, "w").run_one() is None
+    store.release(job.id)
+    worker = Worker(store, "w", watch=lambda *_: time.sleep(0.05))
+    done = worker.run_one()
+    assert done is not None
+    assert done.state == "done"
+    (turn,) = done.turns
+    assert turn["alpha"] == 60
+    assert alphas_of(done) == [5, 60]
+    (tmp_path / "out.png").write_bytes(picture(store, done))
+    for file in (photo, painting):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert main(["reproduce", str(tmp_path / "out.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == picture(store, done)
+    with pytest.raises(ConfigError, match="alpha"):
+        ask_alpha(store, job.id, -1.0)
 
 
 @pytest.mark.weights

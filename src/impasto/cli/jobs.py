@@ -25,7 +25,7 @@ from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import check_output
 from impasto.jobs import Job, JobStore
-from impasto.jobs.work import Worker, submit
+from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
 from impasto.method import Progress
 from impasto.presets import load_preset
 
@@ -99,8 +99,8 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     for job in jobs:
         names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
         done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
-        size, alpha = str(job.config["size"]), f"{job.config['alpha']:g}"
-        table.add_row(str(job.id), job.error or job.state, done, *names, alpha, size)
+        size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in alphas_of(job))
+        table.add_row(str(job.id), job.error or ("paused" if job.held else job.state), done, *names, alpha, size)
     Console(highlight=False, soft_wrap=True, markup=False).print(table if jobs else "no jobs")
     return 0
 
@@ -124,6 +124,30 @@ def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int
 def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Cancel a job: at once if it waits, at its next step if it runs."""
     print(f"job {job} is {'being ' if _store(data_dir).cancel(job).state == 'running' else ''}cancelled")
+    return 0
+
+
+@app.command
+def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
+    """Let a job wait, from its next step on if it runs, until it is resumed."""
+    _store(data_dir).hold(job)
+    print(f"job {job} waits. Go on with: impasto jobs resume {job}")
+    return 0
+
+
+@app.command
+def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
+    """Let a job that was paused go on, exactly where it was."""
+    _store(data_dir).release(job)
+    print(f"job {job} goes on")
+    return 0
+
+
+@app.command
+def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], /, *, data_dir: DataDir = None) -> int:
+    """Let a job go on with another α, from its next step on. Its picture's recipe tells where."""
+    ask_alpha(_store(data_dir), job, value)
+    print(f"job {job} goes on with α = {value:g}")
     return 0
 
 

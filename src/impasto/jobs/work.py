@@ -31,7 +31,7 @@ from impasto.jobs.store import JobStore
 from impasto.method import Progress
 from impasto.recipes import Turn, by_role, inputs_of
 
-__all__ = ["Worker", "submit"]
+__all__ = ["Worker", "alphas_of", "ask_alpha", "submit"]
 
 RECORD_S = 0.5
 """How often steps are written down: a write of the database costs milliseconds."""
@@ -56,6 +56,17 @@ def submit(
     identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return store.add(told, kept, key=key, run=run.model_dump(mode="json"), output=output, priority=priority)
+
+
+def ask_alpha(store: JobStore, number: int, alpha: float) -> Job:
+    """Let a job go on with another α from its next step on. Raises `ConfigError`, `JobError`."""
+    Config(**(store.get(number).config | {"alpha": alpha}))  # finds out whether it can be
+    return store.ask_alpha(number, alpha)
+
+
+def alphas_of(job: Job) -> list[float]:
+    """What α was, in turn."""
+    return [job.config["alpha"], *(turn["alpha"] for turn in job.turns)]
 
 
 def _stored(store: JobStore, source: Any) -> dict[str, str | None]:
