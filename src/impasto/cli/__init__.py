@@ -29,6 +29,7 @@ app.command("impasto.cli.stylize:demo", name="demo", help="Paint a photo that sh
 app.command("impasto.cli.reproduce:reproduce", name="reproduce", help="Repeat the run that is recorded in a picture.")
 app.command("impasto.cli.score:score", name="score", help="Score a picture against its content and style.")
 app.command("impasto.cli.insight:app", name="insight", help="See what the network sees.")
+app.command("impasto.cli.studio:studio", name="studio", help="Open the studio, a web page on this machine.")
 app.command("impasto.cli.jobs:app", name="jobs", help="Runs in a queue that survives anything.")
 app.command("impasto.cli.presets:presets", name="presets", help="List presets, or show and save them.")
 app.command("impasto.cli.weights:weights", name="weights", help="List, pull, import and verify weights.")

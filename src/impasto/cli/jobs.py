@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json as json_format
 import os
 import socket
+import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +33,7 @@ from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
 from impasto.method import Progress
 from impasto.presets import load_preset
 
-__all__ = ["app"]
+__all__ = ["DataDir", "app", "store_in"]
 
 app = App(name="jobs", help="Runs in a queue that survives crashes: add them, work at them, see what became of them.")
 
@@ -38,10 +42,12 @@ DataDir = Annotated[
 ]
 Number = Annotated[int, Parameter(help="The job's number.")]
 
-IDLE_S = 0.5
+IDLE_S, LOOK_S = 1.0, 0.1
+"""How long a worker waits for work at most: others' leases end. And how often it asks whether anything changed."""
 
 
-def _store(data_dir: Path | None) -> JobStore:
+def store_in(data_dir: Path | None) -> JobStore:
+    """The queue that is meant: in this folder, that of IMPASTO_DATA, or the user's own. Raises `JobError`."""
     named = os.environ.get("IMPASTO_DATA")
     return JobStore(data_dir or (Path(named) if named else user_data_path("impasto")))
 
@@ -83,7 +89,7 @@ def add(
     if output is not None:
         check_output(output, bits=run.run.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
-    job = submit(_store(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
+    job = submit(store_in(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
     print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")
     return 0
 
@@ -91,7 +97,7 @@ def add(
 @app.command(name="list")
 def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     """List all jobs, oldest first."""
-    jobs = _store(data_dir).jobs()
+    jobs = store_in(data_dir).jobs()
     if json:
         print(json_format.dumps([asdict(job) for job in jobs]))
         return 0
@@ -108,7 +114,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
 @app.command
 def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
     """Show all that is known of a job."""
-    found = asdict(_store(data_dir).get(job))
+    found = asdict(store_in(data_dir).get(job))
     if json:
         print(json_format.dumps(found))
         return 0
@@ -123,14 +129,14 @@ def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int
 @app.command
 def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Cancel a job: at once if it waits, at its next step if it runs."""
-    print(f"job {job} is {'being ' if _store(data_dir).cancel(job).state == 'running' else ''}cancelled")
+    print(f"job {job} is {'being ' if store_in(data_dir).cancel(job).state == 'running' else ''}cancelled")
     return 0
 
 
 @app.command
 def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job wait, from its next step on if it runs, until it is resumed."""
-    _store(data_dir).hold(job)
+    store_in(data_dir).hold(job)
     print(f"job {job} waits. Go on with: impasto jobs resume {job}")
     return 0
 
@@ -138,7 +144,7 @@ def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job that was paused go on, exactly where it was."""
-    _store(data_dir).release(job)
+    store_in(data_dir).release(job)
     print(f"job {job} goes on")
     return 0
 
@@ -146,7 +152,7 @@ def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], /, *, data_dir: DataDir = None) -> int:
     """Let a job go on with another α, from its next step on. Its picture's recipe tells where."""
-    ask_alpha(_store(data_dir), job, value)
+    ask_alpha(store_in(data_dir), job, value)
     print(f"job {job} goes on with α = {value:g}")
     return 0
 
@@ -154,14 +160,14 @@ def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], 
 @app.command
 def retry(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Put a job that failed or was cancelled back into the queue; it goes on where it was."""
-    print(f"job {_store(data_dir).retry(job).id} is queued")
+    print(f"job {store_in(data_dir).retry(job).id} is queued")
     return 0
 
 
 @app.command
 def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Forget a job, and the files that no other job needs."""
-    store = _store(data_dir)
+    store = store_in(data_dir)
     store.remove(job)
     store.tidy()
     return 0
@@ -170,7 +176,7 @@ def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def verify(*, data_dir: DataDir = None) -> int:
     """Check the queue and its files; what is wrong is told, and nothing is changed."""
-    wrong = _store(data_dir).verify()
+    wrong = store_in(data_dir).verify()
     for line in wrong:
         print(line)
     if not wrong:
@@ -182,33 +188,56 @@ def verify(*, data_dir: DataDir = None) -> int:
 def worker(
     *,
     drain: Annotated[bool, Parameter(negative="", help="End when nothing is left to do, instead of waiting.")] = False,
+    until_eof: Annotated[
+        bool, Parameter(negative="", help="End when standard input does: with the program that began it.")
+    ] = False,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> int:
     """Paint jobs, one after the other, until it is stopped. Several workers share the work."""
-    store = _store(data_dir)
+    store = store_in(data_dir)
     keep_freed_memory()
     seen: dict[str, int] = {}
+    left = threading.Event()
+    if until_eof:
+        threading.Thread(target=_wait_for_eof, args=(left,), daemon=True).start()
 
     with signals() as caught:
         caught.painting = True  # a signal waits for the step
 
+        def stopped() -> bool:
+            return bool(caught.signal) or left.is_set()
+
         def watch(job: Job, progress: Progress) -> None:
-            painter.stopping = bool(caught.signal)
+            painter.stopping = stopped()
             if not quiet and seen.get("job") != job.id:
                 seen["job"] = job.id
                 errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
-        painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch)
-        while not caught.signal:
-            for job in store.jobs():
-                if job.state == "queued" and "weights" not in job.inputs:
-                    pull_missing(job.config["network"], quiet=quiet)
+        fetch = functools.partial(pull_missing, quiet=quiet)
+        painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch, fetch=fetch)
+        if until_eof:  # somebody waits for the first picture
+            painter.warm()
+        while not stopped():
+            revision = store.revision()
             done = painter.run_one()
             if done is None:
                 if drain:
                     break
-                time.sleep(IDLE_S)
+                _wait(store, revision, stopped)
             elif not quiet:
                 errors.print(f"job {done.id} is {done.state}{f': {done.error}' if done.error else ''}")
     return 0
+
+
+def _wait(store: JobStore, revision: int, stopped: Callable[[], bool]) -> None:
+    """Wait until something changed, or a lease may have ended."""
+    until = time.monotonic() + IDLE_S
+    while time.monotonic() < until and not stopped() and store.revision() == revision:
+        time.sleep(LOOK_S)
+
+
+def _wait_for_eof(left: threading.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    left.set()

@@ -1,7 +1,16 @@
 """A durable queue of runs: one SQLite file and a folder of files by their content, which survive anything."""
 
-from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.errors import BrokenQueueError, JobError, LostJobError, UnknownJobError
 from impasto.jobs.model import Asked, Claim, Job
 from impasto.jobs.store import JobStore
 
-__all__ = ["Asked", "Claim", "Job", "JobError", "JobStore", "LostJobError"]
+__all__ = [
+    "Asked",
+    "BrokenQueueError",
+    "Claim",
+    "Job",
+    "JobError",
+    "JobStore",
+    "LostJobError",
+    "UnknownJobError",
+]

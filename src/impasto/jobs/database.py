@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.jobs.errors import JobError
+from impasto.jobs.errors import BrokenQueueError
 from impasto.jobs.schema import connect
 
 __all__ = ["REVISION", "Database", "Statement"]
@@ -21,7 +21,7 @@ REVISION = "(SELECT last FROM revisions)"
 
 
 class Database:
-    """`jobs.sqlite` in a folder. Whatever goes wrong in it is a `JobError`."""
+    """`jobs.sqlite` in a folder. Whatever goes wrong in it is a `BrokenQueueError`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,4 +68,4 @@ class Database:
             yield
         except sqlite3.Error as error:
             where = f"The queue in {self.folder} cannot be used"
-            raise JobError(f"{where}: {error}. Check it with: impasto jobs verify") from error
+            raise BrokenQueueError(f"{where}: {error}. Check it with: impasto jobs verify") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impasto.errors import ImpastoError
 
-__all__ = ["JobError", "LostJobError"]
+__all__ = ["BrokenQueueError", "JobError", "LostJobError", "UnknownJobError"]
 
 
 class JobError(ImpastoError):
@@ -13,3 +13,11 @@ class JobError(ImpastoError):
 
 class LostJobError(JobError):
     """A job that a worker had, and has no more."""
+
+
+class UnknownJobError(JobError):
+    """A job that there is not."""
+
+
+class BrokenQueueError(JobError):
+    """A database that cannot be read or written: locked, full, damaged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -34,7 +35,9 @@ class Files:
         except OSError as error:
             raise JobError(f"{source} cannot be read: {error.strerror}. Give the path of a file.") from error
         name = digest.hexdigest()
-        if not self.path(name).exists():
+        if self.path(name).exists():
+            os.utime(self.path(name))  # it is wanted again: see `remove_all_but`
+        else:
             with replacing(self.path(name)) as temporary:
                 shutil.copyfile(source, temporary)
                 if _sha256(temporary) != name:

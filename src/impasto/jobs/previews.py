@@ -39,7 +39,7 @@ class Previews:
     def version(self, job: int) -> int:
         """A number that grows with every look; 0: there is none."""
         try:
-            return self.path(job).stat().st_mtime_ns
+            return self.path(job).stat().st_mtime_ns // 1000  # what a browser can count to
         except OSError:
             return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from impasto.jobs.errors import JobError
+from impasto.jobs.errors import BrokenQueueError
 
 __all__ = ["MIGRATIONS", "connect"]
 
@@ -66,7 +66,7 @@ MIGRATIONS = (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, made or brought up to date as it needs. Raises `JobError`."""
+    """Open the database, made or brought up to date as it needs. Raises `BrokenQueueError`."""
     try:
         connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
@@ -76,7 +76,9 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
     except sqlite3.Error as error:
-        raise JobError(f"{path} cannot be opened as a queue: {error}. Check it with: impasto jobs verify") from error
+        raise BrokenQueueError(
+            f"{path} cannot be opened as a queue: {error}. Check it with: impasto jobs verify"
+        ) from error
     return connection
 
 
@@ -87,7 +89,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     try:
         version = _version(connection)
         if version > len(MIGRATIONS):
-            raise JobError("the queue is of a newer Impasto. Install that one, or take another --data-dir.")
+            raise BrokenQueueError("the queue is of a newer Impasto. Install that one, or take another --data-dir.")
         for migration in MIGRATIONS[version:]:
             for statement in filter(str.strip, migration.split(";")):
                 connection.execute(statement)

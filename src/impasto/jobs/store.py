@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.jobs.database import REVISION, Database, Statement
-from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.errors import JobError, LostJobError, UnknownJobError
 from impasto.jobs.files import Files
 from impasto.jobs.model import Asked, Claim, Job
 from impasto.jobs.previews import Previews
@@ -142,6 +142,9 @@ class JobStore:
         now = self.clock()
         over = "state = 'running' AND NOT (lease_s BETWEEN ? AND ?)"
         lease = (now, now + 2 * self.lease_s)
+        waits = f"(state = 'queued' AND NOT held) OR ({over})"
+        if not self._database.read(f"SELECT 1 FROM jobs WHERE {waits} LIMIT 1", lease):
+            return None  # to ask costs no write
         left = f"worker = NULL, asked = NULL, changed_s = ?, revision = {REVISION}"
         with self._database.writing() as write:
             write(f"UPDATE jobs SET state = 'cancelled', {left} WHERE {over} AND asked = 'cancel'", (now, *lease))
@@ -153,8 +156,7 @@ class JobStore:
             row = write(
                 "UPDATE jobs SET deaths = deaths + (state = 'running'), state = 'running', attempt = attempt + 1, "
                 f"worker = ?, lease_s = ?, changed_s = ?, revision = {REVISION} WHERE id = ("
-                f"SELECT id FROM jobs WHERE (state = 'queued' AND NOT held) OR ({over}) "
-                "ORDER BY priority DESC, id LIMIT 1) RETURNING *",
+                f"SELECT id FROM jobs WHERE {waits} ORDER BY priority DESC, id LIMIT 1) RETURNING *",
                 (worker, now + self.lease_s, now, *lease),
             ).fetchone()
         return Claim(_job(row), row["attempt"]) if row is not None else None
@@ -212,6 +214,10 @@ class JobStore:
                 self._set(write, claim.job.id, state="queued", worker=None)
 
     # ---- Those who watch -----------------------------------------------------------------------
+
+    def revision(self) -> int:
+        """A number that grows with every change of any job."""
+        return int(self._database.read("SELECT last FROM revisions")[0][0])
 
     def changed(self, since: int) -> tuple[int, list[Job], set[int] | None]:
         """The latest revision, jobs that changed after another one, and all that are left if some were removed."""
@@ -271,7 +277,7 @@ class JobStore:
 
 def _known(rows: list[sqlite3.Row], number: int) -> Job:
     if not rows:
-        raise JobError(f"There is no job {number}. See: impasto jobs list")
+        raise UnknownJobError(f"There is no job {number}. See: impasto jobs list")
     return _job(rows[0])
 
 

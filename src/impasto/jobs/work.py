@@ -22,6 +22,8 @@ from impasto.compose.checkpoints import read_checkpoint
 from impasto.compose.pace import share_done, step_of
 from impasto.compose.steering import Helm
 from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.engine.budget import Work
+from impasto.engine.planning import make_plan
 from impasto.errors import ImpastoError, RecipeError
 from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
@@ -85,7 +87,8 @@ def _stored(store: JobStore, source: Any) -> dict[str, str | None]:
 class Worker:
     """Takes jobs and paints them, one at a time, with networks that stay loaded.
 
-    `watch` is told of every step, and may be slow only at the cost of the job.
+    `watch` is told of every step, and may be slow only at the cost of the job. `fetch` gets the weights of a network
+    if they are not here yet.
     """
 
     def __init__(
@@ -94,11 +97,20 @@ class Worker:
         name: str,
         *,
         watch: Callable[[Job, Progress], None] | None = None,
+        fetch: Callable[[str], None] | None = None,
         keep_s: float = KEEP_S,
     ) -> None:
-        self.store, self.name, self.watch, self.keep_s = store, name, watch, keep_s
+        self.store, self.name, self.watch, self.fetch, self.keep_s = store, name, watch, fetch, keep_s
         self.atelier = Atelier(remember=True)
         self.stopping = False
+
+    def warm(self) -> None:
+        """Load what the first picture will need: the usual network, and how fast this machine is."""
+        config = Config()
+        with contextlib.suppress(ImpastoError):  # whoever needs it is told
+            if self.fetch is not None:
+                self.fetch(config.network)
+            self.atelier.encoder(config, None, make_plan(RunOptions(), Work(512, 512, ((512, 512),), config)).device)
 
     def run_one(self) -> Job | None:
         """Claim a job and paint it to its end; the job as it stands then. None if there is nothing to do."""
@@ -138,6 +150,8 @@ class Worker:
 
     def _paint(self, claim: Claim) -> None:
         job, store = claim.job, self.store
+        if self.fetch is not None and "weights" not in job.inputs:
+            self.fetch(job.config["network"])
         session = self._session(job)
         if job.plan is None:
             store.planned(claim, session.plan.model_dump(mode="json"))
