@@ -20,7 +20,7 @@ from torch import Tensor
 from impasto import __version__, images
 from impasto.compose.atelier import Atelier
 from impasto.compose.checkpoints import Checkpoint, write_checkpoint
-from impasto.compose.scenes import scene_of, shares_of
+from impasto.compose.scenes import require_start, scene_of, shares_of
 from impasto.compose.steering import Helm
 from impasto.compose.tracing import Tracer
 from impasto.config import Config, Inputs, Plan, RunOptions
@@ -89,7 +89,8 @@ class Session:
 
     @cached_property
     def work(self) -> Work:
-        """What the memory and time of this run depend on. Raises `ImageError`."""
+        """What the memory and time of this run depend on. Raises `ImageError`, `ConfigError`."""
+        require_start(self.inputs, self.config)
         config, limit = self.config, self.run.max_megapixels
         size = images.dimensions(self.inputs.content, max_megapixels=limit)
         height, width = fit(*size, config.size, enlarge=config.enlarge)

@@ -24,7 +24,7 @@ from impasto.regions import Region
 from impasto.store import Store
 from impasto.style_losses import STYLE_LOSSES
 
-__all__ = ["scene_of", "shares_of"]
+__all__ = ["require_start", "scene_of", "shares_of"]
 
 ALL = 1 - 1 / 512
 """From this share on a pixel is painted as if it were free: half a step of 8 bits."""
@@ -32,8 +32,7 @@ ALL = 1 - 1 / 512
 
 def scene_of(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) -> Scene:
     """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
-    if (config.init == "image") != (inputs.init is not None):
-        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
+    require_start(inputs, config)
 
     def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
         limit = run.max_megapixels
@@ -112,6 +111,12 @@ def _in_colors(
         return colored if free is None else Cover(colors, free, store)(colored)
 
     return replace(content, pixels=gray), in_gray, retouch
+
+
+def require_start(inputs: Inputs, config: Config) -> None:
+    """Raise `ConfigError` if a picture to start from is missing, or one too many."""
+    if (config.init == "image") != (inputs.init is not None):
+        raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
 
 
 def shares_of(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:

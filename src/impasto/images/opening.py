@@ -51,21 +51,22 @@ def name_of(source: Any) -> str | None:
 def open_image(source: Any, max_megapixels: float) -> tuple[Any, str]:
     """A picture as a libvips image, undecoded if it is a file, and its SHA-256. Raises `ImageError`."""
     pyvips.block_untrusted_set(True)
+    named = source.name if isinstance(source, NamedImage) else None
     if isinstance(source, NamedImage):
         source = source.pixels
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        label = str(path)
+        label = named or str(path)
         try:
             if path.is_dir():
-                raise ImageError(f"{path} is a directory. Give the path of a picture.")
+                raise ImageError(f"{label} is a directory. Give the path of a picture.")
             if not path.is_file():
-                raise ImageError(f"{path}: no such file. Check the path.")
+                raise ImageError(f"{label}: no such file. Check the path.")
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 stream = pyvips.Source.new_from_descriptor(file.fileno())  # duplicates the descriptor
         except OSError as error:
-            raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+            raise ImageError(f"{label} cannot be read: {error.strerror}.") from error
         # Not "truncated": that lets a TIFF without its end pass, black where the pixels are missing.
         image = pyvips.Image.new_from_source(stream, "", fail_on="error", access="random")
     elif hasattr(source, "getexif"):  # a PIL image, without importing PIL

@@ -51,7 +51,13 @@ FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 
 A_DAY = {"cache-control": "private, max-age=86400"}
 
+
+class SignInError(Exception):
+    """Not the token."""
+
+
 STATUS: dict[type[Exception], int] = {
+    SignInError: 401,
     UnknownJobError: 404,
     BrokenQueueError: 503,
     JobError: 409,
@@ -92,7 +98,8 @@ class Studio:
             raise JobError(f"{self.longest_queue} pictures wait already. Let some of them be painted first.")
         if asked.preset not in PRESETS:  # never a path
             raise JobError(f"There is no preset {asked.preset!r}. There are {', '.join(PRESETS)}.")
-        config = Config(**(load_preset(asked.preset).model_dump(exclude_unset=True) | asked.config))
+        given = {name: value for name, value in asked.config.items() if value != ""}  # a field that was left empty
+        config = Config(**(load_preset(asked.preset).model_dump(exclude_unset=True) | given))
         run = RunOptions(**_only(asked.run, RUN))
 
         def pictures(refs: list[Any]) -> list[Any]:
@@ -161,8 +168,6 @@ def _pages(app: FastAPI, studio: Studio) -> None:
         if not studio.doors.opens(token.token):
             raise SignInError("That is not the token.")
         response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
-
-    app.add_exception_handler(SignInError, _told)
 
     @app.get("/api/options")
     def options() -> Form:
@@ -299,10 +304,6 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
         store.tidy()
 
 
-class SignInError(Exception):
-    """Not the token."""
-
-
 def _only(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     if strange := ", ".join(sorted(given.keys() - set(names))):
         raise JobError(f"{strange}: not for a page to decide. It may give {', '.join(names)}.")
@@ -315,9 +316,7 @@ async def _told(request: Request, error: Exception) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
-    status = (
-        401
-        if isinstance(error, SignInError)
-        else next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
-    )
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
     return JSONResponse({"error": " ".join(str(error).split())}, status)

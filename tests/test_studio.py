@@ -1,0 +1,498 @@
+"""The studio's API: who is let in, what is taken in, what comes out, and what happens told as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import impasto
+from impasto.errors import ConfigError
+from impasto.jobs import Job, JobStore
+from impasto.jobs.work import Worker
+from impasto.studio import Studio, create_app
+from impasto.studio.guard import Doors
+from impasto.studio.watching import Seen, Watch
+
+HERE = "http://127.0.0.1"
+SMALL: dict[str, Any] = {"size": 64, "iterations": 6, "scales": 2}
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    return Studio(JobStore(tmp_path / "data"))
+
+
+@pytest.fixture
+def client(studio: Studio) -> Iterator[TestClient]:
+    with TestClient(create_app(studio), base_url=HERE) as client:
+        yield client
+
+
+def uploaded(client: TestClient, path: Path, name: str | None = None) -> dict[str, Any]:
+    answer = client.post("/api/files", params={"name": name or path.name}, content=path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def asked(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
+    content, style = (uploaded(client, path) for path in (photo, painting))
+    return {
+        "content": {"sha256": content["sha256"], "name": content["name"]},
+        "styles": [{"sha256": style["sha256"], "name": style["name"]}],
+        "config": SMALL,
+        "run": {"precision": "float32"},
+    } | rest
+
+
+def put(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
+    answer = client.post("/api/jobs", json=asked(client, photo, painting, **rest))
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+# ---- Who is let in -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1", "10.0.0.1"]
+)
+def test_a_name_that_is_not_ours_is_refused(client: TestClient, host: str) -> None:
+    for path in ("/", "/api/jobs", "/page/studio.css", "/api/openapi.json"):
+        answer = client.get(path, headers={"host": host})
+        assert answer.status_code == 421
+        assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8077", "localhost", "LOCALHOST:1", "[::1]:8077", "127.0.0.2"])
+def test_the_names_of_this_machine_are_ours(client: TestClient, host: str) -> None:
+    assert client.get("/api/jobs", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "https://127.0.0.1"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_another_page_writes_nothing(
+    client: TestClient, studio: Studio, photo: Path, painting: Path, headers: dict[str, str]
+) -> None:
+    job = put(client, photo, painting)
+    request = asked(client, photo, painting)
+    for method, path, body in (
+        ("POST", "/api/jobs", request),
+        ("POST", f"/api/jobs/{job['id']}/cancel", None),
+        ("POST", "/api/files", None),
+        ("DELETE", f"/api/jobs/{job['id']}", None),
+    ):
+        assert client.request(method, path, json=body, headers=headers).status_code == 403
+    assert [(kept.id, kept.state) for kept in studio.store.jobs()] == [(job["id"], "queued")]
+
+
+def test_another_page_reads_nothing_but_may_lead_here(client: TestClient) -> None:
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert client.get("/api/jobs", headers=elsewhere).status_code == 403
+    assert client.get("/", headers=elsewhere).status_code == 403
+    assert client.get("/", headers=elsewhere | {"sec-fetch-mode": "navigate"}).status_code == 200
+    answer = client.get("/api/jobs", headers={"origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_every_answer_keeps_browsers_careful(client: TestClient) -> None:
+    for path in ("/", "/api/docs", "/api/jobs", "/api/jobs/9", "/nowhere", "/page/studio.css"):
+        headers = client.get(path).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+TOKEN = "correct-horse-battery"
+
+
+def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
+    studio = Studio(JobStore(tmp_path), Doors("0.0.0.0", TOKEN, ("studio.local",)))
+    with TestClient(create_app(studio), base_url="http://192.168.1.5:8077") as client:
+        assert client.get("/").status_code == 200  # where the token is asked for
+        for path in ("/api/jobs", "/api/options", "/api/events", "/api/openapi.json", "/api/docs"):
+            assert client.get(path).status_code == 401
+        assert client.get("/api/jobs", headers={"authorization": f"Bearer {TOKEN}x"}).status_code == 401
+        assert client.get("/api/jobs", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert client.get("/api/jobs", headers={"cookie": "a=\x01; ;;=b"}).status_code == 401
+        assert client.post("/api/session", json={"token": "guess"}).status_code == 401
+        assert client.get("/api/jobs").status_code == 401
+        answer = client.post("/api/session", json={"token": TOKEN})
+        assert answer.status_code == 204
+        assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().replace(" ", "").split(";"))
+        assert client.get("/api/jobs").status_code == 200
+        assert client.get("/api/jobs", headers={"host": "studio.local:8077"}).status_code == 200
+        assert client.get("/api/jobs", headers={"host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("doors", "words"),
+    [(("0.0.0.0", None), "--token"), (("192.168.1.5", None), "--token"), (("127.0.0.1", "short"), "16")],
+)
+def test_a_door_that_is_open_to_all_is_refused(doors: tuple[str, str | None], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Doors(*doors)
+
+
+# ---- What is taken in ----------------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that claims a side of so many pixels."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+def hostile(photo: Path) -> dict[str, bytes]:
+    whole = photo.read_bytes()
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file:///etc/passwd"/></svg>'
+    return {
+        "nothing": b"",
+        "text": b"hello",
+        "bomb": bomb(60_000),
+        "cut": whole[: len(whole) // 2],
+        "svg": svg,
+        "pdf": b"%PDF-1.4\n1 0 obj <<>> endobj\n",
+        "html": b"<html><script>alert(1)</script></html>",
+        "mvg": b"push graphic-context\nviewbox 0 0 9 9\nimage over 0,0 9,9 'https://127.0.0.1/x'\n",
+        "ppm": b"P6\n4 4\n255\n" + bytes(48),
+        "zip": b"PK\x03\x04" + bytes(200),
+        "header alone": b"\x89PNG\r\n\x1a\n",
+        "short idat": bomb(64),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["nothing", "text", "bomb", "cut", "svg", "pdf", "html", "mvg", "ppm", "zip", "header alone", "short idat"],
+)
+def test_what_is_no_picture_is_refused_and_leaves_nothing(
+    client: TestClient, studio: Studio, photo: Path, kind: str
+) -> None:
+    answer = client.post("/api/files", params={"name": f"{kind}.jpg"}, content=hostile(photo)[kind])
+    assert answer.status_code == 422, answer.text
+    assert "\n" not in answer.json()["error"]
+    assert str(studio.store.folder) not in answer.text  # where we keep things is nobody's business
+    assert not (studio.store.folder / "files").exists()
+    assert not list(studio.store.folder.glob("upload-*"))
+
+
+def test_a_polyglot_is_a_picture_and_nothing_else(client: TestClient, photo: Path) -> None:
+    both = photo.read_bytes() + b"<script>alert(1)</script>PK\x03\x04"
+    answer = client.post("/api/files", content=both)
+    if answer.status_code == 201:  # a JPEG may have anything behind it: it is never given out as it came
+        look = client.get(f"/api/files/{answer.json()['sha256']}/look")
+        assert look.headers["content-type"] == "image/jpeg"
+        assert b"<script>" not in look.content
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("../../../etc/passwd", "passwd"),
+        ("..\\..\\windows\\system32\\x.jpg", "x.jpg"),
+        ("/", "picture"),
+        ("a\0b\r\nSet-Cookie: x.jpg", "abSet-Cookie: x.jpg"),
+        ("<img src=x onerror=alert(1)>.jpg", "<img src=x onerror=alert(1)>.jpg"),
+        ("絵" * 400, "絵" * 255),
+        ("", "picture"),
+        ("con.jpg[n=5]", "con.jpg[n=5]"),
+    ],
+)
+def test_a_name_never_reaches_the_disk(client: TestClient, studio: Studio, photo: Path, sent: str, kept: str) -> None:
+    told = uploaded(client, photo, sent or " ")
+    assert told["name"] == kept
+    names = [path.name for path in studio.store.folder.rglob("*")]
+    assert sorted(name for name in names if "jobs.sqlite" not in name) == sorted([told["sha256"], "files"])
+
+
+def test_what_is_too_large_is_refused_however_it_comes(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.post("/api/jobs", content=b"x" * (2 << 20)).status_code == 413
+    assert client.post("/api/files", content=b"", headers={"content-length": str(10**9)}).status_code == 413
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(250):
+            yield bytes(1_000_000)
+
+    assert client.post("/api/files", content=endless()).status_code == 413
+
+
+def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(
+    client: TestClient, studio: Studio, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = put(client, photo, painting)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    other = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(other, "PNG")
+    answer = client.post("/api/files", content=other.getvalue())
+    assert answer.status_code == 507
+    assert "No space left" in answer.json()["error"]
+    monkeypatch.undo()
+    assert studio.store.verify() == []
+    assert client.get(f"/api/jobs/{job['id']}").json()["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"config": {"alpha": -1}}, "alpha"),
+        ({"config": {"alpah": 1}}, "Did you mean 'alpha'"),
+        ({"config": {"content_layers": "relu9_9"}}, "relu9_9"),
+        ({"config": {"style_weights": "1,2"}}, "style"),
+        ({"config": {"init": "image"}}, "init"),
+        ({"run": {"save_every": 1}}, "save_every"),
+        ({"run": {"max_megapixels": 1e9}}, "max_megapixels"),
+        ({"run": {"device": "cuda"}}, "device"),
+        ({"preset": "/etc/passwd.toml"}, "no preset"),
+        ({"content": {"sample": "nobody"}}, "nobody"),
+        ({"content": {"sha256": "0" * 64}}, "not here any more"),
+        ({"content": {"sha256": "../../etc/passwd"}}, "content.sha256"),
+        ({"content": {}}, "sha256 or sample"),
+        ({"styles": []}, "styles"),
+        ({"output": "/tmp/x.png"}, "output"),
+    ],
+)
+def test_a_request_that_cannot_be_painted_is_one_clear_line(
+    client: TestClient, studio: Studio, photo: Path, painting: Path, change: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/api/jobs", json=asked(client, photo, painting) | change)
+    assert answer.status_code in (404, 409, 422), answer.text
+    assert words in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+    assert studio.store.jobs() == []
+
+
+def test_the_queue_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> None:
+    studio = Studio(JobStore(tmp_path), longest_queue=3)
+    with TestClient(create_app(studio), base_url=HERE) as client:
+        request = asked(client, photo, painting)
+        statuses = [client.post("/api/jobs", json=request).status_code for _ in range(5)]
+    assert statuses == [201, 201, 201, 409, 409]
+
+
+# ---- What comes out ------------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_from_upload_to_download(
+    client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    mask = np.zeros((43, 64), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "protect.png")
+    protect = uploaded(client, tmp_path / "protect.png")
+    job = put(client, photo, painting, protect={"sha256": protect["sha256"], "name": "protect.png"})
+    assert (job["state"], job["step"], job["scales"]) == ("queued", 0, [])
+    assert client.get(f"/api/jobs/{job['id']}/result").status_code == 409
+    assert client.get(f"/api/jobs/{job['id']}/preview").status_code == 404
+    Worker(studio.store, "w").run_one()
+    done = client.get(f"/api/jobs/{job['id']}").json()
+    assert (done["state"], done["progress"], done["step"]) == ("done", 1.0, 12), done["error"]
+    assert len(client.get(f"/api/jobs/{job['id']}/losses").json()) == 12
+    assert [row["step"] for row in client.get(f"/api/jobs/{job['id']}/losses?after=10").json()] == [11, 12]
+    assert client.get(f"/api/jobs/{job['id']}/preview").headers["content-type"] == "image/jpeg"
+    for kind, magic in (("png", b"\x89PNG"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("tiff", b"II*\0")):
+        answer = client.get(f"/api/jobs/{job['id']}/result?format={kind}")
+        assert answer.content.startswith(magic)
+        assert answer.headers["content-disposition"].startswith('attachment; filename="cat_')
+        path = tmp_path / f"result.{kind if kind != 'tiff' else 'tif'}"
+        path.write_bytes(answer.content)
+        recipe = impasto.read_recipe(path)
+        assert recipe.config.size == 64
+        assert recipe.inputs["content"].name == photo.name
+        assert impasto.images.dimensions(path) == (43, 64)
+    assert not list(studio.store.folder.glob("download-*"))
+    look = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/look?side=32").content))
+    assert (look.format, look.size) == ("JPEG", (32, 22))
+    # What was protected is the content.
+    content = Image.open(io.BytesIO(client.get(f"/api/files/{job['inputs'][0]['sha256']}/look?side=64").content))
+    result = np.asarray(Image.open(tmp_path / "result.png"), float)
+    apart = np.abs(result - np.asarray(content, float)).mean(axis=(0, 2))
+    assert apart[:18].mean() < 6 < apart[24:].mean()
+
+
+@pytest.mark.weights
+def test_a_painted_picture_that_comes_back_recalls_what_made_it(
+    client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    job = put(client, photo, painting, config=SMALL | {"alpha": 9})
+    Worker(studio.store, "w").run_one()
+    (tmp_path / "mine.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
+    told = uploaded(client, tmp_path / "mine.png")
+    assert told["recipe"] is True
+    recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
+    assert (recalled["config"]["alpha"], recalled["alphas"]) == (9, [9])
+    assert [(file["role"], file["name"]) for file in recalled["inputs"]] == [
+        ("content", photo.name),
+        ("style", painting.name),
+    ]
+    assert recalled["here"] == ["content", "style"]
+    content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recalled["inputs"])
+    again = {"content": content, "styles": [style], "config": recalled["config"], "run": {"precision": "float32"}}
+    answer = client.post("/api/jobs", json=again)
+    Worker(studio.store, "w").run_one()
+    assert client.get(f"/api/jobs/{answer.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
+    assert uploaded(client, photo)["recipe"] is False
+    assert client.get(f"/api/files/{uploaded(client, photo)['sha256']}/recipe").status_code == 422
+
+
+def test_jobs_are_paused_cancelled_tried_again_and_removed(
+    client: TestClient, studio: Studio, photo: Path, painting: Path
+) -> None:
+    number = put(client, photo, painting)["id"]
+
+    def act(what: str, **body: Any) -> tuple[int, Any]:
+        answer = client.post(f"/api/jobs/{number}/{what}", json=body or None)
+        return answer.status_code, answer.json().get("state", answer.json().get("error"))
+
+    assert act("pause") == (200, "paused")
+    assert studio.store.claim("w") is None
+    assert act("resume") == (200, "queued")
+    claim = studio.store.claim("w")
+    assert claim is not None
+    assert act("alpha", alpha=20) == (200, "running")
+    assert act("alpha", alpha=-1)[0] == 422
+    assert studio.store.renew(claim).alpha == 20
+    assert act("pause") == (200, "pausing")
+    assert act("cancel") == (200, "cancelling")
+    assert client.delete(f"/api/jobs/{number}").status_code == 409
+    studio.store.give_back(claim)
+    assert act("cancel")[0] == 409
+    assert act("retry") == (200, "queued")
+    assert client.delete(f"/api/jobs/{number}").status_code == 204
+    assert client.delete(f"/api/jobs/{number}").status_code == 404
+    assert client.get("/api/jobs").json() == []
+
+
+def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
+    client: TestClient, studio: Studio, photo: Path, painting: Path
+) -> None:
+    form = client.get("/api/options").json()
+    assert {field["name"] for field in form["fields"]} == set(impasto.Config.model_fields)
+    assert [field["name"] for field in form["fields"] if field["first"]] == [
+        "alpha", "size", "network", "color", "init", "iterations",
+    ]  # fmt: skip
+    assert all(field["help"] and field["label"] for field in form["fields"] + form["run"])
+    request = asked(client, photo, painting)
+    for preset in form["presets"]:
+        answer = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["config"] == preset["config"] | {"size": 64}
+    # What the form shows can be sent as it is.
+    defaults = {field["name"]: field["default"] for field in form["fields"]}
+    assert client.post("/api/jobs", json=request | {"config": defaults}).status_code == 201
+
+
+# ---- What happens, as it happens -----------------------------------------------------------------
+
+
+def told(watch: Watch, job: int | None, seen: Seen, count: int) -> list[tuple[str, Any, str]]:
+    """The next so many events."""
+
+    async def listen() -> list[tuple[str, Any, str]]:
+        events = []
+        stream = watch.events(job, seen)
+        async for event in stream:
+            events.append((str(event.event), event.data, str(event.id)))
+            if len(events) == count:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+        return events
+
+    return asyncio.run(asyncio.wait_for(listen(), 10))
+
+
+def recorded(store: JobStore, steps: int) -> Job:
+    job = store.add({"alpha": 5.0}, {"content": {"name": "a", "sha256": "0" * 64}}, key="k")
+    claim = store.claim("w")
+    assert claim is not None
+    rows = [(step, 1, step, 3.0, 2.0, 1.0) for step in range(1, steps + 1)]
+    store.record(claim, 0.5, rows, scales=[(10, 10, 2 * steps)])
+    store.previews.put(job.id, b"a look")
+    return job
+
+
+def test_a_stream_goes_on_where_the_browser_was(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    job = recorded(store, 5)
+    events = told(Watch(store), job.id, Seen(), 3)
+    assert [kind for kind, _, _ in events] == ["jobs", "losses", "preview"]
+    assert events[0][1]["jobs"][0]["step"] == 5
+    assert [row["step"] for row in events[1][1]["rows"]] == [1, 2, 3, 4, 5]
+    cut = Seen.of(events[1][2])  # the connection broke after the losses
+    other = store.add({"alpha": 1.0}, {}, key="k")
+    again = told(Watch(JobStore(tmp_path)), job.id, cut, 2)  # and the server was begun anew
+    assert [kind for kind, _, _ in again] == ["jobs", "preview"]
+    assert [view["id"] for view in again[0][1]["jobs"]] == [other.id]
+    store.cancel(other.id)
+    store.remove(other.id)
+    (gone,) = told(Watch(store), None, Seen.of(again[1][2]), 1)
+    assert (gone[1]["jobs"], gone[1]["left"]) == ([], [job.id])
+
+
+def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
+    job = recorded(JobStore(tmp_path), 3)
+    events = told(Watch(JobStore(tmp_path)), job.id, Seen(10_000, 10_000, 0), 2)
+    assert [view["id"] for view in events[0][1]["jobs"]] == [job.id]
+    for nonsense in (None, "", "x", "1-2", "1-2-x", "9" * 90):
+        assert Seen.of(nonsense) == Seen()
+
+
+def test_many_watch_from_one_look(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    job = recorded(store, 3)
+    watch, looks = Watch(store), []
+    look = store.changed
+    store.changed = lambda since: looks.append(since) or look(since)  # type: ignore[method-assign, func-returns-value]
+
+    async def one() -> list[str]:
+        kinds = []
+        async for event in watch.events(job.id, Seen()):
+            kinds.append(str(event.event))
+            if len(kinds) == 3:
+                return kinds
+        return kinds
+
+    async def all_of_them() -> list[list[str]]:
+        return await asyncio.wait_for(asyncio.gather(*(one() for _ in range(50))), 20)
+
+    assert asyncio.run(all_of_them()) == [["jobs", "losses", "preview"]] * 50
+    assert len(looks) < 20
+
+
+def test_the_api_describes_itself(client: TestClient) -> None:
+    schema = client.get("/api/openapi.json").json()
+    assert {"/api/jobs", "/api/files", "/api/events", "/api/jobs/{job}/result"} <= set(schema["paths"])
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            assert operation["description"], path
