@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json as json_format
 import os
-import socket
 import sys
 import threading
 import time
@@ -29,11 +28,11 @@ from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import check_output
 from impasto.jobs import Job, JobStore
-from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
+from impasto.jobs.work import KEEP_S, Worker, alphas_of, ask_alpha, submit, worker_name
 from impasto.method import Progress
 from impasto.presets import load_preset
 
-__all__ = ["DataDir", "app", "store_in"]
+__all__ = ["DataDir", "KeepEvery", "app", "store_in"]
 
 app = App(name="jobs", help="Runs in a queue that survives crashes: add them, work at them, see what became of them.")
 
@@ -41,6 +40,8 @@ DataDir = Annotated[
     Path | None, Parameter(help="Folder of the queue. Without it, IMPASTO_DATA, or the user's own data folder.")
 ]
 Number = Annotated[int, Parameter(help="The job's number.")]
+
+KeepEvery = Annotated[float, Parameter(help="Seconds between checkpoints: what the death of a worker costs at most.")]
 
 IDLE_S, LOOK_S = 1.0, 0.1
 """How long a worker waits for work at most: others' leases end. And how often it asks whether anything changed."""
@@ -191,6 +192,7 @@ def worker(
     until_eof: Annotated[
         bool, Parameter(negative="", help="End when standard input does: with the program that began it.")
     ] = False,
+    checkpoint_every: KeepEvery = KEEP_S,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> int:
@@ -215,7 +217,7 @@ def worker(
                 errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
         fetch = functools.partial(pull_missing, quiet=quiet)
-        painter = Worker(store, f"{socket.gethostname()}:{os.getpid()}", watch=watch, fetch=fetch)
+        painter = Worker(store, worker_name(os.getpid()), watch=watch, fetch=fetch, keep_s=checkpoint_every)
         if until_eof:  # somebody waits for the first picture
             painter.warm()
         while not stopped():

@@ -14,8 +14,9 @@ import torch
 from cyclopts import Parameter
 
 from impasto.cli.console import errors
-from impasto.cli.jobs import DataDir, store_in
+from impasto.cli.jobs import DataDir, KeepEvery, store_in
 from impasto.errors import ConfigError
+from impasto.jobs.work import KEEP_S
 from impasto.studio import Studio
 from impasto.studio.guard import Doors
 from impasto.studio.serving import Server, Workers, listen
@@ -37,6 +38,7 @@ def studio(
         list[str] | None, Parameter(help="A name by which others call this machine, such as studio.local.", negative="")
     ] = None,
     workers: Annotated[int, Parameter(help="Pictures that are painted at once; 0: none, other workers do.")] = 1,
+    checkpoint_every: KeepEvery = KEEP_S,
     browser: Annotated[bool, Parameter(help="Open the page.")] = True,
     data_dir: DataDir = None,
 ) -> int:
@@ -61,7 +63,7 @@ def studio(
 
         server = Server(Studio(store, doors), listening, ready)
         stop.append(server.stop)
-        with Workers(store.folder, workers):
+        with Workers(store, workers, checkpoint_every):
             server.run(sockets=[listening])
     errors.print("the studio is closed; what it painted goes on when it is opened again")
     return 0

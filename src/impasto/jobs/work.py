@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -33,12 +34,13 @@ from impasto.jobs.store import JobStore
 from impasto.method import Progress
 from impasto.recipes import Turn, by_role, inputs_of
 
-__all__ = ["Worker", "alphas_of", "ask_alpha", "submit"]
+__all__ = ["KEEP_S", "Worker", "alphas_of", "ask_alpha", "submit", "worker_name"]
 
 RECORD_S = 0.5
 """How often steps are written down: a write of the database costs milliseconds."""
 
 KEEP_S = 30.0
+"""How often a checkpoint is kept: what a worker's death costs at most."""
 
 
 def submit(
@@ -58,6 +60,11 @@ def submit(
     identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return store.add(told, kept, key=key, run=run.model_dump(mode="json"), output=output, priority=priority)
+
+
+def worker_name(pid: int) -> str:
+    """What the worker of a process on this machine is called."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 def ask_alpha(store: JobStore, number: int, alpha: float) -> Job:

@@ -49,6 +49,8 @@ LONGEST_JSON, LONGEST_UPLOAD = 1 << 20, 200 * 1000 * 1000
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 """What is named by its content never changes."""
 
+A_MONTH_S = 30 * 24 * 3600
+
 A_DAY = {"cache-control": "private, max-age=86400"}
 
 
@@ -167,7 +169,8 @@ def _pages(app: FastAPI, studio: Studio) -> None:
         """Exchange the token for a cookie, which the browser sends along from now on."""
         if not studio.doors.opens(token.token):
             raise SignInError("That is not the token.")
-        response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
+        if studio.doors.token is not None:
+            response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=A_MONTH_S)
 
     @app.get("/api/options")
     def options() -> Form:

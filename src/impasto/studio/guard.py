@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -72,8 +73,8 @@ class Doors:
             raise ConfigError(
                 f"--host {self.host} lets others in. Give them a --token of {SHORTEST_TOKEN} characters or more."
             )
-        if self.token is not None and (len(self.token) < SHORTEST_TOKEN or not self.token.isascii()):
-            raise ConfigError(f"A token that short can be guessed. Give {SHORTEST_TOKEN} ASCII characters or more.")
+        if self.token is not None and not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", self.token):
+            raise ConfigError(f"A token is {SHORTEST_TOKEN} letters, digits or signs of ASCII or more, without spaces.")
 
     def knows(self, host_header: str) -> bool:
         """Whether a request was meant for us: for one of our names, or, where a token is asked for, any address."""

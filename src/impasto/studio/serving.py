@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import uvicorn
 
 from impasto.errors import ConfigError
+from impasto.jobs import JobError, JobStore
+from impasto.jobs.work import KEEP_S, worker_name
 from impasto.studio.app import Studio, create_app
 
 __all__ = ["Server", "Workers", "listen"]
@@ -25,7 +26,7 @@ __all__ = ["Server", "Workers", "listen"]
 LEAVE_S = 20.0
 """How long a worker may take to leave its job: a step of a large picture."""
 
-LEAST_REST_S, MOST_REST_S = 0.5, 30.0
+LEAST_REST_S, MOST_REST_S, YOUNG_S = 0.1, 30.0, 10.0
 """Between a worker's death and the next one, doubled each time it dies young."""
 
 
@@ -48,10 +49,10 @@ def listen(host: str, port: int) -> socket.socket:
 class Workers:
     """Processes that paint the jobs of a queue, begun again when they die."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, store: JobStore, count: int, keep_s: float = KEEP_S) -> None:
         command = [sys.executable, "-m", "impasto", "jobs", "worker", "--until-eof", "--quiet"]
-        self.command = [*command, "--data-dir", str(folder)]
-        self.count = count
+        self.command = [*command, "--checkpoint-every", str(keep_s), "--data-dir", str(store.folder)]
+        self.store, self.count = store, count
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -74,8 +75,10 @@ class Workers:
                 while worker.poll() is None and not self._over.wait(0.2):
                     pass
                 _let_go(worker)
+            with contextlib.suppress(JobError):  # then its lease ends by itself
+                self.store.bury(worker_name(worker.pid))
             lived_s = time.monotonic() - began
-            rest_s = LEAST_REST_S if lived_s > MOST_REST_S else min(2 * rest_s, MOST_REST_S)
+            rest_s = LEAST_REST_S if lived_s > YOUNG_S else min(2 * rest_s, MOST_REST_S)
             self._over.wait(rest_s)
 
 

@@ -1,0 +1,269 @@
+"""The studio as programs: a server and its workers, however they end; and its API against its own description."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from impasto.compose import session
+from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.jobs import Job, JobStore
+from impasto.jobs.work import submit
+from impasto.studio import Studio, create_app
+from impasto.studio.guard import Doors
+
+SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
+KILLS = 25
+
+
+@dataclass
+class Running:
+    """A studio that runs, and where."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def workers(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [child for child in psutil.Process(self.process.pid).children() if "worker" in child.cmdline()]
+        return []
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(40)
+
+
+def opened(folder: Path, *options: str) -> Running:
+    command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", str(folder)]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "http://" in line, process.stderr.read() if process.stderr else ""
+    return Running(process, line.split()[-1])
+
+
+def ended(running: Running) -> None:
+    """Whatever is left of it, such as after a test that failed."""
+    for worker in running.workers():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    running.process.kill()
+    for stream in (running.process.stdout, running.process.stderr):
+        if stream is not None:
+            stream.close()
+    running.process.wait(10)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    found = opened(tmp_path / "data", "--checkpoint-every", "0.2")
+    yield found
+    ended(found)
+
+
+def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
+    run = RunOptions(precision="float32")
+    return submit(store, Inputs(content=photo, styles=(painting,)), Config(**(SMALL | options)), run)
+
+
+def wait_for(what: Any, seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+@pytest.mark.weights
+def test_a_picture_is_painted_and_everything_ends_with_a_signal(running: Running) -> None:
+    with httpx2.Client(base_url=running.address) as client:
+        request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": SMALL}
+        number = client.post("/api/jobs", json=request, timeout=30).json()["id"]
+        seen = []
+        with client.stream("GET", "/api/events", params={"job": number}, timeout=60) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("event:"):
+                    seen.append(line.removeprefix("event: "))
+                if '"state": "done"' in line:
+                    break
+        assert {"jobs", "losses", "preview"} == set(seen)
+        assert client.get(f"/api/jobs/{number}/result").content.startswith(b"\x89PNG")
+        (worker,) = running.workers()
+        listening = threading.Thread(target=lambda: client.get("/api/events", timeout=30))  # does not end by itself
+        listening.start()
+        assert running.end() == 0
+        listening.join(30)
+        assert not listening.is_alive()
+    assert not worker.is_running()
+    assert running.process.stderr is not None
+    assert "Traceback" not in running.process.stderr.read()
+
+
+@pytest.mark.weights
+def test_a_worker_that_is_killed_is_replaced_and_the_job_goes_on_at_once(
+    running: Running, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    store = JobStore(tmp_path / "data")
+    job = put(store, photo, painting, iterations=400, scales=1)
+    wait_for(lambda: store.get(job.id).checkpoint)
+    (worker,) = running.workers()
+    worker.kill()
+    before = store.get(job.id)
+    began = time.monotonic()
+    again = wait_for(lambda: store.get(job.id).attempt > 1)
+    assert again
+    assert time.monotonic() - began < 20  # and not when the lease would have ended
+    assert wait_for(lambda: store.get(job.id).progress > before.progress)
+
+
+@pytest.mark.weights
+def test_when_the_server_is_killed_its_worker_leaves_the_job_where_it_is(
+    running: Running, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    store = JobStore(tmp_path / "data")
+    job = put(store, photo, painting, iterations=2000, scales=1)
+    wait_for(lambda: store.get(job.id).progress > 0)
+    (worker,) = running.workers()
+    running.process.kill()
+    wait_for(lambda: store.get(job.id).state == "queued")
+    assert store.get(job.id).checkpoint is not None
+    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.weights
+def test_killed_at_random_moments_every_job_ends_once_and_is_the_same_picture(
+    photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(2026)
+    store = JobStore(tmp_path / "data")
+    jobs = [put(store, photo, painting, seed=seed, iterations=150) for seed in range(3)]
+    kills = {"server": 0, "worker": 0}
+    running = opened(tmp_path / "data", "--checkpoint-every", "0.2")
+    try:
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0, 4))
+            if chance.random() < 0.4:
+                running.process.kill()
+                kills["server"] += 1
+                ended(running)
+                running = opened(tmp_path / "data", "--checkpoint-every", "0.2")
+            else:
+                for worker in running.workers():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        worker.kill()
+                        kills["worker"] += 1
+        wait_for(lambda: all(store.get(job.id).state not in ("queued", "running") for job in jobs), 240)
+    finally:
+        ended(running)
+    assert min(kills.values()) > 3
+    assert [(store.get(job.id).state, store.get(job.id).error) for job in jobs] == [("done", None)] * 3
+    assert max(store.get(job.id).attempt for job in jobs) > 2  # they were killed while they were painted
+    assert store.verify() == []
+    assert not list((store.folder / "checkpoints").iterdir())
+    for job in jobs:
+        done = store.get(job.id)
+        assert done.result is not None
+        assert done.plan is not None
+        steps = [row["step"] for row in store.losses(job.id)]
+        assert steps == sorted(set(steps))
+        alone = session(photo, painting, **(SMALL | {"iterations": 150, "seed": job.config["seed"]}))
+
+        undisturbed = replace(alone, recorded_plan=Plan(**done.plan), run=RunOptions(precision="float32")).paint()
+        undisturbed.save(tmp_path / "alone.png")
+        assert store.files.path(done.result["sha256"]).read_bytes() == (tmp_path / "alone.png").read_bytes()
+
+
+@pytest.mark.weights
+def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Path, painting: Path) -> None:
+    other = opened(tmp_path / "data")
+    try:
+        store = JobStore(tmp_path / "data")
+        jobs = [put(store, photo, painting, seed=seed, iterations=10) for seed in range(6)]
+        wait_for(lambda: all(store.get(job.id).state == "done" for job in jobs), 90)
+        assert all(store.get(job.id).attempt == 1 for job in jobs)
+        assert len({row.worker for row in jobs}) == 1
+        for studio in (running, other):
+            views = httpx2.get(f"{studio.address}/api/jobs").json()
+            assert [view["state"] for view in views] == ["done"] * 6
+        assert other.end() == 0
+    finally:
+        ended(other)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "0.0.0.0"], "--token"),
+        (["--host", "0.0.0.0", "--token", "short"], "16"),
+        (["--port", "99999"], "0 to 65535"),
+        (["--workers", "-1"], "0 to 64"),
+        (["--host", "256.1.1.1", "--token", "x" * 20], "cannot be listened at"),
+        (["--data-dir", "file"], "cannot be made"),
+    ],
+)
+def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], words: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
+    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", "0", *options]
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert words in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_told_of(running: Running, tmp_path: Path) -> None:
+    port = running.address.rpartition(":")[2]
+    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", port]
+    told = subprocess.run([*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert "--port" in told.stderr
+
+
+# ---- The API against its own description ---------------------------------------------------------
+
+
+def test_the_api_does_as_it_says(tmp_path: Path, photo: Path, painting: Path) -> None:
+    """Whatever is asked of any operation but the stream: an answer that it describes, and never a failure."""
+    store = JobStore(tmp_path)
+    for _ in range(3):
+        put(store, photo, painting)
+    store.cancel(1)
+    store.hold(2)
+    app = create_app(Studio(store, Doors(names=("testserver",)), longest_queue=20))
+    schema = schemathesis.openapi.from_asgi("/api/openapi.json", app).exclude(path="/api/events")
+    count = 0
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
+        operation = found.ok()
+
+        @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @seed(2026)
+        @given(case=operation.as_strategy())
+        def does(case: Any) -> None:
+            # Of a picture or an option no schema says all that it must be.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        does()
+        count += 1
+    assert count > 15
