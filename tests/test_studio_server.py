@@ -225,7 +225,7 @@ def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Pa
 def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], words: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
-    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", "0", *options]
+    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *options]
     told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert told.returncode == 2
     assert words in told.stderr

@@ -17,7 +17,7 @@ import impasto
 from impasto.cli import main
 from impasto.compose import session
 from impasto.config import Config, Inputs, Plan, RunOptions
-from impasto.errors import ConfigError
+from impasto.errors import ConfigError, OutputError
 from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
 from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
@@ -142,6 +142,32 @@ def test_a_job_is_paused_turned_and_painted_as_its_recipe_tells(
     assert (tmp_path / "again.png").read_bytes() == picture(store, done)
     with pytest.raises(ConfigError, match="alpha"):
         ask_alpha(store, job.id, -1.0)
+
+
+@pytest.mark.weights
+def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
+    store: JobStore, photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+
+    def full(*given: object) -> None:
+        tried.append(given)
+        raise OutputError("No space left on device.")
+
+    monkeypatch.setattr("impasto.compose.write_checkpoint", full)
+    job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
+    failed = Worker(store, "w", keep_s=0).run_one()
+    assert failed is not None
+    assert failed.state == "failed"
+    assert tried
+    assert "out.png" in str(failed.error)
+    assert failed.progress == 1  # it was painted, and could not be put where it was asked for
+    (tmp_path / "gone").mkdir()
+    store.retry(job.id)
+    done = Worker(store, "w", keep_s=0).run_one()
+    assert done is not None
+    assert done.state == "done", done.error
+    assert (tmp_path / "gone" / "out.png").read_bytes() == picture(store, done)
 
 
 @pytest.mark.weights

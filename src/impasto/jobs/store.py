@@ -26,7 +26,7 @@ __all__ = ["JobStore"]
 LEASE_S = 30.0
 """How long a worker may be silent. It renews three times as often."""
 
-MOST_DEATHS = 3
+MOST_DEATHS = 5
 """Workers that a job may take with it without getting any further, such as by all the memory there is."""
 
 ENDED: dict[str, Any] = {"worker": None, "held": 0, "asked": None, "asked_alpha": None}

@@ -25,7 +25,7 @@ from impasto.compose.steering import Helm
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.engine.budget import Work
 from impasto.engine.planning import make_plan
-from impasto.errors import ImpastoError, RecipeError
+from impasto.errors import ImpastoError, OutputError, RecipeError
 from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.model import Claim, Job
@@ -129,7 +129,7 @@ class Worker:
                 self._paint(claim)
         except LostJobError:
             pass  # another worker has it, and this one has written nothing
-        except (ImpastoError, MemoryError, RuntimeError) as error:
+        except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
             self._failed(claim, str(error) or type(error).__name__)
         return self.store.get(claim.job.id)
 
@@ -162,7 +162,8 @@ class Worker:
         session = self._session(job)
         if job.plan is None:
             store.planned(claim, session.plan.model_dump(mode="json"))
-        recorded, kept = 0.0, time.monotonic()
+        # The first checkpoint comes at once: from then on a death costs steps, and no job ends by several of them.
+        recorded, kept = 0.0, time.monotonic() if job.checkpoint is not None else 0.0
         waiting: list[tuple[int, int, int, float, float, float]] = []
         showing = Showing(store.previews, job.id, session.engine.store)
         for progress in self._steps(session, job):
@@ -225,9 +226,10 @@ class Worker:
     def _keep(self, claim: Claim, session: Session, progress: Progress) -> None:
         """A new file each time, named by attempt and step: what the store knows of is always whole."""
         name = f"{claim.job.id}-{claim.attempt}-{step_of(progress)[0]}.impasto"
-        session.keep(progress, self._checkpoints() / name)
-        self.store.keep(claim, name)
-        self._tidy(claim.job, name)
+        with contextlib.suppress(OutputError, OSError):  # a disk that is full costs a checkpoint, and not the job
+            session.keep(progress, self._checkpoints() / name)
+            self.store.keep(claim, name)
+            self._tidy(claim.job, name)
 
     def _tidy(self, job: Job, but: str = "") -> None:
         for path in self._checkpoints().glob(f"{job.id}-*.impasto"):
