@@ -1,5 +1,6 @@
 """The studio: a web page on this machine, and the REST API behind it, as a front for the queue of `jobs`."""
 
-from impasto.studio.app import Studio, create_app
+from impasto.studio.app import create_app
+from impasto.studio.studio import Studio
 
 __all__ = ["Studio", "create_app"]

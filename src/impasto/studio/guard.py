@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto.errors import ConfigError
 
-__all__ = ["COOKIE", "Doors", "Guard"]
+__all__ = ["COOKIE", "Doors", "Guard", "SignInError"]
 
 COOKIE = "impasto-token"
 SHORTEST_TOKEN = 16
@@ -58,6 +58,10 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class SignInError(Exception):
+    """Not the token."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import uvicorn
 from impasto.errors import ConfigError
 from impasto.jobs import JobError, JobStore
 from impasto.jobs.work import KEEP_S, worker_name
-from impasto.studio.app import Studio, create_app
+from impasto.studio.app import create_app
+from impasto.studio.studio import Studio
 
 __all__ = ["Server", "Workers", "listen"]
 

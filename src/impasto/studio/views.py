@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from impasto.jobs import Job
 from impasto.jobs.work import alphas_of
 
-__all__ = ["Alpha", "FileView", "JobView", "PictureRef", "Problem", "RecallView", "Request", "Token"]
+__all__ = ["Alpha", "FileView", "JobView", "Painting", "PictureRef", "Problem", "RecallView", "Token"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The SHA-256 of an uploaded file.")]
 
@@ -52,7 +52,7 @@ class PictureRef(Wire):
         return self
 
 
-class Request(Wire):
+class Painting(Wire):
     """A picture to paint."""
 
     content: PictureRef
