@@ -36,7 +36,7 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.weights
 def test_the_commands_in_the_readme_run(desk: Path) -> None:
     assert len(SHELL) >= 8
-    for line in (line for line in SHELL if line not in SCORED):
+    for line in (line for line in SHELL if line not in (*SCORED, "impasto studio")):  # which does not end by itself
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
         small = SMALL if command in ("stylize", "demo") else []
