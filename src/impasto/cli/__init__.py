@@ -30,6 +30,7 @@ app.command("impasto.cli.reproduce:reproduce", name="reproduce", help="Repeat th
 app.command("impasto.cli.score:score", name="score", help="Score a picture against its content and style.")
 app.command("impasto.cli.insight:app", name="insight", help="See what the network sees.")
 app.command("impasto.cli.studio:studio", name="studio", help="Open the studio, a web page on this machine.")
+app.command("impasto.cli.batch:batch", name="batch", help="Paint every content of a folder in every style of another.")
 app.command("impasto.cli.jobs:app", name="jobs", help="Runs in a queue that survives anything.")
 app.command("impasto.cli.presets:presets", name="presets", help="List presets, or show and save them.")
 app.command("impasto.cli.weights:weights", name="weights", help="List, pull, import and verify weights.")

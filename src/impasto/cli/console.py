@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from rich.console import Console
@@ -15,9 +15,20 @@ from impasto import weights
 from impasto.compose import Session
 from impasto.compose.pace import share_done, step_of
 from impasto.insight.wall import Standing
+from impasto.jobs.model import Job
 from impasto.method import Progress
 
-__all__ = ["Display", "announce", "display", "errors", "pull_missing", "pull_weights", "wall_display"]
+__all__ = [
+    "Display",
+    "announce",
+    "display",
+    "duration",
+    "errors",
+    "pull_missing",
+    "pull_weights",
+    "tally",
+    "wall_display",
+]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -37,12 +48,13 @@ def announce(session: Session, *, quiet: bool) -> None:
     where = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""
     how = f", in blocks of {plan.block} px" if plan.block else ""
     errors.print(
-        f"{work.width}x{work.height} px: about {_duration(expected.seconds)}, "
+        f"{work.width}x{work.height} px: about {duration(expected.seconds)}, "
         f"{expected.memory / 1e9:.1f} GB of memory{where}{how}"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes, hours or days, as one would say it."""
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{max(1, minutes)} min"
@@ -56,7 +68,7 @@ class Display(Protocol):
 
 
 class _Silent:
-    def show(self, _: object, /) -> None:
+    def show(self, *_: object) -> None:
         pass
 
 
@@ -190,6 +202,81 @@ def wall_display(*, quiet: bool) -> Iterator[WallDisplay]:
             yield _WallBars(bars)
     else:
         yield _WallLines()
+
+
+class TallyDisplay(Protocol):
+    """Something that shows how far many pictures are."""
+
+    def show(self, jobs: Sequence[Job], skipped: int, elapsed_s: float, /) -> None: ...
+
+
+class _TallyLines:
+    """A line when a picture is done, and no more often than every few seconds."""
+
+    def __init__(self) -> None:
+        self.told = ""
+        self.last_s = -LINE_EVERY_S
+
+    def show(self, jobs: Sequence[Job], skipped: int, elapsed_s: float) -> None:
+        line = _tallied(jobs, skipped, elapsed_s)
+        ended = all(job.state not in ("queued", "running") for job in jobs)
+        if line != self.told and (elapsed_s - self.last_s >= LINE_EVERY_S or ended):
+            self.told, self.last_s = line, elapsed_s
+            errors.print(line)
+
+
+class _TallyBars:
+    """A bar for all, and one for each picture that is painted now."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.whole = bars.add_task("pictures", total=None, detail="")
+        self.tasks: dict[int, TaskID] = {}
+
+    def show(self, jobs: Sequence[Job], skipped: int, elapsed_s: float) -> None:
+        ended = sum(job.state not in ("queued", "running") for job in jobs)
+        self.bars.update(
+            self.whole, completed=ended, total=len(jobs), detail=_tallied(jobs, skipped, elapsed_s).partition("  ")[2]
+        )
+        running = {job.id: job for job in jobs if job.state == "running"}
+        for number in self.tasks.keys() - running.keys():
+            self.bars.remove_task(self.tasks.pop(number))
+        for number, job in running.items():
+            if number not in self.tasks:
+                names = f"{job.inputs['content']['name']} × {job.inputs['style']['name']}"
+                self.tasks[number] = self.bars.add_task(f"job {number}", total=100, detail=names)
+            self.bars.update(self.tasks[number], completed=round(100 * job.progress))
+
+
+def _tallied(jobs: Sequence[Job], skipped: int, elapsed_s: float) -> str:
+    """Done, running, failed, pictures an hour, time left."""
+    count = {state: sum(job.state == state for job in jobs) for state in ("done", "running", "failed")}
+    parts = [f"{count['done']}/{len(jobs)} done", f"{count['running']} running", f"{count['failed']} failed"]
+    if skipped:
+        parts.append(f"{skipped} there already")
+    work = sum(job.progress for job in jobs) - sum(job.progress for job in jobs if job.state == "failed")
+    if work > 0.5 and elapsed_s > 0:
+        left = sum(1 - job.progress for job in jobs if job.state in ("queued", "running"))
+        parts += [f"{3600 * work / elapsed_s:.0f} an hour", f"{_clock(left * elapsed_s / work)} left"]
+    return "  ".join(parts)
+
+
+@contextlib.contextmanager
+def tally(*, quiet: bool) -> Iterator[TallyDisplay]:
+    """How far many pictures are: bars if stderr is a terminal, lines if not, nothing if `quiet`."""
+    if quiet:
+        yield _Silent()
+    elif errors.is_terminal:
+        columns = (
+            TextColumn("{task.description:>9}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        with Bars(*columns, console=errors) as bars:
+            yield _TallyBars(bars)
+    else:
+        yield _TallyLines()
 
 
 def pull_missing(name: str, *, quiet: bool = False) -> None:

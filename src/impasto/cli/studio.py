@@ -17,9 +17,10 @@ from impasto.cli.console import errors
 from impasto.cli.jobs import DataDir, KeepEvery, store_in
 from impasto.errors import ConfigError
 from impasto.jobs.work import KEEP_S
+from impasto.jobs.workers import Workers
 from impasto.studio import Studio
 from impasto.studio.guard import Doors
-from impasto.studio.serving import Server, Workers, listen
+from impasto.studio.serving import Server, listen
 
 __all__ = ["studio"]
 

@@ -102,7 +102,7 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     return Swept(wall, tuple(settings))
 
 
-def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
+def parse_over(texts: Sequence[str], flag: str = "--over") -> dict[str, list[str]]:
     """`alpha=1,5` -> {"alpha": ["1", "5"]}. A dash in a name is an underscore. Raises `ConfigError`.
 
     Values that have commas of their own are parted by semicolons: `style-layers=relu1_1;relu1_1,relu2_1`.
@@ -112,9 +112,9 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
         name, sign, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not sign or not name:
-            raise ConfigError(f"--over {text!r} is not NAME=VALUE,VALUE. Write it as alpha=1,5,25.")
+            raise ConfigError(f"{flag} {text!r} is not NAME=VALUE,VALUE. Write it as alpha=1,5,25.")
         if name in over:
-            raise ConfigError(f"--over has {name} twice. Give all its values at once.")
+            raise ConfigError(f"{flag} has {name} twice. Give all its values at once.")
         over[name] = [value.strip() for value in values.split(";" if ";" in values else ",") if value.strip()]
     return over
 

@@ -67,10 +67,18 @@ class JobStore:
         run: Mapping[str, Any] | None = None,
         output: str | None = None,
         priority: int = 0,
+        once: bool = False,
     ) -> Job:
-        """Put a job into the queue. `inputs` are by role, each the name it had and its `sha256` among the files."""
+        """Put a job into the queue. `inputs` are by role, each the name it had and its `sha256` among the files.
+
+        With `once`, a job of that key and output that is there already is given instead, however it stands.
+        """
         now = self.clock()
         with self._database.writing() as write:
+            if once:
+                alike = write("SELECT * FROM jobs WHERE key = ? AND output IS ? ORDER BY id", (key, output)).fetchall()
+                if alike:
+                    return _job(alike[-1])
             row = write(
                 "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s, revision) "
                 f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {REVISION}) RETURNING *",

@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from impasto.jobs.store import JobStore
 from impasto.method import Progress
 from impasto.recipes import Turn, by_role, inputs_of
 
-__all__ = ["KEEP_S", "Worker", "alphas_of", "ask_alpha", "submit", "worker_name"]
+__all__ = ["KEEP_S", "Worker", "alphas_of", "ask_alpha", "key_of", "stored", "submit", "worker_name"]
 
 RECORD_S = 0.5
 """How often steps are written down: a write of the database costs milliseconds."""
@@ -55,11 +55,17 @@ def submit(
     """Put a run into the queue; its pictures, files or named pixels, are copied. Raises `JobError`, `OutputError`."""
     run = run or RunOptions()
     sources = by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
-    kept = {role: _stored(store, source) for role, source in sources.items()}
+    kept = {role: stored(store, source) for role, source in sources.items()}
     told = config.model_dump(mode="json")
-    identity = {"config": told, "inputs": {role: file["sha256"] for role, file in kept.items()}}
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return store.add(told, kept, key=key, run=run.model_dump(mode="json"), output=output, priority=priority)
+    return store.add(
+        told, kept, key=key_of(told, kept), run=run.model_dump(mode="json"), output=output, priority=priority
+    )
+
+
+def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]]) -> str:
+    """What a picture is known by: a hash of its options, its pictures and its weights."""
+    identity = {"config": config, "inputs": {role: file["sha256"] for role, file in inputs.items()}}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def worker_name(pid: int) -> str:
@@ -78,7 +84,7 @@ def alphas_of(job: Job) -> list[float]:
     return [job.config["alpha"], *(turn["alpha"] for turn in job.turns)]
 
 
-def _stored(store: JobStore, source: Any) -> dict[str, str | None]:
+def stored(store: JobStore, source: Any) -> dict[str, str | None]:
     """A picture among the queue's files: its name, and its hash. Pixels without a file become a PNG."""
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
         name = f"{source.name.rpartition(':')[2]}.png"

@@ -1,0 +1,242 @@
+"""Many pictures in one call: which there are to be, what is missing, what fails, and nothing that is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Watched
+
+import impasto
+from impasto.cli import main
+from impasto.jobs import JobStore
+from impasto.samples import photo_path
+
+SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of two photos, and one of two paintings."""
+    for folder in ("photos", "paintings"):
+        (desk / folder).mkdir()
+    (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
+    shutil.copy(desk / "painting.png", desk / "photos" / "dog.png")
+    (desk / "painting.png").rename(desk / "paintings" / "swirl.png")
+    shutil.copy(photo_path("cat"), desk / "paintings" / "fur.jpg")
+    (desk / "photos" / "notes.txt").write_text("not a picture")
+    (desk / "photos" / ".hidden.jpg").write_bytes(b"")
+    monkeypatch.chdir(desk)
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> Any:
+    assert main(["batch", *words, *SMALL, "-o", "out", "--json", "--quiet"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+EVERY = ["photos", "--styles", "paintings"]
+NAMES = ["cat_fur.png", "cat_swirl.png", "dog_fur.png", "dog_swirl.png"]
+
+
+def painted() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(Path("out").glob("*.png"))}
+
+
+@pytest.mark.weights
+def test_every_pair_is_painted_once_and_only_what_is_missing_again(capsys: pytest.CaptureFixture[str]) -> None:
+    first = told(capsys, *EVERY)
+    assert (first["done"], first["skipped"], first["failed"]) == (4, 0, [])
+    assert sorted(first["outputs"]) == [f"out/{name}" for name in NAMES]
+    before = painted()
+    assert list(before) == NAMES
+    recipe = impasto.read_recipe(Path("out/dog_swirl.png"))
+    assert [recipe.inputs[role].name for role in ("content", "style")] == ["dog.png", "swirl.png"]
+    Path("out/cat_fur.png").unlink()  # its picture is in the queue's files still
+    shutil.copy("photos/cat.jpg", "photos/new.jpg")
+    again = told(capsys, *EVERY)
+    assert (again["done"], again["skipped"]) == (0, 6)  # the new one is the old one, by content
+    assert {name: painted()[name] for name in NAMES} == before
+    assert painted()["new_fur.png"] == before["cat_fur.png"]
+    Path("photos/new.jpg").unlink()
+    more = told(capsys, *EVERY, "--sweep", "alpha=1,5")
+    assert (more["done"], more["skipped"]) == (4, 4)  # with α = 5 they are there
+
+
+@pytest.mark.weights
+def test_a_poisoned_input_fails_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/bad.jpg").write_bytes(b"not a picture at all")
+    whole = Path("photos/cat.jpg").read_bytes()
+    Path("photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    first = told(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
+    assert (first["done"], [one["output"] for one in first["failed"]]) == (
+        2,
+        ["out/bad_swirl.png", "out/cut_swirl.png"],
+    )
+    assert all("bad.jpg" in one["error"] or "cut.jpg" in one["error"] for one in first["failed"])
+    again = told(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
+    assert (again["done"], again["skipped"], len(again["failed"])) == (0, 2, 2)
+    assert "--retry" in again["failed"][0]["error"]
+    retried = told(capsys, "photos", "--styles", "paintings/swirl.png", "--retry", status=1)
+    assert (retried["skipped"], len(retried["failed"])) == (2, 2)
+    assert "--retry" not in retried["failed"][0]["error"]  # it was tried
+    Path("photos/bad.jpg").unlink()
+    shutil.copy("photos/dog.png", "photos/cut.jpg")  # mended
+    mended = told(capsys, "photos", "--styles", "paintings/swirl.png")
+    assert (mended["done"], mended["skipped"], mended["failed"]) == (0, 3, [])
+
+
+@pytest.mark.weights
+def test_pairs_from_a_file_with_options_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lists").mkdir()
+    Path("lists/pairs.csv").write_text(
+        "content,style,alpha\n../photos/cat.jpg,sample:ink,20\n../photos/dog.png,../paintings/fur.jpg,\n"
+    )
+    report = told(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}.jpg")
+    assert sorted(report["outputs"]) == ["out/00001_cat_20.jpg", "out/00002_dog_5.jpg"]
+    assert impasto.read_recipe(Path("out/00001_cat_20.jpg")).config.alpha == 20
+
+
+def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str]) -> None:
+    report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5", "--dry-run")
+    assert report["outputs"] == ["out/cat_ink_alpha1.png", "out/cat_ink_alpha2.5.png"]
+    assert (report["wanted"], report["missing"]) == (2, 2)
+    assert report["seconds"] >= 0
+    assert not list(Path("out").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["empty", "--styles", "paintings"], "no pictures there for the contents"),
+        (["photos", "--styles", "nowhere/*.jpg"], "no pictures there for the styles"),
+        (["photos"], "--styles"),
+        (["photos", "--styles", "paintings", "--pairs", "x.csv"], "not both"),
+        (["photos", "--pairs", "x.csv"], "Leave out"),
+        (["--pairs", "nowhere.csv"], "cannot be read as CSV"),
+        (["--pairs", "bad.csv"], "line 2"),
+        (["--pairs", "head.csv"], "no pairs"),
+        (["--pairs", "option.csv"], "alpah"),
+        (["photos", "--styles", "paintings", "--names", "{content}.png"], "would be two pictures"),
+        (["photos", "--styles", "paintings", "--names", "{nobody}.png"], "cannot name pictures"),
+        (["photos", "--styles", "paintings", "--names", "{content.__class__}{number}.gif"], "cannot"),
+        (["photos", "--styles", "paintings", "--names", "{number}.gif"], "cannot write .gif"),
+        (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
+        (["photos", "--styles", "paintings", "--sweep", "alpha=1,x"], "alpha"),
+        (["photos", "--styles", "paintings", "--workers", "-1"], "--workers"),
+        (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be made"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line_and_costs_nothing(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    Path("bad.csv").write_text("a,b\n1,2\n")
+    Path("head.csv").write_text("content,style\n")
+    Path("option.csv").write_text("content,style,alpah\na.jpg,b.jpg,3\n")
+    output = [] if "-o" in words else ["-o", "out"]
+    assert main(["batch", *words, *output, *SMALL]) == 2
+    line = capsys.readouterr().err.strip()
+    assert said in line
+    assert "\n" not in line
+
+
+@pytest.mark.weights
+def test_what_is_there_already_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    shutil.copy("photos/dog.png", "out/cat_swirl.png")
+    before = Path("out/cat_swirl.png").read_bytes()
+    report = told(capsys, "photos/cat.jpg", "--styles", "paintings", status=1)
+    assert report["done"] == 1
+    assert "another picture" in report["failed"][0]["error"]
+    assert Path("out/cat_swirl.png").read_bytes() == before
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "impasto", "batch", *words, "--size", "64", "--precision", "float32", "-o", "out"]
+    return subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(what: Any) -> None:
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_the_middle_it_goes_on_to_the_same_bytes(
+    how: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = ["--iterations", "60", "--workers", "1"]
+    with started(*EVERY, *steps) as first:
+        until(lambda: len(painted()) >= 1)
+        first.send_signal(how)
+        first.communicate(timeout=60)
+    assert first.returncode == (-9 if how == signal.SIGKILL else 130)
+    before = painted()
+    assert len(before) < 4
+    with started(*EVERY, *steps) as second:
+        report = json.loads(second.communicate(timeout=120)[0])
+    assert report["failed"] == []
+    assert report["done"] + report["skipped"] == 4
+    after = painted()
+    assert list(after) == NAMES
+    assert all(after[name] == data for name, data in before.items())
+    store = JobStore(Path("out/.impasto"))
+    assert store.verify() == []
+    assert all(job.state == "done" for job in store.jobs())
+    assert len(store.jobs()) == 4
+    Path("out").rename("before")
+    with started(*EVERY, *steps) as undisturbed:
+        undisturbed.communicate(timeout=120)
+    assert painted() == after
+
+
+@pytest.mark.weights
+def test_two_calls_at_once_paint_each_picture_once() -> None:
+    with started(*EVERY, "--iterations", "20") as one, started(*EVERY, "--iterations", "20") as other:
+        reports = [json.loads(call.communicate(timeout=120)[0]) for call in (one, other)]
+    assert [report["failed"] for report in reports] == [[], []]
+    assert [len(report["outputs"]) for report in reports] == [4, 4]
+    jobs = JobStore(Path("out/.impasto")).jobs()
+    assert [(job.state, job.attempt) for job in jobs] == [("done", 1)] * 4
+    assert list(painted()) == NAMES
+
+
+@pytest.mark.weights
+def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
+    capsys: pytest.CaptureFixture[str], watched: Watched
+) -> None:
+    Path("photos/<b>&.jpg").write_bytes(b"nothing")
+    told(capsys, "photos", "--styles", "paintings/swirl.png", "--names", "{content}#{style}.png", status=1)
+    watched.page.goto(Path("out/index.html").absolute().as_uri())
+    watched.page.wait_for_load_state("networkidle")
+    assert watched.page.locator("figure").count() == 2
+    assert watched.page.evaluate("[...document.images].every((image) => image.naturalWidth === 64)")
+    assert watched.page.locator("figcaption").first.inner_text().startswith("cat × swirl, α = 5\ncontent ")
+    assert "<b>&" not in watched.page.content()
+    assert watched.page.locator("li").count() == 1
+    assert [asked for asked in watched.requests if not asked.startswith("file:")] == []
+    assert watched.complaints == []
+
+
+def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from impasto.cli.batch import fitting_workers
+
+    needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory=2_000_000_000))]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert fitting_workers(needs) == count
+    assert fitting_workers([]) == 1
