@@ -11,6 +11,7 @@ const GROUPS = {
   "Beginning": ["noise", "noise_std", "seed"],
   "File and machine": ["enlarge", "bits", "quality", "precision", "memory"],
 };
+const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];
 const SIZES = [256, 384, 512, 768, 1024, 2048];
 const BY_PICTURES = "style_weights";
 
@@ -24,7 +25,7 @@ export class Form {
     this.preset.append(...options.presets.map(({ name }) => el("option", { value: name }, name)));
     this.help = el("p", { class: "help", id: "preset-help" });
     this.preset.setAttribute("aria-describedby", this.help.id);
-    const front = this.fields.filter((field) => field.first);
+    const front = this.fields.filter((field) => field.first).sort((a, b) => FRONT.indexOf(a.name) - FRONT.indexOf(b.name));
     byId("settings").append(
       el("div", { class: "field" }, el("label", { for: "preset" }, "Preset"), this.preset),
       this.help,

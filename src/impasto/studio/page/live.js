@@ -3,7 +3,7 @@
 const RETRY_MS = 2000;
 
 export class Live {
-  /** `told` has `jobs(jobs, left, all)`, `losses(rows, anew)`, `preview(url)` and `here(boolean)`. */
+  /** `told` has `jobs(changed, left, revision)`, `losses(rows, anew)`, `preview(url)` and `here(boolean)`. */
   constructor(told) {
     this.told = told;
     this.job = null;
@@ -33,10 +33,10 @@ export class Live {
     const heard = (kind, use) =>
       source.addEventListener(kind, (event) => {
         this.told.here(true);
-        use(JSON.parse(event.data), first[kind]);
+        use(JSON.parse(event.data), first[kind], event.lastEventId);
         first[kind] = false;
       });
-    heard("jobs", ({ jobs, left }, all) => this.told.jobs(jobs, left, all));
+    heard("jobs", ({ jobs, left }, all, id) => this.told.jobs(jobs, all ? jobs.map((job) => job.id) : left, Number.parseInt(id)));
     heard("losses", ({ rows }, anew) => this.told.losses(rows, anew));
     heard("preview", ({ job, version }) => this.look(job, version));
     source.addEventListener("open", () => this.told.here(true));

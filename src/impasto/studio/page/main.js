@@ -56,13 +56,17 @@ function recall({ config, alphas, inputs, here = inputs.map(({ role }) => role) 
 }
 
 const live = new Live({
-  jobs(changed, left, all) {
+  jobs(changed, left, revision) {
     const { id } = selection();
-    if (all) left = changed.map((job) => job.id);
-    for (const job of changed) jobs.set(job.id, job);
-    if (left) for (const number of jobs.keys()) if (!left.includes(number)) jobs.delete(number);
+    for (const job of changed) {
+      if (!(jobs.get(job.id)?.revision > job.revision)) jobs.set(job.id, job);
+    }
+    // What was just asked for may be newer than what the stream knows.
+    for (const job of left ? [...jobs.values()] : []) {
+      if (!left.includes(job.id) && job.revision <= revision) jobs.delete(job.id);
+    }
     const job = jobs.get(id);
-    if (all && id === null && !started) {
+    if (id === null && !started) {
       const running = changed.find((each) => each.state === "running");
       if (running) go(running.id);
     }

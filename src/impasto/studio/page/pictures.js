@@ -46,7 +46,7 @@ export class Pictures {
       host.append(
         part.rows,
         part.problem,
-        el("div", { class: "shelf" }, part.input, el("label", { for: part.input.id, class: "add" }, "Choose a file"), ...part.shelf),
+        el("div", { class: "shelf" }, part.input, el("label", { for: part.input.id, class: "add" }, "Choose…"), ...part.shelf),
       );
       this.parts[role] = part;
     }
@@ -227,13 +227,9 @@ export class Pictures {
   row(picture, ...more) {
     const size = picture.width ? `${picture.width} × ${picture.height}` : picture.sample ? "sample" : "";
     const recipe = picture.recipe && button("Use its settings", () => this.recall(picture), { class: "quiet", title: "Impasto painted this picture" });
-    return el(
-      "li",
-      { class: "chosen" },
-      el("img", { src: look(picture, 256), alt: "", class: "thumb" }),
-      el("span", { class: "name", title: shortName(picture.name) }, shortName(picture.name), el("small", {}, size)),
-      el("span", { class: "row" }, recipe, ...more),
-    );
+    const name = el("span", { class: "name", title: shortName(picture.name) }, shortName(picture.name), el("small", {}, size));
+    const about = el("div", { class: "about" }, name, el("span", { class: "row" }, recipe, ...more));
+    return el("li", { class: "chosen" }, el("img", { src: look(picture, 256), alt: "", class: "thumb" }), about);
   }
 
   styleRow(entry, at) {
@@ -252,7 +248,7 @@ export class Pictures {
       entry.share = Number(range.value);
       for (const style of this.styles) style.show();
     });
-    row.append(el("span", { class: "share" }, range, share));
+    row.lastChild.append(el("span", { class: "share" }, range, share));
     show();
     return row;
   }

@@ -36,22 +36,18 @@ export class Stage {
     Object.assign(this, { host, recall, others, go, job: null, beside: null });
   }
 
-  /** Nothing is painted yet: the photo, the paintings, and an empty canvas. */
+  /** Nothing is painted yet: the photo, and the paintings. */
   showNew(pictures) {
     if (this.job !== null) this.curves = null;
     this.job = null;
     const framed = (picture, words) =>
       el("figure", {}, el("div", { class: "canvas" }, el("img", { src: look(picture, 1024), alt: shortName(picture.name) })), el("figcaption", {}, words));
     const styles = pictures.styles.map(({ picture }) => framed(picture, shortName(picture.name)));
-    const empty = el("figure", { class: "empty" }, el("div", { class: "canvas" }, el("p", {}, "Your picture")));
-    const plan = el(
-      "div",
-      { class: "triptych" },
-      framed(pictures.content, shortName(pictures.content.name)),
-      el("div", { class: "styles", "data-count": styles.length }, ...styles),
-      empty,
+    const photo = framed(pictures.content, shortName(pictures.content.name));
+    this.host.replaceChildren(
+      el("div", { class: "pair" }, photo, el("div", { class: "styles", "data-count": styles.length }, ...styles)),
+      el("p", { class: "hint" }, "The photo will be painted in the manner of the painting. Drop or paste your own pictures anywhere."),
     );
-    this.host.replaceChildren(el("h2", { class: "quietly" }, "A photo, painted in the manner of a painting"), plan, el("p", { class: "hint" }, "Drop or paste pictures anywhere on this page."));
   }
 
   /** Another job, or the same beside another one. */
