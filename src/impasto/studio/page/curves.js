@@ -2,7 +2,7 @@
 
 import { drawn, el, short } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 300, 52, 10, 12, 30];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [260, 48, 8, 12, 28];
 const CURVES = ["total", "content", "style"];
 const MOST_POINTS = 500;
 
@@ -11,9 +11,11 @@ export class Curves {
     this.rows = [];
     this.scales = [];
     this.values = CURVES.map(() => el("b"));
-    this.svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", class: "chart" });
+    this.svg = drawn("svg", { role: "img", class: "chart", height: HEIGHT });
     const keys = CURVES.map((name, at) => el("li", { class: `key-${name}` }, `${name} `, this.values[at]));
     this.node = el("figure", { class: "curves", hidden: true }, el("figcaption", {}, "Losses"), this.svg, el("ul", { class: "keys" }, ...keys));
+    this.width = 0;
+    new ResizeObserver(() => this.draw()).observe(this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
     this.svg.addEventListener("pointerleave", () => {
       this.at = null;
@@ -43,7 +45,7 @@ export class Curves {
   }
 
   x(step) {
-    return LEFT + ((WIDTH - LEFT - RIGHT) * (step - 1)) / Math.max(this.last - 1, 1);
+    return LEFT + ((this.width - LEFT - RIGHT) * (step - 1)) / Math.max(this.last - 1, 1);
   }
 
   y(value) {
@@ -55,6 +57,7 @@ export class Curves {
     const values = rows.flatMap((row) => CURVES.map((name) => row[name])).filter((value) => value > 0);
     this.node.hidden = !values.length;
     if (!values.length) return;
+    this.width = svg.clientWidth;
     const total = this.scales.reduce((sum, [, , steps]) => sum + steps, 0);
     this.last = Math.max(total, rows.at(-1).step);
     this.low = Math.log10(values.reduce((a, b) => Math.min(a, b)));
@@ -78,7 +81,7 @@ export class Curves {
     return ticks
       .filter((tick) => Math.log10(tick) >= this.low && Math.log10(tick) <= this.high)
       .flatMap((tick) => [
-        drawn("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: this.y(tick), y2: this.y(tick) }),
+        drawn("line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: this.y(tick), y2: this.y(tick) }),
         drawn("text", { class: "tick", x: LEFT - 6, y: this.y(tick) + 4, "text-anchor": "end" }, short(tick)),
       ]);
   }
@@ -105,8 +108,7 @@ export class Curves {
   point(event) {
     if (!this.rows.length) return;
     const box = this.svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * WIDTH;
-    const step = 1 + ((x - LEFT) / (WIDTH - LEFT - RIGHT)) * (this.last - 1);
+    const step = 1 + ((event.clientX - box.left - LEFT) / (this.width - LEFT - RIGHT)) * (this.last - 1);
     this.at = this.rows.findLast((row) => row.step <= step) ?? this.rows[0];
     this.draw();
   }

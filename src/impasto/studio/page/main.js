@@ -27,6 +27,11 @@ function go(id, beside = null) {
   location.hash = id === null ? "" : `job=${id}${beside === null ? "" : `&with=${beside}`}`;
 }
 
+/** Where the picture is not beside the form, go to it. */
+function toStage() {
+  if (matchMedia("(max-width: 60rem)").matches) byId("stage").scrollIntoView();
+}
+
 function showSelected() {
   const { id, beside } = selection();
   live.watch(id);
@@ -121,7 +126,6 @@ byId("ask").addEventListener("submit", async (event) => {
     say(`${title(job)}: ${stateWord(job)}`);
     if (!ACTIVE.has(jobs.get(selection().id)?.state)) go(job.id);
     showJobs();
-    if (matchMedia("(max-width: 60rem)").matches) byId("stage").scrollIntoView();
   } catch (error) {
     problem.textContent = error.message;
   }
@@ -132,5 +136,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("stage").focus();
 });
-addEventListener("hashchange", showSelected);
+addEventListener("hashchange", () => {
+  showSelected();
+  if (selection().id !== null) toStage();
+});
 showSelected();

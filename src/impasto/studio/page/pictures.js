@@ -39,23 +39,29 @@ export class Pictures {
     this.parts = {};
     for (const [role, host] of [["content", byId("photo")], ["style", byId("paintings")]]) {
       const part = { rows: el("ul", { class: "rows" }), problem: el("p", { class: "problem", role: "alert" }) };
-      part.input = el("input", { type: "file", accept: KINDS, multiple: role === "style", class: "unseen", id: `file-${role}` });
-      part.input.addEventListener("change", () => this.take([...part.input.files], role, part.input));
       const kind = role === "content" ? "photo" : "painting";
       part.shelf = this.samples.filter((sample) => sample.kind === kind).map((sample) => this.sampleButton(sample, role));
       host.append(
         part.rows,
         part.problem,
-        el("div", { class: "shelf" }, part.input, el("label", { for: part.input.id, class: "add" }, "Choose…"), ...part.shelf),
+        el("div", { class: "shelf" }, this.fileInput(role), el("label", { for: `file-${role}`, class: "add" }, "Choose…"), ...part.shelf),
       );
       this.parts[role] = part;
     }
     byId("paintings").append(el("p", { class: "check" }, this.blend, el("label", { for: "blend" }, "Blend several")));
-    const input = el("input", { type: "file", accept: KINDS, class: "unseen", id: "file-start" });
-    input.addEventListener("change", () => this.take([...input.files], "start", input));
-    const row = el("ul", { class: "rows" });
-    this.parts.start = { rows: row, problem: el("p", { class: "problem", role: "alert" }), input };
-    this.startNode = el("div", { class: "start", hidden: true }, row, this.parts.start.problem, input, el("label", { for: "file-start", class: "add" }, "Choose where it starts"));
+    const start = { rows: el("ul", { class: "rows" }), problem: el("p", { class: "problem", role: "alert" }) };
+    const label = el("label", { for: "file-start", class: "add" }, "Choose where it starts");
+    this.startNode = el("div", { class: "start", hidden: true }, start.rows, start.problem, this.fileInput("start"), label);
+    this.parts.start = start;
+  }
+
+  fileInput(role) {
+    const input = el("input", { type: "file", accept: KINDS, multiple: role === "style", class: "unseen", id: `file-${role}`, "aria-label": `Choose a ${ROLES[role]}` });
+    input.addEventListener("change", async () => {
+      await this.take([...input.files], role);
+      input.value = "";
+    });
+    return input;
   }
 
   sampleButton(sample, role) {
@@ -116,7 +122,7 @@ export class Pictures {
   }
 
   /** Upload files, and use them as `role`. */
-  async take(files, role, input) {
+  async take(files, role) {
     const part = this.parts[role];
     part.problem.textContent = "";
     if (role !== "style") files = files.slice(0, 1);
@@ -132,7 +138,6 @@ export class Pictures {
       }
       row.remove();
     }
-    if (input) input.value = "";
   }
 
   /** Use a picture; a sample that is used already is put back where others stay. */

@@ -168,7 +168,9 @@ export class Stage {
     const names = ACTIONS[job.state].map((name) =>
       button(named(name), run[name] ?? (() => this.act(post(`/api/jobs/${job.id}/${name}`))), { class: name === "remove" ? "quiet" : "" }),
     );
-    this.actions.replaceChildren(...(job.state === "done" ? this.downloads(job) : []), button("Use these settings", () => this.recall(job)), ...this.comparing(others), ...names);
+    const again = button("Use these settings", () => this.recall(job), { class: job.state === "done" ? "" : "quiet" });
+    const finished = job.state === "done" ? this.downloads(job) : [];
+    this.actions.replaceChildren(...finished, ...(finished.length ? [again, ...this.comparing(others), ...names] : [...names, again]));
     if (focused) this.actions.querySelector("a, button")?.focus();
   }
 
