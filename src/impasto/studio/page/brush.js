@@ -75,6 +75,7 @@ export async function paintMasks(photo, styles, before) {
   let strokes = before.filter(({ label }) => label === ERASE || labels.includes(label));
 
   const canvas = el("canvas", { width, height, tabindex: 0, role: "img", "aria-label": "The photo. Arrow keys move the brush, Space puts it down and lifts it.", "aria-describedby": "brush-help" });
+  canvas.style.setProperty("--aspect", width / height);
   const context = canvas.getContext("2d");
   const size = el("input", { type: "range", id: "brush-size", min: 2, max: 40, value: 12 });
   const cursor = { at: [width / 2, height / 2], shown: false, down: false };
@@ -156,12 +157,14 @@ export async function paintMasks(photo, styles, before) {
 
   const kinds = [{ label: KEEP, words: "Keep as it is" }, ...zones, { label: ERASE, words: "Erase" }].map(({ label: value, words }, at) => {
     const input = el("input", { type: "radio", name: "brush", id: `brush-${value}`, checked: at === 0, onchange: () => (label = value) });
-    const dot = el("span", { class: "dot", "aria-hidden": "true" });
-    dot.style.setProperty("--dot", colors.get(value) ?? "transparent");
+    const dot = el("span", { class: "dot", hidden: !colors.has(value) });
+    dot.style.setProperty("--dot", colors.get(value));
     return el("label", { class: "pick", for: input.id }, input, dot, words);
   });
   const problem = el("p", { class: "problem", role: "alert" });
-  const rest = zones.length ? ` What is not painted over is painted as 1: ${styles[0]}.` : "";
+  const help = zones.length
+    ? `Paint over what stays as it is, and over where a painting goes. All else is painted as 1: ${styles[0]}.`
+    : "Paint over what stays as it is.";
   return new Promise((resolve) => {
     let answer;
     const done = button("Use the mask", async () => {
@@ -189,7 +192,7 @@ export async function paintMasks(photo, styles, before) {
     const box = dialog(
       "Mask",
       { class: "brush" },
-      el("p", { id: "brush-help" }, `Paint over what stays as it is.${rest}`),
+      el("p", { id: "brush-help" }, help),
       el(
         "div",
         { class: "tools" },

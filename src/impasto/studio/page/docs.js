@@ -16,10 +16,13 @@ function kind(schema = {}) {
   return schema.format ?? schema.type ?? "any";
 }
 
+/** Words with what stands between backticks as code. */
+const coded = (words) => words.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
+
 function table(caption, rows) {
   if (!rows.length) return null;
   const line = ({ name, schema, words, required }) =>
-    el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), required ? " *" : ""), el("td", {}, el("code", {}, kind(schema))), el("td", {}, words ?? ""));
+    el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), required ? " *" : ""), el("td", {}, el("code", {}, kind(schema))), el("td", {}, ...coded(words ?? "")));
   return el("table", {}, el("caption", {}, caption), el("tbody", {}, ...rows.map(line)));
 }
 
@@ -57,7 +60,7 @@ function described(path, method, operation) {
     "section",
     { id: operation.operationId },
     el("h2", {}, el("code", {}, el("b", {}, method), ` ${path}`)),
-    el("p", {}, operation.description ?? operation.summary),
+    el("p", {}, ...coded(operation.description ?? operation.summary)),
     table("Parameters", parameters.map((each) => ({ ...each, words: each.description ?? each.schema.description }))),
     body && table(`Body: ${kind(body)}`, fields(resolved(body))),
     el("p", { class: "help" }, `Answers ${answer?.[0] ?? ""}${answers ? `: ${answers}` : ""}`),

@@ -6,6 +6,7 @@ import { button, byId, dialog, el, say } from "./dom.js";
 import { ofKind, shortName } from "./words.js";
 
 const KINDS = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif";
+const MOST_SHARE = 5;
 const ROLES = { content: "photo", style: "painting", start: "picture to start from" };
 
 /** Where a picture is seen; `side` is its longest at most. */
@@ -240,17 +241,17 @@ export class Pictures {
   styleRow(entry, at) {
     const several = this.styles.length > 1;
     const name = shortName(entry.picture.name);
-    const row = this.row(entry.picture, several && button("×", () => this.drop(at), { class: "quiet", "aria-label": `Remove ${name}`, title: "Remove" }));
+    const row = this.row(entry.picture, several && button("×", () => this.drop(at), { class: "quiet away", "aria-label": `Remove ${name}`, title: "Remove" }));
     if (!several) return row;
     const share = el("output");
-    const range = el("input", { type: "range", min: 0.1, max: 4, step: 0.1, value: entry.share, "aria-label": `Share of ${name}` });
+    const range = el("input", { type: "range", min: -10, max: 10, step: 1, value: 10 * Math.log(entry.share) / Math.log(MOST_SHARE), "aria-label": `Share of ${name}` });
     const show = () => {
       const sum = this.styles.reduce((total, style) => total + style.share, 0);
       share.textContent = `${Math.round((100 * entry.share) / sum)} %`;
     };
     entry.show = show;
     range.addEventListener("input", () => {
-      entry.share = Number(range.value);
+      entry.share = Number((MOST_SHARE ** (range.value / 10)).toPrecision(3));
       for (const style of this.styles) style.show();
     });
     row.lastChild.append(el("span", { class: "share" }, range, share));

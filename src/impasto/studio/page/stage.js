@@ -46,7 +46,7 @@ export class Stage {
     const photo = framed(pictures.content, shortName(pictures.content.name));
     this.host.replaceChildren(
       el("div", { class: "pair" }, photo, el("div", { class: "styles", "data-count": styles.length }, ...styles)),
-      el("p", { class: "hint" }, "The photo will be painted in the manner of the painting. Drop or paste your own pictures anywhere."),
+      el("p", { class: "hint" }, `The photo will be painted in the manner of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures anywhere.`),
     );
   }
 
