@@ -21,7 +21,7 @@ const same = (one, other) => Boolean(one && other) && look(one, 16) === look(oth
 export class Pictures {
   /** `changed` is called after every change, `recall` with a picture that has a recipe. */
   constructor(samples, { changed, recall }) {
-    Object.assign(this, { changed, recall, styles: [], start: null, masks: null });
+    Object.assign(this, { changed, recall, styles: [], start: null, masks: null, uploads: 0 });
     this.samples = samples.map(({ name, credit, kind }) => ({ sample: name, name, credit, kind }));
     const first = (kind) => this.samples.find((sample) => sample.kind === kind);
     this.content = first("photo");
@@ -128,6 +128,8 @@ export class Pictures {
     part.problem.textContent = "";
     if (role !== "style") files = files.slice(0, 1);
     if (files.length > 1) this.blend.checked = true;
+    this.uploads += 1;
+    byId("paint").disabled = true;
     for (const file of files) {
       const bar = el("progress", { max: 1, value: 0, "aria-label": `Uploading ${file.name}` });
       const row = el("li", { class: "chosen" }, el("span", { class: "name" }, file.name), bar);
@@ -139,6 +141,8 @@ export class Pictures {
       }
       row.remove();
     }
+    this.uploads -= 1;
+    byId("paint").disabled = this.uploads > 0;
   }
 
   /** Use a picture; a sample that is used already is put back where others stay. */
