@@ -1,0 +1,157 @@
+// The settings, from the options that the server tells of: what matters most up front, the rest folded away.
+
+import { alphaControl, middleOf } from "./alpha.js";
+import { byId, el } from "./dom.js";
+import { choiceWord } from "./words.js";
+
+const GROUPS = {
+  "What is measured": ["content_layers", "style_layers", "style_loss", "content_loss", "content_weight", "units", "pooling", "padding"],
+  "Strokes and surface": ["style_scale", "color_transfer", "tv_weight", "tv", "laplacian_weight", "detail"],
+  "Descent": ["optimizer", "parametrization", "fourier_power", "bounded", "scales", "history", "learning_rate"],
+  "Beginning": ["noise", "noise_std", "seed"],
+  "File and machine": ["enlarge", "bits", "quality", "precision", "memory"],
+};
+const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];
+const SIZES = [256, 384, 512, 768, 1024, 2048];
+const BY_PICTURES = "style_weights";
+
+export class Form {
+  constructor(options, startNode) {
+    this.options = options;
+    this.fields = options.fields.filter((field) => field.name !== BY_PICTURES);
+    this.controls = new Map();
+    this.startNode = startNode;
+    this.preset = el("select", { id: "preset", onchange: () => this.choose(this.preset.value) });
+    this.preset.append(...options.presets.map(({ name }) => el("option", { value: name }, name)));
+    this.help = el("p", { class: "help", id: "preset-help" });
+    this.preset.setAttribute("aria-describedby", this.help.id);
+    const front = this.fields.filter((field) => field.first).sort((a, b) => FRONT.indexOf(a.name) - FRONT.indexOf(b.name));
+    byId("settings").append(
+      el("div", { class: "field" }, el("label", { for: "preset" }, "Preset"), this.preset),
+      this.help,
+      ...front.filter((field) => field.name === "alpha").map((field) => this.alpha(field)),
+      el("div", { class: "front" }, ...front.filter((field) => field.name !== "alpha").map((field) => this.field(field, false))),
+      startNode,
+      el("details", {}, el("summary", {}, "All options"), ...this.groups()),
+    );
+    this.choose(options.presets[0].name);
+  }
+
+  alpha(field) {
+    const control = alphaControl({ id: "alpha", label: field.label });
+    control.node.title = field.help;
+    this.controls.set("alpha", { get: () => control.value, set: (value, config) => control.set(value, middleOf(config)) });
+    return control.node;
+  }
+
+  groups() {
+    const rest = [...this.fields, ...this.options.run].filter((field) => !field.first);
+    const named = new Set(Object.values(GROUPS).flat());
+    const others = rest.filter((field) => !named.has(field.name)).map((field) => field.name);
+    return Object.entries({ ...GROUPS, More: others })
+      .map(([title, names]) => [title, names.map((name) => rest.find((field) => field.name === name)).filter(Boolean)])
+      .filter(([, fields]) => fields.length)
+      .map(([title, fields]) => el("fieldset", { class: "group" }, el("legend", {}, title), ...fields.map((field) => this.field(field, true))));
+  }
+
+  field(field, helped) {
+    const id = `option-${field.name}`;
+    const help = helped && el("p", { class: "help", id: `${id}-help` }, field.help);
+    const input = this.input(field, id);
+    if (help) input.setAttribute("aria-describedby", help.id);
+    else input.title = field.help;
+    const flag = field.kind === "boolean";
+    const label = el("label", { for: id }, field.label);
+    this.controls.set(field.name, {
+      get: () => (flag ? input.checked : this.read(field, input)),
+      set: (value) => (flag ? (input.checked = value) : (input.value = value ?? "")),
+    });
+    return el("div", { class: flag ? "field check" : "field" }, ...(flag ? [input, label] : [label, input]), help);
+  }
+
+  input(field, id) {
+    if (field.kind === "boolean") return el("input", { type: "checkbox", id });
+    if (field.kind === "choice") {
+      const select = el("select", { id }, ...field.choices.map((choice) => el("option", { value: choice }, this.word(field, choice))));
+      if (field.name === "init") select.addEventListener("change", () => this.showStart());
+      if (field.name === "network") select.addEventListener("change", () => this.rebase());
+      return select;
+    }
+    if (field.kind === "text") return el("input", { type: "text", id, spellcheck: "false", autocomplete: "off" });
+    const input = el("input", { type: "number", id, min: field.minimum, max: field.maximum, step: field.kind === "integer" ? 1 : "any" });
+    if (field.name !== "size") return input;
+    input.setAttribute("list", "sizes");
+    byId("settings").append(el("datalist", { id: "sizes" }, ...SIZES.map((size) => el("option", { value: size }))));
+    return input;
+  }
+
+  word(field, choice) {
+    const missing = field.name === "network" && !this.options.networks[choice];
+    return missing ? `${choice} (will be downloaded)` : choiceWord(field.name, choice);
+  }
+
+  read(field, input) {
+    if (field.kind === "text") return input.value.trim();
+    if (field.kind === "choice") return field.choices.find((choice) => String(choice) === input.value);
+    return input.value === "" ? field.default : Number(input.value);
+  }
+
+  /** What a preset comes to, with the network that is chosen: what it leaves to the network is left to it. */
+  base(network) {
+    const { presets, fields } = this.options;
+    const config = { ...presets.find(({ name }) => name === this.preset.value).config };
+    if (network === config.network) return config;
+    config.network = network;
+    for (const { name, default: left } of fields) {
+      if ((left === "" || left === 0) && config[name] === presets[0].config[name]) config[name] = left;
+    }
+    return config;
+  }
+
+  choose(name) {
+    this.preset.value = name;
+    const preset = this.options.presets.find((each) => each.name === name);
+    this.help.textContent = preset.help;
+    this.based = preset.config;
+    this.show(preset.config);
+  }
+
+  rebase() {
+    const now = this.values(this.fields);
+    const base = this.base(now.network);
+    const untouched = Object.keys(now).filter((name) => now[name] === this.based[name]);
+    this.show({ ...now, ...Object.fromEntries(untouched.map((name) => [name, base[name]])) });
+    this.based = base;
+  }
+
+  show(config) {
+    for (const field of [...this.fields, ...this.options.run]) {
+      this.controls.get(field.name).set(config[field.name] ?? field.default, config);
+    }
+    this.showStart();
+  }
+
+  showStart() {
+    this.startNode.hidden = this.controls.get("init").get() !== "image";
+  }
+
+  /** Settings of a picture that was painted. */
+  recall(config) {
+    this.choose(this.options.presets[0].name);
+    this.show(config);
+    this.based = this.base(config.network);
+  }
+
+  values(fields) {
+    return Object.fromEntries(fields.map((field) => [field.name, this.controls.get(field.name).get()]));
+  }
+
+  /** What a request has of all this: what differs from the preset. */
+  asked(weights) {
+    const base = this.options.presets.find(({ name }) => name === this.preset.value).config;
+    const config = { ...this.values(this.fields), [BY_PICTURES]: weights };
+    const changed = Object.entries(config).filter(([name, value]) => value !== base[name]);
+    const run = this.options.run.filter((field) => this.controls.get(field.name).get() !== field.default);
+    return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run) };
+  }
+}

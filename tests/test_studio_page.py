@@ -1,0 +1,362 @@
+"""The studio's page, as a person meets it: a browser, a server and a worker, and pictures that are painted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Watched, pixels
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+from test_studio_server import Running, ended, opened
+
+import impasto
+
+pytestmark = pytest.mark.weights
+
+SIZE = 96
+LONG = 2000
+"""Steps that are never all taken."""
+
+WAIT_MS = 60_000
+
+DROPPED = """([name, data]) => {
+    const carried = new DataTransfer();
+    carried.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name));
+    return carried;
+}"""
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One that is open for all of these tests, as a person's is."""
+    running = opened(tmp_path_factory.mktemp("studio"))
+    yield running
+    ended(running)
+
+
+@pytest.fixture
+def page(studio: Running, watched: Watched) -> Iterator[Page]:
+    """The page, newly opened. In the end nothing is left to be painted, and nothing was wrong."""
+    page = watched.page
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    open_at(page, studio.address)
+    yield page
+    for job in page.request.get(f"{studio.address}/api/jobs").json():
+        if job["state"] in ("queued", "running", "pausing", "paused"):
+            page.request.post(f"{studio.address}/api/jobs/{job['id']}/cancel")
+    outside = [url for url in watched.requests if not url.startswith((studio.address, "data:", "blob:"))]
+    # A stream that is closed, and a picture that nobody waits for any more, count as failed.
+    wrong = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
+    assert (outside, wrong) == ([], [])
+
+
+def open_at(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_label("Preset")).to_have_value("painterly")
+
+
+def drop(page: Page, path: Path, role: str, name: str | None = None) -> None:
+    data = base64.b64encode(path.read_bytes()).decode()
+    carried = page.evaluate_handle(DROPPED, [name or path.name, data])
+    page.dispatch_event("body", "dragover", {"dataTransfer": carried})
+    page.dispatch_event(f".zone[data-role={role}]", "drop", {"dataTransfer": carried})
+
+
+def paint(page: Page, steps: int, **settings: str) -> int:
+    """Ask for a small picture; its number."""
+    for label, value in {"Size": str(SIZE), "Steps": str(steps), **settings}.items():
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    return number(page)
+
+
+def number(page: Page) -> int:
+    page.wait_for_url(re.compile(r"#job=\d+$"))
+    return int(page.url.rpartition("=")[2])
+
+
+def press(page: Page, name: str) -> None:
+    stage(page).get_by_role("button", name=name, exact=True).click()
+
+
+def stage(page: Page) -> Locator:
+    return page.get_by_role("main")
+
+
+def state(page: Page) -> Locator:
+    return stage(page).locator("header .state")
+
+
+def job_of(page: Page, studio: Running, job: int) -> dict[str, Any]:
+    told: dict[str, Any] = page.request.get(f"{studio.address}/api/jobs/{job}").json()
+    return told
+
+
+def download(page: Page, into: Path, kind: str = "png") -> Path:
+    page.get_by_label("Format").select_option(kind)
+    with page.expect_download() as found:
+        page.get_by_role("link", name="Download").click()
+    path = into / found.value.suggested_filename
+    found.value.save_as(path)
+    return path
+
+
+def test_from_drop_to_download(page: Page, studio: Running, photo: Path, painting: Path, tmp_path: Path) -> None:
+    drop(page, photo, "content", "Whiskers.jpg")
+    expect(page.locator("#photo")).to_contain_text("Whiskers")
+    drop(page, painting, "style", "waves.png")
+    expect(page.locator("#paintings")).to_contain_text("waves")
+    job = paint(page, 60)
+
+    expect(stage(page).locator(".live:not(.bare) img")).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
+    for curve in ("total", "content", "style"):
+        expect(page.locator(f".curve-{curve}")).to_have_attribute("points", re.compile(r"\S+ \S+"))
+    expect(stage(page)).to_contain_text(re.compile(r"Step \d+ of \d+ · \d+ × \d+ px \(size \d of \d\)"))
+    expect(state(page)).to_have_text("Finished")
+    expect(page.locator(".mark")).to_have_count(len(job_of(page, studio, job)["scales"]) - 1)
+
+    slider = page.get_by_label("How much of the photo shows")
+    slider.press("Home")
+    assert page.locator(".slide").evaluate("node => node.style.getPropertyValue('--at')") == "0%"
+    path = download(page, tmp_path)
+    assert re.fullmatch(rf"Whiskers_waves_{job}\.png", path.name)
+    recipe = impasto.read_recipe(path)
+    assert (recipe.config.size, recipe.config.iterations) == (SIZE, 60)
+    assert impasto.read_recipe(download(page, tmp_path, "webp")) == recipe
+    expect(page.locator(".wall li").first).to_have_attribute("data-job", str(job))
+
+
+def test_a_reload_and_a_second_tab_pick_up_where_it_is(page: Page, studio: Running, browser: Browser) -> None:
+    job = paint(page, LONG)
+    expect(page.locator(".live:not(.bare)")).to_be_visible()
+    first = page.locator(".curve-total").get_attribute("points") or ""
+    other = browser.new_page()
+    other.goto(page.url)
+    page.reload()
+    for each in (page, other):
+        expect(state(each)).to_have_text("Painting")
+        expect(each.locator(".live:not(.bare)")).to_be_visible()
+        each.wait_for_function(
+            "least => document.querySelector('.curve-total')?.getAttribute('points').split(' ').length >= least",
+            arg=len(first.split()),
+        )
+    press(other, "Pause")
+    expect(state(page)).to_have_text("Paused")
+    step = job_of(page, studio, job)["step"]
+    press(page, "Resume")
+    expect(state(other)).to_have_text("Painting")
+    other.wait_for_function("step => Number(/Step (\\d+)/.exec(document.body.innerText)?.[1]) > step", arg=step)
+    press(page, "Cancel")
+    for each in (page, other):
+        expect(state(each)).to_have_text("Cancelled")
+    press(other, "Remove")
+    page.wait_for_url(lambda url: "job" not in url)
+    other.close()
+
+
+def test_alpha_is_changed_while_it_is_painted(page: Page, studio: Running, tmp_path: Path) -> None:
+    job = paint(page, 120)
+    expect(page.locator(".live:not(.bare)")).to_be_visible()
+    page.get_by_label("while it is painted, as a number").fill("40")
+    page.keyboard.press("Tab")
+    expect(page.locator(".turn .help")).to_have_text("It is 40; it was 5.")
+    expect(state(page)).to_have_text("Finished")
+    turns = impasto.read_recipe(download(page, tmp_path)).turns
+    assert [turn.alpha for turn in turns] == [40]
+    press(page, "Use these settings")
+    assert page.locator("#alpha-number").input_value() == "40"
+    assert job_of(page, studio, job)["alphas"] == [5, 40]
+
+
+def test_a_picture_that_impasto_painted_tells_its_settings(page: Page, studio: Running, desk: Path) -> None:
+    photo, swirl = desk / "photo.png", desk / "bay.png"
+    Image.open(desk / "photo.jpg").resize((90, 60)).save(photo)
+    Image.open(desk / "painting.png").resize((60, 60)).save(swirl)
+    options: dict[str, Any] = {"size": 64, "iterations": 3, "alpha": 12.5, "color": "luminance"}
+    impasto.stylize(photo, swirl, **options).save(desk / "painted.png")
+    drop(page, swirl, "style")
+    expect(page.locator("#paintings")).to_contain_text("60 × 60")
+    page.get_by_label("Sample painting: ink").click()
+    drop(page, desk / "painted.png", "content")
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.locator("#problem")).to_have_text("Not here any more: the content photo. Choose it again.")
+    expect(page.locator("#paintings .name")).to_have_text("bay")
+    assert page.locator("#alpha-number").input_value() == "12.5"
+    assert page.get_by_label("Colors").input_value() == "luminance"
+    page.get_by_label("Sample photo: cat").click()
+    job = paint(page, 3, Size="64")
+    told = job_of(page, studio, job)
+    assert {name: told["config"][name] for name in options} == options
+
+
+def test_a_masked_region_stays_as_it_is(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.open(photo).convert("RGB").resize((SIZE, 64)).save(small)
+    drop(page, small, "content")
+    expect(page.locator("#photo")).to_contain_text("96 × 64")
+    page.get_by_role("button", name="Mask…").click()
+    dialog = page.get_by_role("dialog", name="Mask")
+    dialog.get_by_label("Brush", exact=True).fill("40")
+    box = dialog.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4, box["y"] + box["height"] - 4, steps=12)
+    page.mouse.up()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
+    paint(page, 12)
+    expect(state(page)).to_have_text("Finished")
+    before, after = pixels(small), pixels(download(page, tmp_path))
+    assert np.array_equal(before[:, :12], after[:, :12])
+    assert np.abs(before[:, 48:].astype(int) - after[:, 48:]).mean() > 10
+
+
+def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Running) -> None:
+    page.get_by_label("Blend several").check()
+    page.get_by_label("Sample painting: ink").click()
+    page.get_by_label("Share of ink").fill("5")
+    page.get_by_role("button", name="Mask…").click()
+    dialog = page.get_by_role("dialog", name="Mask")
+    dialog.get_by_label("2: ink").check()
+    dialog.get_by_label("Brush", exact=True).fill("40")
+    dialog.locator("canvas").focus()
+    for key in ("Space", "ArrowRight", "ArrowRight", "ArrowDown", "Space", "ArrowUp", "Space", "Space"):
+        page.keyboard.press(key)
+    page.keyboard.press("Control+z")
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog).to_be_hidden()
+    told = job_of(page, studio, paint(page, LONG))
+    assert [file["role"] for file in told["inputs"]] == [
+        "content",
+        "style",
+        "style_2",
+        "content_mask",
+        "content_mask_2",
+    ]
+    assert told["config"]["style_weights"] == "1,2.24"
+
+
+def test_a_name_is_only_text_and_a_bad_file_is_refused_in_a_line(
+    page: Page, photo: Path, tmp_path: Path, watched: Watched
+) -> None:
+    name = '<img src=x onerror="document.title=1"><script>alert(1)</script>.jpg'
+    drop(page, photo, "content", name)
+    expect(page.locator("#photo")).to_contain_text("<img src=x onerror=")
+    paint(page, LONG)
+    expect(stage(page).locator("h2")).to_contain_text("script> as swirl")
+    assert "alert" not in page.evaluate("[...document.scripts].map((script) => script.text).join()")
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(photo.read_bytes()[:3000])
+    drop(page, bad, "style")
+    expect(page.locator("#paintings .problem")).to_contain_text("bad.jpg: ")
+    expect(page.locator("#paintings .name")).to_contain_text("swirl")
+    page.get_by_label("Size", exact=True).fill("0")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator("#problem")).to_contain_text("Size: ")
+    page.get_by_label("Size", exact=True).fill("64")
+    page.get_by_text("All options").click()
+    page.get_by_label("Style layers").fill("nothing")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator("#problem")).to_contain_text("nothing")
+    watched.complaints[:] = [text for text in watched.complaints if "status of 422" not in text]
+
+
+def test_from_open_to_paint_by_keyboard(page: Page) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.evaluate("document.activeElement.id")
+        if focused in ("option-size", "option-iterations"):
+            page.keyboard.type(str(SIZE if focused == "option-size" else 2))
+        if focused == "paint":
+            break
+    page.keyboard.press("Enter")
+    number(page)
+    expect(state(page)).to_have_text("Finished")
+    page.reload()
+    expect(page.locator("#stage .slide")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "stage"
+
+
+@pytest.mark.parametrize("width", [360, 800, 1400, 2560])
+def test_nothing_is_wider_than_the_page(page: Page, studio: Running, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    wide = "document.documentElement.scrollWidth > innerWidth"
+    assert not page.evaluate(wide)
+    for job in page.request.get(f"{studio.address}/api/jobs").json()[-2:]:
+        page.goto(f"{studio.address}/#job={job['id']}")
+        expect(stage(page).locator("h2")).to_be_visible()
+        assert not page.evaluate(wide)
+    page.goto(f"{studio.address}/api/docs")
+    expect(page.get_by_text("POST /api/jobs", exact=True)).to_be_visible()
+    assert not page.evaluate(wide)
+
+
+def test_results_are_compared_side_by_side(page: Page) -> None:
+    first = paint(page, 2)
+    expect(state(page)).to_have_text("Finished")
+    page.get_by_label("Sample painting: dots").click()
+    page.get_by_role("button", name="Paint", exact=True).click()
+    page.wait_for_function("first => location.hash !== `#job=${first}`", arg=first)
+    expect(state(page)).to_have_text("Finished")
+    second = number(page)
+    page.get_by_label("Compare with").select_option(str(first))
+    page.wait_for_url(re.compile(f"#job={second}&with={first}"))
+    page.get_by_role("group", name=re.compile("Two pictures")).press("+")
+    moved = page.locator(".pane img").evaluate_all("images => images.map((image) => image.style.transform)")
+    assert moved[0] == moved[1]
+    assert moved[0].startswith("scale(1.4)")
+
+
+def test_who_has_the_token_comes_in(watched: Watched, tmp_path: Path) -> None:
+    running = opened(tmp_path, "--token", "twenty-signs-or-more", "--workers", "0")
+    try:
+        page = watched.page
+        page.goto(running.address)
+        for token in ("wrong", "twenty-signs-or-more"):
+            page.get_by_label("Token").fill(token)
+            page.keyboard.press("Enter")
+            if token == "wrong":
+                expect(page.get_by_role("alert").filter(has_text="That is not the token")).to_be_visible()
+        expect(page.get_by_label("Preset")).to_have_value("painterly")
+        paint(page, 2)
+        expect(state(page)).to_have_text("Waiting")
+    finally:
+        ended(running)
+
+
+def test_the_page_says_when_the_studio_is_away(browser_page: Page, tmp_path: Path) -> None:
+    running = opened(tmp_path, "--workers", "0")
+    try:
+        open_at(browser_page, running.address)
+    finally:
+        ended(running)
+    expect(browser_page.locator("#connection")).to_have_text("Reconnecting…")
+    browser_page.get_by_role("button", name="Paint", exact=True).click()
+    expect(browser_page.locator("#problem")).to_have_text("The studio does not answer. Is it still open?")
+
+
+@pytest.fixture
+def browser_page(watched: Watched) -> Page:
+    """A page that may complain."""
+    return watched.page
+
+
+def test_only_what_differs_from_the_preset_is_sent(page: Page) -> None:
+    with page.expect_request("**/api/jobs") as asked:
+        page.get_by_label("Preset").select_option("sketch")
+        paint(page, LONG)
+    body = json.loads(asked.value.post_data or "")
+    assert body["preset"] == "sketch"
+    assert body["config"] == {"size": SIZE, "iterations": LONG}
+    assert (body["content"], body["styles"]) == ({"sample": "cat"}, [{"sample": "swirl"}])
