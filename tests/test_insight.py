@@ -26,7 +26,7 @@ from impasto.evaluate import AutogradEngine
 from impasto.insight import gram as gram_view
 from impasto.insight.gram import distance
 from impasto.insight.heat import ANCHORS, heat
-from impasto.insight.lettering import fitted, font, width_px
+from impasto.insight.lettering import fitted, font, spelled, width_px
 from impasto.insight.sheet import Cell, lay_out
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
@@ -96,6 +96,15 @@ def test_the_font_has_the_signs_of_the_field() -> None:
     for sign in "αβΣ×−→≤½²éüßñЖ…·":
         drawn = letters.getmask(sign)
         assert (drawn.getbbox(), bytes(drawn)) != nothing, sign
+
+
+def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
+    for name in ("絵.jpg", "絵", "\u202e\N{CAT FACE}"):
+        blank, labelled = (lay_out([[gray(1.0, 60, 120)]], names=[text]) for text in ("", name))
+        assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
+    assert spelled("絵.jpg") == "?.jpg"
+    assert spelled("a b, Жük × α…") == "a b, Жük × α…"
+    assert spelled("u\u0308ber") == "über"  # as some systems write their files' names
 
 
 def test_a_long_label_keeps_its_end_and_fits() -> None:
