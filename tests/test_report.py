@@ -204,6 +204,8 @@ def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monk
         (["--checkpoint", "new.gif", "--timelapse", "new.gif"], "Choose another name"),
         (["--protect", "photo.jpg", "--timelapse", "out.webp", "-o", "photo.jpg"], "Choose another name"),
         (["--checkpoint", "run.impasto", "--checkpoint-every", "nan"], "--checkpoint-every"),
+        (["--checkpoint-every", "5"], "--checkpoint FILE"),
+        (["--timelapse-seconds", "5"], "--timelapse FILE"),
     ],
 )
 def test_what_cannot_be_kept_is_said_before_painting(
@@ -213,7 +215,9 @@ def test_what_cannot_be_kept_is_said_before_painting(
     (desk / "out.webp").write_bytes(b"an old file")
     before = sorted(path.name for path in desk.iterdir())
     assert main(["stylize", "photo.jpg", "painting.png", "--size", "64", "--iterations", "500000", *asked]) == 2
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
     assert sorted(path.name for path in desk.iterdir()) == before
     assert (desk / "out.webp").read_bytes() == b"an old file"
 
