@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,9 @@ from impasto.evaluate import AutogradEngine
 from impasto.insight import gram as gram_view
 from impasto.insight.gram import distance
 from impasto.insight.heat import ANCHORS, heat
+from impasto.insight.legend import color_bar
 from impasto.insight.lettering import fitted, font, spelled, width_px
+from impasto.insight.looking import names_of, thumbnail
 from impasto.insight.sheet import Cell, lay_out
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
@@ -129,6 +132,35 @@ def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
     assert torch.allclose(heat(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
 
 
+def test_a_color_bar_goes_from_dark_to_bright_over_its_numbers() -> None:
+    bar = color_bar(250.0, 120)
+    colors = bar[0, :, 0]
+    for at, value in ((0, 0.0), (-1, 1.0)):
+        assert torch.allclose(colors[:, at], heat(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255)
+    assert bool((colors.sum(dim=0).diff() >= -0.02).all())
+    ends = [bar[0, :, -8:, part].min() for part in (slice(0, 20), slice(50, 70), slice(100, 120))]
+    assert max(ends) < 0.75  # a number at each end, and in the middle
+    assert not torch.equal(bar, color_bar(300.0, 120))
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    assert names_of(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
+    assert names_of(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
+    assert names_of([np.zeros((2, 2)), "x.jpg", "x.jpg"]) == ["picture 1", "x.jpg", "x.jpg"]
+
+
+@pytest.mark.weights
+def test_pictures_of_one_name_are_told_apart_on_sheets(desk: Path) -> None:
+    for folder in ("a", "b"):
+        (desk / folder).mkdir()
+        shutil.copy(desk / "photo.jpg", desk / folder / "x.jpg")
+    files = [desk / "a" / "x.jpg", desk / "b" / "x.jpg"]
+    wall = insight.recombine(files[:1], [files[1], desk / "painting.png"], **SMALL)
+    assert (wall.names[1:], wall.columns[1:]) == (["a/x.jpg"], ["b/x.jpg", "painting.png"])
+    assert [panel.name for panel in wall.panels] == ["a/x.jpg × b/x.jpg", "a/x.jpg × painting.png"]
+    assert gram_view(files, size=64, layers="relu1_1").names == ("a/x.jpg", "b/x.jpg")
+
+
 # ---- What stays loaded ---------------------------------------------------------------------------
 
 
@@ -191,6 +223,7 @@ def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encode
     assert None not in places
     assert [place[1] for place in places if place] == sorted(place[1] for place in places if place)
     assert torch.equal(sheet, insight.features(photo, layers=["relu1_1", "relu2_1"], strongest=3, size=96))
+    assert found_at(sheet, thumbnail(picture, 160, enlarge=True)) is not None  # as large as its maps
 
 
 # ---- Gram ----------------------------------------------------------------------------------------
@@ -304,6 +337,8 @@ def test_a_sweep_has_a_panel_and_a_row_for_each_setting(photo: Path, painting: P
     assert table[1]["style"] < table[0]["style"]
     assert table[1]["content"] > table[0]["content"]
     assert swept.wall.columns == ["alpha = 0.5", "alpha = 50"]
+    words = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).wall
+    assert (words.columns, words.names) == (["style scale = 0.5"], ["content layers = relu4_2"])
     assert swept.wall.names == ["padding = zero", "padding = replicate"]
 
 

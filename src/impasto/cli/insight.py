@@ -29,6 +29,7 @@ from impasto.insight import reconstruct as view_reconstruct
 from impasto.insight import sweep as view_sweep
 from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
+from impasto.insight.lettering import in_words
 from impasto.insight.looking import SIZE_PX
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
@@ -183,7 +184,7 @@ def sweep(
         print(json_format.dumps({"output": str(place), "cells": rows}))
     elif not quiet:
         names = [*swept.settings[0], "total", "content", "style", "seconds"]
-        table = Table(*names, box=None, padding=(0, 2, 0, 0))
+        table = Table(*map(in_words, names), box=None, padding=(0, 2, 0, 0))
         for row in rows:
             table.add_row(*(f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names))
         Console(highlight=False, soft_wrap=True, markup=False).print(table)

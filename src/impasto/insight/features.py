@@ -33,7 +33,7 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     chosen = {layer.name for layer in looked_at}
     image = seen(ready, picture, chosen)
     found = ready.engine.features(image, chosen)
-    names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX))]]
+    names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX, enlarge=True))]]
     for layer in sorted(chosen, key=ready.encoder.network.names.index):
         maps = found[layer][0].float()
         names.append(f"{layer}, {maps.shape[0]} maps")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-__all__ = ["INK", "PALE", "PAPER", "Font", "fitted", "font", "height_px", "spelled", "width_px", "write"]
+__all__ = ["INK", "PALE", "PAPER", "Font", "fitted", "font", "height_px", "in_words", "spelled", "width_px", "write"]
 
 PAPER, INK, PALE = (250, 249, 246), (38, 35, 32), (128, 122, 114)
 """Colors of the sheets: opaque, so that they read on a light page and on a dark one."""
@@ -25,6 +25,11 @@ _FILE = Path(__file__).parent / "fonts" / "Inter.otf"
 def font(size_px: int) -> Font:
     """The font at a size: Inter, of the Latin, Greek and Cyrillic alphabets."""
     return ImageFont.truetype(str(_FILE), size_px, layout_engine=ImageFont.Layout.BASIC)
+
+
+def in_words(option: str) -> str:
+    """An option's name as it is read: `style_weight` -> `style weight`."""
+    return option.replace("_", " ")
 
 
 def spelled(text: str) -> str:

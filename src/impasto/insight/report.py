@@ -23,6 +23,7 @@ from impasto.config import Config
 from impasto.images import check_place, replacing
 from impasto.insight.charts import chart
 from impasto.insight.film import View
+from impasto.insight.lettering import in_words
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
 from impasto.recipes import Recipe, Trace, kind_of
@@ -216,7 +217,7 @@ def _rows(recipe: Recipe) -> list[str]:
         (f"{role}", f"{record['name'] or 'no file'}  {record['sha256']}") for role, record in told["inputs"].items()
     ]
     rows += [(name, value) for part in ("config", "run", "plan") for name, value in told[part].items()]
-    return [f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
+    return [f"<tr><th>{escape(in_words(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
 
 
 def _figure(source: str, caption: str) -> str:
