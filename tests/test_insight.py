@@ -21,6 +21,7 @@ from impasto import images, insight, samples
 from impasto.cli import main
 from impasto.compose import Atelier, session
 from impasto.compose.atelier import Remembering
+from impasto.config import Config
 from impasto.encoder import Encoder
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.evaluate import AutogradEngine
@@ -30,6 +31,7 @@ from impasto.insight.heat import ANCHORS, heat
 from impasto.insight.legend import color_bar
 from impasto.insight.lettering import fitted, font, spelled, width_px
 from impasto.insight.looking import names_of, thumbnail
+from impasto.insight.offered import MEANINGLESS
 from impasto.insight.sheet import Cell, lay_out
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
@@ -369,6 +371,62 @@ def test_sweeps_are_written_as_options_and_checked() -> None:
         insight.recombine([], ["painting.jpg"])
 
 
+# ---- Which options are offered -------------------------------------------------------------------
+
+OTHER: dict[str, Any] = {
+    "alpha": 50, "size": 40, "enlarge": True, "content_layers": "relu1_2", "style_layers": "relu1_2",
+    "style_loss": "mean-std", "content_loss": "scaled", "content_weight": 5, "style_weights": "2", "style_scale": 0.5,
+    "color": "luminance", "color_transfer": "histogram", "tv_weight": 100, "tv": "absolute", "laplacian_weight": 10,
+    "units": "absolute", "pooling": "avg", "padding": "zero", "init": "style", "noise": "white", "noise_std": 0.2,
+    "seed": 3, "optimizer": "adam", "parametrization": "pixels", "fourier_power": 3, "bounded": False,
+    "iterations": 3, "scales": 2, "detail": 0.5, "history": 1, "learning_rate": 0.3,
+}  # fmt: skip
+"""A value of each option that is not the default's."""
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "enlarge": {"size": 176},
+    "bounded": {"noise_std": 0.8},
+    "history": {"iterations": 20},
+    "scales": {"size": 96},
+    "detail": {"size": 96, "scales": 2},
+    "color_transfer": {"color": "match"},
+    "tv": {"tv_weight": 100},
+    "learning_rate": {"optimizer": "adam"},
+}
+"""What makes an option matter."""
+
+VIEWS: dict[str, Any] = {
+    "features": lambda photo, painting, **options: insight.features(photo, layers="relu2_1", **options),
+    "gram": lambda photo, painting, **options: gram_view(painting, layers="relu2_1", **options).sheet,
+    "reconstruct": lambda photo, painting, **options: insight.reconstruct(photo, layers="relu2_1", **options),
+    "texture": lambda photo, painting, **options: insight.texture(painting, upto="relu2_1", **options),
+    "recombine": lambda photo, painting, **options: insight.recombine(photo, painting, **options),
+}
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, painting: Path, tmp_path: Path) -> None:
+    assert OTHER.keys() == Config.model_fields.keys() - {"network"}
+    small = tmp_path / "small.png"
+    images.save(small, images.load(photo, long_side_px=96).pixels)
+
+    def seen(**options: Any) -> Tensor:
+        painted = {} if view in ("features", "gram") else {"iterations": 5}
+        shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
+        made = VIEWS[view](small, painting, **({"size": 64} | painted | shallow | options))
+        return made if isinstance(made, Tensor) else made.painted()
+
+    for name, value in OTHER.items():
+        beside = BESIDE.get(name, {})
+        if name in MEANINGLESS[view]:
+            with pytest.raises(ConfigError, match=f"no use for {name}"):
+                seen(**{name: value})
+        elif not beside.keys() & MEANINGLESS[view]:
+            before, after = seen(**beside), seen(**beside, **{name: value})
+            assert before.shape != after.shape or float((before - after).abs().max()) > 2 / 255, name
+
+
 # ---- The command line ----------------------------------------------------------------------------
 
 
@@ -407,7 +465,9 @@ def test_tables_are_printed_as_json(
     monkeypatch.chdir(desk)
     small = ["--size", "64", "--iterations", "2", "--json", "-o", "sheet.png"]
     assert main(["insight", "sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", *small]) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["stopped"] is None
+    cells = told["cells"]
     assert [cell["alpha"] for cell in cells] == ["1", "9"]
     assert all(cell["total"] > 0 for cell in cells)
     assert main(["insight", "gram", "photo.jpg", "painting.png", "--size", "64", "--json", "-o", "gram.png"]) == 0
@@ -435,6 +495,11 @@ def test_tables_are_printed_as_json(
         (["sweep", "photo.jpg", "painting.png", "--over", "alpa=1"], "alpa"),
         (["sweep", "photo.jpg", "painting.png", "--over", "alpha=much"], "much"),
         (["sweep", "photo.jpg", "painting.png"], "over"),
+        (["sweep", "photo.jpg", "painting.png", "--over", "alpha=1,2", "--alpha", "3"], "alpha is given, and swept"),
+        (["texture", "painting.png", "--alpha", "3"], "--alpha"),
+        (["texture", "painting.png", "--color", "match"], "--color"),
+        (["reconstruct", "photo.jpg", "--style-scale", "2"], "--style-scale"),
+        (["features", "photo.jpg", "--iterations", "3"], "--iterations"),
         (["recombine", "photo.jpg"], "styles"),
     ],
 )
@@ -472,15 +537,24 @@ def test_only_what_is_looked_at_must_fit(desk: Path, monkeypatch: pytest.MonkeyP
 def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
     asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "impasto", "insight", *asked], cwd=desk, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-m", "impasto", "insight", *asked, "--json"],
+        cwd=desk,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
+        assert process.stdout is not None
         said = ""
         while "2/3" not in said:
             said = process.stderr.readline()
             assert said, "it ended before it was stopped"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
+        told = json.loads(process.stdout.read())
+    assert [cell["iterations"] for cell in told["cells"]] == ["2", "200000"]
+    assert (told["stopped"]["panel"], told["stopped"]["scale"]) == (2, 1)
+    assert 1 <= told["stopped"]["iteration"] < 200000
     sheet = pixels(desk / "sheet.png").astype(int)
     empty = (abs(sheet - 230) <= 1).all(axis=2)
     assert 64 * 42 <= empty.sum() < 1.1 * 64 * 42  # the last was never begun: its place is there, and empty

@@ -14,6 +14,7 @@ from impasto.errors import ConfigError
 from impasto.insight.heat import heat
 from impasto.insight.legend import color_bar
 from impasto.insight.looking import names_of, opened, seen, thumbnail
+from impasto.insight.offered import check_offered
 from impasto.insight.sheet import Cell, lay_out, stacked
 from impasto.statistics import gram_matrix, moments_of
 
@@ -54,12 +55,14 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     """The Gram matrices of one picture or a list, as heat maps, and the distances between all of them.
 
     With `halves`, each picture is cut in two, which are two pictures of one texture; without a word it is done to a
-    single one. `layers` are names; without them, the network's style layers. Options are those of `stylize`, `size`
-    is 256. Raises `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
+    single one. `layers` are names; without them, the network's style layers. Options are those of `stylize` that mean
+    something where nothing is painted; `size` is 256. Raises `ImageError`, `LayerError`, `ConfigError`,
+    `WeightsError`.
     """
     given = listed(pictures)
     if not given:
         raise ConfigError("There is no picture to look at. Give one or more.")
+    check_offered("gram", options)
     if layers is not None:
         options |= {"style_layers": layers}
     ready = opened(given[0], **options)

@@ -14,6 +14,7 @@ from impasto.config import Config
 from impasto.errors import ConfigError
 from impasto.insight.lettering import in_words
 from impasto.insight.looking import SIZE_PX, names_of, seen, thumbnail
+from impasto.insight.offered import check_offered
 from impasto.insight.sheet import Cell
 from impasto.insight.wall import Panel, Wall
 
@@ -30,6 +31,7 @@ def recombine(contents: Any, styles: Any, **options: Any) -> Wall:
     contents, styles = listed(contents), listed(styles)
     if not contents or not styles:
         raise ConfigError("There is nothing to combine. Give at least one content and one style.")
+    check_offered("recombine", options)
     _require_few(len(contents) * len(styles))
     options = {"size": SIZE_PX} | options
     atelier = Atelier(remember=True)
@@ -83,6 +85,9 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     unknown = ", ".join(name for name in over if name not in Config.model_fields)
     if unknown:
         raise ConfigError(f"{unknown}: no option that shapes the picture. See impasto stylize --help for them.")
+    if twice := ", ".join(over.keys() & options.keys()):
+        raise ConfigError(f"{twice} is given, and swept over too. Leave one of them out.")
+    check_offered("sweep", options)
     (across, values), (down, others) = (*over.items(), ("", [None]))[:2]
     _require_few(len(values) * len(others))
     options = {"size": SIZE_PX} | options
