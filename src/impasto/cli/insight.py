@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from impasto import images, weights
+from impasto import images, insight, weights
 from impasto.cli.console import display, errors, pull_missing, wall_display
 from impasto.cli.keepsakes import report_of
 from impasto.cli.options import takes_options
@@ -22,13 +22,6 @@ from impasto.cli.stylize import Json, Quiet
 from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError, RecipeError
-from impasto.insight import features as view_features
-from impasto.insight import gram as view_gram
-from impasto.insight import parse_over
-from impasto.insight import recombine as view_recombine
-from impasto.insight import reconstruct as view_reconstruct
-from impasto.insight import sweep as view_sweep
-from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
 from impasto.insight.lettering import in_words
 from impasto.insight.looking import SIZE_PX
@@ -73,7 +66,7 @@ def features(
 ) -> int:
     """Show the strongest feature maps of each layer, early layers to deep."""
     place, (seen,) = _opened("features", [picture], output, options, quiet=quiet)
-    images.save(place, view_features(seen, layers=layers, strongest=strongest, **options))
+    images.save(place, insight.features(seen, layers=layers, strongest=strongest, **options))
     if not quiet:
         print(place)
     return 0
@@ -96,7 +89,7 @@ def gram(
 ) -> int:
     """Show Gram matrices as heat maps, and how far the styles of pictures are from each other."""
     place, seen = _opened("gram", pictures, output, options, quiet=quiet)
-    view = view_gram(seen, layers=layers, halves=halves, **options)
+    view = insight.gram(seen, layers=layers, halves=halves, **options)
     images.save(place, view.sheet)
     if json:
         report = {"output": str(place), "names": view.names, "distances": view.distances.tolist()}
@@ -113,7 +106,7 @@ def reconstruct(
 ) -> int:
     """Paint a picture from its content alone, from noise, once for each layer."""
     place, (seen,) = _opened("reconstruct", [picture], output, options, quiet=quiet)
-    return _painted(view_reconstruct(seen, layers=layers, **options), place, quiet=quiet)[0]
+    return _painted(insight.reconstruct(seen, layers=layers, **options), place, quiet=quiet)[0]
 
 
 @app.command
@@ -123,7 +116,7 @@ def texture(
 ) -> int:
     """Paint a style alone, from noise, by one layer, by two, and so on."""
     place, (seen,) = _opened("texture", [style], output, options, quiet=quiet)
-    return _painted(view_texture(seen, upto=upto, **options), place, quiet=quiet)[0]
+    return _painted(insight.texture(seen, upto=upto, **options), place, quiet=quiet)[0]
 
 
 @app.command
@@ -139,7 +132,7 @@ def recombine(
 ) -> int:
     """Paint every content in every style."""
     place, seen = _opened("recombine", [*pictures, *styles], output, options, quiet=quiet)
-    wall = view_recombine(seen[: len(pictures)], seen[len(pictures) :], **options)
+    wall = insight.recombine(seen[: len(pictures)], seen[len(pictures) :], **options)
     return _painted(wall, place, quiet=quiet)[0]
 
 
@@ -160,9 +153,9 @@ def sweep(
     **options: Any,
 ) -> int:
     """Paint one pair over the values of one or two options."""
-    values = parse_over(over)
+    values = insight.parse_over(over)
     place, (photo, painting) = _opened("sweep", [content, style], output, options, over=values, quiet=quiet)
-    swept = view_sweep(photo, painting, values, **options)
+    swept = insight.sweep(photo, painting, values, **options)
     status, stopped = _painted(swept.wall, place, quiet=quiet, silent=json)
     rows = swept.table()
     if json:

@@ -119,8 +119,9 @@ class Film:
             share = (wanted - changes[before]) / gap if gap > 0 else 1.0
             yield place, _faded(self.views[before], self.views[after], min(max(share, 0.0), 1.0))
 
-    def write(self, path: Path, *, seconds: float = SECONDS) -> None:
+    def write(self, path: str | Path, *, seconds: float = SECONDS) -> None:
         """Write the film: .mp4 by PyAV, .gif and .webp by Pillow. Raises `OutputError`; nothing is left then."""
+        path = Path(path)
         check_film(path)
         suffix = path.suffix.lower()
         rate = FRAMES_PER_S[suffix]

@@ -125,8 +125,9 @@ SLIDER = (
 )
 
 
-def write_report(report: Report, path: Path) -> Path:
+def write_report(report: Report, path: str | Path) -> Path:
     """Write the page. Raises `OutputError`."""
+    path = Path(path)
     check_place(path)
     with replacing(path) as temporary:
         temporary.write_text(report.html(), encoding="utf-8")
