@@ -29,7 +29,7 @@ from impasto.insight.offered import MEANINGLESS
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
-from impasto.recipes import Recipe, Stop, named, read_recipe
+from impasto.recipes import Recipe, named, read_recipe
 
 __all__ = ["app"]
 
@@ -265,8 +265,8 @@ def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> t
                     errors.print("stopping: writing the sheet so far (again to give up)")
                 wall.keep(standing)
                 if not (standing.number == standing.count and standing.progress.is_last):
-                    stop = Stop(scale=standing.progress.scale, iteration=standing.progress.iteration)
-                    stopped = {"panel": standing.number, **stop.model_dump()}
+                    progress = standing.progress
+                    stopped = {"panel": standing.number, "scale": progress.scale, "iteration": progress.iteration}
                 break
         images.save(place, wall.sheet())
     if not (quiet or silent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def names_of(pictures: Sequence[Any]) -> list[str]:
     names = [images.name_of(picture) or f"picture {number}" for number, picture in enumerate(pictures, start=1)]
     files = {at: Path(file).parts for at, file in enumerate(pictures) if isinstance(file, (str, os.PathLike))}
     for depth in range(2, max(map(len, files.values()), default=0) + 1):
-        alike = [at for at in files if names.count(names[at]) > 1]
-        for at in alike:
-            names[at] = "/".join(images.name_of(part) or part for part in files[at][-depth:])
+        named = Counter(name for name, _ in {(names[at], parts) for at, parts in files.items()})
+        for at, parts in files.items():
+            if named[names[at]] > 1:
+                names[at] = "/".join(images.name_of(part) or part for part in parts[-depth:])
     return names

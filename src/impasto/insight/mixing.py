@@ -85,7 +85,7 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     unknown = ", ".join(name for name in over if name not in Config.model_fields)
     if unknown:
         raise ConfigError(f"{unknown}: no option that shapes the picture. See impasto stylize --help for them.")
-    if twice := ", ".join(over.keys() & options.keys()):
+    if twice := ", ".join(sorted(over.keys() & options.keys())):
         raise ConfigError(f"{twice} is given, and swept over too. Leave one of them out.")
     check_offered("sweep", options)
     (across, values), (down, others) = (*over.items(), ("", [None]))[:2]
