@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +21,17 @@ from impasto import images, insight, samples
 from impasto.cli import main
 from impasto.compose import Atelier, session
 from impasto.compose.atelier import Remembering
+from impasto.config import Config
 from impasto.encoder import Encoder
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.evaluate import AutogradEngine
 from impasto.insight import gram as gram_view
 from impasto.insight.gram import distance
 from impasto.insight.heat import ANCHORS, heat
-from impasto.insight.lettering import fitted, font, width_px
+from impasto.insight.legend import color_bar
+from impasto.insight.lettering import fitted, font, spelled, width_px
+from impasto.insight.looking import names_of, thumbnail
+from impasto.insight.offered import MEANINGLESS
 from impasto.insight.sheet import Cell, lay_out
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
@@ -98,6 +103,15 @@ def test_the_font_has_the_signs_of_the_field() -> None:
         assert (drawn.getbbox(), bytes(drawn)) != nothing, sign
 
 
+def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
+    for name in ("絵.jpg", "絵", "\u202e\N{CAT FACE}"):
+        blank, labelled = (lay_out([[gray(1.0, 60, 120)]], names=[text]) for text in ("", name))
+        assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
+    assert spelled("絵.jpg") == "?.jpg"
+    assert spelled("a b, Жük × α…") == "a b, Жük × α…"
+    assert spelled("u\u0308ber") == "über"  # as some systems write their files' names
+
+
 def test_a_long_label_keeps_its_end_and_fits() -> None:
     letters = font(14)
     short = fitted("style_layers = relu1_1,relu2_1,relu3_1", letters, 140)
@@ -118,6 +132,36 @@ def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
     brightness = [float(image[0, :, y, x].sum()) for y, x in ((0, 0), (0, 39), (39, 0), (39, 39))]
     assert brightness == sorted(brightness)
     assert torch.allclose(heat(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
+
+
+def test_a_color_bar_goes_from_dark_to_bright_over_its_numbers() -> None:
+    bar = color_bar(250.0, 120)
+    colors = bar[0, :, 0]
+    for at, value in ((0, 0.0), (-1, 1.0)):
+        assert torch.allclose(colors[:, at], heat(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255)
+    assert bool((colors.sum(dim=0).diff() >= -0.02).all())
+    ends = [bar[0, :, -8:, part].min() for part in (slice(0, 20), slice(50, 70), slice(100, 120))]
+    assert max(ends) < 0.75  # a number at each end, and in the middle
+    assert not torch.equal(bar, color_bar(300.0, 120))
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    assert names_of(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
+    assert names_of(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
+    assert names_of(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # it is one file
+    assert names_of([np.zeros((2, 2)), "x.jpg", "x.jpg"]) == ["picture 1", "x.jpg", "x.jpg"]
+
+
+@pytest.mark.weights
+def test_pictures_of_one_name_are_told_apart_on_sheets(desk: Path) -> None:
+    for folder in ("a", "b"):
+        (desk / folder).mkdir()
+        shutil.copy(desk / "photo.jpg", desk / folder / "x.jpg")
+    files = [desk / "a" / "x.jpg", desk / "b" / "x.jpg"]
+    wall = insight.recombine(files[:1], [files[1], desk / "painting.png"], **SMALL)
+    assert (wall.names[1:], wall.columns[1:]) == (["a/x.jpg"], ["b/x.jpg", "painting.png"])
+    assert [panel.name for panel in wall.panels] == ["a/x.jpg × b/x.jpg", "a/x.jpg × painting.png"]
+    assert gram_view(files, size=64, layers="relu1_1").names == ("a/x.jpg", "b/x.jpg")
 
 
 # ---- What stays loaded ---------------------------------------------------------------------------
@@ -182,6 +226,7 @@ def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encode
     assert None not in places
     assert [place[1] for place in places if place] == sorted(place[1] for place in places if place)
     assert torch.equal(sheet, insight.features(photo, layers=["relu1_1", "relu2_1"], strongest=3, size=96))
+    assert found_at(sheet, thumbnail(picture, 160, enlarge=True)) is not None  # as large as its maps
 
 
 # ---- Gram ----------------------------------------------------------------------------------------
@@ -295,6 +340,8 @@ def test_a_sweep_has_a_panel_and_a_row_for_each_setting(photo: Path, painting: P
     assert table[1]["style"] < table[0]["style"]
     assert table[1]["content"] > table[0]["content"]
     assert swept.wall.columns == ["alpha = 0.5", "alpha = 50"]
+    words = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).wall
+    assert (words.columns, words.names) == (["style scale = 0.5"], ["content layers = relu4_2"])
     assert swept.wall.names == ["padding = zero", "padding = replicate"]
 
 
@@ -323,6 +370,65 @@ def test_sweeps_are_written_as_options_and_checked() -> None:
         insight.sweep("photo.jpg", "painting.jpg", {"seed": list(range(200))})
     with pytest.raises(ConfigError):
         insight.recombine([], ["painting.jpg"])
+
+
+# ---- Which options are offered -------------------------------------------------------------------
+
+OTHER: dict[str, Any] = {
+    "alpha": 50, "size": 40, "enlarge": True, "content_layers": "relu1_2", "style_layers": "relu1_2",
+    "style_loss": "mean-std", "content_loss": "scaled", "content_weight": 5, "style_weights": "2", "style_scale": 0.5,
+    "color": "luminance", "color_transfer": "histogram", "tv_weight": 100, "tv": "absolute", "laplacian_weight": 10,
+    "units": "absolute", "pooling": "avg", "padding": "zero", "init": "style", "noise": "white", "noise_std": 0.2,
+    "seed": 3, "optimizer": "adam", "parametrization": "pixels", "fourier_power": 3, "bounded": False,
+    "iterations": 3, "scales": 2, "detail": 0.5, "history": 1, "learning_rate": 0.3,
+}  # fmt: skip
+"""A value of each option that is not the default's."""
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "enlarge": {"size": 176},
+    "bounded": {"noise_std": 0.8},
+    "history": {"iterations": 20},
+    "scales": {"size": 96},
+    "detail": {"size": 96, "scales": 2},
+    "color_transfer": {"color": "match"},
+    "tv": {"tv_weight": 100},
+    "learning_rate": {"optimizer": "adam"},
+}
+"""What makes an option matter."""
+
+VIEWS: dict[str, Any] = {
+    "features": lambda photo, painting, **options: insight.features(photo, layers="relu2_1", **options),
+    "gram": lambda photo, painting, **options: gram_view(painting, layers="relu2_1", **options).sheet,
+    "reconstruct": lambda photo, painting, **options: insight.reconstruct(photo, layers="relu2_1", **options),
+    "texture": lambda photo, painting, **options: insight.texture(painting, upto="relu2_1", **options),
+    "recombine": lambda photo, painting, **options: insight.recombine(photo, painting, **options),
+}
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, painting: Path, tmp_path: Path) -> None:
+    assert OTHER.keys() == Config.model_fields.keys() - {"network"}
+    small = tmp_path / "small.png"
+    images.save(small, images.load(photo, long_side_px=96).pixels)
+
+    def seen(**options: Any) -> Tensor:
+        painted = {} if view in ("features", "gram") else {"iterations": 5}
+        shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
+        made = VIEWS[view](small, painting, **({"size": 64} | painted | shallow | options))
+        return made if isinstance(made, Tensor) else made.painted()
+
+    plain: dict[str, Tensor] = {}
+    for name, value in OTHER.items():
+        beside = BESIDE.get(name, {})
+        if name in MEANINGLESS[view]:
+            with pytest.raises(ConfigError, match=f"no use for {name}"):
+                seen(**{name: value})
+        elif not beside.keys() & MEANINGLESS[view]:
+            if str(beside) not in plain:
+                plain[str(beside)] = seen(**beside)
+            before, after = plain[str(beside)], seen(**beside, **{name: value})
+            assert before.shape != after.shape or float((before - after).abs().max()) > 2 / 255, name
 
 
 # ---- The command line ----------------------------------------------------------------------------
@@ -363,7 +469,9 @@ def test_tables_are_printed_as_json(
     monkeypatch.chdir(desk)
     small = ["--size", "64", "--iterations", "2", "--json", "-o", "sheet.png"]
     assert main(["insight", "sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", *small]) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["stopped"] is None
+    cells = told["cells"]
     assert [cell["alpha"] for cell in cells] == ["1", "9"]
     assert all(cell["total"] > 0 for cell in cells)
     assert main(["insight", "gram", "photo.jpg", "painting.png", "--size", "64", "--json", "-o", "gram.png"]) == 0
@@ -391,6 +499,11 @@ def test_tables_are_printed_as_json(
         (["sweep", "photo.jpg", "painting.png", "--over", "alpa=1"], "alpa"),
         (["sweep", "photo.jpg", "painting.png", "--over", "alpha=much"], "much"),
         (["sweep", "photo.jpg", "painting.png"], "over"),
+        (["sweep", "photo.jpg", "painting.png", "--over", "alpha=1,2", "--alpha", "3"], "alpha is given, and swept"),
+        (["texture", "painting.png", "--alpha", "3"], "--alpha"),
+        (["texture", "painting.png", "--color", "match"], "--color"),
+        (["reconstruct", "photo.jpg", "--style-scale", "2"], "--style-scale"),
+        (["features", "photo.jpg", "--iterations", "3"], "--iterations"),
         (["recombine", "photo.jpg"], "styles"),
     ],
 )
@@ -428,15 +541,24 @@ def test_only_what_is_looked_at_must_fit(desk: Path, monkeypatch: pytest.MonkeyP
 def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
     asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "impasto", "insight", *asked], cwd=desk, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-m", "impasto", "insight", *asked, "--json"],
+        cwd=desk,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
+        assert process.stdout is not None
         said = ""
         while "2/3" not in said:
             said = process.stderr.readline()
             assert said, "it ended before it was stopped"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
+        told = json.loads(process.stdout.read())
+    assert [cell["iterations"] for cell in told["cells"]] == ["2", "200000"]
+    assert (told["stopped"]["panel"], told["stopped"]["scale"]) == (2, 1)
+    assert 1 <= told["stopped"]["iteration"] < 200000
     sheet = pixels(desk / "sheet.png").astype(int)
     empty = (abs(sheet - 230) <= 1).all(axis=2)
     assert 64 * 42 <= empty.sum() < 1.1 * 64 * 42  # the last was never begun: its place is there, and empty

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,9 @@ from impasto.config import Config
 from impasto.errors import OutputError
 from impasto.insight.charts import chart
 from impasto.insight.film import Film, View, check_film
-from impasto.insight.report import Report, command_of
+from impasto.insight.report import Report, command_of, steps_of
 from impasto.networks import VGG19
-from impasto.recipes import read_recipe
+from impasto.recipes import Trace, read_recipe
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Steps that take milliseconds."""
@@ -204,6 +206,8 @@ def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monk
         (["--checkpoint", "new.gif", "--timelapse", "new.gif"], "Choose another name"),
         (["--protect", "photo.jpg", "--timelapse", "out.webp", "-o", "photo.jpg"], "Choose another name"),
         (["--checkpoint", "run.impasto", "--checkpoint-every", "nan"], "--checkpoint-every"),
+        (["--checkpoint-every", "5"], "--checkpoint FILE"),
+        (["--timelapse-seconds", "5"], "--timelapse FILE"),
     ],
 )
 def test_what_cannot_be_kept_is_said_before_painting(
@@ -213,7 +217,9 @@ def test_what_cannot_be_kept_is_said_before_painting(
     (desk / "out.webp").write_bytes(b"an old file")
     before = sorted(path.name for path in desk.iterdir())
     assert main(["stylize", "photo.jpg", "painting.png", "--size", "64", "--iterations", "500000", *asked]) == 2
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
     assert sorted(path.name for path in desk.iterdir()) == before
     assert (desk / "out.webp").read_bytes() == b"an old file"
 
@@ -222,7 +228,7 @@ def test_what_cannot_be_kept_is_said_before_painting(
 
 
 def test_curves_are_drawn_where_their_values_are() -> None:
-    svg = chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(1, "there")])
+    svg = chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(2, "there")])
     lines = [part.split('points="')[1].split('"')[0].split() for part in svg.split("<polyline")[1:]]
     a, b = ([tuple(map(float, point.split(","))) for point in line] for line in lines)
     assert len(a) == 3
@@ -233,6 +239,33 @@ def test_curves_are_drawn_where_their_values_are() -> None:
     assert ">there<" in svg
     assert ">10<" in svg
     assert chart({"nothing": [0.0]}, label="") == ""
+
+
+def ticks(svg: str) -> list[float]:
+    """The numbers beside the value axis."""
+    return [float(text) for text in re.findall(r'text-anchor="end">([^<a-z]+)<', svg)]
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
+)
+def test_an_axis_has_numbers_enough_to_read_it_by_and_no_more(least: float, most: float) -> None:
+    found = ticks(chart({"a": [most, least]}, label=""))
+    assert 3 <= len(found) <= 9
+    assert found == sorted(set(found))
+    assert least * 0.3 < found[0] <= found[-1] < most * 3
+
+
+def test_curves_stand_over_their_steps_and_the_axis_says_so() -> None:
+    svg = chart({"a": [3.0, 2.0, 1.0]}, label="", steps=[1, 11, 21], marks=[(1, "32×21"), (2, "40×30"), (11, "64×43")])
+    points = [float(point.split(",")[0]) for point in svg.split('points="')[1].split('"')[0].split()]
+    at = {text: float(x) for x, text in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">(\d+)<', svg)}
+    assert {"5", "10", "15", "20"} == set(at)
+    assert at["10"] == pytest.approx(points[1] - (points[1] - points[0]) / 10, abs=0.2)
+    assert ">step<" in svg
+    assert ">64×43<" in svg
+    assert ">40×30<" in svg or ">32×21<" in svg
+    assert not (">40×30<" in svg and ">32×21<" in svg)  # they would stand on each other
 
 
 # ---- The report ----------------------------------------------------------------------------------
@@ -260,6 +293,66 @@ def test_a_browser_opens_the_report_and_asks_nothing_of_anybody(painted: Path, w
     assert keys.all_inner_texts() != before
     assert [url for url in watched.requests if not url.startswith(("file:", "data:"))] == []
     assert watched.complaints == []
+
+
+@pytest.mark.weights
+def test_three_images_are_equally_high_and_nothing_is_tiny_or_torn(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    monkeypatch.chdir(desk)
+    with Image.open("painting.png") as whole:
+        whole.crop((0, 0, 50, whole.height)).save("tall.png")
+    for number, pair in enumerate((["photo.jpg", "tall.png"], ["tall.png", "photo.jpg"])):
+        name = f"out{number}"
+        assert main(["stylize", *pair, "-o", f"{name}.png", *SMALL, "--report"]) == 0
+        for width in (1200, 390):
+            watched.page.set_viewport_size({"width": width, "height": 900})
+            watched.page.goto((desk / f"{name}.html").as_uri())
+            boxes = [image.bounding_box() for image in watched.page.locator(".pictures img").all()]
+            if width == 1200:
+                assert max(box["height"] for box in boxes if box) - min(box["height"] for box in boxes if box) < 2
+                assert len({box["y"] for box in boxes if box}) == 1
+            slider = watched.page.locator(".compare").bounding_box()
+            high, wide = pixels(desk / f"{name}.png").shape[:2]
+            assert slider
+            assert slider["width"] / slider["height"] == pytest.approx(wide / high, rel=0.02)
+            assert slider["height"] >= 200
+            assert slider["height"] <= 0.81 * 900
+            for caption in watched.page.locator(".strip span").all():
+                assert caption.evaluate("(line) => line.getClientRects().length") == 1
+                assert caption.evaluate("(line) => line.scrollWidth <= line.clientWidth")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("asked", "formula"),
+    [
+        ([], "Total = content + 5 × style"),
+        (["--content-weight", "2", "--alpha", "1"], "Total = 2 × content + style"),
+        (["--content-weight", "0", "--tv-weight", "10"], "Total = 5 × style + 10 × tv"),
+        (["--units", "absolute", "--alpha", "0", "--laplacian-weight", "100"], "Total = content + 100 × laplacian"),
+    ],
+)
+def test_the_formula_over_the_curves_is_the_one_that_was_painted_by(
+    asked: list[str], formula: str, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk)
+    shallow = ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--report"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *shallow, *asked]) == 0
+    page = (desk / "out.html").read_text()
+    assert f"<h3>{formula}</h3>" in page
+    curves = json.loads(unescape(page.split('data-curves="')[1].split('"')[0]))
+    assert list(curves) == ["total", *formula.removeprefix("Total = ").split(" + ")]
+    total, *terms = curves.values()
+    assert np.allclose(np.sum(terms, axis=0), total, rtol=2e-3)
+
+
+def test_steps_of_a_long_run_are_numbered_as_they_were() -> None:
+    every = [(scale, step) for scale, last in ((1, 10), (2, 13)) for step in range(1, last + 1)]
+    kept = [*every[::4], every[-1]]
+    numbers = {"total": tuple(1.0 for _ in kept)}
+    trace = Trace(scale=tuple(s for s, _ in kept), iteration=tuple(i for _, i in kept), numbers=numbers)
+    assert steps_of(trace) == [1, 5, 9, 13, 17, 21, 23]
 
 
 @pytest.mark.weights
@@ -297,7 +390,7 @@ def test_a_report_without_the_inputs_says_so_and_shows_the_rest(painted: Path, w
     assert main(["insight", "report", "out.png", "--quiet"]) == 0
     watched.page.goto((painted.parent / "out_2.html").as_uri())
     assert watched.page.locator(".missing").count() == 2
-    assert watched.page.locator("img.alone").count() == 1
+    assert watched.page.locator("img.large").count() == 1
     assert watched.page.locator(".curves svg").count() == 3
 
 

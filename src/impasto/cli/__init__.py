@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Cyclopts documents 2 for what it cannot parse; ours are a user's mistakes too.
         return _fail(" ".join(str(error).split()), 2)
     except KeyboardInterrupt:
-        return _fail("stopped before the picture was written", 130)
+        return _fail("stopped before the result was written", 130)
     except BrokenPipeError:
         return 141
     except OSError as error:  # what is printed to is full, or gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from impasto import images, weights
+from impasto import images, insight, weights
 from impasto.cli.console import display, errors, pull_missing, wall_display
 from impasto.cli.keepsakes import report_of
 from impasto.cli.options import takes_options
@@ -21,15 +22,10 @@ from impasto.cli.stylize import Json, Quiet
 from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError, RecipeError
-from impasto.insight import features as view_features
-from impasto.insight import gram as view_gram
-from impasto.insight import parse_over
-from impasto.insight import recombine as view_recombine
-from impasto.insight import reconstruct as view_reconstruct
-from impasto.insight import sweep as view_sweep
-from impasto.insight import texture as view_texture
 from impasto.insight.film import Film
+from impasto.insight.lettering import in_words
 from impasto.insight.looking import SIZE_PX
+from impasto.insight.offered import MEANINGLESS
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
@@ -46,16 +42,18 @@ Layers = Annotated[str | None, Parameter(help="Layers, comma-separated, such as 
 Picture = Annotated[str, Parameter(help="A picture's file, or sample:NAME.")]
 Pictures = Annotated[list[str], Parameter(help="Pictures' files, or sample:NAME.", negative="")]
 
-NOT_LOOKED_AT = tuple(
-    name for name in Config.model_fields if name not in ("size", "enlarge", "network", "pooling", "padding", "seed")
-)
-"""Options that mean nothing where nothing is painted."""
+SAVING = ("bits", "quality")
+"""A sheet is written as it is."""
 
-SAVING = ("save_every", "bits", "quality")
+
+def _takes_options(view: str, *without: str, **defaults: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """A flag for every option that means something to a view."""
+    dropped = {*MEANINGLESS[view], *SAVING, *without}
+    return takes_options(Config, RunOptions, without=dropped, defaults={"size": SIZE_PX, **defaults})
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*NOT_LOOKED_AT, *SAVING), defaults={"size": SIZE_PX})
+@_takes_options("features")
 def features(
     picture: Picture,
     /,
@@ -67,17 +65,15 @@ def features(
     **options: Any,
 ) -> int:
     """Show the strongest feature maps of each layer, early layers to deep."""
-    place = _place(output, "features", picture)
-    _have_weights(options, quiet=quiet)
-    sheet = view_features(_source(picture, options), layers=layers, strongest=strongest, **options)
-    images.save(place, sheet)
+    place, (seen,) = _opened("features", [picture], output, options, quiet=quiet)
+    images.save(place, insight.features(seen, layers=layers, strongest=strongest, **options))
     if not quiet:
         print(place)
     return 0
 
 
 @app.command
-@takes_options(Config, RunOptions, without=(*NOT_LOOKED_AT, *SAVING), defaults={"size": SIZE_PX})
+@_takes_options("gram")
 def gram(
     pictures: Pictures,
     /,
@@ -92,9 +88,8 @@ def gram(
     **options: Any,
 ) -> int:
     """Show Gram matrices as heat maps, and how far the styles of pictures are from each other."""
-    place = _place(output, "gram", *pictures)
-    _have_weights(options, quiet=quiet)
-    view = view_gram([_source(name, options) for name in pictures], layers=layers, halves=halves, **options)
+    place, seen = _opened("gram", pictures, output, options, quiet=quiet)
+    view = insight.gram(seen, layers=layers, halves=halves, **options)
     images.save(place, view.sheet)
     if json:
         report = {"output": str(place), "names": view.names, "distances": view.distances.tolist()}
@@ -105,39 +100,27 @@ def gram(
 
 
 @app.command
-@takes_options(
-    Config,
-    RunOptions,
-    without=("alpha", "style_layers", "content_layers", "init", *SAVING),
-    defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
-)
+@_takes_options("reconstruct", iterations=ITERATIONS, detail=0.0)
 def reconstruct(
     picture: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a picture from its content alone, from noise, once for each layer."""
-    place = _place(output, "reconstruct", picture)
-    _have_weights(options, quiet=quiet)
-    return _painted(view_reconstruct(_source(picture, options), layers=layers, **options), place, quiet=quiet)
+    place, (seen,) = _opened("reconstruct", [picture], output, options, quiet=quiet)
+    return _painted(insight.reconstruct(seen, layers=layers, **options), place, quiet=quiet)[0]
 
 
 @app.command
-@takes_options(
-    Config,
-    RunOptions,
-    without=("content_weight", "style_layers", "content_layers", *SAVING),
-    defaults={"size": SIZE_PX, "iterations": ITERATIONS, "detail": 0.0},
-)
+@_takes_options("texture", iterations=ITERATIONS)
 def texture(
     style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a style alone, from noise, by one layer, by two, and so on."""
-    place = _place(output, "texture", style, *_also_read(options))
-    _have_weights(options, quiet=quiet)
-    return _painted(view_texture(_source(style, options), upto=upto, **options), place, quiet=quiet)
+    place, (seen,) = _opened("texture", [style], output, options, quiet=quiet)
+    return _painted(insight.texture(seen, upto=upto, **options), place, quiet=quiet)[0]
 
 
 @app.command
-@takes_options(Config, RunOptions, without=SAVING, defaults={"size": SIZE_PX})
+@_takes_options("recombine")
 def recombine(
     pictures: Annotated[list[str], Parameter(help="Contents: files, or sample:NAME.", negative="")],
     /,
@@ -148,15 +131,13 @@ def recombine(
     **options: Any,
 ) -> int:
     """Paint every content in every style."""
-    place = _place(output, "recombine", *pictures, *styles, *_also_read(options))
-    _have_weights(options, quiet=quiet)
-    contents = [_source(name, options) for name in pictures]
-    wall = view_recombine(contents, [_source(name, options) for name in styles], **options)
-    return _painted(wall, place, quiet=quiet)
+    place, seen = _opened("recombine", [*pictures, *styles], output, options, quiet=quiet)
+    wall = insight.recombine(seen[: len(pictures)], seen[len(pictures) :], **options)
+    return _painted(wall, place, quiet=quiet)[0]
 
 
 @app.command
-@takes_options(Config, RunOptions, without=SAVING, defaults={"size": SIZE_PX})
+@_takes_options("sweep", "style_weights")  # there is one style
 def sweep(
     content: Picture,
     style: Picture,
@@ -172,18 +153,16 @@ def sweep(
     **options: Any,
 ) -> int:
     """Paint one pair over the values of one or two options."""
-    values = parse_over(over)
-    place = _place(output, "sweep", content, style, *_also_read(options), *values.get("init", []))
-    for network in values.get("network", [options.get("network")]):
-        _have_weights(options | {"network": network}, quiet=quiet)
-    swept = view_sweep(_source(content, options), _source(style, options), values, **options)
-    status = _painted(swept.wall, place, quiet=quiet, silent=json)
+    values = insight.parse_over(over)
+    place, (photo, painting) = _opened("sweep", [content, style], output, options, over=values, quiet=quiet)
+    swept = insight.sweep(photo, painting, values, **options)
+    status, stopped = _painted(swept.wall, place, quiet=quiet, silent=json)
     rows = swept.table()
     if json:
-        print(json_format.dumps({"output": str(place), "cells": rows}))
+        print(json_format.dumps({"output": str(place), "cells": rows, "stopped": stopped}))
     elif not quiet:
         names = [*swept.settings[0], "total", "content", "style", "seconds"]
-        table = Table(*names, box=None, padding=(0, 2, 0, 0))
+        table = Table(*map(in_words, names), box=None, padding=(0, 2, 0, 0))
         for row in rows:
             table.add_row(*(f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names))
         Console(highlight=False, soft_wrap=True, markup=False).print(table)
@@ -250,32 +229,33 @@ def _found(recipe: Recipe, role: str, given: Path | None, beside: Path) -> Any:
         return None
 
 
-def _source(text: str, options: dict[str, Any]) -> Any:
-    return source(text, int(options.get("size", SIZE_PX)))
+def _opened(
+    view: str,
+    names: Sequence[str],
+    output: Path | None,
+    options: dict[str, Any],
+    *,
+    over: Mapping[str, Sequence[str]] | None = None,
+    quiet: bool,
+) -> tuple[Path, list[Any]]:
+    """Where a sheet goes, found out to be writable and none of the pictures that it is made from; and those pictures.
 
-
-def _place(output: Path | None, view: str, *names: str | None) -> Path:
-    """Where a sheet goes, found out to be writable, and none of the pictures that it is made from."""
-    known = [name for name in names if name is not None]
-    place = output or free_name(f"{stem_of(*known)}_{view}")
+    Weights that are missing are fetched, those of every network that `over` names too.
+    """
+    values = {name: [options[name]] for name in ("init", "network") if name in options} | dict(over or {})
+    place = output or free_name(f"{stem_of(*names)}_{view}")
     images.check_output(place)
-    images.check_apart([place], known)
-    return place
+    images.check_apart([place], [*names, *values.get("init", [])])
+    for network in values.get("network", [Config.model_fields["network"].default]):
+        if network in weights.SOURCES:  # others are refused by the option itself
+            pull_missing(network, quiet=quiet)
+    return place, [source(name, int(options.get("size", SIZE_PX))) for name in names]
 
 
-def _also_read(options: dict[str, Any]) -> list[str]:
-    return [options["init"]] if "init" in options else []
-
-
-def _have_weights(options: dict[str, Any], *, quiet: bool) -> None:
-    network = options.get("network") or Config.model_fields["network"].default
-    if network in weights.SOURCES:  # others are refused by the option itself
-        pull_missing(network, quiet=quiet)
-
-
-def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> int:
-    """Paint a wall and write it. Stopped by a signal, it is written as far as it got."""
+def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> tuple[int, dict[str, int] | None]:
+    """Paint a wall and write it; the exit status, and where it was stopped by a signal, written as far as it got."""
     keep_freed_memory()
+    stopped = None
     with signals() as caught, wall_display(quiet=quiet) as bar:
         for standing in wall.paint():
             caught.painting = True  # from here on a signal waits for the step
@@ -284,8 +264,11 @@ def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> i
                 if not quiet:
                     errors.print("stopping: writing the sheet so far (again to give up)")
                 wall.keep(standing)
+                if not (standing.number == standing.count and standing.progress.is_last):
+                    progress = standing.progress
+                    stopped = {"panel": standing.number, "scale": progress.scale, "iteration": progress.iteration}
                 break
         images.save(place, wall.sheet())
     if not (quiet or silent):
         print(place)
-    return 128 + caught.signal if caught.signal else 0
+    return (128 + caught.signal if caught.signal else 0), stopped

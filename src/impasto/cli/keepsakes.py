@@ -11,8 +11,8 @@ from torch import Tensor
 
 from impasto import images
 from impasto.compose import Result, Session
-from impasto.errors import OutputError
-from impasto.insight.film import LONG_SIDE_PX, Film, check_film
+from impasto.errors import ConfigError
+from impasto.insight.film import LONG_SIDE_PX, SECONDS, Film, check_film
 from impasto.insight.looking import thumbnail
 from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
 from impasto.method import Progress
@@ -24,7 +24,7 @@ __all__ = ["Keepsakes", "report_of", "report_place"]
 STRIP = 12
 """Views in a report's strip."""
 
-SECONDS = (0.5, 600.0)
+LEAST_S, MOST_S = 0.5, 600.0
 
 
 def report_place(picture: Path) -> Path:
@@ -37,19 +37,20 @@ class Keepsakes:
     """What was asked for, and what was seen of the run by now. What was not asked for costs nothing."""
 
     timelapse: Path | None = None
-    seconds: float = 6.0
+    seconds: float | None = None
     report: bool = False
     film: Film | None = None
 
     def check(self, output: Path) -> list[Path]:
-        """Where they go. Raises `OutputError` before anything is painted if one could not be written."""
+        """Where they go. Raises `ConfigError`, `OutputError` before anything is painted if one cannot be written."""
         places = []
+        if self.timelapse is None and self.seconds is not None:
+            raise ConfigError("--timelapse-seconds is of a film. Say where that goes with --timelapse FILE.")
         if self.timelapse is not None:
             check_film(self.timelapse)
-            if not SECONDS[0] <= self.seconds <= SECONDS[1]:
-                least, most = SECONDS
-                raise OutputError(
-                    f"A film of {self.seconds:g} s is refused. Give --timelapse-seconds from {least:g} to {most:g}."
+            if self.seconds is not None and not LEAST_S <= self.seconds <= MOST_S:
+                raise ConfigError(
+                    f"A film of {self.seconds:g} s is refused. Give --timelapse-seconds from {LEAST_S:g} to {MOST_S:g}."
                 )
             places.append(self.timelapse)
         if self.report:
@@ -69,7 +70,7 @@ class Keepsakes:
         """Write what was asked for; where each of it is. Raises `OutputError`."""
         written = []
         if self.timelapse is not None and self.film is not None:
-            self.film.write(self.timelapse, seconds=self.seconds)
+            self.film.write(self.timelapse, seconds=self.seconds or SECONDS)
             written.append(self.timelapse)
         if self.report:
             report = report_of(

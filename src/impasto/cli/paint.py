@@ -17,7 +17,7 @@ from impasto.cli.saving import Saving
 from impasto.cli.stopping import signals
 from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
-from impasto.errors import OutputError
+from impasto.errors import InputError, OutputError
 from impasto.images import NamedImage
 from impasto.method import Progress, shown
 from impasto.recipes import Stop, by_role
@@ -32,10 +32,16 @@ LONGEST_STEM = 180
 
 
 def source(text: str, size_px: int) -> Any:
-    """What a name on the command line means: a path, or `sample:NAME`, a picture that ships."""
+    """What a name on the command line means: a path, or `sample:NAME`, a picture that ships.
+
+    Raises `InputError`: no such sample.
+    """
     if not text.startswith(SAMPLE):
         return Path(text)
     name = text.removeprefix(SAMPLE)
+    if name not in samples.NAMES:
+        known = ", ".join(SAMPLE + name for name in samples.NAMES)
+        raise InputError(f"{text} does not ship with Impasto. Take one of {known}.")
     if name in samples.PHOTOS:
         return NamedImage(text, samples.photo_path(name))
     return NamedImage(text, samples.paint(name, size_px=min(max(size_px, 64), 2048)))

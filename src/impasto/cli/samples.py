@@ -23,7 +23,7 @@ samples = App(
 @samples.command(name="list")
 def list_samples() -> int:
     """List them; each can be used as sample:NAME."""
-    for name in (*shipped.PHOTOS, *shipped.PAINTINGS):
+    for name in shipped.NAMES:
         print(f"sample:{name}  {shipped.credit(name)}")
     return 0
 
@@ -38,7 +38,7 @@ def write(
     """Write the photo and the paintings as files. Files that exist are kept."""
     if not folder.is_dir():
         raise OutputError(f"There is no directory {folder}. Make it first.")
-    for name in (*shipped.PHOTOS, *shipped.PAINTINGS):
+    for name in shipped.NAMES:
         photo = shipped.photo_path(name) if name in shipped.PHOTOS else None
         path = folder / (photo.name if photo else f"{name}.png")
         if path.exists():

@@ -13,7 +13,10 @@ from impasto.compose.checkpoints import Checkpoint, read_checkpoint
 from impasto.errors import ConfigError, OutputError
 from impasto.method import Progress
 
-__all__ = ["Saving"]
+__all__ = ["EVERY_S", "Saving"]
+
+EVERY_S = 60.0
+"""Between checkpoints, where nothing else is asked for."""
 
 
 @dataclass
@@ -22,18 +25,20 @@ class Saving:
 
     path: Path | None = None
     resume: bool = False
-    every_s: float = 60.0
+    every_s: float | None = None
     since: Checkpoint | None = None
     last_s: float = field(default_factory=time.monotonic)
 
     def open(self) -> None:
         """Read what there is to go on from. Raises `ConfigError`, `OutputError`, `RecipeError`."""
-        if not self.every_s >= 0:
-            raise ConfigError(f"--checkpoint-every {self.every_s:g} is out of range. Give seconds, 0 or more.")
         if self.path is None:
             if self.resume:
                 raise ConfigError("--resume goes on from a checkpoint. Say which with --checkpoint FILE.")
+            if self.every_s is not None:
+                raise ConfigError("--checkpoint-every is of checkpoints. Say where they go with --checkpoint FILE.")
             return
+        if self.every_s is not None and not self.every_s >= 0:
+            raise ConfigError(f"--checkpoint-every {self.every_s:g} is out of range. Give seconds, 0 or more.")
         images.check_place(self.path)
         if self.path.exists():
             if not self.resume:
@@ -42,7 +47,8 @@ class Saving:
 
     def saw(self, progress: Progress, session: Session) -> None:
         """Keep a step if it is time. A place that fails now is told of, and costs nothing else."""
-        if self.path is not None and time.monotonic() - self.last_s >= self.every_s and not progress.is_last:
+        every_s = EVERY_S if self.every_s is None else self.every_s
+        if self.path is not None and time.monotonic() - self.last_s >= every_s and not progress.is_last:
             self.keep(progress, session)
 
     def keep(self, progress: Progress, session: Session) -> None:

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
-from impasto.cli.saving import Saving
+from impasto.cli.saving import EVERY_S, Saving
 from impasto.compose import session
 from impasto.config import Config, RunOptions
+from impasto.insight.film import SECONDS
 from impasto.presets import load_preset
 
 __all__ = ["demo", "stylize"]
@@ -34,7 +35,7 @@ Timelapse = Annotated[
     Path | None,
     Parameter(help="Write a film of noise becoming the picture: .mp4 (needs impasto[video]), .webp or .gif."),
 ]
-TimelapseSeconds = Annotated[float, Parameter(help="How long the film is.")]
+TimelapseSeconds = Annotated[float | None, Parameter(help=f"How long the film is. [default: {SECONDS:g}]")]
 WithReport = Annotated[
     bool,
     Parameter(name="--report", negative="", help="Write a report beside the picture: one HTML file, curves and all."),
@@ -66,12 +67,14 @@ def stylize(
     protect: Annotated[Path | None, Parameter(help="What stays as it is: a gray FILE, white there.")] = None,
     weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
     timelapse: Timelapse = None,
-    timelapse_seconds: TimelapseSeconds = 6.0,
+    timelapse_seconds: TimelapseSeconds = None,
     report: WithReport = False,
     checkpoint: Annotated[
         Path | None, Parameter(help="Keep the run's whole state in FILE, to go on from after anything.")
     ] = None,
-    checkpoint_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
+    checkpoint_every: Annotated[
+        float | None, Parameter(help=f"Seconds between checkpoints. [default: {EVERY_S:g}]")
+    ] = None,
     resume: Annotated[
         bool, Parameter(negative="", help="Go on from the checkpoint, if there is one: the same pixels in the end.")
     ] = False,
@@ -108,7 +111,7 @@ def demo(
     output: Output = None,
     preset: Preset = "painterly",
     timelapse: Timelapse = None,
-    timelapse_seconds: TimelapseSeconds = 6.0,
+    timelapse_seconds: TimelapseSeconds = None,
     report: WithReport = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -10,6 +10,7 @@ from torch import Tensor
 from impasto.errors import ConfigError
 from impasto.insight.heat import heat
 from impasto.insight.looking import opened, seen, thumbnail
+from impasto.insight.offered import check_offered
 from impasto.insight.sheet import Cell, lay_out
 
 __all__ = ["features"]
@@ -23,17 +24,18 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
 
     `layers` are names, as a list or comma-separated; without them, the network's style layers and its content
     layers. A map's strength is its share of the layer's energy, which stands beneath it. Each map is scaled to its
-    own largest value (the thousandth part above is cut). Options are those of `stylize`, `size` is 256. Raises
-    `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
+    own largest value (the thousandth part above is cut). Options are those of `stylize` that mean something where
+    nothing is painted; `size` is 256. Raises `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
     """
     if not isinstance(strongest, int) or strongest < 1:
         raise ConfigError(f"strongest = {strongest!r}: that many maps cannot be shown. Ask for 1 or more.")
+    check_offered("features", options)
     ready = opened(picture, **(options | ({"content_layers": layers} if layers else {})))
     looked_at = ready.config.content_layers if layers else (*ready.config.style_layers, *ready.config.content_layers)
     chosen = {layer.name for layer in looked_at}
     image = seen(ready, picture, chosen)
     found = ready.engine.features(image, chosen)
-    names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX))]]
+    names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX, enlarge=True))]]
     for layer in sorted(chosen, key=ready.encoder.network.names.index):
         maps = found[layer][0].float()
         names.append(f"{layer}, {maps.shape[0]} maps")

@@ -29,10 +29,13 @@ from impasto.method import Progress, initial_target, shown
 from impasto.picture import fit, resize
 from impasto.store import Memory
 
-__all__ = ["SUFFIXES", "Film", "View", "check_film"]
+__all__ = ["SECONDS", "SUFFIXES", "Film", "View", "check_film"]
 
 SUFFIXES = (".mp4", ".gif", ".webp")
 FRAMES_PER_S = {".mp4": 25, ".gif": 12, ".webp": 20}
+SECONDS = 6.0
+"""How long a film is, where nothing else is asked for."""
+
 LAST_S = 1.5
 """How long the finished picture stays."""
 
@@ -116,8 +119,9 @@ class Film:
             share = (wanted - changes[before]) / gap if gap > 0 else 1.0
             yield place, _faded(self.views[before], self.views[after], min(max(share, 0.0), 1.0))
 
-    def write(self, path: Path, *, seconds: float = 6.0) -> None:
+    def write(self, path: str | Path, *, seconds: float = SECONDS) -> None:
         """Write the film: .mp4 by PyAV, .gif and .webp by Pillow. Raises `OutputError`; nothing is left then."""
+        path = Path(path)
         check_film(path)
         suffix = path.suffix.lower()
         rate = FRAMES_PER_S[suffix]

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images
 from impasto.compose import listed
 from impasto.errors import ConfigError
 from impasto.insight.heat import heat
-from impasto.insight.looking import opened, seen, thumbnail
+from impasto.insight.legend import color_bar
+from impasto.insight.looking import names_of, opened, seen, thumbnail
+from impasto.insight.offered import check_offered
 from impasto.insight.sheet import Cell, lay_out, stacked
 from impasto.statistics import gram_matrix, moments_of
 
@@ -54,17 +55,19 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     """The Gram matrices of one picture or a list, as heat maps, and the distances between all of them.
 
     With `halves`, each picture is cut in two, which are two pictures of one texture; without a word it is done to a
-    single one. `layers` are names; without them, the network's style layers. Options are those of `stylize`, `size`
-    is 256. Raises `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
+    single one. `layers` are names; without them, the network's style layers. Options are those of `stylize` that mean
+    something where nothing is painted; `size` is 256. Raises `ImageError`, `LayerError`, `ConfigError`,
+    `WeightsError`.
     """
     given = listed(pictures)
     if not given:
         raise ConfigError("There is no picture to look at. Give one or more.")
+    check_offered("gram", options)
     if layers is not None:
         options |= {"style_layers": layers}
     ready = opened(given[0], **options)
     order = [layer.name for layer in ready.config.style_layers]
-    named = [(_name(picture, number), seen(ready, picture, order)) for number, picture in enumerate(given, start=1)]
+    named = [(name, seen(ready, picture, order)) for name, picture in zip(names_of(given), given, strict=True)]
     if halves or (halves is None and len(given) == 1):
         named = [half for name, image in named for half in _halves(name, image)]
         for name, image in named:
@@ -81,12 +84,8 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
             for i in range(len(names))
         ]
     )
-    sheet = stacked([_matrices(named, matrices, shuffled, view, changed), _distances(names, distances)])
+    sheet = stacked([_matrices(named, matrices, shuffled, view, changed), _distances(named, distances)])
     return GramView(names, tuple(image for _, image in named), matrices, distances, changed, sheet)
-
-
-def _name(picture: Any, number: int) -> str:
-    return images.name_of(picture) or f"picture {number}"
 
 
 def _halves(name: str, image: Tensor) -> list[tuple[str, Tensor]]:
@@ -125,20 +124,25 @@ def _matrices(
         return heat(_shown(matrix, kept[layer]), CELL_PX, highest=highest[layer])
 
     rows = [
-        [thumbnail(image, CELL_PX), *(cell(layer, found[number]) for layer, found in matrices.items())]
+        [thumbnail(image, CELL_PX, enlarge=True), *(cell(layer, found[number]) for layer, found in matrices.items())]
         for number, (_, image) in enumerate(named)
     ]
     rows.insert(1, [heat(view, max(rows[0][0].shape[2:])), *(cell(layer, shuffled[layer]) for layer in matrices)])
-    names = [name for name, _ in named]
+    names = _numbered([name for name, _ in named])
     names.insert(1, "its features, shuffled")
     return lay_out(
-        rows,
+        [*rows, [None, *(color_bar(highest[layer], CELL_PX) for layer in matrices)]],
         columns=["", *matrices],
-        names=names,
+        names=[*names, "the root of an entry"],
         title="Gram matrices: which channels answer together",
-        note=f"The {CHANNELS} strongest channels of the first picture, by the root of the entry. "
+        note=f"The {CHANNELS} strongest channels of the first picture. "
         f"Shuffling positions changes no entry by more than {change:.0e} of the largest.",
     )
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """As rows are called, so that the columns of the distances need no more than the number."""
+    return [f"{name}  {number}" for number, name in enumerate(names, start=1)]
 
 
 def _shown(matrix: Tensor, channels: Tensor) -> Tensor:
@@ -146,15 +150,19 @@ def _shown(matrix: Tensor, channels: Tensor) -> Tensor:
     return matrix[channels][:, channels].clamp(min=0).sqrt()
 
 
-def _distances(names: tuple[str, ...], distances: Tensor) -> Tensor:
+def _distances(named: Sequence[tuple[str, Tensor]], distances: Tensor) -> Tensor:
     side = CELL_PX // 2
-    rows = [
-        [Cell(heat(value.view(1, 1), side, highest=1.0), f"{float(value):.3f}") for value in row] for row in distances
+    rows: list[list[Tensor | Cell]] = [
+        [
+            thumbnail(image, side, enlarge=True),
+            *(Cell(heat(value.view(1, 1), side, highest=1.0), f"{float(value):.3f}") for value in row),
+        ]
+        for (_, image), row in zip(named, distances, strict=True)
     ]
     return lay_out(
         rows,
-        columns=[f"{number}" for number in range(1, len(names) + 1)],
-        names=[f"{name}  {number}" for number, name in enumerate(names, start=1)],
+        columns=["", *(f"{number}" for number in range(1, len(named) + 1))],
+        names=_numbered([name for name, _ in named]),
         title="How far apart their styles are",
         note="Squared difference of Gram matrices over their squares, the mean over layers: 0 the same, 1 nothing "
         "in common.",

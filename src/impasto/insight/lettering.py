@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache
 from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-__all__ = ["INK", "PALE", "PAPER", "Font", "fitted", "font", "height_px", "width_px"]
+__all__ = ["INK", "PALE", "PAPER", "Font", "fitted", "font", "height_px", "in_words", "spelled", "width_px", "write"]
 
 PAPER, INK, PALE = (250, 249, 246), (38, 35, 32), (128, 122, 114)
 """Colors of the sheets: opaque, so that they read on a light page and on a dark one."""
 
 Font = ImageFont.FreeTypeFont
+
+UNKNOWN = "?"
+"""Stands for what the font lacks, which it would leave out without a word."""
 
 _FILE = Path(__file__).parent / "fonts" / "Inter.otf"
 
@@ -23,9 +27,24 @@ def font(size_px: int) -> Font:
     return ImageFont.truetype(str(_FILE), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
+def in_words(option: str) -> str:
+    """An option's name as it is read: `style_weight` -> `style weight`."""
+    return option.replace("_", " ")
+
+
+def spelled(text: str) -> str:
+    """The text as the font can write it: composed, and with a sign in place of each one that it lacks."""
+    return "".join(sign if _is_there(sign) else UNKNOWN for sign in unicodedata.normalize("NFC", text))
+
+
+@cache
+def _is_there(sign: str) -> bool:
+    return sign == " " or font(20).getmask(sign).getbbox() is not None
+
+
 def width_px(text: str, letters: Font) -> int:
     """How wide a line is."""
-    return round(letters.getlength(text))
+    return round(letters.getlength(spelled(text)))
 
 
 def height_px(letters: Font) -> int:
@@ -49,4 +68,4 @@ def write(
     draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, letters: Font, color: tuple[int, int, int] = INK
 ) -> None:
     """Write a line with its top left corner at (x, y)."""
-    draw.text(at, text, font=letters, fill=color, anchor="la")
+    draw.text(at, spelled(text), font=letters, fill=color, anchor="la")

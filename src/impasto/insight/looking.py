@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +14,7 @@ from impasto import images
 from impasto.compose import Session, session
 from impasto.picture import fit, resize
 
-__all__ = ["SIZE_PX", "opened", "seen", "thumbnail"]
+__all__ = ["SIZE_PX", "names_of", "opened", "seen", "thumbnail"]
 
 SIZE_PX = 256
 """Long side of what is looked at, where nothing else is asked for: large enough to see, and quick."""
@@ -37,6 +40,18 @@ def seen(ready: Session, picture: Any, layers: Iterable[str] | None = None) -> T
     return pixels
 
 
-def thumbnail(image: Tensor, long_side_px: int) -> Tensor:
-    """An image made smaller where it is larger than this."""
-    return resize(image, *fit(image.shape[2], image.shape[3], long_side_px, enlarge=False)).clamp(0, 1)
+def thumbnail(image: Tensor, long_side_px: int, *, enlarge: bool = False) -> Tensor:
+    """An image made smaller where it is larger than this; with `enlarge` larger where it is smaller."""
+    return resize(image, *fit(image.shape[2], image.shape[3], long_side_px, enlarge=enlarge)).clamp(0, 1)
+
+
+def names_of(pictures: Sequence[Any]) -> list[str]:
+    """What pictures are called on a sheet; files of one name have so many of their folders as tell them apart."""
+    names = [images.name_of(picture) or f"picture {number}" for number, picture in enumerate(pictures, start=1)]
+    files = {at: Path(file).parts for at, file in enumerate(pictures) if isinstance(file, (str, os.PathLike))}
+    for depth in range(2, max(map(len, files.values()), default=0) + 1):
+        named = Counter(name for name, _ in {(names[at], parts) for at, parts in files.items()})
+        for at, parts in files.items():
+            if named[names[at]] > 1:
+                names[at] = "/".join(images.name_of(part) or part for part in parts[-depth:])
+    return names

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto import images
 from impasto.compose import Atelier, Result, Session, listed, session
 from impasto.config import Config
 from impasto.errors import ConfigError
-from impasto.insight.looking import SIZE_PX, seen, thumbnail
+from impasto.insight.lettering import in_words
+from impasto.insight.looking import SIZE_PX, names_of, seen, thumbnail
+from impasto.insight.offered import check_offered
 from impasto.insight.sheet import Cell
 from impasto.insight.wall import Panel, Wall
 
@@ -30,15 +31,18 @@ def recombine(contents: Any, styles: Any, **options: Any) -> Wall:
     contents, styles = listed(contents), listed(styles)
     if not contents or not styles:
         raise ConfigError("There is nothing to combine. Give at least one content and one style.")
+    check_offered("recombine", options)
     _require_few(len(contents) * len(styles))
     options = {"size": SIZE_PX} | options
     atelier = Atelier(remember=True)
+    names = names_of([*contents, *styles])
+    beside_names, head_names = names[: len(contents)], names[len(contents) :]
     rows = [
         [
-            Panel(f"{_name(content)} × {_name(style)}", session(content, style, **options, atelier=atelier))
-            for style in styles
+            Panel(f"{name} × {head}", session(content, style, **options, atelier=atelier))
+            for style, head in zip(styles, head_names, strict=True)
         ]
-        for content in contents
+        for content, name in zip(contents, beside_names, strict=True)
     ]
     first = rows[0][0].session
     side = first.config.size
@@ -48,8 +52,8 @@ def recombine(contents: Any, styles: Any, **options: Any) -> Wall:
     hung += [[image, *row] for image, row in zip(beside, rows, strict=True)]
     return Wall(
         hung,
-        columns=["", *map(_name, styles)],
-        names=["", *map(_name, contents)],
+        columns=["", *head_names],
+        names=["", *beside_names],
         title="Content and style, held apart and recombined",
     )
 
@@ -81,6 +85,9 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     unknown = ", ".join(name for name in over if name not in Config.model_fields)
     if unknown:
         raise ConfigError(f"{unknown}: no option that shapes the picture. See impasto stylize --help for them.")
+    if twice := ", ".join(sorted(over.keys() & options.keys())):
+        raise ConfigError(f"{twice} is given, and swept over too. Leave one of them out.")
+    check_offered("sweep", options)
     (across, values), (down, others) = (*over.items(), ("", [None]))[:2]
     _require_few(len(values) * len(others))
     options = {"size": SIZE_PX} | options
@@ -88,16 +95,16 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     settings, rows = [], []
     for other, value in itertools.product(others, values):
         setting = {across: value} | ({down: other} if down else {})
-        label = ", ".join(f"{name} = {_written(chosen)}" for name, chosen in setting.items())
+        label = ", ".join(_written(name, chosen) for name, chosen in setting.items())
         settings.append(setting)
         ready: Session = session(content, style, **(options | setting), atelier=atelier)
         rows.append(Panel(label, ready, _losses))
     laid = [rows[first : first + len(values)] for first in range(0, len(rows), len(values))]
     wall = Wall(
         laid,
-        columns=[f"{across} = {_written(value)}" for value in values],
-        names=[f"{down} = {_written(other)}" for other in others] if down else [],
-        title=f"{_name(content)} in the manner of {_name(style)}",
+        columns=[_written(across, value) for value in values],
+        names=[_written(down, other) for other in others] if down else [],
+        title=" in the manner of ".join(names_of([content, style])),
     )
     return Swept(wall, tuple(settings))
 
@@ -124,12 +131,9 @@ def _require_few(count: int) -> None:
         raise ConfigError(f"{count} pictures are more than a sheet can show. Ask for at most {MOST_PANELS}.")
 
 
-def _name(picture: Any) -> str:
-    return images.name_of(picture) or "picture"
-
-
-def _written(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _written(name: str, value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f"{in_words(name)} = {text}"
 
 
 def _losses(result: Result) -> str:

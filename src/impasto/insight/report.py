@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,19 +25,23 @@ from impasto.config import Config
 from impasto.images import check_place, replacing
 from impasto.insight.charts import chart
 from impasto.insight.film import View
+from impasto.insight.lettering import in_words
 from impasto.insight.looking import thumbnail
 from impasto.insight.sheet import pasted
 from impasto.recipes import Recipe, Trace, kind_of
 
-__all__ = ["Report", "command_of", "write_report"]
+__all__ = ["Report", "command_of", "steps_of", "write_report"]
 
 SHOWN_PX = 1024
 """Long side of the pictures in a report at most: for looking at, not for keeping."""
 
 SMALL_PX = 480
 STRIP_PX = 200
-ENLARGED = 2
-"""How many times a small picture may be enlarged on the page."""
+LONGEST_ROW = 7
+"""Views of the strip beside each other at most."""
+
+WEIGHTS = {"content": "content_weight", "style": "alpha", "tv": "tv_weight", "laplacian": "laplacian_weight"}
+"""The terms of the total, and the options that are their factors."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +62,26 @@ class Report:
 
     def html(self) -> str:
         """The whole page."""
+        rows = math.ceil(len(self.strip) / LONGEST_ROW)
         template = Template(files("impasto.insight").joinpath("report.html").read_text(encoding="utf-8"))
         height, width = self.size
         return template.substitute(
             name=escape(self.name),
             summary=escape(self._summary(width, height)),
-            aspect=f"{width} / {height}",
-            widest=f"{ENLARGED * width}px",
+            aspect=f"{width / height:.4f}",
+            width=width,
             image=_data(self.image, SHOWN_PX),
             pictures="".join(self._pictures()),
             slider=self._slider(),
             curves="".join(_curves(self.recipe.trace, self.recipe.config, width, height))
             if self.recipe.trace
             else MISSING_TRACE,
-            strip="".join(_figure(_encoded(Image.fromarray(view.pixels), STRIP_PX), view.label) for view in self.strip),
+            strip="".join(
+                # "64×43, step 3 of 45" as two lines that are short enough.
+                _figure(_encoded(Image.fromarray(view.pixels), STRIP_PX), *reversed(view.label.split(", ")))
+                for view in self.strip
+            ),
+            strip_columns=math.ceil(len(self.strip) / max(rows, 1)),
             strip_hidden="" if self.strip else "hidden",
             command=escape(command_of(self.recipe)),
             recipe="".join(_rows(self.recipe)),
@@ -95,28 +107,27 @@ class Report:
             )
             for number, (role, image) in enumerate(self.styles, start=1)
         ]
-        figures = [
-            _figure(_data(image, SMALL_PX) if image is not None else "", f"{what}. {(record and record.name) or ''}")
-            for what, record, image in shown
-        ]
-        return [*figures, _figure(_data(self.image, SMALL_PX), "Target: the only thing that learned")]
+        figures = [_pictured(image, what, (record and record.name) or "") for what, record, image in shown]
+        return [*figures, _pictured(self.image, "Target: the only thing that learned", self.name)]
 
     def _slider(self) -> str:
         if self.content is None:
-            return f'<img class="alone" src="{_data(self.image, SHOWN_PX)}" alt="The picture">'
+            return f'<img class="large" src="{_data(self.image, SHOWN_PX)}" alt="The picture">'
         return SLIDER.format(before=_data(self.content, SHOWN_PX), after=_data(self.image, SHOWN_PX))
 
 
 MISSING_TRACE = "<p>This picture holds no trace of its run. Run it again to see its curves.</p>"
 
 SLIDER = (
-    '<div class="compare"><img src="{after}" alt="The picture"><img class="before" src="{before}" alt="The content">'
+    '<div class="large compare"><img src="{after}" alt="The picture">'
+    '<img class="before" src="{before}" alt="The content">'
     '<input type="range" min="0" max="100" value="50" aria-label="Before and after"><span class="handle"></span></div>'
 )
 
 
-def write_report(report: Report, path: Path) -> Path:
+def write_report(report: Report, path: str | Path) -> Path:
     """Write the page. Raises `OutputError`."""
+    path = Path(path)
     check_place(path)
     with replacing(path) as temporary:
         temporary.write_text(report.html(), encoding="utf-8")
@@ -155,15 +166,14 @@ def _changed(recipe: Recipe) -> list[str]:
 
 def _curves(trace: Trace, config: Config, width: int, height: int) -> list[str]:
     """The charts: all terms, style layer by layer, content likewise if there are several, the gradient."""
-    numbers, marks = trace.numbers, _marks(trace, width, height)
-    weighted: dict[str, Sequence[float]] = {
-        "total": numbers["total"],
-        "content": [config.content_weight * value for value in numbers["content"]],
-        f"{config.alpha:g} × style": [config.alpha * value for value in numbers["style"]],
+    numbers, steps = trace.numbers, steps_of(trace)
+    marks = _marks(trace, steps, width, height)
+    factors = {name: getattr(config, option) for name, option in WEIGHTS.items()}
+    terms: dict[str, Sequence[float]] = {
+        name if factor == 1 else f"{factor:g} × {name}": [factor * value for value in numbers[name]]
+        for name, factor in factors.items()
+        if factor
     }
-    for name, weight in (("tv", config.tv_weight), ("laplacian", config.laplacian_weight)):
-        if weight:
-            weighted[f"{weight:g} × {name}"] = [weight * value for value in numbers[name]]
     by_layer: dict[str, dict[str, Sequence[float]]] = {
         part: {name.partition(".")[2]: values for name, values in numbers.items() if name.startswith(f"{part}.")}
         for part in ("style", "content")
@@ -171,7 +181,11 @@ def _curves(trace: Trace, config: Config, width: int, height: int) -> list[str]:
     alone = by_layer["content"] if len(by_layer["content"]) == 1 else None  # it is the first chart's
     gradient: dict[str, Sequence[float]] = {"gradient": numbers["gradient"]}
     drawn = [
-        ("Total = content + α × style", "What descent lowers. Each size begins where the one before ended.", weighted),
+        (
+            f"Total = {' + '.join(terms)}",
+            "What descent lowers. Each size begins where the one before ended.",
+            {"total": numbers["total"], **terms},
+        ),
         (
             "Style, layer by layer",
             "How far Gram matrices, or what else style is compared by, are off.",
@@ -180,11 +194,19 @@ def _curves(trace: Trace, config: Config, width: int, height: int) -> list[str]:
         ("Content, layer by layer", "How far feature maps are off.", by_layer["content"]),
         ("Gradient", "Its size on the pixels: how much there is left to learn.", gradient),
     ]
-    return [_chart(title, note, curves, marks) for title, note, curves in drawn if curves and curves is not alone]
+    return [
+        _chart(title, note, curves, steps, marks) for title, note, curves in drawn if curves and curves is not alone
+    ]
 
 
-def _chart(title: str, note: str, curves: dict[str, Sequence[float]], marks: Sequence[tuple[int, str]]) -> str:
-    svg = chart(curves, label=title, marks=marks)
+def _chart(
+    title: str,
+    note: str,
+    curves: dict[str, Sequence[float]],
+    steps: Sequence[int],
+    marks: Sequence[tuple[int, str]],
+) -> str:
+    svg = chart(curves, label=title, steps=steps, marks=marks)
     if not svg:
         return ""
     keys = "".join(
@@ -193,16 +215,28 @@ def _chart(title: str, note: str, curves: dict[str, Sequence[float]], marks: Seq
     )
     values = escape(json.dumps({name: list(column) for name, column in curves.items()}))
     return (
-        f'<section class="curves" data-curves="{values}"><h3>{escape(title)}</h3><p>{escape(note)}</p>'
-        f"{svg}<ul class='keys'>{keys}</ul></section>"
+        f'<section class="curves" data-curves="{values}" data-steps="{json.dumps(steps)}">'
+        f"<h3>{escape(title)}</h3><p>{escape(note)}</p>"
+        f"{svg}<ul class='keys'><li>step <b>{steps[-1]}</b></li>{keys}</ul></section>"
     )
 
 
-def _marks(trace: Trace, width: int, height: int) -> list[tuple[int, str]]:
-    """Where each size begins; each is twice the one before, up to that of the picture."""
+def steps_of(trace: Trace) -> list[int]:
+    """The number of each row's step in the whole run. Rows are evenly far apart, but for the last."""
+    at = list(zip(trace.scale, trace.iteration, strict=True))
+    apart = [now[1] - before[1] for before, now in itertools.pairwise(at) if before[0] == now[0]]
+    every = apart[0] if apart else 1
+    steps = [1 + every * number for number in range(len(at))]
+    if len(apart) > 1 and at[-1][0] == at[-2][0]:
+        steps[-1] = steps[-2] + apart[-1]
+    return steps
+
+
+def _marks(trace: Trace, steps: Sequence[int], width: int, height: int) -> list[tuple[int, str]]:
+    """The steps that each size begins with; each is twice the one before, up to that of the picture."""
     starts = [at for at, scale in enumerate(trace.scale) if at == 0 or scale != trace.scale[at - 1]]
     halvings = [max(trace.scale) - trace.scale[at] for at in starts]
-    return [(at, f"{width >> n}×{height >> n}") for at, n in zip(starts, halvings, strict=True)]
+    return [(steps[at], f"{width >> n}×{height >> n}") for at, n in zip(starts, halvings, strict=True)]
 
 
 def _last(trace: Trace | None) -> dict[str, float]:
@@ -216,12 +250,23 @@ def _rows(recipe: Recipe) -> list[str]:
         (f"{role}", f"{record['name'] or 'no file'}  {record['sha256']}") for role, record in told["inputs"].items()
     ]
     rows += [(name, value) for part in ("config", "run", "plan") for name, value in told[part].items()]
-    return [f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
+    return [f"<tr><th>{escape(in_words(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
 
 
-def _figure(source: str, caption: str) -> str:
-    picture = f'<img src="{source}" alt="{escape(caption)}">' if source else '<div class="missing">not found</div>'
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+def _pictured(image: Tensor | None, what: str, name: str) -> str:
+    """One of the three images: their shares of a row make them equally high."""
+    if image is None:
+        return _figure("", what, name, aspect=4 / 3)
+    return _figure(_data(image, SMALL_PX), what, name, aspect=image.shape[3] / image.shape[2])
+
+
+def _figure(source: str, *lines: str, aspect: float | None = None) -> str:
+    """A picture with a caption of one line or two."""
+    said = [escape(line) for line in lines if line]
+    picture = f'<img src="{source}" alt="{", ".join(said)}">' if source else '<div class="missing">not found</div>'
+    style = f' style="--aspect: {aspect:.4f}"' if aspect else ""
+    caption = "".join(f"<span>{line}</span>" for line in said)
+    return f"<figure{style}>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
 def _data(image: Tensor, long_side_px: int) -> str:

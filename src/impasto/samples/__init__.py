@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from impasto.errors import InputError
 from impasto.samples import dots, ink, mosaic, swirl
 
-__all__ = ["PAINTINGS", "PHOTOS", "Photo", "credit", "paint", "photo_path"]
+__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "credit", "paint", "photo_path"]
 
 MIN_PX, MAX_PX = 64, 2048
 
@@ -52,6 +52,7 @@ _PHOTOS = (
 
 PAINTINGS: tuple[str, ...] = tuple(_PAINTERS)
 PHOTOS: tuple[str, ...] = tuple(photo.name for photo in _PHOTOS)
+NAMES: tuple[str, ...] = (*PHOTOS, *PAINTINGS)
 
 
 def paint(name: str, *, size_px: int = 512, seed: int = 0) -> NDArray[np.uint8]:
