@@ -34,6 +34,7 @@ docs: $(VENV)/installed-dev
 figures: $(VENV)/installed-dev
 	$(BIN)/python scripts/draw_figures.py
 	$(BIN)/python scripts/draw_triptych.py
+	$(BIN)/python scripts/draw_studio.py
 	$(BIN)/python examples/artistic_control.py
 
 # The races take hours: see each script for the short ones.
@@ -42,6 +43,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/schedule.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/versus_pastiche.py
 	$(BIN)/python benchmarks/versus_neural_style.py
 	$(BIN)/python benchmarks/versus_first.py

@@ -6,6 +6,7 @@ python scripts/draw_studio.py
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 PLACE = Path(__file__).parent.parent / "docs" / "studio.jpg"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 VIEW = {"width": 1400, "height": 1060}
-PATIENCE_MS = 300_000
+PATIENCE_MS = 120_000
 
 
 def shown(page: Page, address: str) -> bytes:
@@ -33,7 +34,7 @@ def shown(page: Page, address: str) -> bytes:
         if size == "256":
             expect(page.get_by_text("Download", exact=True)).to_be_visible(timeout=PATIENCE_MS)
             page.get_by_role("button", name="mosaic").click()
-    page.wait_for_function("/Step (8[0-9]|9[0-9]) of/.test(document.body.innerText)", timeout=PATIENCE_MS)
+    expect(page.get_by_text(re.compile(r"Step (7|8|9)\d of")).first).to_be_visible(timeout=PATIENCE_MS)
     return page.screenshot()
 
 
