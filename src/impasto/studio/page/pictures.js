@@ -219,7 +219,7 @@ export class Pictures {
 
   render() {
     const { content, style, start } = this.parts;
-    const mask = button(this.masks ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet" });
+    const mask = button(this.masks?.strokes ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet" });
     const unmask = this.masks && button("Remove the mask", () => {
       this.masks = null;
       this.render();

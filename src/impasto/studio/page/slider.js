@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-export function beforeAfter({ before, after, width, height, words }) {
+export function beforeAfter({ before, after, words }) {
   const range = el("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, "aria-label": "How much of the photo shows" });
   const node = el(
     "div",
@@ -13,7 +13,6 @@ export function beforeAfter({ before, after, width, height, words }) {
     el("span", { class: "handle", "aria-hidden": "true" }),
   );
   const show = () => node.style.setProperty("--at", `${range.value}%`);
-  node.style.setProperty("--aspect", width / height);
   range.addEventListener("input", show);
   show();
   return node;

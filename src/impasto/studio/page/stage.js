@@ -122,9 +122,13 @@ export class Stage {
     this.image = el("img", { src: this.preview ?? look(content, 640), alt: `${title(job)}, as it is now` });
     const canvas = el("div", { class: "canvas live" }, this.image);
     canvas.classList.toggle("bare", !this.preview);
-    const shape = () => canvas.style.setProperty("--aspect", this.image.naturalWidth / this.image.naturalHeight);
-    this.image.addEventListener("load", shape, { once: true });
+    this.image.addEventListener("load", () => this.shape(this.image.naturalWidth, this.image.naturalHeight), { once: true });
     this.frame.replaceChildren(canvas);
+  }
+
+  /** All that belongs to a picture is as wide as it. */
+  shape(width, height) {
+    this.host.style.setProperty("--aspect", width / height);
   }
 
   /** A look that was just loaded. */
@@ -143,8 +147,8 @@ export class Stage {
     await image.decode().catch(() => {});
     if (this.job.id !== job.id || this.beside) return;
     const [content] = ofKind(job.inputs, "content");
-    const { width, height } = job.result;
-    this.frame.replaceChildren(beforeAfter({ before: look(content, side), after, width, height, words: { before: "The photo", after: title(job) } }));
+    this.shape(job.result.width, job.result.height);
+    this.frame.replaceChildren(beforeAfter({ before: look(content, side), after, words: { before: "The photo", after: title(job) } }));
   }
 
   showBeside(job, other) {
@@ -155,6 +159,7 @@ export class Stage {
       width: each.result.width,
       height: each.result.height,
     });
+    this.shape(4, 1);
     this.frame.replaceChildren(sideBySide([job, other].map(picture)));
   }
 
