@@ -41,7 +41,7 @@ DRAWN = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
 FIGURES: dict[str, str] = DRAWN["figures"]()
 SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
 ELSEWHERE = {"demo.jpg", "studio.jpg", *SHEETS}
-"""Figures that scripts/draw_triptych.py, scripts/draw_studio.py and examples/artistic_control.py draw, as `make figures` does."""
+"""Figures that other scripts draw, of those that `make figures` calls."""
 
 
 def named(path: Path) -> str:
