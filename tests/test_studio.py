@@ -257,6 +257,10 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(
     assert answer.status_code == 507
     assert "No space left" in answer.json()["error"]
     monkeypatch.undo()
+    monkeypatch.setattr("tempfile.mkdtemp", full)  # not even room for the upload
+    answer = client.post("/api/files", content=other.getvalue())
+    assert (answer.status_code, "No space left" in answer.json()["error"]) == (507, True)
+    monkeypatch.undo()
     assert studio.store.verify() == []
     assert client.get(f"/api/jobs/{job['id']}").json()["state"] == "queued"
 

@@ -45,6 +45,7 @@ STATUS: dict[type[Exception], int] = {
     WeightsError: 409,
     OutputError: 507,
     ImpastoError: 422,
+    OSError: 507,
 }
 """What each error is on the wire; the first that fits."""
 
@@ -79,7 +80,7 @@ def create_app(studio: Studio) -> FastAPI:
 
 def _add_pages(app: FastAPI, studio: Studio) -> None:
     @app.get("/", include_in_schema=False)
-    def page(request: Request) -> FileResponse:
+    def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
     @app.get("/api/docs", include_in_schema=False)

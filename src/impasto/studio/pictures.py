@@ -9,6 +9,8 @@ import threading
 from collections.abc import AsyncIterable
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
+
 from impasto import images, samples
 from impasto.errors import ImageError, InputError, RecipeError
 from impasto.images import NamedImage
@@ -41,7 +43,7 @@ class Pictures:
             with path.open("wb") as file:
                 async for piece in pieces:
                     file.write(piece)
-            return self._checked(base_name(name), path)
+            return await run_in_threadpool(self._checked, base_name(name), path)  # streams go on meanwhile
 
     def _checked(self, name: str, path: Path) -> FileView:
         """Keep a file, once all of it was decoded: what is cut short is told of now, and not by the worker."""
