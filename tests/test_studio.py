@@ -6,9 +6,10 @@ import asyncio
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -419,6 +420,15 @@ def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
 # ---- What happens, as it happens -----------------------------------------------------------------
 
 
+T = TypeVar("T")
+
+
+def alone(work: Coroutine[Any, Any, T]) -> T:
+    """Run in a thread of its own: that of the browser's tests has a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def told(watch: Watch, job: int | None, seen: Seen, count: int) -> list[tuple[str, Any, str]]:
     """The next so many events."""
 
@@ -432,7 +442,7 @@ def told(watch: Watch, job: int | None, seen: Seen, count: int) -> list[tuple[st
         await stream.aclose()  # type: ignore[attr-defined]
         return events
 
-    return asyncio.run(asyncio.wait_for(listen(), 10))
+    return alone(asyncio.wait_for(listen(), 10))
 
 
 def recorded(store: JobStore, steps: int) -> Job:
@@ -489,7 +499,7 @@ def test_many_watch_from_one_look(tmp_path: Path) -> None:
     async def all_of_them() -> list[list[str]]:
         return await asyncio.wait_for(asyncio.gather(*(one() for _ in range(50))), 20)
 
-    assert asyncio.run(all_of_them()) == [["jobs", "losses", "preview"]] * 50
+    assert alone(all_of_them()) == [["jobs", "losses", "preview"]] * 50
     assert len(looks) < 20
 
 
