@@ -186,19 +186,24 @@ class _WallBars:
         self.bars.update(self.panel, completed=done, total=planned, detail=_losses(progress))
 
 
+def _detailed_bars() -> Bars:
+    """Bars of so many of so many, each with a line of detail."""
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    return Bars(*columns, console=errors)
+
+
 @contextlib.contextmanager
 def wall_display(*, quiet: bool) -> Iterator[WallDisplay]:
     """The same for walls of pictures."""
     if quiet:
         yield _Silent()
     elif errors.is_terminal:
-        columns = (
-            TextColumn("{task.description:>9}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-        )
-        with Bars(*columns, console=errors) as bars:
+        with _detailed_bars() as bars:
             yield _WallBars(bars)
     else:
         yield _WallLines()
@@ -267,13 +272,7 @@ def tally(*, quiet: bool) -> Iterator[TallyDisplay]:
     if quiet:
         yield _Silent()
     elif errors.is_terminal:
-        columns = (
-            TextColumn("{task.description:>9}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-        )
-        with Bars(*columns, console=errors) as bars:
+        with _detailed_bars() as bars:
             yield _TallyBars(bars)
     else:
         yield _TallyLines()

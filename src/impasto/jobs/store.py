@@ -96,6 +96,10 @@ class JobStore:
             return [_job(row) for row in self._database.read("SELECT * FROM jobs ORDER BY id")]
         return [_job(row) for row in self._database.read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))]
 
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return int(self._database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
+
     def losses(self, number: int, *, after: int = 0) -> list[dict[str, float]]:
         """What each step of a job came to, those after a step's number."""
         rows = self._database.read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))

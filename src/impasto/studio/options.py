@@ -80,7 +80,7 @@ def form() -> Form:
         ],
         samples=[
             Sample(name=name, credit=samples.credit(name), kind="photo" if name in samples.PHOTOS else "painting")
-            for name in (*samples.PHOTOS, *samples.PAINTINGS)
+            for name in samples.NAMES
         ],
         networks={name: weights.is_cached(name) for name in networks},
     )

@@ -73,9 +73,7 @@ class Pictures:
         if name in samples.PHOTOS:
             return NamedImage(f"sample:{name}", samples.photo_path(name))
         if name not in samples.PAINTINGS:
-            raise InputError(
-                f"No sample is called {name!r}. There are {', '.join(samples.PHOTOS + samples.PAINTINGS)}."
-            )
+            raise InputError(f"No sample is called {name!r}. There are {', '.join(samples.NAMES)}.")
         drawn_px = LEAST_SAMPLE_PX
         while drawn_px < min(size_px, MOST_SAMPLE_PX):
             drawn_px *= 2

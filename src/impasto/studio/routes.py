@@ -66,9 +66,7 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
     def look_at_sample(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
         """A small JPEG of a picture that ships."""
         source = pictures.sample(name, 512).pixels
-        return Response(
-            pictures.look(source, side), media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"}
-        )
+        return Response(pictures.look(source, side), media_type="image/jpeg", headers=A_DAY)
 
     @app.get("/api/jobs/{job}/preview", responses=JPEG, response_class=Response)
     def preview(job: Number, version: Annotated[str, Query(max_length=40)] = "") -> Response:

@@ -36,7 +36,7 @@ class Studio:
 
     def paint(self, asked: Painting) -> JobView:
         """Put a picture into the queue. Raises `ImpastoError`."""
-        if sum(job.state == "queued" for job in self.store.jobs()) >= self.longest_queue:
+        if self.store.waiting() >= self.longest_queue:
             raise JobError(f"{self.longest_queue} pictures wait already. Let some of them be painted first.")
         if asked.preset not in PRESETS:  # never a path
             raise JobError(f"There is no preset {asked.preset!r}. There are {', '.join(PRESETS)}.")
