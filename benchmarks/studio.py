@@ -4,7 +4,8 @@ python benchmarks/studio.py [--size 512] [--repeats 5] [--watchers 50] [--jobs 2
 
 A studio is opened in a folder of its own, with one worker, and asked over HTTP as the page asks it. What watching costs
 is the time of the same run with nobody, one and many watchers, in turn, over that with nobody; each watcher follows the
-stream of events and fetches every preview that it is told of.
+stream of events and fetches every preview that it is told of. Watchers share the machine's cores with the run, which
+no browser elsewhere would, so the server's own processor time for a second of the run is told beside it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
+import psutil
 
 PAINTING = {"content": {"sample": "cat"}, "styles": [{"sample": "swirl"}]}
 PATIENCE_S = 600
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[str]:
-    """A studio that is open and has painted once; its address."""
+def opened() -> Iterator[tuple[str, psutil.Process]]:
+    """A studio that is open and has painted once; its address and its server."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -38,7 +40,7 @@ def opened() -> Iterator[str]:
             address = process.stdout.readline().split()[-1]
             try:
                 finished(address, asked(address, size=64, iterations=1))
-                yield address
+                yield address, psutil.Process(process.pid)
             finally:
                 process.send_signal(signal.SIGINT)
 
@@ -127,14 +129,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     options = parser.parse_args()
     report: dict[str, Any] = {}
-    with opened() as address:
+    with opened() as (address, server):
         report["first preview, s"] = spread([first_preview(address, options.size) for _ in range(options.repeats)])
         taken: dict[int, list[float]] = {0: [], 1: [], options.watchers: []}
+        spent: dict[int, list[float]] = {count: [] for count in taken}
         rates = []
         for _ in range(options.repeats):
             for count, seconds in taken.items():
+                before = sum(server.cpu_times()[:2])
                 one, previews = watched(address, count, options.size)
                 seconds.append(one)
+                spent[count].append((sum(server.cpu_times()[:2]) - before) / one)
                 if count == 1:
                     rates.append(previews / one)
         report["previews a second"] = spread(rates)
@@ -142,6 +147,8 @@ def main() -> None:
         for count in (1, options.watchers):
             ratios = [ours / alone for ours, alone in zip(taken[count], taken[0], strict=True)]
             report[f"the same with {count} watching, over that"] = spread(ratios)
+        for count, shares in spent.items():
+            report[f"the server's time in a second of it, {count} watching"] = spread(shares)
         began = time.perf_counter()
         numbers = [asked(address, size=64, iterations=1, scales=1) for _ in range(options.jobs)]
         report[f"{options.jobs} jobs enqueued, s"] = time.perf_counter() - began
@@ -153,9 +160,9 @@ def main() -> None:
         return
     for name, value in report.items():
         if isinstance(value, dict):
-            print(f"{name:48}{value['median']:8.3f}   ({value['min']:.3f} to {value['max']:.3f})")
+            print(f"{name:56}{value['median']:8.3f}   ({value['min']:.3f} to {value['max']:.3f})")
         else:
-            print(f"{name:48}{value:8.3f}")
+            print(f"{name:56}{value:8.3f}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from impasto.config import Config, RunOptions
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import check_output
 from impasto.jobs import Job, JobStore
-from impasto.jobs.work import KEEP_S, Worker, alphas_of, ask_alpha, submit, worker_name
+from impasto.jobs.painting import KEEP_S
+from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit, worker_name
 from impasto.method import Progress
 from impasto.presets import load_preset
 

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from impasto.cli.console import errors
 from impasto.cli.jobs import DataDir, KeepEvery, store_in
 from impasto.errors import ConfigError
-from impasto.jobs.work import KEEP_S
+from impasto.jobs.painting import KEEP_S
 from impasto.jobs.workers import Workers
 from impasto.studio import Studio
 from impasto.studio.guard import Doors

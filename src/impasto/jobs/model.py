@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Asked", "Claim", "Job", "State"]
+__all__ = ["NOTHING", "Asked", "Claim", "Job", "Report", "State", "Step"]
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+Step = tuple[int, int, int, float, float, float]
+"""Of the whole run, of which scale, of that scale; then total, content and style."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,27 @@ class Asked:
     cancel: bool
     hold: bool
     alpha: float | None
+
+
+NOTHING = Asked(cancel=False, hold=False, alpha=None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a job since the report before: its plan first, then steps, and in the end a picture.
+
+    `checkpoint` and `picture` are files that were written, `turns` all turns so far if there is a new one. With `left`
+    it goes on another time; with `error` it cannot be done.
+    """
+
+    plan: dict[str, Any] | None = None
+    steps: list[Step] = field(default_factory=list)
+    share: float = 0.0
+    scales: list[list[int]] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    turns: list[dict[str, Any]] | None = None
+    checkpoint: Path | None = None
+    picture: Path | None = None
+    result: dict[str, Any] | None = None
+    left: bool = False
+    error: str | None = None

@@ -59,16 +59,16 @@ class Previews:
 class Showing:
     """The looks of one job, drawn as often as their cost allows."""
 
-    def __init__(self, previews: Previews, job: int, store: Store) -> None:
-        self.previews, self.job, self.store = previews, job, store
+    def __init__(self, previews: Previews, job: int) -> None:
+        self.previews, self.job = previews, job
         self.next_s = 0.0
 
-    def saw(self, progress: Progress) -> None:
-        """Draw this step, if it is time."""
+    def saw(self, progress: Progress, store: Store) -> None:
+        """Draw this step, if it is time. `store` is that of the run's tensors."""
         began = time.monotonic()
         if began < self.next_s and not progress.is_last:
             return
-        self.previews.put(self.job, look(progress, self.store))
+        self.previews.put(self.job, look(progress, store))
         cost_s = time.monotonic() - began
         self.next_s = began + max(EVERY_S, cost_s / SHARE)
 

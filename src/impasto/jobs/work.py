@@ -13,34 +13,37 @@ import shutil
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from impasto.compose import Atelier, Session
-from impasto.compose.checkpoints import read_checkpoint
-from impasto.compose.pace import share_done, step_of
-from impasto.compose.steering import Helm
-from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.compose import Atelier
+from impasto.config import Config, Inputs, RunOptions
 from impasto.engine.budget import Work
 from impasto.engine.planning import make_plan
-from impasto.errors import ImpastoError, OutputError, RecipeError
+from impasto.errors import ImpastoError
 from impasto.images import NamedImage, load, name_of, replacing, save
 from impasto.jobs.errors import JobError, LostJobError
-from impasto.jobs.model import Claim, Job
+from impasto.jobs.model import NOTHING, Asked, Claim, Job, Report
+from impasto.jobs.painting import KEEP_S, Painting
 from impasto.jobs.previews import Showing
 from impasto.jobs.store import JobStore
 from impasto.method import Progress
-from impasto.recipes import Turn, by_role, inputs_of
+from impasto.recipes import by_role
+from impasto.store import Store
 
-__all__ = ["KEEP_S", "Worker", "alphas_of", "ask_alpha", "key_of", "stored", "submit", "worker_name"]
-
-RECORD_S = 0.5
-"""How often steps are written down: a write of the database costs milliseconds."""
-
-KEEP_S = 30.0
-"""How often a checkpoint is kept: what a worker's death costs at most."""
+__all__ = [
+    "Worker",
+    "alphas_of",
+    "ask_alpha",
+    "checkpoints",
+    "enter",
+    "key_of",
+    "stored",
+    "submit",
+    "worker_name",
+]
 
 
 def submit(
@@ -136,7 +139,8 @@ class Worker:
         except LostJobError:
             pass  # another worker has it, and this one has written nothing
         except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
-            self._failed(claim, str(error) or type(error).__name__)
+            with contextlib.suppress(LostJobError):
+                self.store.fail(claim, " ".join((str(error) or type(error).__name__).split()))
         return self.store.get(claim.job.id)
 
     @contextlib.contextmanager
@@ -157,115 +161,74 @@ class Worker:
             over.set()
             heart.join()
 
-    def _failed(self, claim: Claim, why: str) -> None:
-        with contextlib.suppress(LostJobError):
-            self.store.fail(claim, " ".join(why.split()))
-
     def _paint(self, claim: Claim) -> None:
         job, store = claim.job, self.store
         if self.fetch is not None and "weights" not in job.inputs:
             self.fetch(job.config["network"])
-        session = self._session(job)
-        if job.plan is None:
-            store.planned(claim, session.plan.model_dump(mode="json"))
-        # The first checkpoint comes at once: from then on a death costs steps, and no job ends by several of them.
-        recorded, kept = 0.0, time.monotonic() if job.checkpoint is not None else 0.0
-        waiting: list[tuple[int, int, int, float, float, float]] = []
-        showing = Showing(store.previews, job.id, session.engine.store)
-        for progress in self._steps(session, job):
-            waiting.append(_row(progress))
-            showing.saw(progress)
+        showing = Showing(store.previews, job.id)
+
+        def watch(progress: Progress, images: Store) -> None:
+            showing.saw(progress, images)
             if self.watch is not None:
                 self.watch(job, progress)
-            now = time.monotonic()
-            if now - recorded < RECORD_S and not progress.is_last:
-                continue
-            scales = [(scale.height, scale.width, scale.iterations) for scale in progress.scene.scales]
-            asked = store.record(claim, share_done(progress), waiting, scales=scales, elapsed_s=progress.elapsed_s)
-            waiting, recorded = [], now
-            if progress.is_last:
-                break
-            if asked.cancel or asked.hold or self.stopping:
-                self._keep(claim, session, progress)
-                store.give_back(claim)
-                return
-            if asked.alpha is not None:
-                session.helm.turn(progress, asked.alpha)
-                store.turned(claim, [turn.model_dump() for turn in session.helm.turns])
-            if now - kept >= self.keep_s:
-                self._keep(claim, session, progress)
-                kept = now
-        self._finish(claim, session, progress)
 
-    def _session(self, job: Job) -> Session:
-        def stored(role: str) -> Any:
-            file = job.inputs[role]
-            path = self.store.files.path(str(file["sha256"]))
-            if not path.is_file():
-                raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
-            return NamedImage(file["name"], path) if file["name"] else path
-
-        pictures = {role: stored(role) for role in job.inputs if role != "weights"}
-        weights = self.store.files.path(str(job.inputs["weights"]["sha256"])) if "weights" in job.inputs else None
-        plan = Plan(**job.plan) if job.plan is not None else None
-        return Session(
-            inputs_of(pictures, weights),
-            Config(**job.config),
-            RunOptions(**job.run),
-            recorded_plan=plan,
+        painting = Painting(
+            job,
+            {role: store.files.path(str(file["sha256"])) for role, file in job.inputs.items()},
+            checkpoints(store) / job.checkpoint if job.checkpoint is not None else None,
             atelier=self.atelier,
-            helm=Helm(Turn(**turn) for turn in job.turns),
+            folder=checkpoints(store),
+            keep_s=self.keep_s,
+            watch=watch,
         )
-
-    def _steps(self, session: Session, job: Job) -> Iterator[Progress]:
-        """What is left of a run; a checkpoint that is damaged costs its steps, and not the job."""
-        if job.checkpoint is not None:
-            with contextlib.suppress(RecipeError):
-                return session.steps(read_checkpoint(self._checkpoints() / job.checkpoint))
-        return session.steps()
-
-    def _checkpoints(self) -> Path:
-        folder = self.store.folder / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def _keep(self, claim: Claim, session: Session, progress: Progress) -> None:
-        """A new file each time, named by attempt and step: what the store knows of is always whole."""
-        name = f"{claim.job.id}-{claim.attempt}-{step_of(progress)[0]}.impasto"
-        with contextlib.suppress(OutputError, OSError):  # a disk that is full costs a checkpoint, and not the job
-            session.keep(progress, self._checkpoints() / name)
-            self.store.keep(claim, name)
-            self._tidy(claim.job, name)
-
-    def _tidy(self, job: Job, but: str = "") -> None:
-        for path in self._checkpoints().glob(f"{job.id}-*.impasto"):
-            if path.name != but:
-                path.unlink(missing_ok=True)
-
-    def _finish(self, claim: Claim, session: Session, progress: Progress) -> None:
-        job = claim.job
-        result = session.finish(progress)
-        suffix = Path(job.output).suffix if job.output else ".png"
-        with tempfile.TemporaryDirectory(prefix="impasto-", dir=self.store.folder) as folder:
-            picture = result.save(Path(folder) / f"picture{suffix}")
-            name = self.store.files.add(picture)
-            if job.output is not None:
-                with replacing(Path(job.output)) as place:
-                    shutil.copyfile(picture, place)
-        told = {
-            "sha256": name,
-            "suffix": suffix,
-            "losses": result.losses,
-            "evaluations": result.evaluations,
-            "seconds": round(result.seconds, 3),
-            "height": result.image.shape[2],
-            "width": result.image.shape[3],
-        }
-        self.store.finish(claim, told)
-        self._tidy(job)
+        asked: Asked | None = NOTHING
+        while asked is not None:
+            asked = enter(store, claim, painting.go(replace(asked, hold=asked.hold or self.stopping)))
 
 
-def _row(progress: Progress) -> tuple[int, int, int, float, float, float]:
-    losses = progress.losses
-    numbers = float(losses.total), float(losses.content), float(losses.style)
-    return step_of(progress)[0], progress.scale, progress.iteration, *numbers
+def enter(store: JobStore, claim: Claim, report: Report) -> Asked | None:
+    """Write a report into the queue; what is asked of whoever paints, or None where that was the end.
+
+    Raises `LostJobError` if the job was taken over; `OutputError` if the picture cannot be put where it is to go.
+    """
+    if report.error is not None:
+        store.fail(claim, report.error)
+        return None
+    if report.plan is not None:
+        if claim.job.plan is None:
+            store.planned(claim, report.plan)
+        return store.renew(claim)
+    if report.turns is not None:
+        store.turned(claim, report.turns)
+    if report.checkpoint is not None:
+        store.keep(claim, report.checkpoint.name)
+        _tidy(store, claim.job, report.checkpoint.name)
+    if report.left:
+        store.give_back(claim)
+        return None
+    asked = store.record(claim, report.share, report.steps, scales=report.scales, elapsed_s=report.elapsed_s)
+    if report.picture is None or report.result is None:
+        return asked
+    try:
+        name = store.files.add(report.picture)
+        if claim.job.output is not None:
+            with replacing(Path(claim.job.output)) as place:
+                shutil.copyfile(report.picture, place)
+    finally:
+        report.picture.unlink(missing_ok=True)
+    store.finish(claim, report.result | {"sha256": name})
+    _tidy(store, claim.job)
+    return None
+
+
+def checkpoints(store: JobStore) -> Path:
+    """The folder of a queue's checkpoints, and of pictures on their way into it."""
+    folder = store.folder / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _tidy(store: JobStore, job: Job, but: str = "") -> None:
+    for path in checkpoints(store).glob(f"{job.id}-*"):
+        if path.name != but:
+            path.unlink(missing_ok=True)

@@ -13,8 +13,9 @@ import threading
 import time
 
 from impasto.jobs.errors import JobError
+from impasto.jobs.painting import KEEP_S
 from impasto.jobs.store import JobStore
-from impasto.jobs.work import KEEP_S, worker_name
+from impasto.jobs.work import worker_name
 
 __all__ = ["Workers"]
 
