@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json as json_format
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import psutil
 import torch
@@ -18,7 +20,8 @@ from impasto.cli.console import duration, errors, pull_missing, tally
 from impasto.cli.options import takes_options
 from impasto.cli.paint import source
 from impasto.cli.stopping import signals
-from impasto.cli.stylize import Json, Preset, Quiet
+from impasto.cli.stylize import Json, On, Preset, Quiet
+from impasto.cluster import LOCAL, Cluster, connected
 from impasto.compose import Session, session
 from impasto.config import Config, RunOptions
 from impasto.errors import ConfigError, ImpastoError, OutputError
@@ -36,6 +39,12 @@ LOOK_S = 0.5
 
 QUEUE = ".impasto"
 """The folder of a batch's queue, in that of its pictures."""
+
+
+class Hands(Protocol):
+    """Those who paint the jobs of a queue; `error` says why there are none any more."""
+
+    error: ImpastoError | None
 
 
 @takes_options(Config, RunOptions, without=("save_every", "init", "threads"))
@@ -60,6 +69,7 @@ def batch(
         str, Parameter(help="What pictures are called, such as {content}_{style}_{alpha}.png or {number}.jpg.")
     ] = "",
     workers: Annotated[int, Parameter(help="Pictures painted at once; 0: as cores and memory allow.")] = 0,
+    on: On = LOCAL,
     retry: Annotated[bool, Parameter(help="Try again what failed before.", negative="")] = False,
     dry_run: Annotated[
         bool, Parameter(help="Say what there is to do, and how long it will take.", negative="")
@@ -86,18 +96,21 @@ def batch(
     _make(output)
     for one in wanted:
         check_output(one.output, bits=run.bits)
-    sessions = _first_sessions(wanted, run)
-    count = workers or fitting_workers(sessions)
-    run = run.model_copy(update={"threads": max(1, torch.get_num_threads() // count)})
-    store = JobStore(data_dir or output / QUEUE)
-    work = Batch(store, wanted, source, run)
-    if dry_run:
-        return _told_only(work, sessions, count, json=json)
-    for network in {one.config.network for one in wanted}:
-        pull_missing(network, quiet=quiet)
-    work.enqueue(retry=retry)
-    began = time.monotonic()
-    status = _paint(work, count, quiet=quiet)
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(connected(on)) if on != LOCAL else None
+        sessions = _first_sessions([one for one in wanted if not one.output.exists()], run)
+        count = workers or fitting_workers(sessions, cluster)
+        run = run.model_copy(update={"threads": _threads(count, cluster)})
+        store = JobStore(data_dir or output / QUEUE)
+        work = Batch(store, wanted, source, run)
+        if dry_run:
+            return _told_only(work, sessions, count, json=json)
+        networks = {one.config.network for one in wanted}
+        for network in networks:
+            pull_missing(network, quiet=quiet)
+        work.enqueue(retry=retry)
+        began = time.monotonic()
+        status = _paint(work, _hands(store, min(count, len(work.jobs)), run, networks, cluster), quiet=quiet)
     _write_index(work, output)
     _report(work, time.monotonic() - began, json=json, quiet=quiet)
     return status or (1 if work.failed else 0)
@@ -148,11 +161,32 @@ def _first_sessions(wanted: list[Wanted], run: RunOptions) -> list[Session]:
     return list(found.values())
 
 
-def fitting_workers(sessions: list[Session]) -> int:
-    """How many paint at once: as many as cores, and no more than memory holds."""
+def fitting_workers(sessions: list[Session], cluster: Cluster | None = None) -> int:
+    """How many paint at once: as many as cores, or graphics cards, and no more than memory holds."""
     need = max((one.estimate().memory for one in sessions), default=0)
-    room = psutil.virtual_memory().available
-    return max(1, min(len(os.sched_getaffinity(0)), int(room // need) if need else 1))
+    if cluster is not None and cluster.gpus:
+        return cluster.gpus
+    cores = len(os.sched_getaffinity(0)) if cluster is None else cluster.cpus
+    room = psutil.virtual_memory().available if cluster is None else cluster.memory
+    return max(1, min(cores, int(room // need) if need else 1))
+
+
+def _threads(count: int, cluster: Cluster | None) -> int:
+    """Processors that each of so many has for itself."""
+    if cluster is None:
+        return max(1, torch.get_num_threads() // count)
+    return max(1, min(cluster.cpus // count, cluster.least_cpus))
+
+
+def _hands(
+    store: JobStore, count: int, run: RunOptions, networks: Collection[str], cluster: Cluster | None
+) -> AbstractContextManager[Hands]:
+    """Who paints, while this is open."""
+    if cluster is None or not count:
+        return Workers(store, count)
+    from impasto.cluster.painters import Painters
+
+    return Painters(store, cluster, count, threads=run.threads, networks=networks)
 
 
 def _told_only(work: Batch, sessions: list[Session], count: int, *, json: bool) -> int:
@@ -168,11 +202,11 @@ def _told_only(work: Batch, sessions: list[Session], count: int, *, json: bool) 
     return 0
 
 
-def _paint(work: Batch, count: int, *, quiet: bool) -> int:
-    """Work until everything has ended, or a signal comes; its status."""
+def _paint(work: Batch, hands: AbstractContextManager[Hands], *, quiet: bool) -> int:
+    """Work until everything has ended, or a signal comes; its status. Raises what ended all who paint."""
     if not work.jobs:
         return 0
-    with signals() as caught, tally(quiet=quiet) as shown, Workers(work.store, min(count, len(work.jobs))):
+    with signals() as caught, tally(quiet=quiet) as shown, hands as painting:
         caught.painting = True
         began = time.monotonic()
         while not caught.signal:
@@ -180,6 +214,8 @@ def _paint(work: Batch, count: int, *, quiet: bool) -> int:
             shown.show(jobs, len(work.skipped), time.monotonic() - began)
             if all(job.state not in ("queued", "running") for job in jobs):
                 break
+            if painting.error is not None:
+                raise painting.error
             time.sleep(LOOK_S)
     work.standing()
     return 128 + caught.signal if caught.signal else 0

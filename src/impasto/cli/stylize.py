@@ -30,6 +30,13 @@ Preset = Annotated[str, Parameter(help="A preset's name, or a FILE.toml. Other o
 Json = Annotated[
     bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, all else on stderr.")
 ]
+On = Annotated[
+    str,
+    Parameter(
+        help="Where it is painted: local; ray, one of our own on this machine; or a Ray cluster's address, such as "
+        "ray://HOST:10001, or auto on one of its machines."
+    ),
+]
 Quiet = Annotated[bool, Parameter(negative="", help="Print nothing but errors.")]
 Timelapse = Annotated[
     Path | None,

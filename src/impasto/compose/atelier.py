@@ -6,12 +6,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from impasto.config import Config, Plan
-from impasto.encoder import Encoder, Features
+from impasto.encoder import Encoder, Features, Weights
 from impasto.engine import engine_of
 from impasto.evaluate import Engine, Evaluator
 from impasto.networks import architecture
@@ -20,20 +20,37 @@ from impasto.statistics import Moments
 from impasto.store import Store
 from impasto.weights import load as load_weights
 
-__all__ = ["Atelier", "Remembering"]
+__all__ = ["Atelier", "Remembering", "Shared"]
 
 MEASURED_BYTES = 512 << 20
 """Of measurements that are remembered at most; those of a style at 512 px are 3 MB, the content's features 6 MB."""
 
 
+class Shared(Protocol):
+    """Measurements that several processes share, by what was measured; each is for one network and plan."""
+
+    def take(self, key: Any) -> Any:
+        """What somebody measured; None: it is the caller's to measure, and to put here."""
+
+    def put(self, key: Any, value: Any) -> None:
+        """A measurement, for others."""
+
+
 class Atelier:
     """Networks by what they are made of, loaded at first use and kept for other runs.
 
-    With `remember`, what they measured is kept too, which is worth it where runs share a picture and its size.
+    With `remember`, what they measured is kept too, which is worth it where runs share a picture and its size;
+    `shared` says where others keep theirs of styles. `load` gets weights, from elsewhere than this machine if need be.
     """
 
-    def __init__(self, *, remember: bool = False) -> None:
-        self.remember = remember
+    def __init__(
+        self,
+        *,
+        remember: bool = False,
+        load: Callable[[str, Path | None], Weights] = load_weights,
+        shared: Callable[[Encoder, Plan], Shared] | None = None,
+    ) -> None:
+        self.remember, self.load, self.shared = remember, load, shared
         self._encoders: dict[Any, Encoder] = {}
         self._engines: dict[Any, Engine] = {}
 
@@ -42,7 +59,7 @@ class Atelier:
         file = Path(weights) if weights is not None else None
         key = (config.network, file, config.pooling, config.padding, device)
         if key not in self._encoders:
-            loaded = load_weights(config.network, file)
+            loaded = self.load(config.network, file)
             self._encoders[key] = Encoder(
                 architecture(config.network), loaded, pooling=config.pooling, padding=config.padding, device=device
             )
@@ -55,15 +72,16 @@ class Atelier:
         key = (id(encoder), plan)
         if key not in self._engines:
             engine = engine_of(plan, encoder)
-            self._engines[key] = Remembering(engine) if self.remember else engine
+            shared = self.shared(encoder, plan) if self.shared is not None else None
+            self._engines[key] = Remembering(engine, shared) if self.remember else engine
         return self._engines[key]
 
 
 class Remembering:
     """An engine that measures a picture once: what was asked of the same pixels before is given again."""
 
-    def __init__(self, engine: Engine, limit_bytes: int = MEASURED_BYTES) -> None:
-        self.engine, self.limit_bytes = engine, limit_bytes
+    def __init__(self, engine: Engine, shared: Shared | None = None, limit_bytes: int = MEASURED_BYTES) -> None:
+        self.engine, self.shared, self.limit_bytes = engine, shared, limit_bytes
         self.encoder, self.store = engine.encoder, engine.store
         self._measured: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
@@ -77,9 +95,17 @@ class Remembering:
         """Moments of its features; those of regions are measured each time."""
         if guides:
             return self.engine.moments(image, layers, guides)
-        return self._recalled(
-            "moments", image, layers, self.engine.moments, lambda found: [part.outer for part in found]
-        )
+        return self._recalled("moments", image, layers, self._moments, lambda found: [part.outer for part in found])
+
+    def _moments(self, image: Tensor, layers: list[str]) -> dict[str, tuple[Moments, ...]]:
+        if self.shared is None:
+            return self.engine.moments(image, layers)
+        key = tuple(image.shape), _digest(image), tuple(layers)
+        found: dict[str, tuple[Moments, ...]] | None = self.shared.take(key)
+        if found is None:
+            found = self.engine.moments(image, layers)
+            self.shared.put(key, found)
+        return found
 
     def measure(self, objective: Objective, image: Tensor) -> Losses:
         """Losses without a gradient."""
@@ -101,7 +127,7 @@ class Remembering:
         measure: Callable[[Tensor, list[str]], dict[str, Any]],
         tensors: Callable[[Any], list[Tensor]],
     ) -> dict[str, Any]:
-        pixels = hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()
+        pixels = _digest(image)
         keys = {layer: (what, tuple(image.shape), pixels, layer) for layer in layers}
         missing = [layer for layer, key in keys.items() if key not in self._measured]
         fresh = measure(image, missing) if missing else {}
@@ -114,3 +140,7 @@ class Remembering:
         while sum(size for _, size in self._measured.values()) > self.limit_bytes:
             self._measured.popitem(last=False)
         return values
+
+
+def _digest(image: Tensor) -> bytes:
+    return hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()

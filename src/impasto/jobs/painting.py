@@ -20,6 +20,7 @@ from impasto.compose.steering import Helm
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImpastoError, OutputError, RecipeError
 from impasto.images import NamedImage
+from impasto.jobs.errors import JobError
 from impasto.jobs.model import Asked, Job, Report, Step
 from impasto.method import Progress
 from impasto.recipes import Turn, inputs_of
@@ -100,8 +101,8 @@ class Painting:
         job = self.job
 
         def named(role: str) -> Any:
-            if not self.files[role].is_file():
-                raise ImpastoError(f"The {role} image of job {job.id} is gone from the queue's files.")
+            if role not in self.files or not self.files[role].is_file():
+                raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
             name = job.inputs[role]["name"]
             return NamedImage(name, self.files[role]) if name else self.files[role]
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+from impasto.errors import ImpastoError
 from impasto.jobs.errors import JobError
 from impasto.jobs.painting import KEEP_S
 from impasto.jobs.store import JobStore
@@ -27,12 +28,13 @@ LEAST_REST_S, MOST_REST_S, YOUNG_S = 0.1, 30.0, 10.0
 
 
 class Workers:
-    """Processes that paint the jobs of a queue, begun again when they die."""
+    """Processes that paint the jobs of a queue, begun again when they die; so there is never an `error`."""
 
     def __init__(self, store: JobStore, count: int, keep_s: float = KEEP_S) -> None:
         command = [sys.executable, "-m", "impasto", "jobs", "worker", "--until-eof", "--quiet"]
         self.command = [*command, "--checkpoint-every", str(keep_s), "--data-dir", str(store.folder)]
         self.store, self.count = store, count
+        self.error: ImpastoError | None = None
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 

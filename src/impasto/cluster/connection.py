@@ -1,0 +1,142 @@
+"""A connection to Ray: one of our own on this machine, which talks to nobody, or a cluster that is there already."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+
+__all__ = ["LOCAL", "OWN", "Cluster", "ClusterError", "connected"]
+
+LOCAL, OWN = "local", "ray"
+"""Where things are painted: by processes of this machine, by a Ray of our own on it; all else is an address."""
+
+PRIVATE = {
+    "RAY_AUTH_MODE": "token",
+    # Ray's name for binding to the loopback address alone, which other systems have for their firewalls.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+"""What keeps a Ray of our own to this machine and this user."""
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""No report on usage to anybody, and no word on a change of defaults that does not concern us."""
+
+ANSWER_S = 10.0
+"""How long an address may take to answer."""
+
+
+class ClusterError(ImpastoError):
+    """A cluster that cannot be reached, or cannot do what was asked."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine."""
+
+    ray: ModuleType
+    cpus: int
+    gpus: int
+    memory: float
+    nodes: int
+    least_cpus: int
+
+
+@contextlib.contextmanager
+def connected(where: str) -> Iterator[Cluster]:
+    """A cluster: of our own for "ray", or at an address as Ray has them: ray://HOST:10001; auto on one of its machines.
+
+    Raises `ClusterError`: no Ray is installed, nobody answers, or it is another one than ours.
+    """
+    os.environ.update(QUIET)
+    own = where == OWN
+    with _environment(PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if own else {}):
+        ray = _ray()
+        if not own:
+            _require_answer(where)
+        told: dict[str, Any] = {"include_dashboard": False} if own else {}
+        if not where.startswith("ray://"):
+            told |= {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            ray.init(address=LOCAL if own else where, **told)
+        except Exception as error:  # Ray's own come from all over it
+            raise ClusterError(_refused(where, error)) from error
+        try:
+            yield _seen(ray)
+        finally:
+            ray.shutdown()
+
+
+def _ray() -> ModuleType:
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("Ray is not installed here. Run: pip install 'impasto[cluster]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Variables that hold meanwhile: another cluster of the same process is not to inherit them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _require_answer(where: str) -> None:
+    """Find out at once what Ray finds out after half a minute."""
+    if where == "auto":
+        return
+    host, _, port = where.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"{where!r} is no address. Use ray, auto, HOST:PORT or ray://HOST:PORT.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"{where} does not answer: {error.strerror or error}. Is the cluster up? On its first machine: ray start "
+            "--head; its address for others is ray://HOST:10001."
+        ) from error
+
+
+def _refused(where: str, error: Exception) -> str:
+    why = " ".join(str(error).split())[:300]
+    if "auth" in why.lower() or "token" in why.lower():
+        return f"{where} wants a token: {why}. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the cluster."
+    if where == "auto":
+        return f"This machine is no part of a cluster: {why}. Run: ray start --address=HOST:6379"
+    return f"Ray at {where} cannot be used: {why}"
+
+
+def _seen(ray: ModuleType) -> Cluster:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    working = [node for node in nodes if node.get("CPU")]
+    if not working:
+        raise ClusterError("The cluster has no processors to paint with. Add a machine: ray start --address=HOST:6379")
+    return Cluster(
+        ray=ray,
+        cpus=int(sum(node["CPU"] for node in working)),
+        gpus=int(sum(node.get("GPU", 0) for node in working)),
+        memory=sum(node.get("memory", 0) for node in working),
+        nodes=len(working),
+        least_cpus=int(min(node["CPU"] for node in working)),
+    )
+
+
+def require_version(version: str, node: str) -> None:
+    """Raise `ClusterError` for a machine that has another Impasto: its pictures would not be ours."""
+    if version != __version__:
+        raise ClusterError(f"{node} has Impasto {version}, and this machine {__version__}. Install the same on all.")

@@ -1,0 +1,101 @@
+"""A painter on some machine of the cluster: an actor that has a network loaded, and paints a job at a time."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from impasto import __version__
+from impasto.compose import Atelier
+from impasto.config import Plan
+from impasto.encoder import Encoder, Weights
+from impasto.jobs.model import Asked, Job, Report
+from impasto.jobs.painting import Painting
+from impasto.weights import load
+
+__all__ = ["Painter", "Sent"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A report, and the files that it speaks of by name."""
+
+    report: Report
+    files: Mapping[str, bytes]
+
+
+class Painter:
+    """Paints one job at a time. `weights` are of networks by name; `shelf` has what others measured."""
+
+    def __init__(self, weights: Mapping[str, Any], shelf: Any) -> None:
+        def loaded(name: str, file: Path | None) -> Weights:
+            return ray.get(weights[name]) if file is None and name in weights else load(name, file)
+
+        def shared(encoder: Encoder, plan: Plan) -> OnShelf:
+            identity = encoder.weights_sha256, encoder.pooling, encoder.padding, plan.model_dump_json()
+            return OnShelf(shelf, identity)
+
+        self.atelier = Atelier(remember=True, load=loaded, shared=shared)
+        self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
+        self.painting: Painting | None = None
+
+    def ready(self) -> tuple[str, str]:
+        """It is there; its version, and the machine."""
+        return __version__, socket.gethostname()
+
+    def begin(self, job: Job, keep_s: float, roles: list[str], checkpoint: bytes | None, *files: bytes) -> Sent:
+        """Take on a job, from its pictures by role, or from its checkpoint."""
+        self.folder.cleanup()
+        self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
+        folder = Path(self.folder.name)
+        places = {role: folder / f"{number}.input" for number, role in enumerate(roles)}
+        for role, data in zip(roles, files, strict=True):
+            places[role].write_bytes(data)
+        since = None
+        if checkpoint is not None:
+            since = folder / "since.impasto"
+            since.write_bytes(checkpoint)
+        self.painting = Painting(job, places, since, atelier=self.atelier, folder=folder, keep_s=keep_s)
+        return self.go(Asked(cancel=False, hold=False, alpha=None))
+
+    def go(self, asked: Asked) -> Sent:
+        """Do what is asked, and go on for a while."""
+        if self.painting is None:
+            raise RuntimeError("There is no job to go on with.")
+        report = self.painting.go(asked)
+        files = {path.name: path.read_bytes() for path in (report.checkpoint, report.picture) if path is not None}
+        for path in (report.checkpoint, report.picture):
+            if path is not None:
+                path.unlink()
+        return Sent(replace(report, checkpoint=_name(report.checkpoint), picture=_name(report.picture)), files)
+
+
+def _name(path: Path | None) -> Path | None:
+    return Path(path.name) if path is not None else None
+
+
+class OnShelf:
+    """The shelf as one network's measurements see it. A shelf that is gone costs time, and nothing else."""
+
+    def __init__(self, shelf: Any, identity: tuple[str, ...]) -> None:
+        self.shelf, self.identity = shelf, identity
+
+    def take(self, key: Any) -> Any:
+        """What somebody measured, or None: it is ours to measure."""
+        try:
+            data = ray.get(self.shelf.take.remote((*self.identity, key)))
+        except RayError:
+            return None
+        return pickle.loads(data) if data is not None else None
+
+    def put(self, key: Any, value: Any) -> None:
+        """Here it is, for others."""
+        self.shelf.put.remote((*self.identity, key), pickle.dumps(value))

@@ -1,0 +1,208 @@
+"""Painters on a cluster, for the jobs of a queue that stays where it is: `jobs.workers` over many machines.
+
+This process has the claims and writes into the queue; painters get pictures, and send back reports, checkpoints and
+finished files. A painter that is lost with its machine is replaced where there is room, and its job goes on from its
+checkpoint with whoever is free first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from impasto.cluster.connection import Cluster, ClusterError, require_version
+from impasto.cluster.painter import Painter, Sent
+from impasto.cluster.shelf import Shelf
+from impasto.errors import ImpastoError
+from impasto.images import replacing
+from impasto.jobs import JobStore
+from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.model import Asked, Claim
+from impasto.jobs.painting import KEEP_S
+from impasto.jobs.work import checkpoints, enter, worker_name
+from impasto.weights import load
+
+__all__ = ["Painters"]
+
+LOOK_S = 0.2
+PICTURES = 64
+"""That are kept in the cluster for the next job: styles are asked for again and again."""
+
+
+@dataclass(eq=False)
+class _Easel:
+    """A place where one is painted at a time: the painter there, and what it has."""
+
+    name: str
+    painter: Any
+    claim: Claim | None = None
+    asked: Asked | None = None
+
+
+class Painters:
+    """`count` painters of `threads` processors each, while this is open. `error` says why there are none any more."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        cluster: Cluster,
+        count: int,
+        *,
+        threads: int,
+        networks: Iterable[str],
+        keep_s: float = KEEP_S,
+    ) -> None:
+        self.store, self.cluster, self.keep_s = store, cluster, keep_s
+        self.error: ImpastoError | None = None
+        self._over = threading.Event()
+        self._pictures: OrderedDict[str, Any] = OrderedDict()
+        self._weights = {name: ray.put(load(name)) for name in networks}
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self.shelf = ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote()
+        share = min(1.0, cluster.gpus / count)
+        self._hire = ray.remote(Painter).options(
+            num_cpus=threads, num_gpus=share, scheduling_strategy="SPREAD", runtime_env=_threads(threads)
+        )
+        self._easels = [_Easel(f"{worker_name(os.getpid())}/{number}", None) for number in range(count)]
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Painters:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave every job where it stands, exactly."""
+        self._over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._paint()
+        except ImpastoError as error:
+            self.error = error
+        except RayError as error:
+            self.error = ClusterError(f"The cluster is gone: {' '.join(str(error).split())[:200]}")
+
+    def _paint(self) -> None:
+        waiting = {self._begun(easel): easel for easel in self._easels}
+        free: list[_Easel] = []
+        renewed = time.monotonic()
+        while True:
+            ready, _ = ray.wait(list(waiting), timeout=LOOK_S) if waiting else ([], [])
+            for reference in ready:
+                easel = waiting.pop(reference)
+                following = self._heard(easel, reference)
+                if following is None:
+                    free.append(easel)
+                else:
+                    waiting[following] = easel
+            if self._over.is_set():
+                if not any(easel.claim for easel in self._easels):
+                    return
+            else:
+                for easel in list(free):
+                    easel.claim = self.store.claim(easel.name)
+                    if easel.claim is None:
+                        break
+                    free.remove(easel)
+                    waiting[self._sent(easel, easel.claim)] = easel
+            if not waiting:
+                self._over.wait(LOOK_S)
+            if time.monotonic() - renewed >= self.store.lease_s / 3:
+                self._renew()
+                renewed = time.monotonic()
+
+    def _begun(self, easel: _Easel) -> Any:
+        """A painter for an easel, when there is room for one; it says that it is ready."""
+        easel.painter = self._hire.remote(self._weights, self.shelf)
+        return easel.painter.ready.remote()
+
+    def _heard(self, easel: _Easel, reference: Any) -> Any:
+        """What a painter said; what it is to say next, or None: it is free."""
+        claim = easel.claim
+        try:
+            said = ray.get(reference)
+        except RayTaskError as error:
+            if claim is None:
+                raise ClusterError(f"A painter cannot begin: {_told(error)}") from error
+            self._failed(claim, _told(error))
+            easel.claim = None
+            return None
+        except RayError:  # it is gone, or its machine
+            easel.claim = None
+            self.store.bury(easel.name)
+            return self._begun(easel)
+        if claim is None or not isinstance(said, Sent):
+            require_version(*said)
+            return None
+        try:
+            asked = enter(self.store, claim, self._received(said))
+        except LostJobError:  # taken over, or removed: nothing was written
+            asked = None
+        except (ImpastoError, OSError) as error:
+            self._failed(claim, str(error))
+            asked = None
+        if asked is None:
+            easel.claim = None
+            return None
+        return easel.painter.go.remote(replace(asked, hold=asked.hold or self._over.is_set()))
+
+    def _sent(self, easel: _Easel, claim: Claim) -> Any:
+        """Give a job to a painter. What is missing fails there, as it does anywhere."""
+        job = claim.job
+        there = [role for role, file in job.inputs.items() if self.store.files.path(str(file["sha256"])).is_file()]
+        pictures = [self._picture(str(job.inputs[role]["sha256"])) for role in there]
+        since = checkpoints(self.store) / job.checkpoint if job.checkpoint is not None else None
+        checkpoint = since.read_bytes() if since is not None and since.is_file() else None
+        return easel.painter.begin.remote(job, self.keep_s, there, checkpoint, *pictures)
+
+    def _picture(self, sha256: str) -> Any:
+        if sha256 not in self._pictures:
+            self._pictures[sha256] = ray.put(self.store.files.path(sha256).read_bytes())
+            if len(self._pictures) > PICTURES:
+                self._pictures.popitem(last=False)
+        self._pictures.move_to_end(sha256)
+        return self._pictures[sha256]
+
+    def _received(self, said: Sent) -> Any:
+        """The same report, its files among the queue's."""
+        places = {name: checkpoints(self.store) / name for name in said.files}
+        for name, data in said.files.items():
+            with replacing(places[name]) as temporary:
+                temporary.write_bytes(data)
+        report = said.report
+        return replace(
+            report,
+            checkpoint=report.checkpoint and places[report.checkpoint.name],
+            picture=report.picture and places[report.picture.name],
+        )
+
+    def _failed(self, claim: Claim, why: str) -> None:
+        with contextlib.suppress(LostJobError):
+            self.store.fail(claim, " ".join(why.split()))
+
+    def _renew(self) -> None:
+        """Say that the claims are alive: a step of a large picture takes longer than a lease."""
+        for easel in self._easels:
+            if easel.claim is not None:
+                with contextlib.suppress(JobError):  # found out when its painter is heard
+                    self.store.renew(easel.claim)
+
+
+def _threads(count: int) -> dict[str, Any]:
+    return {"env_vars": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000", "OMP_NUM_THREADS": str(count)}}
+
+
+def _told(error: RayTaskError) -> str:
+    cause = error.cause
+    return " ".join((str(cause) or type(cause).__name__).split())[:300]
