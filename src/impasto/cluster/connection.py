@@ -6,7 +6,8 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,8 +30,8 @@ PRIVATE = {
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """No report on usage to anybody, and no word on a change of defaults that does not concern us."""
 
-ANSWER_S = 10.0
-"""How long an address may take to answer."""
+ANSWER_S, ENTER_S = 10.0, 45.0
+"""How long an address may take to answer, and Ray to let us in: it starts in three seconds here."""
 
 
 class ClusterError(ImpastoError):
@@ -57,21 +58,40 @@ def connected(where: str) -> Iterator[Cluster]:
     """
     os.environ.update(QUIET)
     own = where == OWN
-    with _environment(PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if own else {}):
+    with _environment(PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_ADDRESS": None} if own else {}):
         ray = _ray()
         if not own:
             _require_answer(where)
         told: dict[str, Any] = {"include_dashboard": False} if own else {}
         if not where.startswith("ray://"):
             told |= {"log_to_driver": False, "logging_level": "ERROR"}
-        try:
-            ray.init(address=LOCAL if own else where, **told)
-        except Exception as error:  # Ray's own come from all over it
-            raise ClusterError(_refused(where, error)) from error
+        _enter(ray, LOCAL if own else where, told)
         try:
             yield _seen(ray)
         finally:
             ray.shutdown()
+
+
+def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
+    """Connect, or raise `ClusterError`. Without the right token Ray would try for ever, so it does that elsewhere."""
+    raised: list[Exception] = []
+
+    def enter() -> None:
+        try:
+            ray.init(address=address, **told)
+        except Exception as error:  # Ray's own come from all over it
+            raised.append(error)
+
+    entering = threading.Thread(target=enter, daemon=True)
+    entering.start()
+    entering.join(ENTER_S)
+    if raised:
+        raise ClusterError(_refused(address, raised[0])) from raised[0]
+    if entering.is_alive():
+        raise ClusterError(
+            f"{address} answers, and lets nobody in. If it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
+            "to that of the cluster; if it is no Ray, give the address of one."
+        )
 
 
 def _ray() -> ModuleType:
@@ -83,17 +103,21 @@ def _ray() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables that hold meanwhile: another cluster of the same process is not to inherit them."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Variables that hold meanwhile, or are not there: another cluster of the same process is not to inherit them."""
+
+    def put(given: Mapping[str, str | None]) -> None:
+        for name, value in given.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+    before = {name: os.environ.get(name) for name in values}
+    put(values)
+    try:
+        yield
+    finally:
+        put(before)
 
 
 def _require_answer(where: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -77,6 +79,9 @@ class Painters:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Painters:
+        for job in self.store.jobs():
+            if job.state == "running" and job.worker is not None and _is_dead(job.worker):
+                self.store.bury(job.worker)
         self._thread.start()
         return self
 
@@ -197,6 +202,13 @@ class Painters:
             if easel.claim is not None:
                 with contextlib.suppress(JobError):  # found out when its painter is heard
                     self.store.renew(easel.claim)
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether it was a painter of a process of this machine that is gone."""
+    host, _, rest = worker.rpartition(":")
+    pid, _, number = rest.partition("/")
+    return host == socket.gethostname() and bool(number) and not psutil.pid_exists(int(pid))
 
 
 def _threads(count: int) -> dict[str, Any]:

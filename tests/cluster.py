@@ -1,0 +1,69 @@
+"""Two Ray nodes on this machine, as processes of their own, for the tests that need a cluster."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PRIVATE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+NODES = """
+import sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+second = cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    if line.strip() == "kill":
+        cluster.remove_node(second, allow_graceful=False)
+        print("killed", flush=True)
+    else:
+        break
+cluster.shutdown()
+"""
+
+
+class Nodes:
+    """A head and a second node, one processor each; the second can be killed."""
+
+    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
+        self.process, self.environment = process, environment
+        assert process.stdout is not None
+        self.address = process.stdout.readline().strip()
+
+    def kill_second(self) -> None:
+        """As if its plug were pulled."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("kill\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == "killed"
+
+
+@contextmanager
+def two_nodes() -> Iterator[Nodes]:
+    """A cluster with a token of its own, on the loopback address."""
+    environment = os.environ | PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", NODES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    try:
+        nodes = Nodes(process, environment)
+        assert nodes.address, "the nodes did not start"
+        yield nodes
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(60)
+        assert process.stdout is not None
+        process.stdout.close()

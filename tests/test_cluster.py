@@ -1,0 +1,211 @@
+"""The same jobs on two Ray nodes of this machine: the same pictures, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Nodes, two_nodes
+
+from impasto.cli import main
+from impasto.cli.batch import QUEUE
+from impasto.cluster import ClusterError, connected
+from impasto.jobs import JobStore
+
+pytestmark = pytest.mark.weights
+
+SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
+LONG = ["--size", "64", "--iterations", "100", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with two_nodes() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
+    """What a long call on this machine ends in."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "photos").mkdir()
+    shutil.copy(photo, folder / "photos" / "cat.jpg")
+    shutil.copy(painting, folder / "photos" / "dog.png")
+    shutil.copy(painting, folder / "painting.png")
+    with contextlib.chdir(folder):
+        batch(*TWO, *LONG)
+        return painted()
+
+
+@pytest.fixture(autouse=True)
+def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk / "photos").mkdir()
+    (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
+    shutil.copy(desk / "painting.png", desk / "photos" / "dog.png")
+    monkeypatch.chdir(desk)
+
+
+def batch(*words: str, environment: dict[str, str] | None = None, status: int = 0, out: str = "out") -> Any:
+    """What a call says in the end, in a process of its own."""
+    command = [sys.executable, "-m", "impasto", "batch", *words, "-o", out, "--json", "--quiet"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def painted(folder: str = "out") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.png"))}
+
+
+def begun(words: list[str], nodes: Nodes) -> subprocess.Popen[str]:
+    """A call that has a checkpoint of each of its two pictures by now."""
+    command = [sys.executable, "-m", "impasto", "batch", *words, "-o", "out", "--quiet", "--on", nodes.address]
+    process = subprocess.Popen(command, env=nodes.environment, text=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        assert process.poll() is None, "it ended before it was disturbed"
+        if Path("out", QUEUE).is_dir():
+            jobs = JobStore(Path("out", QUEUE)).jobs()
+            if len(jobs) == 2 and all(job.checkpoint for job in jobs):
+                return process
+        time.sleep(0.1)
+    raise AssertionError("nothing was begun")
+
+
+TWO = ["photos", "--styles", "painting.png"]
+
+
+def test_it_is_the_same_as_on_this_machine_and_what_is_poisoned_fails_alone(nodes: Nodes) -> None:
+    Path("photos/bad.png").write_text("not a picture")
+    here = batch(*TWO, *SMALL, out="here", status=1)
+    there = batch(*TWO, *SMALL, "--on", nodes.address, environment=nodes.environment, status=1)
+    assert (there["done"], there["skipped"], len(there["failed"])) == (2, 0, 1) == (here["done"], 0, 1)
+    assert there["failed"][0]["error"] == here["failed"][0]["error"]
+    assert painted() == painted("here")
+    again = batch(*TWO, *SMALL, "--on", nodes.address, environment=nodes.environment, status=1)
+    assert (again["done"], again["skipped"]) == (0, 2)
+
+
+ONCE = """
+import sys, time
+from pathlib import Path
+from impasto.cluster import connected
+from impasto.jobs import JobStore
+store = JobStore(Path("queue"))
+with connected(sys.argv[1]) as cluster:
+    from impasto.cluster.painters import Painters
+    assert (cluster.nodes, cluster.cpus) == (2, 2), cluster
+    painters = Painters(store, cluster, 2, threads=1, networks=["vgg19"])
+    with painters:
+        while any(job.state in ("queued", "running") for job in store.jobs()):
+            assert painters.error is None
+            time.sleep(0.2)
+    print(*cluster.ray.get(painters.shelf.counts.remote()))
+"""
+
+
+def test_a_style_is_measured_once_for_all_painters(nodes: Nodes) -> None:
+    for photo in sorted(Path("photos").iterdir()):
+        assert main(["jobs", "add", str(photo), "painting.png", *SMALL, "--data-dir", "queue"]) == 0
+    command = [sys.executable, "-c", ONCE, nodes.address]
+    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    asked, measured = map(int, done.stdout.split())
+    # Both ask at each scale, and the first of them measures.
+    assert asked == 2 * measured > 0
+    assert [(job.state, job.attempt) for job in JobStore(Path("queue")).jobs()] == [("done", 1), ("done", 1)]
+
+
+def test_a_driver_that_is_killed_ends_in_the_same_bytes(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
+    process = begun([*TWO, *LONG], nodes)
+    process.kill()
+    process.wait()
+    jobs = JobStore(Path("out", QUEUE)).jobs()
+    assert all(job.state == "running" and job.progress < 1 for job in jobs), "it was done too early to tell"
+    assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
+    assert painted() == undisturbed
+    assert all(job.attempt == 2 for job in JobStore(Path("out", QUEUE)).jobs())
+
+
+def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
+    process = begun([*TWO, *LONG], nodes)
+    store = JobStore(Path("out", QUEUE))
+    store.cancel(store.jobs()[1].id)
+    until = time.monotonic() + 60
+    while store.jobs()[1].state != "cancelled" and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [job.state for job in store.jobs()] == ["running", "cancelled"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert [job.state for job in store.jobs()] == ["queued", "cancelled"]
+    told = batch(*TWO, *LONG, "--retry", "--on", nodes.address, environment=nodes.environment)
+    assert told["done"] == 2
+    assert painted() == undisturbed
+
+
+def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> None:
+    with two_nodes() as nodes:
+        process = begun([*TWO, *LONG], nodes)
+        nodes.kill_second()
+        assert process.wait(240) == 0
+    assert painted() == undisturbed
+    assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:1", "does not answer"),
+        ("ray://127.0.0.1:1", "does not answer"),
+        ("mars", "is no address"),
+    ],
+)
+def test_an_address_that_does_not_answer_is_one_line(
+    address: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["batch", *TWO, *SMALL, "-o", "out", "--on", address]) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert "Traceback" not in said
+
+
+OWN = """
+import psutil
+from impasto.cluster import connected
+with connected("ray") as cluster:
+    assert cluster.nodes == 1
+    found = [one for one in psutil.Process().children(recursive=True) if "raylet" in " ".join(one.cmdline())]
+    places = [place for one in found for place in one.net_connections("inet") if place.laddr]
+    assert places
+    assert {place.laddr.ip for place in places} == {"127.0.0.1"}, places
+    assert all(one.environ()["RAY_USAGE_STATS_ENABLED"] == "0" for one in found)
+    assert all(one.environ()["RAY_AUTH_MODE"] == "token" and one.environ()["RAY_AUTH_TOKEN"] for one in found)
+"""
+
+
+def test_a_ray_of_our_own_talks_to_nobody(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OWN],
+        env=os.environ | {"HOME": str(tmp_path), "RAY_ADDRESS": "10.0.0.1:6379"},  # which it is not to mind
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / ".ray").exists()
+
+
+def test_without_ray_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match="pip install"), connected("ray"):
+        pass
