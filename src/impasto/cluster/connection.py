@@ -74,6 +74,9 @@ def connected(where: str) -> Iterator[Cluster]:
 
 def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
     """Connect, or raise `ClusterError`. Without the right token Ray would try for ever, so it does that elsewhere."""
+    if address == LOCAL:  # its processes end with the thread that began them
+        ray.init(address=address, **told)
+        return
     raised: list[Exception] = []
 
     def enter() -> None:
