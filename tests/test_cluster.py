@@ -187,7 +187,7 @@ with connected("ray") as cluster:
     found = [one for one in psutil.Process().children(recursive=True) if "raylet" in " ".join(one.cmdline())]
     places = [place for one in found for place in one.net_connections("inet") if place.laddr]
     assert places
-    assert {place.laddr.ip for place in places} == {"127.0.0.1"}, places
+    assert {place.laddr.ip.removeprefix("::ffff:") for place in places} == {"127.0.0.1"}, places
     assert all(one.environ()["RAY_USAGE_STATS_ENABLED"] == "0" for one in found)
     assert all(one.environ()["RAY_AUTH_MODE"] == "token" and one.environ()["RAY_AUTH_TOKEN"] for one in found)
 """
