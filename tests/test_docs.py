@@ -39,7 +39,7 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
     for line in (line for line in SHELL if line not in (*SCORED, "impasto studio")):  # which does not end by itself
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
-        small = SMALL if command in ("stylize", "demo") else []
+        small = SMALL if command in ("stylize", "demo", "batch") else []
         if command == "jobs":
             small = SMALL if rest[0] == "add" else []
         if command == "insight" and rest[0] != "report":
