@@ -103,6 +103,7 @@ from impasto.cluster import connected
 from impasto.jobs import JobStore
 store = JobStore(Path("queue"))
 with connected(sys.argv[1]) as cluster:
+    import ray
     from impasto.cluster.painters import Painters
     assert (cluster.nodes, cluster.cpus) == (2, 2), cluster
     painters = Painters(store, cluster, 2, threads=1, networks=["vgg19"])
@@ -110,7 +111,7 @@ with connected(sys.argv[1]) as cluster:
         while any(job.state in ("queued", "running") for job in store.jobs()):
             assert painters.error is None
             time.sleep(0.2)
-    print(*cluster.ray.get(painters.shelf.counts.remote()))
+    print(*ray.get(painters.shelf.counts.remote()))
 """
 
 

@@ -97,8 +97,9 @@ def batch(
     for one in wanted:
         check_output(one.output, bits=run.bits)
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(connected(on)) if on != LOCAL else None
-        sessions = _first_sessions([one for one in wanted if not one.output.exists()], run)
+        missing = [one for one in wanted if not one.output.exists()]
+        cluster = stack.enter_context(connected(on)) if on != LOCAL and missing else None
+        sessions = _first_sessions(missing, run)
         count = workers or fitting_workers(sessions, cluster)
         run = run.model_copy(update={"threads": _threads(count, cluster)})
         store = JobStore(data_dir or output / QUEUE)

@@ -15,7 +15,7 @@ from typing import Any
 from impasto import __version__
 from impasto.errors import ImpastoError
 
-__all__ = ["LOCAL", "OWN", "Cluster", "ClusterError", "connected"]
+__all__ = ["LOCAL", "Cluster", "ClusterError", "connected", "require_version"]
 
 LOCAL, OWN = "local", "ray"
 """Where things are painted: by processes of this machine, by a Ray of our own on it; all else is an address."""
@@ -42,7 +42,6 @@ class ClusterError(ImpastoError):
 class Cluster:
     """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine."""
 
-    ray: ModuleType
     cpus: int
     gpus: int
     memory: float
@@ -73,10 +72,7 @@ def connected(where: str) -> Iterator[Cluster]:
 
 
 def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
-    """Connect, or raise `ClusterError`. Without the right token Ray would try for ever, so it does that elsewhere."""
-    if address == LOCAL:  # its processes end with the thread that began them
-        ray.init(address=address, **told)
-        return
+    """Connect, or raise `ClusterError`."""
     raised: list[Exception] = []
 
     def enter() -> None:
@@ -85,9 +81,14 @@ def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
         except Exception as error:  # Ray's own come from all over it
             raised.append(error)
 
+    # Without the right token Ray tries for ever, so it does that elsewhere. But the processes of a Ray of our own end
+    # with the thread that began them.
     entering = threading.Thread(target=enter, daemon=True)
-    entering.start()
-    entering.join(ENTER_S)
+    if address == LOCAL:
+        enter()
+    else:
+        entering.start()
+        entering.join(ENTER_S)
     if raised:
         raise ClusterError(_refused(address, raised[0])) from raised[0]
     if entering.is_alive():
@@ -154,7 +155,6 @@ def _seen(ray: ModuleType) -> Cluster:
     if not working:
         raise ClusterError("The cluster has no processors to paint with. Add a machine: ray start --address=HOST:6379")
     return Cluster(
-        ray=ray,
         cpus=int(sum(node["CPU"] for node in working)),
         gpus=int(sum(node.get("GPU", 0) for node in working)),
         memory=sum(node.get("memory", 0) for node in working),

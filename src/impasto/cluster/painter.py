@@ -6,7 +6,7 @@ import pickle
 import socket
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from impasto import __version__
 from impasto.compose import Atelier
 from impasto.config import Plan
 from impasto.encoder import Encoder, Weights
-from impasto.jobs.model import Asked, Job, Report
+from impasto.jobs.model import NOTHING, Asked, Job, Report
 from impasto.jobs.painting import Painting
 from impasto.weights import load
 
@@ -26,7 +26,7 @@ __all__ = ["Painter", "Sent"]
 
 @dataclass(frozen=True)
 class Sent:
-    """A report, and the files that it speaks of by name."""
+    """A report, and the files that it speaks of, by their names."""
 
     report: Report
     files: Mapping[str, bytes]
@@ -64,22 +64,18 @@ class Painter:
             since = folder / "since.impasto"
             since.write_bytes(checkpoint)
         self.painting = Painting(job, places, since, atelier=self.atelier, folder=folder, keep_s=keep_s)
-        return self.go(Asked(cancel=False, hold=False, alpha=None))
+        return self.go(NOTHING)
 
     def go(self, asked: Asked) -> Sent:
         """Do what is asked, and go on for a while."""
         if self.painting is None:
             raise RuntimeError("There is no job to go on with.")
         report = self.painting.go(asked)
-        files = {path.name: path.read_bytes() for path in (report.checkpoint, report.picture) if path is not None}
-        for path in (report.checkpoint, report.picture):
-            if path is not None:
-                path.unlink()
-        return Sent(replace(report, checkpoint=_name(report.checkpoint), picture=_name(report.picture)), files)
-
-
-def _name(path: Path | None) -> Path | None:
-    return Path(path.name) if path is not None else None
+        files = {}
+        for path in filter(None, (report.checkpoint, report.picture)):
+            files[path.name] = path.read_bytes()
+            path.unlink()
+        return Sent(report, files)
 
 
 class OnShelf:

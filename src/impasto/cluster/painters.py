@@ -28,10 +28,10 @@ from impasto.cluster.shelf import Shelf
 from impasto.errors import ImpastoError
 from impasto.images import replacing
 from impasto.jobs import JobStore
-from impasto.jobs.errors import JobError, LostJobError
-from impasto.jobs.model import Asked, Claim
+from impasto.jobs.errors import JobError, LostJobError, in_a_line
+from impasto.jobs.model import Claim, Report
 from impasto.jobs.painting import KEEP_S
-from impasto.jobs.work import checkpoints, enter, worker_name
+from impasto.jobs.work import checkpoints, enter, give_up, worker_name
 from impasto.weights import load
 
 __all__ = ["Painters"]
@@ -43,12 +43,11 @@ PICTURES = 64
 
 @dataclass(eq=False)
 class _Easel:
-    """A place where one is painted at a time: the painter there, and what it has."""
+    """A place where one is painted at a time: the painter there, if one was hired, and the job that it has."""
 
     name: str
-    painter: Any
+    painter: Any = None
     claim: Claim | None = None
-    asked: Asked | None = None
 
 
 class Painters:
@@ -64,7 +63,7 @@ class Painters:
         networks: Iterable[str],
         keep_s: float = KEEP_S,
     ) -> None:
-        self.store, self.cluster, self.keep_s = store, cluster, keep_s
+        self.store, self.keep_s = store, keep_s
         self.error: ImpastoError | None = None
         self._over = threading.Event()
         self._pictures: OrderedDict[str, Any] = OrderedDict()
@@ -75,7 +74,7 @@ class Painters:
         self._hire = ray.remote(Painter).options(
             num_cpus=threads, num_gpus=share, scheduling_strategy="SPREAD", runtime_env=_threads(threads)
         )
-        self._easels = [_Easel(f"{worker_name(os.getpid())}/{number}", None) for number in range(count)]
+        self._easels = [_Easel(f"{worker_name(os.getpid())}/{number}") for number in range(count)]
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Painters:
@@ -96,7 +95,7 @@ class Painters:
         except ImpastoError as error:
             self.error = error
         except RayError as error:
-            self.error = ClusterError(f"The cluster is gone: {' '.join(str(error).split())[:200]}")
+            self.error = ClusterError(f"The cluster is gone: {in_a_line(error)[:200]}")
 
     def _paint(self) -> None:
         waiting = {self._begun(easel): easel for easel in self._easels}
@@ -139,8 +138,8 @@ class Painters:
             said = ray.get(reference)
         except RayTaskError as error:
             if claim is None:
-                raise ClusterError(f"A painter cannot begin: {_told(error)}") from error
-            self._failed(claim, _told(error))
+                raise ClusterError(f"A painter cannot begin: {in_a_line(error.cause)[:300]}") from error
+            give_up(self.store, claim, error.cause)
             easel.claim = None
             return None
         except RayError:  # it is gone, or its machine
@@ -155,7 +154,7 @@ class Painters:
         except LostJobError:  # taken over, or removed: nothing was written
             asked = None
         except (ImpastoError, OSError) as error:
-            self._failed(claim, str(error))
+            give_up(self.store, claim, error)
             asked = None
         if asked is None:
             easel.claim = None
@@ -179,7 +178,7 @@ class Painters:
         self._pictures.move_to_end(sha256)
         return self._pictures[sha256]
 
-    def _received(self, said: Sent) -> Any:
+    def _received(self, said: Sent) -> Report:
         """The same report, its files among the queue's."""
         places = {name: checkpoints(self.store) / name for name in said.files}
         for name, data in said.files.items():
@@ -191,10 +190,6 @@ class Painters:
             checkpoint=report.checkpoint and places[report.checkpoint.name],
             picture=report.picture and places[report.picture.name],
         )
-
-    def _failed(self, claim: Claim, why: str) -> None:
-        with contextlib.suppress(LostJobError):
-            self.store.fail(claim, " ".join(why.split()))
 
     def _renew(self) -> None:
         """Say that the claims are alive: a step of a large picture takes longer than a lease."""
@@ -212,9 +207,6 @@ def _is_dead(worker: str) -> bool:
 
 
 def _threads(count: int) -> dict[str, Any]:
-    return {"env_vars": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000", "OMP_NUM_THREADS": str(count)}}
-
-
-def _told(error: RayTaskError) -> str:
-    cause = error.cause
-    return " ".join((str(cause) or type(cause).__name__).split())[:300]
+    """The environment of a painter: so many threads, which wait as those of this process do."""
+    alike = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    return {"env_vars": alike | {"OMP_NUM_THREADS": str(count)}}

@@ -95,17 +95,9 @@ class Remembering:
         """Moments of its features; those of regions are measured each time."""
         if guides:
             return self.engine.moments(image, layers, guides)
-        return self._recalled("moments", image, layers, self._moments, lambda found: [part.outer for part in found])
-
-    def _moments(self, image: Tensor, layers: list[str]) -> dict[str, tuple[Moments, ...]]:
-        if self.shared is None:
-            return self.engine.moments(image, layers)
-        key = tuple(image.shape), _digest(image), tuple(layers)
-        found: dict[str, tuple[Moments, ...]] | None = self.shared.take(key)
-        if found is None:
-            found = self.engine.moments(image, layers)
-            self.shared.put(key, found)
-        return found
+        return self._recalled(
+            "moments", image, layers, self.engine.moments, lambda found: [part.outer for part in found], self.shared
+        )
 
     def measure(self, objective: Objective, image: Tensor) -> Losses:
         """Losses without a gradient."""
@@ -126,11 +118,12 @@ class Remembering:
         layers: Iterable[str],
         measure: Callable[[Tensor, list[str]], dict[str, Any]],
         tensors: Callable[[Any], list[Tensor]],
+        shared: Shared | None = None,
     ) -> dict[str, Any]:
-        pixels = _digest(image)
+        pixels = hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()
         keys = {layer: (what, tuple(image.shape), pixels, layer) for layer in layers}
         missing = [layer for layer, key in keys.items() if key not in self._measured]
-        fresh = measure(image, missing) if missing else {}
+        fresh = _fresh(tuple(keys[layer] for layer in missing), lambda: measure(image, missing), shared)
         for layer, found in fresh.items():
             size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(found))
             self._measured[keys[layer]] = found, size
@@ -142,5 +135,13 @@ class Remembering:
         return values
 
 
-def _digest(image: Tensor) -> bytes:
-    return hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()
+def _fresh(keys: tuple[Any, ...], measure: Callable[[], dict[str, Any]], shared: Shared | None) -> dict[str, Any]:
+    """What is not remembered, measured here or by whoever shares with us."""
+    if not keys:
+        return {}
+    found: dict[str, Any] | None = shared.take(keys) if shared is not None else None
+    if found is None:
+        found = measure()
+        if shared is not None:
+            shared.put(keys, found)
+    return found

@@ -34,6 +34,7 @@ ROOMY = 2e9
 
 CHANNELS, SIDE = 256, 48
 ROUNDS = 3
+"""Of timings, of which the quickest counts: of two dozen processes, eight at a time on two cores, all chose alike."""
 WINOGRAD_FROM = 128
 """Channels. Where Winograd's convolution pays at 256 it does at 128 (57 ms against 97 where 256 have 45 against 82)."""
 
@@ -126,7 +127,7 @@ def fastest_convolution(
     """Precision, and the channels from which Winograd's convolution pays, by timing the one VGG does most.
 
     A processor may claim bfloat16 and still be slower with it, so what it claims is not asked. It takes
-    about a fifth of a second.
+    about a quarter of a second.
     """
     direct, tiled = dict.fromkeys(DTYPES, math.inf), math.inf
     for _ in range(ROUNDS):  # in turn, so that whoever else is busy here hinders all of them
@@ -165,7 +166,7 @@ def _direct_s(device: str, dtype: torch.dtype) -> float:
 def _seconds(convolve: Callable[[Tensor], Tensor], x: Tensor) -> float:
     """The quickest of a few: others that are busy here only ever add to it."""
     times = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.perf_counter()
         # Reading a number waits for the device to be done.
         float(convolve(x)[0, 0, 0, 0])

@@ -20,7 +20,7 @@ from impasto.compose.steering import Helm
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImpastoError, OutputError, RecipeError
 from impasto.images import NamedImage
-from impasto.jobs.errors import JobError
+from impasto.jobs.errors import JobError, in_a_line
 from impasto.jobs.model import Asked, Job, Report, Step
 from impasto.method import Progress
 from impasto.recipes import Turn, inputs_of
@@ -69,7 +69,7 @@ class Painting:
                 return Report(plan=self._session.plan.model_dump(mode="json"))
             return self._go(self._session, asked)
         except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
-            return Report(error=" ".join((str(error) or type(error).__name__).split()))
+            return Report(error=in_a_line(error))
 
     def _go(self, session: Session, asked: Asked) -> Report:
         report = Report()

@@ -24,7 +24,7 @@ from impasto.engine.budget import Work
 from impasto.engine.planning import make_plan
 from impasto.errors import ImpastoError
 from impasto.images import NamedImage, load, name_of, replacing, save
-from impasto.jobs.errors import JobError, LostJobError
+from impasto.jobs.errors import JobError, LostJobError, in_a_line
 from impasto.jobs.model import NOTHING, Asked, Claim, Job, Report
 from impasto.jobs.painting import KEEP_S, Painting
 from impasto.jobs.previews import Showing
@@ -39,6 +39,7 @@ __all__ = [
     "ask_alpha",
     "checkpoints",
     "enter",
+    "give_up",
     "key_of",
     "stored",
     "submit",
@@ -139,8 +140,7 @@ class Worker:
         except LostJobError:
             pass  # another worker has it, and this one has written nothing
         except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
-            with contextlib.suppress(LostJobError):
-                self.store.fail(claim, " ".join((str(error) or type(error).__name__).split()))
+            give_up(self.store, claim, error)
         return self.store.get(claim.job.id)
 
     @contextlib.contextmanager
@@ -219,6 +219,12 @@ def enter(store: JobStore, claim: Claim, report: Report) -> Asked | None:
     store.finish(claim, report.result | {"sha256": name})
     _tidy(store, claim.job)
     return None
+
+
+def give_up(store: JobStore, claim: Claim, error: BaseException) -> None:
+    """A job cannot be done; if it was taken over, that is for whoever has it to find."""
+    with contextlib.suppress(LostJobError):
+        store.fail(claim, in_a_line(error))
 
 
 def checkpoints(store: JobStore) -> Path:
