@@ -20,7 +20,17 @@ from impasto import losses as loss
 from impasto.encoder import Encoder, Features
 from impasto.engine.allocation import give_back_freed_memory
 from impasto.engine.chain import Chain, Passage
-from impasto.engine.slopes import add_moments, pull_of, slopes_of
+from impasto.engine.portions import (
+    Portion,
+    Survey,
+    added,
+    guides_in,
+    own_features,
+    portion_of,
+    pull_of,
+    survey_of,
+)
+from impasto.engine.slopes import Slopes, slopes_of
 from impasto.engine.tiles import Tile, cut
 from impasto.errors import ConfigError
 from impasto.evaluate import Evaluation, Evaluator
@@ -64,17 +74,17 @@ class ChainedEngine:
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Features of the whole picture, kept in the store if it takes several tiles."""
         taps = frozenset(layers)
-        tiles = self._tiles(image, taps)
-        if len(tiles) == 1:
+        portions = [Portion(tile, taps) for tile in self._tiles(image, taps)]
+        if len(portions) == 1:
             return self.exact.forward(image, taps, keep=False).features
         found: Features = {}
-        for tile, passage in self._passages(self.exact, image, tiles, taps):
-            for layer, features in passage.features.items():
+        for portion, features in self._features(image, portions):
+            for layer, own in features.items():
                 if layer not in found:
                     found[layer] = self._channels_last(layer, image)
-                found[layer][tile.own(layer)] = features[tile.inside(layer)]
+                found[layer][portion.tile.own(layer)] = own
                 self.store.release(found[layer])
-            del passage, features  # before the next tile asks for as much
+            del features, own  # before the next tile asks for as much
         return found
 
     @torch.no_grad()
@@ -83,36 +93,29 @@ class ChainedEngine:
     ) -> dict[str, tuple[Moments, ...]]:
         """Moments of each layer over the whole picture, or over each region."""
         taps = frozenset(layers)
-        totals: dict[str, tuple[Moments, ...]] = {}
-        for tile, passage in self._passages(self.exact, image, self._tiles(image, taps), taps):
-            add_moments(totals, tile, passage.features, guides or {})
-            self.store.release(*(guides or {}).values())
-            del passage  # before the next tile asks for as much
-        return totals
+        tiles = self._tiles(image, taps)
+        portions = [Portion(tile, taps, style=taps, guides=guides_in(tile, guides or {})) for tile in tiles]
+        return added(self._surveys(self.exact, image, portions)).moments
 
     @torch.no_grad()
     def measure(self, objective: Objective, image: Tensor) -> Losses:
         """Losses without a gradient."""
-        tiles = self._tiles(image, objective.layers)
-        errors, style, _ = self._survey(self.exact, objective, image, tiles, keep=False)
+        errors, style, _ = self._survey(self.exact, objective, image, self._portions(objective, image), keep=False)
         return objective.combine(errors, style, self._variation(objective, image), self._pooled(objective, image))
 
     @torch.no_grad()
     def _evaluate(self, chain: Chain, objective: Objective, image: Tensor) -> Evaluation:
-        tiles = self._tiles(image, objective.layers)
-        errors, style, kept = self._survey(chain, objective, image, tiles, keep=len(tiles) == 1)
+        portions = self._portions(objective, image)
+        errors, style, kept = self._survey(chain, objective, image, portions, keep=True)
         pixels = self._variation(objective, image), self._pooled(objective, image)
         losses, slopes = slopes_of(objective, errors, style, *pixels)
         if kept is not None:
-            gradient = chain.backward(kept, pull_of(tiles[0], objective, slopes))
+            gradient = chain.backward(kept, pull_of(portions[0], slopes))
         else:
             gradient = zeros(self.store, image)
-            for tile in tiles:
-                give_back_freed_memory()
-                passage = chain.forward(image[tile.window], objective.layers)
-                gradient[tile.window] += chain.backward(passage, pull_of(tile, objective, slopes))
-                del passage
-                self.store.release(image, gradient, *objective.maps)
+            for portion, part in self._gradients(chain, image, portions, slopes):
+                gradient[portion.tile.window] += part
+                self.store.release(gradient)
             give_back_freed_memory()  # descent has its own use for it
         if slopes.variation is not None and objective.config.tv_weight:
             self._variation(objective, image, into=gradient, slope=float(slopes.variation))
@@ -121,47 +124,59 @@ class ChainedEngine:
         return Evaluation(losses, gradient)
 
     def _survey(
-        self, chain: Chain, objective: Objective, image: Tensor, tiles: list[Tile], *, keep: bool
+        self, chain: Chain, objective: Objective, image: Tensor, portions: list[Portion], *, keep: bool
     ) -> tuple[dict[str, Tensor], dict[str, tuple[Measured, ...]], Passage | None]:
         """Content errors and style over the whole picture, and the passage of its one tile if asked."""
-        wide = torch.promote_types(image.dtype, torch.float32)
-        errors = {target.layer: torch.zeros(2, dtype=wide, device=image.device) for target in objective.content}
-        moments: dict[str, tuple[Moments, ...]] = {}
-        features: Features = {}
-        style = {target.layer for target in objective.style}
+        if len(portions) > 1:
+            whole = added(self._surveys(chain, image, portions))
+            return whole.errors, dict(whole.moments), None
+        [(_, passage)] = self._passages(chain, image, portions, keep=keep)
+        found = survey_of(portions[0], passage.features)
+        style: dict[str, tuple[Measured, ...]] = dict(found.moments)
+        if objective.style_loss.of_features:
+            style = {target.layer: (passage.features[target.layer],) for target in objective.style}
+        return found.errors, style, passage if keep else None
+
+    def _features(self, image: Tensor, portions: list[Portion]) -> Iterator[tuple[Portion, Features]]:
+        """Each tile's own features, in their order."""
+        for portion, passage in self._passages(self.exact, image, portions):
+            yield portion, own_features(portion, passage.features)
+            del passage  # before the next tile asks for as much
+
+    def _surveys(self, chain: Chain, image: Tensor, portions: list[Portion]) -> Iterator[Survey]:
+        """What each tile adds, in their order."""
+        for portion, passage in self._passages(chain, image, portions):
+            yield survey_of(portion, passage.features)
+            self.store.release(*portion.maps)
+            del passage
+
+    def _gradients(
+        self, chain: Chain, image: Tensor, portions: list[Portion], slopes: Slopes
+    ) -> Iterator[tuple[Portion, Tensor]]:
+        """d(total) by each tile's pixels, in their order."""
+        for portion, passage in self._passages(chain, image, portions, keep=True):
+            yield portion, chain.backward(passage, pull_of(portion, slopes))
+            self.store.release(*portion.maps)
+            del passage
+
+    def _passages(
+        self, chain: Chain, image: Tensor, portions: list[Portion], *, keep: bool = False
+    ) -> Iterator[tuple[Portion, Passage]]:
+        for portion in portions:
+            # What the tile before left, and before the first what descent did; gaps in it are of no use here.
+            if len(portions) > 1 or image.shape[2] * image.shape[3] >= LARGE:
+                give_back_freed_memory()
+            yield portion, chain.forward(image[portion.tile.window], portion.layers, keep=keep)
+            self.store.release(image)
+
+    def _portions(self, objective: Objective, image: Tensor) -> list[Portion]:
+        tiles = self._tiles(image, objective.layers)
         if objective.style_loss.of_features and len(tiles) > 1:
             raise ConfigError(
                 f"style_loss = {objective.config.style_loss!r} looks at a whole picture, and this one is measured in "
                 "blocks. Raise the memory, lower the size, or take another style_loss."
             )
-        kept = None
-        for tile, passage in self._passages(chain, image, tiles, objective.layers, keep=keep):
-            for target in objective.content:
-                seen, wanted = passage.features[target.layer][tile.inside(target.layer)], target.value
-                part = wanted[tile.own(target.layer)]
-                if part.numel():
-                    share = part.numel() / wanted.numel()
-                    errors[target.layer] += share * loss.content_error(seen, part)
-            tapped = {layer: passage.features[layer] for layer in style}
-            if objective.style_loss.of_features:
-                features = tapped
-            else:
-                add_moments(moments, tile, tapped, objective.guides)
-            self.store.release(*objective.maps)
-            kept = passage if keep else None
-            del passage, seen, tapped  # before the next tile asks for as much
-        measured: dict[str, tuple[Measured, ...]] = dict(moments)
-        return errors, measured | {layer: (values,) for layer, values in features.items()}, kept
-
-    def _passages(
-        self, chain: Chain, image: Tensor, tiles: list[Tile], taps: frozenset[str], *, keep: bool = False
-    ) -> Iterator[tuple[Tile, Passage]]:
-        for tile in tiles:
-            # What the tile before left, and before the first what descent did; gaps in it are of no use here.
-            if len(tiles) > 1 or image.shape[2] * image.shape[3] >= LARGE:
-                give_back_freed_memory()
-            yield tile, chain.forward(image[tile.window], taps, keep=keep)
-            self.store.release(image)
+        return [portion_of(objective, tile) for tile in tiles]
 
     def _tiles(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
         height, width = image.shape[2:]

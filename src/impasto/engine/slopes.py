@@ -16,14 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto import losses as loss
-from impasto.encoder import Features
-from impasto.engine.chain import Pull
-from impasto.engine.tiles import Tile
 from impasto.objective import Losses, Measured, Objective
 from impasto.statistics import Moments, area, widened
 
-__all__ = ["Slopes", "add_moments", "pull_of", "slopes_of"]
+__all__ = ["Slopes", "add_slope", "moments_in_strips", "slopes_of"]
 
 ROWS = 1 << 14
 """Positions worked on at a time, so that they stay in the cache."""
@@ -85,34 +81,7 @@ def slopes_of(
     )
 
 
-def pull_of(tile: Tile, objective: Objective, slopes: Slopes) -> Pull:
-    """What the losses ask of a tile's features: added at its own, nothing in the margin."""
-    content = {target.layer: target for target in objective.content}
-
-    def pull(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
-        total = torch.zeros_like(features) if gradient is None else gradient
-        own, seen = total[tile.inside(layer)], features[tile.inside(layer)]
-        if seen.numel() == 0:
-            return total
-        slope = slopes.errors.get(layer)
-        if slope is not None:
-            target = content[layer]
-            part = target.value[tile.own(layer)]
-            with torch.enable_grad():
-                wide = widened(seen.detach()).requires_grad_()
-                error = loss.content_error(wide, part) * (part.numel() / target.value.numel())
-                (found,) = torch.autograd.grad(error, wide, slope)
-            own += found
-        guides = objective.guides.get(layer)
-        for number, by in enumerate(slopes.style.get(layer, ())):
-            guide = None if guides is None else guides[number][tile.own(layer)[2:]]
-            _add_slope(own, seen, by, guide)
-        return total
-
-    return pull
-
-
-def _add_slope(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
+def add_slope(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
     """Add to the gradient at a tile's own features what one region's style asks of them."""
     if slope.features is not None:
         own += slope.features
@@ -145,22 +114,12 @@ def _strips_of(guide: Tensor | None, features: Tensor) -> Iterator[Tensor | None
         yield None if guide is None else guide[first : first + step].to(features)
 
 
-def add_moments(
-    totals: dict[str, tuple[Moments, ...]], tile: Tile, features: Features, guides: dict[str, Tensor]
-) -> None:
-    """Add the moments of a tile's own features, for each region, to `totals`."""
-    for layer, values in features.items():
-        own = values[tile.inside(layer)]
-        if layer in guides:
-            parts = tuple(_moments(own, guide[tile.own(layer)[2:]]) for guide in guides[layer])
-        else:
-            parts = (_moments(own, None),)
-        before = totals.get(layer)
-        totals[layer] = parts if before is None else tuple(a + b for a, b in zip(before, parts, strict=True))
+def moments_in_strips(own: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
+    """As `statistics.moments_by_region`, a few rows at a time: of features (1, C, h, w), and guides (R, h, w)."""
+    return (_moments(own, None),) if guides is None else tuple(_moments(own, guide) for guide in guides)
 
 
 def _moments(own: Tensor, guide: Tensor | None) -> Moments:
-    """As `statistics.moments_of`, a few rows at a time."""
     channels, wide = own.shape[1], torch.promote_types(own.dtype, torch.float32)
     mean, outer = own.new_zeros(channels, dtype=wide), own.new_zeros(channels, channels, dtype=wide)
     for strip, weights in zip(_strips(own), _strips_of(guide, own), strict=True):
