@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,8 @@ from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
 from impasto.cli.saving import EVERY_S, Saving
-from impasto.compose import session
+from impasto.cluster import LOCAL, connected
+from impasto.compose import Session, session
 from impasto.config import Config, RunOptions
 from impasto.insight.film import SECONDS
 from impasto.presets import load_preset
@@ -85,6 +88,7 @@ def stylize(
     resume: Annotated[
         bool, Parameter(negative="", help="Go on from the checkpoint, if there is one: the same pixels in the end.")
     ] = False,
+    on: On = LOCAL,
     json: Json = False,
     quiet: Quiet = False,
     **options: Any,
@@ -109,7 +113,21 @@ def stylize(
     if saving.since is not None:
         ready = replace(ready, recorded_plan=saving.since.recipe.plan)
     stem = stem_of(content, *style)
-    return paint(ready, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
+    with spread_over(ready, on) as spread:
+        return paint(spread, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
+
+
+@contextlib.contextmanager
+def spread_over(ready: Session, on: str) -> Iterator[Session]:
+    """The same session, its tiles measured where `on` says."""
+    if on == LOCAL:
+        yield ready
+        return
+    with connected(on) as cluster:
+        from impasto.cluster.tiles import spread
+
+        with spread(ready, cluster) as (spreading, _):
+            yield spreading
 
 
 @takes_options(Config, RunOptions)

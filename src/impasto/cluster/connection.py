@@ -15,7 +15,7 @@ from typing import Any
 from impasto import __version__
 from impasto.errors import ImpastoError
 
-__all__ = ["LOCAL", "Cluster", "ClusterError", "connected", "require_version"]
+__all__ = ["LOCAL", "Cluster", "ClusterError", "connected", "require_version", "with_threads"]
 
 LOCAL, OWN = "local", "ray"
 """Where things are painted: by processes of this machine, by a Ray of our own on it; all else is an address."""
@@ -167,3 +167,9 @@ def require_version(version: str, node: str) -> None:
     """Raise `ClusterError` for a machine that has another Impasto: its pictures would not be ours."""
     if version != __version__:
         raise ClusterError(f"{node} has Impasto {version}, and this machine {__version__}. Install the same on all.")
+
+
+def with_threads(count: int) -> dict[str, Any]:
+    """The environment of an actor: so many threads, which wait as those of this process do."""
+    alike = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    return {"env_vars": alike | {"OMP_NUM_THREADS": str(count)}}

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from impasto.cluster.connection import Cluster, ClusterError, require_version
+from impasto.cluster.connection import Cluster, ClusterError, require_version, with_threads
 from impasto.cluster.painter import Painter, Sent
 from impasto.cluster.shelf import Shelf
 from impasto.errors import ImpastoError
@@ -72,7 +72,7 @@ class Painters:
         self.shelf = ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote()
         share = min(1.0, cluster.gpus / count)
         self._hire = ray.remote(Painter).options(
-            num_cpus=threads, num_gpus=share, scheduling_strategy="SPREAD", runtime_env=_threads(threads)
+            num_cpus=threads, num_gpus=share, scheduling_strategy="SPREAD", runtime_env=with_threads(threads)
         )
         self._easels = [_Easel(f"{worker_name(os.getpid())}/{number}") for number in range(count)]
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -204,9 +204,3 @@ def _is_dead(worker: str) -> bool:
     host, _, rest = worker.rpartition(":")
     pid, _, number = rest.partition("/")
     return host == socket.gethostname() and bool(number) and not psutil.pid_exists(int(pid))
-
-
-def _threads(count: int) -> dict[str, Any]:
-    """The environment of a painter: so many threads, which wait as those of this process do."""
-    alike = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
-    return {"env_vars": alike | {"OMP_NUM_THREADS": str(count)}}

@@ -18,7 +18,7 @@ from impasto.errors import ConfigError
 from impasto.networks import Layer, Network, architecture
 from impasto.style_losses import STYLE_LOSSES
 
-__all__ = ["Arrangement", "Work", "arrange", "available_bytes", "disk_bytes", "needs"]
+__all__ = ["Arrangement", "Work", "arrange", "available_bytes", "block_fits", "disk_bytes", "needs"]
 
 SAFE_SHARE = 0.8
 """Of the memory that is free, what a run may take unasked."""
@@ -151,6 +151,13 @@ def needs(work: Work, block: int, history: int, scratch: bool, precision: str, w
     # Between evaluations the room of a block is free for the Fourier filter.
     filtering = fixed + (FILTER if work.config.parametrization == "fourier" else 1) * VECTOR * work.pixels
     return Arrangement(block, history, True, max(measuring, filtering), long)
+
+
+def block_fits(work: Work, block: int, budget: float, precision: str, winograd: int) -> bool:
+    """Whether a process that does nothing but measure blocks stays within `budget` bytes."""
+    around = 2 * margin(work.network, work.layers)
+    passing = (block + around) ** 2 * _pass_bytes(work, precision)
+    return LIBRARIES + _network_bytes(work, precision, winograd) + passing <= budget
 
 
 def disk_bytes(work: Work, history: int) -> float:
