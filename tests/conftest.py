@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cluster import Nodes, two_nodes
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from torch import Tensor
@@ -116,6 +117,13 @@ def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """Two nodes of a cluster."""
+    with two_nodes() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

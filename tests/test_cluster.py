@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,6 @@ pytestmark = pytest.mark.weights
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 LONG = ["--size", "64", "--iterations", "100", "--precision", "float32"]
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with two_nodes() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

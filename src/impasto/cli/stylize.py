@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from impasto.cli.console import errors, pull_missing
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
@@ -113,12 +114,12 @@ def stylize(
     if saving.since is not None:
         ready = replace(ready, recorded_plan=saving.since.recipe.plan)
     stem = stem_of(content, *style)
-    with spread_over(ready, on) as spread:
-        return paint(spread, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
+    with _spread(ready, on, quiet=quiet) as spreading:
+        return paint(spreading, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
 
 
 @contextlib.contextmanager
-def spread_over(ready: Session, on: str) -> Iterator[Session]:
+def _spread(ready: Session, on: str, *, quiet: bool) -> Iterator[Session]:
     """The same session, its tiles measured where `on` says."""
     if on == LOCAL:
         yield ready
@@ -126,7 +127,11 @@ def spread_over(ready: Session, on: str) -> Iterator[Session]:
     with connected(on) as cluster:
         from impasto.cluster.tiles import spread
 
-        with spread(ready, cluster) as (spreading, _):
+        if ready.inputs.weights is None:
+            pull_missing(ready.config.network, quiet=quiet)
+        with spread(ready, cluster) as (spreading, team):
+            if not quiet:
+                errors.print(f"in {spreading.plan.block} px blocks by {team.count} actors on {cluster.nodes} machines")
             yield spreading
 
 

@@ -1,0 +1,113 @@
+"""Run by test_cluster_tiles.py in a process of its own, with a cluster's address: one picture measured by actors.
+
+It prints, as JSON, how the answers compare.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import ray
+import torch
+from conftest import random_weights
+from torch import Tensor
+
+from impasto.cluster import connected, measurer, tiles
+from impasto.config import Config, Plan
+from impasto.encoder import Encoder
+from impasto.engine import engine_of
+from impasto.evaluate import Evaluation, objective_for
+from impasto.networks import VGG19
+from impasto.regions import Region, StyleUse
+
+torch.set_num_threads(1)
+PLAN = Plan(device="cpu", evaluator="chained", block=96, threads=1, torch=torch.__version__)
+CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
+
+
+def image(seed: int, height: int, width: int, channels: int = 3) -> Tensor:
+    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+ENCODER = Encoder(VGG19, random_weights(VGG19), padding="replicate")
+CONTENT, STYLE, TARGET = image(1, 161, 250), image(2, 150, 130), image(3, 161, 250)
+MASK = image(4, 161, 250, 1)
+REGIONS = (Region(MASK, 0.5, (StyleUse(0, 1.0, None),)), Region(1 - MASK, 0.5, (StyleUse(0, 1.0, None),)))
+
+
+def asked(engine: Any) -> Any:
+    return objective_for(engine, CONTENT, [(1.0, STYLE)], CONFIG, REGIONS)
+
+
+def same(a: Evaluation, b: Evaluation) -> bool:
+    return torch.equal(a.gradient, b.gradient) and a.losses.as_floats() == b.losses.as_floats()
+
+
+def sent_by(evaluate: Any, sizes: list[int]) -> int:
+    sizes.clear()
+    evaluate(TARGET)
+    return sum(sizes)
+
+
+def main(address: str) -> None:
+    told: dict[str, Any] = {}
+    # In float32 a maximum that rounding flips is a difference of its own, so the convolutions are the same ones:
+    # that blocks give autograd's gradient is tested in float64.
+    here, whole = engine_of(PLAN, ENCODER), engine_of(PLAN.model_copy(update={"block": 0}), ENCODER)
+    expected = here.evaluator(asked(here))(TARGET)
+    plain = whole.evaluator(asked(whole))(TARGET).gradient
+    sizes: list[int] = []
+    pack = measurer.packed
+
+    def counted(tensor: Tensor) -> Any:
+        sizes.append(tensor.numel() * tensor.element_size())
+        return pack(tensor)
+
+    measurer.packed = counted
+    with connected(address):
+        team = tiles.Team(2, 1)
+        team.hire(ENCODER, PLAN)
+        until = time.monotonic() + 60
+        while len(team.members) < 2 and time.monotonic() < until:
+            team._welcome(1)
+            time.sleep(0.1)
+        told["members"] = len(team.members)
+        engine = tiles.SpreadEngine(team, PLAN, ENCODER, None)
+        objective = asked(engine)
+        evaluate = engine.evaluator(objective)
+        told["first"], told["again"] = sent_by(evaluate, sizes), sent_by(evaluate, sizes)
+        found = evaluate(TARGET)
+        told["same"] = same(found, expected)
+        told["error"] = float((found.gradient - plain).abs().max() / plain.abs().max())
+        told["measured"] = (
+            engine.measure(objective, TARGET).as_floats() == here.measure(asked(here), TARGET).as_floats()
+        )
+
+        ray.kill(team.members[0])
+        told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.lost
+
+        # In the middle: between what is summed and what is sent back.
+        gradients = engine._gradients
+
+        def bereft(*arguments: Any) -> Any:
+            ray.kill(team.members[-1])
+            return gradients(*arguments)
+
+        engine._gradients = bereft  # type: ignore[method-assign, assignment]
+        told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.lost
+        engine._gradients = gradients  # type: ignore[method-assign]
+
+        tiles.JOIN_S = 0.0
+        for actor in (*team.members, *team._joining.values()):
+            ray.kill(actor)
+        team._joining.clear()
+        team._invite = lambda: None  # type: ignore[method-assign]
+        told["all gone"], told["left"] = same(evaluate(TARGET), expected), len(team.members)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

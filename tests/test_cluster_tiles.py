@@ -1,0 +1,148 @@
+"""One picture whose tiles are measured on two Ray nodes of this machine: the same bytes, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cluster import Nodes, two_nodes
+from conftest import pixels
+
+from impasto.cli import main
+from impasto.cluster.tiles import block_for
+from impasto.config import Config, Plan
+from impasto.engine.budget import Work
+from impasto.engine.tiles import cut
+
+SPREAD = Path(__file__).with_name("spread.py")
+LARGE = ["--size", "448", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def told(nodes: Nodes) -> dict[str, Any]:
+    """What came of evaluations by two actors, while these die one after another."""
+    command = [sys.executable, str(SPREAD), nodes.address]
+    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_two_actors_give_the_gradient_of_the_whole(told: dict[str, Any]) -> None:
+    assert told["members"] == 2
+    assert told["error"] < 1e-5
+
+
+def test_and_to_the_bit_that_of_the_same_blocks_here(told: dict[str, Any]) -> None:
+    assert told["same"]
+    assert told["measured"]
+
+
+def test_what_does_not_change_is_sent_once(told: dict[str, Any]) -> None:
+    content = 512 * (161 // 8) * (250 // 8) * 4
+    assert told["first"] - told["again"] >= content
+
+
+def test_tiles_of_an_actor_that_is_lost_are_measured_by_others(told: dict[str, Any]) -> None:
+    assert told["one gone"]
+    assert told["lost"] == 1
+    assert told["gone in the middle"]
+    assert told["lost then"] == 2
+
+
+def test_when_all_are_lost_it_goes_on_here(told: dict[str, Any]) -> None:
+    assert told["left"] == 0
+    assert told["all gone"]
+
+
+def work(height: int, width: int) -> Work:
+    return Work(height, width, ((300, 400),), Config())
+
+
+def plan(**values: Any) -> Plan:
+    return Plan(device="cpu", evaluator="chained", threads=1, torch=torch.__version__, **values)
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, (683, 1024)), (6, (1365, 2048)), (16, (4096, 4096))])
+def test_everybody_has_something_to_do(count: int, size: tuple[int, int]) -> None:
+    block = block_for(work(*size), plan(), count, 64e9)
+    tiles = cut(work(*size).network, work(*size).layers, *size, block)
+    loads = [0] * count
+    for number, tile in enumerate(tiles):
+        loads[number % count] += (tile.down.last - tile.down.first) * (tile.across.last - tile.across.first)
+    assert max(loads) < 2 * sum(loads) / count
+    assert max(loads) < size[0] * size[1] * (2 / count), "more than twice its part of the picture"
+
+
+def test_blocks_fit_the_room_of_an_actor() -> None:
+    tight, roomy = (block_for(work(4096, 4096), plan(), 2, room) for room in (2e9, 64e9))
+    assert tight < roomy <= 4096
+    assert block_for(work(4096, 4096), plan(block=256), 2, 64e9) <= 256
+
+
+def painting_on(nodes: Nodes, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "impasto", "stylize", "photo.jpg", "painting.png", "--iterations", "3", *words]
+    return subprocess.Popen(
+        [*command, "--on", nodes.address],
+        env=nodes.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.weights
+def test_a_node_that_is_lost_costs_no_bit_of_the_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    with two_nodes() as nodes:
+        process = painting_on(
+            nodes, *LARGE, "-o", "there.png", "--checkpoint", "run.impasto", "--checkpoint-every", "0.1"
+        )
+        until = time.monotonic() + 120
+        while not Path("run.impasto").exists() and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.02)
+        nodes.kill_second()
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+    assert "2 actors" in said
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "impasto", "reproduce", "there.png", "-o", "here.png"]
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    assert (pixels(Path("there.png")) == pixels(Path("here.png"))).all()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--size", "128"], "too few to be spread"),
+        (["--style-loss", "nearest", *LARGE], "looks at a whole picture"),
+        (["--threads", "64"], "Lower --threads"),
+    ],
+)
+def test_what_cannot_be_spread_is_one_line(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, nodes: Nodes, words: list[str], why: str
+) -> None:
+    monkeypatch.chdir(desk)
+    process = painting_on(nodes, *words, "-o", "there.png")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert why in said
+    assert "Traceback" not in said
+    assert not Path("there.png").exists()
+
+
+def test_an_address_that_does_not_answer_is_one_line(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    assert main(["stylize", "photo.jpg", "painting.png", "--on", "127.0.0.1:1"]) == 2
+    assert "does not answer" in capsys.readouterr().err
