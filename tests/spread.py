@@ -72,7 +72,7 @@ def main(address: str) -> None:
         team.hire(ENCODER, PLAN)
         until = time.monotonic() + 60
         while len(team.members) < 2 and time.monotonic() < until:
-            team._welcome(1)
+            team.welcome(1)
             time.sleep(0.1)
         told["members"] = len(team.members)
         engine = tiles.SpreadEngine(team, PLAN, ENCODER, None)

@@ -150,7 +150,7 @@ class Team:
         self._network = [ray.put(encoder), plan]
         for _ in range(self.count):
             self._invite()
-        self._welcome(JOIN_S)
+        self.welcome(JOIN_S)
         if not self.members:
             raise ClusterError(
                 f"The cluster had no room for a first actor within {JOIN_S:.0f} s. What else it does is shown by: "
@@ -168,7 +168,7 @@ class Team:
 
         None where there is nobody left to be asked. A tile has the same actor at every step, while that lives.
         """
-        self._welcome(0)
+        self.welcome(0)
         places: dict[int, Any] = {}
 
         def start(tile: int) -> Any:
@@ -204,13 +204,13 @@ class Team:
             self.members.remove(actor)
             self.lost += 1
             self._invite()
-        self._welcome(0 if self.members else JOIN_S)
+        self.welcome(0 if self.members else JOIN_S)
 
     def _invite(self) -> None:
         actor = self._class.remote(*self._network)
         self._joining[actor.ready.remote()] = actor
 
-    def _welcome(self, patience_s: float) -> None:
+    def welcome(self, patience_s: float) -> None:
         """Take in who is there by now, waiting for a first one for so long."""
         until = time.monotonic() + patience_s
         while self._joining:

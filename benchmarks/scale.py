@@ -1,0 +1,249 @@
+"""Many pictures and many machines: what workers and Ray nodes gain, what each costs, and how far that would go.
+
+python benchmarks/scale.py [--size 256] [--pictures 4] [--tile-size 768] [--repeats 3] [--json]
+
+Pictures: batches with one process, with two, and on two Ray nodes of one processor each, in turn. What a call costs
+before its first picture is told apart by batches of two lengths; so is what a job costs beside its steps, by jobs of
+one small step. The driver of a cluster is a process by itself, so its processor time is known exactly.
+
+Tiles: evaluations by one actor and by two, of the same blocks, over one process with as many threads as an actor, and
+the bytes that go either way at a step.
+
+The sheet at the end works out 16 and 256 workers from these costs, over a network of 10 Gbit a second. It is
+arithmetic: machines that are slower than others, or far away, are not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from cluster import Nodes, two_nodes
+
+from impasto import samples
+from impasto.compose import session
+
+NETWORK_BYTES_S = 10e9 / 8
+WORKERS = (16, 256)
+PAINT_S = 60.0
+"""What a picture at default size takes a worker of two processors, about (RESULTS.md)."""
+
+
+def folder_of(count: int, place: Path) -> None:
+    """So many different photos, and one painting."""
+    (place / "photos").mkdir()
+    photo = Path(samples.photo_path("cat")).read_bytes()
+    for number in range(count):
+        # Bytes after the end of a JPEG are no part of the picture, and make it another file.
+        (place / "photos" / f"{number:03d}.jpg").write_bytes(photo + bytes([number]))
+    Image.fromarray(samples.paint("swirl", size_px=256)).save(place / "painting.png")
+
+
+def batch(count: int, words: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds by the clock, and processor seconds of the call and what it waited for itself."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        folder_of(count, place)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.perf_counter()
+        command = [
+            sys.executable,
+            "-m",
+            "impasto",
+            "batch",
+            "photos",
+            "--styles",
+            "painting.png",
+            "-o",
+            "out",
+            "--quiet",
+        ]
+        subprocess.run([*command, *words], cwd=place, env=environment, check=True)
+        seconds = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert len(list((place / "out").glob("*.png"))) == count
+        return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def hands(nodes: Nodes) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """Who paints: the words for it, and their environment."""
+    here = dict(os.environ)
+    return {
+        "one process": (["--workers", "1"], here),
+        "two processes": (["--workers", "2"], here),
+        "two Ray nodes": (["--on", nodes.address], nodes.environment),
+    }
+
+
+def pictures(nodes: Nodes, size: int, count: int, repeats: int) -> dict[str, Any]:
+    """Seconds a picture beyond the first two, and a job beside its steps, by who paints."""
+    found: dict[str, dict[str, list[float]]] = {name: {"picture": [], "job": [], "driver": []} for name in hands(nodes)}
+    long, short = ["--size", str(size), "--iterations", "20"], ["--size", "64", "--iterations", "1", "--scales", "1"]
+    for _ in range(repeats):
+        for name, (words, environment) in hands(nodes).items():
+            few, many = (batch(2 + more, [*long, *words], environment) for more in (0, count))
+            found[name]["picture"].append((many[0] - few[0]) / count)
+            few, many = (batch(4 + more, [*short, *words], environment) for more in (0, 20))
+            found[name]["job"].append((many[0] - few[0]) / 20)
+            found[name]["driver"].append((many[1] - few[1]) / 20)
+    return {name: {what: spread(values) for what, values in by.items()} for name, by in found.items()}
+
+
+def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
+    """Seconds of an evaluation in one process, by one actor and by two, and the bytes of a step."""
+    os.environ.update(nodes.environment)
+    from impasto.cluster import connected, measurer
+    from impasto.cluster.tiles import SpreadEngine, Team, block_for
+    from impasto.compose.scenes import scene_of
+    from impasto.engine import engine_of
+    from impasto.evaluate import Engine
+    from impasto.method import objective_at
+
+    out = back = 0
+    pack, unpack = measurer.packed, measurer.unpacked
+
+    def packed(tensor: torch.Tensor) -> Any:
+        nonlocal out
+        out += tensor.numel() * tensor.element_size()
+        return pack(tensor)
+
+    def unpacked(sent: Any) -> torch.Tensor:
+        nonlocal back
+        back += sent[0].nbytes
+        return unpack(sent)
+
+    # Pickles name it by its place, so what this process unpacks goes by here.
+    unpacked.__module__, unpacked.__qualname__ = unpack.__module__, unpack.__qualname__
+    measurer.packed, measurer.unpacked = packed, unpacked
+    ready = session(samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1)
+    plan = ready.plan.model_copy(update={"block": block_for(ready.work, ready.plan, 2, 64e9), "precision": "float32"})
+    scene = scene_of(ready.inputs, ready.config, ready.run, ready.engine)
+    image, full = scene.content.pixels, scene.scales[-1]
+
+    def timed(engine: Engine) -> list[float]:
+        evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
+        evaluate(image)
+        times = []
+        for _ in range(2):
+            began = time.perf_counter()
+            evaluate(image)
+            times.append(time.perf_counter() - began)
+        return times
+
+    found: dict[str, list[float]] = {}
+    with connected(nodes.address):
+        for _ in range(repeats):
+            whole, blocks = (
+                engine_of(plan.model_copy(update={"block": 0}), ready.encoder),
+                engine_of(plan, ready.encoder),
+            )
+            found.setdefault("one process, whole", []).extend(timed(whole))
+            found.setdefault("one process, blocks", []).extend(timed(blocks))
+            for count in (1, 2):
+                team = Team(count, 1)
+                team.hire(ready.encoder, plan)
+                while len(team.members) < count:
+                    team.welcome(60)
+                times = timed(SpreadEngine(team, plan, ready.encoder, None))
+                found.setdefault(f"{count} actor{'s' * (count > 1)}", []).extend(times)
+                if count == 2:
+                    engine = SpreadEngine(team, plan, ready.encoder, None)
+                    evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
+                    evaluate(image)
+                    out = back = 0
+                    before = time.process_time()
+                    evaluate(image)
+                    driver = time.process_time() - before
+                team.leave()
+    return {
+        "size": f"{ready.work.width}x{ready.work.height}",
+        "pixels": ready.work.pixels,
+        "block": plan.block,
+        "seconds": {name: spread(values) for name, values in found.items()},
+        "sent": out,
+        "received": back,
+        "driver": driver,
+    }
+
+
+def sheet(pictures: dict[str, Any], tiles: dict[str, Any]) -> list[dict[str, Any]]:
+    """What 16 and 256 workers would do, and what they would wait for."""
+    driver = pictures["two Ray nodes"]["driver"]["median"]
+    rows = []
+    for count in WORKERS:
+        # A worker asks the driver for each job; the driver is one process.
+        rate = min(count / PAINT_S, 1 / driver)
+        # One picture: its pixels are shared out; what goes by the driver is not, nor what it does itself.
+        moved = (tiles["sent"] + tiles["received"]) / tiles["pixels"]
+        compute = tiles["seconds"]["one process, blocks"]["median"] / tiles["pixels"]
+        large = 64e6
+        measuring = large * compute / count
+        wire = large * moved / NETWORK_BYTES_S
+        adding = large * tiles["driver"] / tiles["pixels"]
+        rows.append(
+            {
+                "workers": count,
+                "pictures an hour": rate * 3600,
+                "driver busy": count / PAINT_S * driver,
+                "64 MP evaluation": max(measuring, wire) + adding,
+                "of it measuring": measuring,
+                "of it network": wire,
+                "of it driver": adding,
+                "one process": large * compute,
+            }
+        )
+    return rows
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, minimum, maximum."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--tile-size", type=int, default=768)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with two_nodes() as nodes:
+        by_hands = pictures(nodes, given.size, given.pictures, given.repeats)
+        by_tiles = tiles(nodes, given.tile_size, given.repeats)
+    rows = sheet(by_hands, by_tiles)
+    if given.json:
+        print(json.dumps({"pictures": by_hands, "tiles": by_tiles, "sheet": rows}))
+        return
+    for name, by in by_hands.items():
+        print(
+            f"{name:22} {by['picture']['median']:6.2f} s a picture ({by['picture']['min']:.2f} to "
+            f"{by['picture']['max']:.2f})  {by['job']['median']:.3f} s a job beside its steps"
+        )
+    print(f"the driver's own time for a job on Ray: {by_hands['two Ray nodes']['driver']['median']:.3f} s")
+    for name, times in by_tiles["seconds"].items():
+        print(f"{name:22} {times['median']:6.2f} s an evaluation ({times['min']:.2f} to {times['max']:.2f})")
+    print(
+        f"{by_tiles['size']} px in blocks of {by_tiles['block']}: {by_tiles['sent'] / 1e6:.1f} MB sent and "
+        f"{by_tiles['received'] / 1e6:.1f} MB received at a step; the driver's own time {by_tiles['driver']:.2f} s"
+    )
+    for row in rows:
+        print("  ".join(f"{name} {value:.3g}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
