@@ -125,7 +125,7 @@ def test_a_node_that_is_lost_costs_no_bit_of_the_picture(desk: Path, monkeypatch
     [
         (["--size", "128"], "too few to be spread"),
         (["--style-loss", "nearest", *LARGE], "looks at a whole picture"),
-        (["--threads", "64"], "Lower --threads"),
+        (["--threads", "2"], "Lower --threads"),
     ],
 )
 def test_what_cannot_be_spread_is_one_line(

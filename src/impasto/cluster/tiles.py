@@ -63,10 +63,14 @@ def spread(session: Session, cluster: Cluster) -> Iterator[tuple[Session, Team]]
             "Leave out --on, or take another style_loss."
         )
     recorded = session.recorded_plan
-    threads = recorded.threads if recorded else session.run.threads or min(cluster.least_cpus, THREADS)
+    fitting = max(1, min(cluster.least_cpus, cluster.cpus // 2, THREADS))
+    threads = recorded.threads if recorded else session.run.threads or fitting
     count = cluster.cpus // threads
-    if not count:
-        raise ClusterError(f"{threads} threads are more than any machine of the cluster has. Lower --threads.")
+    if count < (1 if recorded else 2):
+        raise ClusterError(
+            f"{threads} threads each leave room for {count} actors on {cluster.cpus} processors, and a picture is "
+            "spread over two or more. Lower --threads, or leave out --on."
+        )
     plan = recorded or _plan(session, cluster, count, threads)
     if plan.evaluator != "chained" or len(_tiles(work, plan.block)) < 2:
         raise ClusterError(
@@ -153,8 +157,8 @@ class Team:
         self.welcome(JOIN_S)
         if not self.members:
             raise ClusterError(
-                f"The cluster had no room for a first actor within {JOIN_S:.0f} s. What else it does is shown by: "
-                "ray status"
+                f"The cluster had no room for an actor of {plan.threads} processors within {JOIN_S:.0f} s. What else "
+                "it does is shown by: ray status"
             )
 
     def leave(self) -> None:
@@ -204,7 +208,7 @@ class Team:
             self.members.remove(actor)
             self.lost += 1
             self._invite()
-        self.welcome(0 if self.members else JOIN_S)
+            self.welcome(0 if self.members else JOIN_S)
 
     def _invite(self) -> None:
         actor = self._class.remote(*self._network)
