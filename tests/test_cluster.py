@@ -156,6 +156,45 @@ def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> 
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
 
 
+TAKEN = """
+import sys
+from impasto.cluster import connected
+with connected(sys.argv[1]):
+    import ray
+    class Other:
+        def there(self):
+            return True
+    others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
+    assert all(ray.get([other.there.remote() for other in others]))
+    print("taken", flush=True)
+    sys.stdin.read()
+"""
+
+IMPATIENT = """
+import sys
+from impasto.cli import batch, main
+batch.PATIENCE_S = 0.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_cluster_without_room_is_told_of_and_waited_for(nodes: Nodes) -> None:
+    taking = [sys.executable, "-c", TAKEN, nodes.address]
+    waiting = [sys.executable, "-c", IMPATIENT, "batch", *TWO, *SMALL, "-o", "out", "--on", nodes.address]
+    pipes: dict[str, Any] = {"env": nodes.environment, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(taking, text=True, **pipes) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "taken\n"
+        with subprocess.Popen(waiting, text=True, stderr=subprocess.PIPE, **pipes) as process:
+            assert process.stderr is not None
+            assert any("has no room for a painter yet" in line for line in process.stderr)
+            assert other.stdin is not None
+            other.stdin.close()
+            process.communicate(timeout=120)
+            assert process.returncode == 0
+    assert len(painted()) == 2
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [

@@ -36,15 +36,19 @@ from impasto.presets import load_preset
 __all__ = ["batch"]
 
 LOOK_S = 0.5
+PATIENCE_S = 20.0
+"""Between words on a cluster that has no room."""
+
 
 QUEUE = ".impasto"
 """The folder of a batch's queue, in that of its pictures."""
 
 
 class Hands(Protocol):
-    """Those who paint the jobs of a queue; `error` says why there are none any more."""
+    """Those who paint the jobs of a queue; `error` says why there are none any more, `absent` that none came yet."""
 
     error: ImpastoError | None
+    absent: bool
 
 
 @takes_options(Config, RunOptions, without=("save_every", "init", "threads"))
@@ -209,7 +213,7 @@ def _paint(work: Batch, hands: AbstractContextManager[Hands], *, quiet: bool) ->
         return 0
     with signals() as caught, tally(quiet=quiet) as shown, hands as painting:
         caught.painting = True
-        began = time.monotonic()
+        began = said = time.monotonic()
         while not caught.signal:
             jobs = work.standing()
             shown.show(jobs, len(work.skipped), time.monotonic() - began)
@@ -217,6 +221,9 @@ def _paint(work: Batch, hands: AbstractContextManager[Hands], *, quiet: bool) ->
                 break
             if painting.error is not None:
                 raise painting.error
+            if painting.absent and not quiet and time.monotonic() - said >= PATIENCE_S:
+                said = time.monotonic()
+                errors.print("impasto: the cluster has no room for a painter yet; `ray status` says what it does")
             time.sleep(LOOK_S)
     work.standing()
     return 128 + caught.signal if caught.signal else 0

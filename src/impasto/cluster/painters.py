@@ -51,7 +51,10 @@ class _Easel:
 
 
 class Painters:
-    """`count` painters of `threads` processors each, while this is open. `error` says why there are none any more."""
+    """`count` painters of `threads` processors each, while this is open.
+
+    `error` says why there are none any more; `absent`, that the cluster has had no room for one yet.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Painters:
     ) -> None:
         self.store, self.keep_s = store, keep_s
         self.error: ImpastoError | None = None
+        self.absent = True
         self._over = threading.Event()
         self._pictures: OrderedDict[str, Any] = OrderedDict()
         self._weights = {name: ray.put(load(name)) for name in networks}
@@ -148,6 +152,7 @@ class Painters:
             return self._begun(easel)
         if claim is None or not isinstance(said, Sent):
             require_version(*said)
+            self.absent = False
             return None
         try:
             asked = enter(self.store, claim, self._received(said))

@@ -28,13 +28,17 @@ LEAST_REST_S, MOST_REST_S, YOUNG_S = 0.1, 30.0, 10.0
 
 
 class Workers:
-    """Processes that paint the jobs of a queue, begun again when they die; so there is never an `error`."""
+    """Processes that paint the jobs of a queue, begun again when they die; so there is never an `error`.
+
+    Nor is anybody `absent`: there is always room for a process.
+    """
 
     def __init__(self, store: JobStore, count: int, keep_s: float = KEEP_S) -> None:
         command = [sys.executable, "-m", "impasto", "jobs", "worker", "--until-eof", "--quiet"]
         self.command = [*command, "--checkpoint-every", str(keep_s), "--data-dir", str(store.folder)]
         self.store, self.count = store, count
         self.error: ImpastoError | None = None
+        self.absent = False
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
