@@ -14,7 +14,7 @@ import pytest
 from conftest import Watched, pixels
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
-from test_studio_server import Running, ended, opened
+from servers import Running, ended, opened
 
 import impasto
 
@@ -215,9 +215,55 @@ def test_a_masked_region_stays_as_it_is(page: Page, photo: Path, painting: Path,
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
     paint(page, 12)
     expect(state(page)).to_have_text("Finished")
-    before, after = pixels(small), pixels(download(page, tmp_path))
+    painted = download(page, tmp_path)
+    before, after = pixels(small), pixels(painted)
     assert np.array_equal(before[:, :12], after[:, :12])
     assert np.abs(before[:, 48:].astype(int) - after[:, 48:]).mean() > 10
+
+    # With the settings comes the mask, and the brush goes on with it.
+    drop(page, painted, "content")
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.locator("#photo")).to_contain_text("small")
+    page.get_by_role("button", name="Edit the mask").click()
+    dialog.get_by_label("Brush", exact=True).fill("20")
+    box = dialog.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] - 4, steps=12)
+    page.mouse.up()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog).to_be_hidden()
+    paint(page, 12)
+    expect(state(page)).to_have_text("Finished")
+    edited = pixels(download(page, tmp_path))
+    assert np.array_equal(before[:, :12], edited[:, :12])
+    assert np.array_equal(before[:, -6:], edited[:, -6:])
+    assert np.abs(before[:, 48:72].astype(int) - edited[:, 48:72]).mean() > 10
+
+
+def asked_for(page: Page) -> list[str]:
+    """Ask for a small picture; what it is painted from."""
+    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+        paint(page, 2)
+    return [file["role"] for file in answer.value.json()["inputs"]]
+
+
+def test_a_mask_waits_for_its_pictures(page: Page) -> None:
+    page.get_by_label("Blend several").check()
+    page.get_by_label("Sample painting: ink").click()
+    page.get_by_role("button", name="Mask…").click()
+    dialog = page.get_by_role("dialog", name="Mask")
+    dialog.get_by_label("2: ink").check()
+    dialog.locator("canvas").click()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Remove ink").click()
+    expect(page.locator("#photo")).to_contain_text("The mask waits for cat with swirl and ink")
+    assert not [file for file in asked_for(page) if "mask" in file]
+    page.get_by_label("Sample painting: ink").click()
+    expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
+    assert [file for file in asked_for(page) if "mask" in file] == ["content_mask", "content_mask_2"]
 
 
 def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Running) -> None:

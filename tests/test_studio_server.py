@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from servers import Running, ended, opened
 
+from impasto import samples
 from impasto.compose import session
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.jobs import Job, JobStore
@@ -35,46 +36,6 @@ from impasto.studio.guard import Doors
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
 KILLS = 25
-
-
-@dataclass
-class Running:
-    """A studio that runs, and where."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-    def workers(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return [child for child in psutil.Process(self.process.pid).children() if "worker" in child.cmdline()]
-        return []
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(40)
-
-
-def opened(folder: Path, *options: str) -> Running:
-    command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", str(folder)]
-    process = subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "http://" in line, process.stderr.read() if process.stderr else ""
-    return Running(process, line.split()[-1])
-
-
-def ended(running: Running) -> None:
-    """Whatever is left of it, such as after a test that failed."""
-    for worker in running.workers():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            worker.kill()
-    running.process.kill()
-    for stream in (running.process.stdout, running.process.stderr):
-        if stream is not None:
-            stream.close()
-    running.process.wait(10)
 
 
 @pytest.fixture
@@ -121,6 +82,11 @@ def test_a_picture_is_painted_and_everything_ends_with_a_signal(running: Running
     assert not worker.is_running()
     assert running.process.stderr is not None
     assert "Traceback" not in running.process.stderr.read()
+
+
+def test_sample_paintings_are_drawn_before_anybody_looks(running: Running, tmp_path: Path) -> None:
+    drawn = [f"{name}-512.png" for name in samples.PAINTINGS]
+    wait_for(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in drawn))
 
 
 @pytest.mark.weights

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import webbrowser
-from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Annotated
 
 import torch
@@ -15,6 +11,7 @@ from cyclopts import Parameter
 
 from impasto.cli.console import errors
 from impasto.cli.jobs import DataDir, KeepEvery, store_in
+from impasto.cli.stopping import signals
 from impasto.errors import ConfigError
 from impasto.jobs.painting import KEEP_S
 from impasto.jobs.workers import Workers
@@ -55,35 +52,16 @@ def studio(
     doors = Doors(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()))
     store = store_in(data_dir)
     torch.set_num_threads(1)  # this process draws small looks; the workers paint
-    with listen(host, port) as listening, _stopped_by_signals() as stop:
+    with listen(host, port) as listening, signals() as caught:
 
         def ready() -> None:
             print(f"the studio is open: {server.address}", flush=True)
             if browser:
                 webbrowser.open(server.address)
 
-        server = Server(Studio(store, doors), listening, ready)
-        stop.append(server.stop)
+        server = Server(Studio(store, doors), listening, ready, lambda: bool(caught.signal))
+        caught.painting = True
         with Workers(store, workers, checkpoint_every):
             server.run(sockets=[listening])
     errors.print("the studio is closed; what it painted goes on when it is opened again")
     return 0
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[list[Callable[[], None]]]:
-    """What is put into the list is called when a signal to stop comes; a second one ends the program."""
-    stop: list[Callable[[], None]] = []
-
-    def caught(number: int, frame: FrameType | None) -> None:
-        if not stop:
-            raise KeyboardInterrupt
-        stop.pop()()
-
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = {number: signal.signal(number, caught) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

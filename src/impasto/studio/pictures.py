@@ -85,6 +85,11 @@ class Pictures:
                 images.save(path, images.load(samples.paint(name, size_px=drawn_px)).pixels)
         return NamedImage(f"{name}.png", path)
 
+    def draw_samples(self) -> None:
+        """Have all paintings drawn as they are first looked at, so that nobody waits for them."""
+        for name in samples.PAINTINGS:
+            self.sample(name, LEAST_SAMPLE_PX)
+
     def look(self, path: Path, long_side_px: int) -> bytes:
         """A picture as a JPEG that any browser can show, upright, over white. Raises `ImageError`."""
         picture = images.load(path, long_side_px=long_side_px, max_megapixels=float("inf"))

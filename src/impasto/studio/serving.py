@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from impasto.errors import ConfigError
+from impasto.errors import ConfigError, ImpastoError
 from impasto.studio.app import create_app
 from impasto.studio.studio import Studio
 
@@ -32,9 +33,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """The web server of a studio. `ready` is called once it answers; a signal ends it."""
+    """The web server of a studio. `ready` is called once it answers; it ends when `stopped` says so."""
 
-    def __init__(self, studio: Studio, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        listening: socket.socket,
+        ready: Callable[[], None] = lambda: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 create_app(studio),
@@ -44,7 +51,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=5,
             )
         )
-        self.studio, self.listening, self.ready = studio, listening, ready
+        self.studio, self.listening, self.ready, self.stopped = studio, listening, ready, stopped
 
     @property
     def address(self) -> str:
@@ -54,20 +61,25 @@ class Server(uvicorn.Server):
         return f"http://{name}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Begin to answer, and draw meanwhile what the page will show first."""
         await super().startup(sockets)
+        threading.Thread(target=self._draw, daemon=True).start()
         self.ready()
+
+    def _draw(self) -> None:
+        with contextlib.suppress(ImpastoError):  # a full disk: whoever asks for one is told
+            self.studio.pictures.draw_samples()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer no more. Streams of events would not end by themselves."""
         self.studio.watch.closed = True
         await super().shutdown(sockets)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end."""
+        return self.stopped() or await super().on_tick(counter)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are for whoever runs the server, see `stop`."""
+        """Signals are for whoever runs the server."""
         yield
-
-    def stop(self) -> None:
-        """Serve no more, from any thread or signal."""
-        self.should_exit = True

@@ -5,6 +5,7 @@ import { button, dialog, el } from "./dom.js";
 
 const KEEP = "keep";
 const ERASE = "erase";
+const NOISE = 16;
 
 class Layers {
   constructor(width, height, labels) {
@@ -24,8 +25,32 @@ class Layers {
     return context;
   }
 
-  clear() {
-    for (const layer of this.layers.values()) layer.clearRect(0, 0, ...this.size);
+  /** Nothing, or what was there before the first stroke. */
+  clear(ground) {
+    for (const [name, layer] of this.layers) {
+      layer.globalCompositeOperation = "source-over";
+      layer.clearRect(0, 0, ...this.size);
+      if (ground?.has(name)) layer.drawImage(ground.get(name), 0, 0);
+    }
+  }
+
+  /** A sheet that is as opaque as white pictures say together, or as they leave it. */
+  async covered(pictures, left = false) {
+    const sheet = this.sheet();
+    const sum = new Float32Array(this.size[0] * this.size[1]);
+    for (const picture of pictures) {
+      sheet.drawImage(await loaded(`/api/files/${picture.sha256}/look?side=1024`), 0, 0, ...this.size);
+      const { data } = sheet.getImageData(0, 0, ...this.size);
+      for (let at = 0; at < sum.length; at += 1) sum[at] += data[4 * at];
+    }
+    const { data } = new ImageData(new Uint8ClampedArray(4 * sum.length).fill(255), ...this.size);
+    // Looks are JPEGs: what is nearly nothing is nothing, and what is nearly all is all.
+    for (let at = 0; at < sum.length; at += 1) {
+      const said = sum[at] < NOISE ? 0 : sum[at] > 255 - NOISE ? 255 : sum[at];
+      data[4 * at + 3] = left ? 255 - said : said;
+    }
+    sheet.putImageData(new ImageData(data, ...this.size), 0, 0);
+    return sheet.canvas;
   }
 
   /** A part of a stroke: where it is put on one layer, it is taken from all others. */
@@ -62,17 +87,38 @@ class Layers {
 
 const COLORS = ["#e2574c", "#3f7fe0", "#2fa36b", "#c79a1b", "#9a5fd0"];
 
-/** Ask where; `{protect, contentMasks, strokes}`, null if nothing is painted, undefined if it was cancelled. */
-export async function paintMasks(photo, styles, before) {
+async function loaded(address) {
   const image = new Image();
-  image.src = photo;
+  image.src = address;
   await image.decode();
+  return image;
+}
+
+/** By label, what a mask of elsewhere covers: what no region has stays as it is. */
+async function groundOf({ protect, contentMasks }, layers, regions) {
+  const ground = new Map();
+  const kept = layers.sheet();
+  if (protect) kept.drawImage(await layers.covered([protect]), 0, 0);
+  if (contentMasks.length) kept.drawImage(await layers.covered(contentMasks, true), 0, 0);
+  ground.set(KEEP, kept.canvas);
+  for (const region of regions) {
+    if (contentMasks[region - 1]) ground.set(region, await layers.covered([contentMasks[region - 1]]));
+  }
+  return ground;
+}
+
+/** Ask where; `{protect, contentMasks, strokes, ground}`, null if nothing is painted, undefined if it was cancelled. */
+export async function paintMasks(photo, styles, before) {
+  const image = await loaded(photo);
   const [width, height] = [image.naturalWidth, image.naturalHeight];
   const zones = styles.length > 1 ? styles.slice(1).map((name, at) => ({ label: at + 2, words: `${at + 2}: ${name}` })) : [];
   const labels = [KEEP, ...zones.map(({ label }) => label)];
   const colors = new Map(labels.map((label, at) => [label, COLORS[at % COLORS.length]]));
   const layers = new Layers(width, height, labels);
-  let strokes = before.filter(({ label }) => label === ERASE || labels.includes(label));
+  const regions = zones.map((zone) => zone.label);
+  let strokes = (before?.strokes ?? []).filter(({ label }) => label === ERASE || labels.includes(label));
+  // What a brush of this page made is in its strokes; what came with a picture or a job is the ground of them.
+  let ground = before?.ground ?? (before && !before.strokes.length ? await groundOf(before, layers, regions) : new Map());
 
   const canvas = el("canvas", { width, height, tabindex: 0, role: "img", "aria-label": "The photo. Arrow keys move the brush, Space puts it down and lifts it.", "aria-describedby": "brush-help" });
   canvas.style.setProperty("--aspect", width / height);
@@ -108,7 +154,7 @@ export async function paintMasks(photo, styles, before) {
     stroke.points.push(point);
   }
   function again() {
-    layers.clear();
+    layers.clear(ground);
     for (const each of strokes) layers.line(each, each.points);
     show();
   }
@@ -178,16 +224,17 @@ export async function paintMasks(photo, styles, before) {
       }
     }, { class: "main" });
     async function kept() {
-      const used = new Set(strokes.map((each) => each.label));
+      const used = new Set([...strokes.map((each) => each.label), ...ground.keys()]);
       const send = async (labelsOf, name, but) => upload(await layers.png(labelsOf, but), name);
-      const regions = zones.map((zone) => zone.label);
-      const protect = used.has(KEEP) ? await send([KEEP], "keep.png") : null;
-      const contentMasks = [];
+      // One painting with a region of its own has it still: everywhere but there.
+      const one = !regions.length && before?.contentMasks.length === 1;
+      const protect = used.has(KEEP) && !one ? await send([KEEP], "keep.png") : null;
+      const contentMasks = one && used.has(KEEP) ? [await send([KEEP], "region-1.png", true)] : [];
       if (regions.some((region) => used.has(region))) {
         contentMasks.push(await send(regions, "region-1.png", true));
         for (const region of regions) contentMasks.push(await send([region], `region-${region}.png`));
       }
-      return protect || contentMasks.length ? { protect, contentMasks, strokes } : null;
+      return protect || contentMasks.length ? { protect, contentMasks, strokes, ground } : null;
     }
     const box = dialog(
       "Mask",
@@ -200,6 +247,7 @@ export async function paintMasks(photo, styles, before) {
         el("span", { class: "row" }, el("label", { for: "brush-size" }, "Brush"), size),
         el("span", { class: "row" }, button("Undo", undo), button("Clear", () => {
           strokes = [];
+          ground = new Map();
           again();
         })),
       ),

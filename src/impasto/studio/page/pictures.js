@@ -3,7 +3,7 @@
 import { upload } from "./api.js";
 import { paintMasks } from "./brush.js";
 import { button, byId, dialog, el, say } from "./dom.js";
-import { ofKind, shortName } from "./words.js";
+import { joined, ofKind, shortName } from "./words.js";
 
 const KINDS = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif";
 const MOST_SHARE = 5;
@@ -21,7 +21,7 @@ const same = (one, other) => Boolean(one && other) && look(one, 16) === look(oth
 export class Pictures {
   /** `changed` is called after every change, `recall` with a picture that has a recipe. */
   constructor(samples, { changed, recall }) {
-    Object.assign(this, { changed, recall, styles: [], start: null, masks: null, uploads: 0 });
+    Object.assign(this, { changed, recall, styles: [], start: null, masks: null, aside: null, uploads: 0 });
     this.samples = samples.map(({ name, credit, kind }) => ({ sample: name, name, credit, kind }));
     const first = (kind) => this.samples.find((sample) => sample.kind === kind);
     this.content = first("photo");
@@ -148,7 +148,6 @@ export class Pictures {
   /** Use a picture; a sample that is used already is put back where others stay. */
   place(picture, role, toggle = false) {
     if (role === "content") {
-      if (!same(this.content, picture)) this.masks = null;
       this.content = picture;
     } else if (role === "start") {
       this.start = picture;
@@ -158,7 +157,6 @@ export class Pictures {
         if (toggle && this.styles.length > 1) this.drop(at);
       } else if (this.several) {
         this.styles.push({ picture, share: 1 });
-        this.masks = null;
       } else {
         this.styles = [{ picture, share: 1 }];
       }
@@ -169,16 +167,12 @@ export class Pictures {
 
   drop(at) {
     this.styles.splice(at, 1);
-    this.masks = null;
     this.render();
     byId("blend").focus();
   }
 
   keepOne() {
-    if (!this.several && this.styles.length > 1) {
-      this.styles.length = 1;
-      this.masks = null;
-    }
+    if (!this.several) this.styles.length = 1;
     this.render();
   }
 
@@ -193,8 +187,13 @@ export class Pictures {
     this.start = there("init")[0] ?? null;
     const masks = there("content_mask");
     const [protect] = there("protect");
-    this.masks = masks.length || protect ? { contentMasks: masks, protect, strokes: null } : null;
-    this.styleMasks = there("style_mask");
+    this.aside = null;
+    this.masks = null;
+    if (masks.length || protect) {
+      const all = (kind) => ofKind(inputs, kind);
+      const of = { photo: all("content")[0], paintings: masks.length ? all("style") : [] };
+      this.masks = { contentMasks: masks, protect: protect ?? null, styleMasks: there("style_mask"), strokes: [], of };
+    }
     this.render();
     return inputs.filter((input) => input.role !== "weights" && !here.includes(input.role));
   }
@@ -206,7 +205,7 @@ export class Pictures {
     if (this.masks?.protect) body.protect = reference(this.masks.protect);
     if (this.masks?.contentMasks.length) {
       body.content_masks = this.masks.contentMasks.map(reference);
-      if (this.styleMasks?.length) body.style_masks = this.styleMasks.map(reference);
+      if (this.masks.styleMasks.length) body.style_masks = this.masks.styleMasks.map(reference);
     }
     return body;
   }
@@ -219,12 +218,14 @@ export class Pictures {
 
   render() {
     const { content, style, start } = this.parts;
-    const mask = button(this.masks?.strokes ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet" });
-    const unmask = this.masks && button("Remove the mask", () => {
-      this.masks = null;
+    this.settle();
+    const mask = button(this.masks ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet" });
+    const unmask = (this.masks || this.aside) && button("Remove the mask", () => {
+      this.masks = this.aside = null;
       this.render();
     }, { class: "quiet" });
-    content.rows.replaceChildren(this.row(this.content, mask, unmask));
+    const waits = this.aside && el("p", { class: "help" }, `The mask waits for ${this.owners(this.aside)}: it is used again with what it was painted for.`);
+    content.rows.replaceChildren(this.row(this.content, mask, unmask), ...(waits ? [waits] : []));
     style.rows.replaceChildren(...this.styles.map((entry, at) => this.styleRow(entry, at)));
     start.rows.replaceChildren(...(this.start ? [this.row(this.start)] : []));
     for (const node of [...content.shelf, ...style.shelf]) {
@@ -232,6 +233,26 @@ export class Pictures {
       node.setAttribute("aria-pressed", used);
     }
     this.changed();
+  }
+
+  /** Lay a mask aside where its pictures are no longer those that are chosen, and take it up again where they are. */
+  settle() {
+    const fits = ({ of }) =>
+      same(of.photo, this.content) && (!of.paintings.length || (of.paintings.length === this.styles.length && of.paintings.every((picture, at) => same(picture, this.styles[at].picture))));
+    if (this.masks && !fits(this.masks)) {
+      this.aside = this.masks;
+      this.masks = null;
+      say(`The mask waits for ${this.owners(this.aside)}`);
+    } else if (!this.masks && this.aside && fits(this.aside)) {
+      this.masks = this.aside;
+      this.aside = null;
+      say("The mask is used again");
+    }
+  }
+
+  owners({ of }) {
+    const names = ({ length }) => (length ? ` with ${joined(of.paintings.map(({ name }) => shortName(name)))}` : "");
+    return shortName(of.photo.name) + names(of.paintings);
   }
 
   row(picture, ...more) {
@@ -264,10 +285,15 @@ export class Pictures {
   }
 
   async mask() {
-    const made = await paintMasks(look(this.content, 1024), this.styles.map(({ picture }) => shortName(picture.name)), this.masks?.strokes ?? []);
+    const paintings = this.styles.map(({ picture }) => picture);
+    // A mask that labels regions by color is one for all paintings: it can be replaced only.
+    const editable = [undefined, 0, paintings.length].includes(this.masks?.contentMasks.length);
+    const made = await paintMasks(look(this.content, 1024), paintings.map(({ name }) => shortName(name)), editable ? this.masks : null);
     if (made === undefined) return;
-    this.masks = made;
-    this.styleMasks = [];
+    // A part of a painting belongs to the region at its number, as long as there is one.
+    const styleMasks = made?.contentMasks.length === this.masks?.contentMasks.length ? (this.masks?.styleMasks ?? []) : [];
+    this.aside = null;
+    this.masks = made && { ...made, styleMasks, of: { photo: this.content, paintings: made.contentMasks.length ? paintings : [] } };
     this.render();
     say(made ? "The mask is kept" : "There is no mask");
   }

@@ -28,7 +28,7 @@ export const kindOf = (role) => role.replace(/_\d+$/, "");
 
 export const ofKind = (inputs, kind) => inputs.filter((input) => kindOf(input.role) === kind);
 
-const joined = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+export const joined = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
 /** What a job paints, in words. */
 export function title(job) {
