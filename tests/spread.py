@@ -15,7 +15,7 @@ import torch
 from conftest import random_weights
 from torch import Tensor
 
-from impasto.cluster import connected, measurer, tiles
+from impasto.cluster import ClusterError, connected, measurer, tiles
 from impasto.config import Config, Plan
 from impasto.encoder import Encoder
 from impasto.engine import engine_of
@@ -106,6 +106,16 @@ def main(address: str) -> None:
         team._joining.clear()
         team._invite = lambda: None  # type: ignore[method-assign]
         told["all gone"], told["left"] = same(evaluate(TARGET), expected), len(team.members)
+
+        def refuse(version: str, node: str) -> None:
+            raise ClusterError("another Impasto")
+
+        tiles.JOIN_S = 60.0
+        vars(tiles)["require_version"] = refuse
+        try:
+            tiles.Team(1, 1).hire(ENCODER, PLAN)
+        except ClusterError as error:
+            told["unfit"] = str(error)
     print(json.dumps(told))
 
 

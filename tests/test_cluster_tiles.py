@@ -62,6 +62,10 @@ def test_when_all_are_lost_it_goes_on_here(told: dict[str, Any]) -> None:
     assert told["all gone"]
 
 
+def test_an_actor_with_another_impasto_is_not_taken(told: dict[str, Any]) -> None:
+    assert told["unfit"] == "No actor could begin: another Impasto"
+
+
 def work(height: int, width: int) -> Work:
     return Work(height, width, ((300, 400),), Config())
 

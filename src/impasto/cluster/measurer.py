@@ -32,8 +32,16 @@ class Task(NamedTuple):
     portion: list[Any]
 
 
-def sending_tensors() -> None:
-    """Tensors leave this process as arrays, which Ray does not copy into a pickle; of a view no more than is seen."""
+_here = {"device": "cpu"}
+"""Where tensors that come into this process are put."""
+
+
+def sending_tensors(device: str) -> None:
+    """Tensors leave this process as arrays, which Ray does not copy into a pickle; of a view no more than is seen.
+
+    Those that come are put on `device`.
+    """
+    _here["device"] = device
     ray.util.register_serializer(Tensor, serializer=packed, deserializer=unpacked)
 
 
@@ -46,7 +54,7 @@ def packed(tensor: Tensor) -> tuple[np.ndarray[Any, Any], list[int]]:
 def unpacked(sent: tuple[np.ndarray[Any, Any], list[int]]) -> Tensor:
     """A copy of one's own, laid out as it was."""
     array, order = sent
-    return torch.from_numpy(array.copy()).permute([order.index(dim) for dim in range(len(order))])
+    return torch.from_numpy(array.copy()).to(_here["device"]).permute([order.index(dim) for dim in range(len(order))])
 
 
 def triple(values: Tensor) -> Triple:
@@ -59,7 +67,7 @@ class Measurer:
     """Measures tiles as `ChainedEngine` does, for an engine elsewhere that adds up what they come to."""
 
     def __init__(self, encoder: Encoder, plan: Plan) -> None:
-        sending_tensors()
+        sending_tensors(plan.device)
         torch.set_num_threads(plan.threads)
         weights = Weights(encoder.kernels, encoder.biases, triple(encoder.mean), triple(encoder.std))
         self.encoder = Encoder(
@@ -102,7 +110,7 @@ class Measurer:
 
     def _passage(self, task: Task, portion: Portion, pixels: Tensor, *, keep: bool) -> Passage:
         self.kept = None
-        return self._chain(task).forward(pixels.to(self.encoder.device), portion.layers, keep=keep)
+        return self._chain(task).forward(pixels, portion.layers, keep=keep)
 
     def _chain(self, task: Task) -> Chain:
         return self.engine.exact if task.exact else self.engine.main

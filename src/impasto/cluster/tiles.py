@@ -139,7 +139,6 @@ class Team:
     """Up to `count` actors of so many threads each. One that is lost is replaced where there is room."""
 
     def __init__(self, count: int, threads: int, *, gpus: int = 0) -> None:
-        sending_tensors()
         self.count = count
         self.members: list[Any] = []
         self.lost = 0
@@ -148,13 +147,17 @@ class Team:
         )
         self._network: list[Any] = []
         self._joining: dict[Any, Any] = {}
+        self._unfit = ""
 
     def hire(self, encoder: Encoder, plan: Plan) -> None:
         """Have actors with this network. Raises `ClusterError`: none came."""
+        sending_tensors(plan.device)
         self._network = [ray.put(encoder), plan]
         for _ in range(self.count):
             self._invite()
         self.welcome(JOIN_S)
+        if not self.members and self._unfit:
+            raise ClusterError(f"No actor could begin: {self._unfit}")
         if not self.members:
             raise ClusterError(
                 f"The cluster had no room for an actor of {plan.threads} processors within {JOIN_S:.0f} s. What else "
@@ -226,12 +229,10 @@ class Team:
                 actor = self._joining.pop(reference)
                 try:
                     require_version(*ray.get(reference))
-                except RayTaskError as error:
-                    raise ClusterError(f"An actor cannot begin: {in_a_line(error.cause)[:300]}") from error
-                except RayError:  # it went with its machine
-                    self._invite()
-                    continue
-                self.members.append(actor)
+                    self.members.append(actor)
+                except (ClusterError, RayError) as error:  # another Impasto, none at all, or it went with its machine
+                    self._unfit = in_a_line(error)[:300]
+                    ray.kill(actor)
 
 
 class SpreadEngine(ChainedEngine):
@@ -258,7 +259,7 @@ class SpreadEngine(ChainedEngine):
             if found is None:
                 yield from super()._features(image, [portion])
             else:
-                yield portion, {layer: values.to(image.device) for layer, values in found.items()}
+                yield portion, found
 
     def _surveys(self, chain: Chain, image: Tensor, portions: list[Portion]) -> Iterator[Survey]:
         if len(portions) == 1:
@@ -285,7 +286,7 @@ class SpreadEngine(ChainedEngine):
             if found is None:
                 yield from super()._gradients(chain, image, [portion], slopes)
             else:
-                yield portion, found.to(image.device)
+                yield portion, found
 
     def _portions(self, objective: Objective, image: Tensor) -> list[Portion]:
         """Of one objective always the same list, by which `_begin` knows that it was sent."""
