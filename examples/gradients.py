@@ -35,7 +35,9 @@ def drawn(wish: Tensor) -> Tensor:
 
 def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> None:
     """Three columns, a step each: the target, what content asks of it, what style asks of it."""
-    run = session(samples.photo_path("cat"), samples.paint("swirl", size_px=size), size=size, scales=1, **options)
+    # The first steps from noise part where precision differs, and machines choose theirs.
+    told: dict[str, Any] = {"size": size, "scales": 1, "precision": "float32"} | options
+    run = session(samples.photo_path("cat"), samples.paint("swirl", size_px=size), **told)
     engine, columns = AutogradEngine(run.encoder), {}
     for step in run.steps():
         if step.iteration in SHOWN:
