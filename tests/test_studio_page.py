@@ -261,9 +261,16 @@ def test_a_mask_waits_for_its_pictures(page: Page) -> None:
     page.get_by_role("button", name="Remove ink").click()
     expect(page.locator("#photo")).to_contain_text("The mask waits for cat with swirl and ink")
     assert not [file for file in asked_for(page) if "mask" in file]
+    expect(state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: ink").click()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
     assert [file for file in asked_for(page) if "mask" in file] == ["content_mask", "content_mask_2"]
+    # What comes back with the settings protects nothing that was not protected.
+    press(page, "Use these settings")
+    page.get_by_role("button", name="Edit the mask").click()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog).to_be_hidden()
+    assert asked_for(page)[3:] == ["content_mask", "content_mask_2"]
 
 
 def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Running) -> None:

@@ -34,22 +34,22 @@ class Layers {
     }
   }
 
-  /** A sheet that is as opaque as white pictures say together, or as they leave it. */
+  /** A sheet that is as opaque as white pictures say together, or as they leave it; nothing if it would be empty. */
   async covered(pictures, left = false) {
     const sheet = this.sheet();
-    const sum = new Float32Array(this.size[0] * this.size[1]);
-    for (const picture of pictures) {
-      sheet.drawImage(await loaded(`/api/files/${picture.sha256}/look?side=1024`), 0, 0, ...this.size);
-      const { data } = sheet.getImageData(0, 0, ...this.size);
-      for (let at = 0; at < sum.length; at += 1) sum[at] += data[4 * at];
+    sheet.globalCompositeOperation = "lighter";
+    for (const picture of pictures) sheet.drawImage(await loaded(`/api/files/${picture.sha256}/look?side=1024`), 0, 0, ...this.size);
+    const image = sheet.getImageData(0, 0, ...this.size);
+    const { data } = image;
+    let some = false;
+    for (let at = 0; at < data.length; at += 4) {
+      // Looks are JPEGs: what is nearly nothing is nothing, and what is nearly all is all.
+      const said = data[at] < NOISE ? 0 : data[at] > 255 - NOISE ? 255 : data[at];
+      data.set([255, 255, 255, left ? 255 - said : said], at);
+      some ||= data[at + 3] > 0;
     }
-    const { data } = new ImageData(new Uint8ClampedArray(4 * sum.length).fill(255), ...this.size);
-    // Looks are JPEGs: what is nearly nothing is nothing, and what is nearly all is all.
-    for (let at = 0; at < sum.length; at += 1) {
-      const said = sum[at] < NOISE ? 0 : sum[at] > 255 - NOISE ? 255 : sum[at];
-      data[4 * at + 3] = left ? 255 - said : said;
-    }
-    sheet.putImageData(new ImageData(data, ...this.size), 0, 0);
+    if (!some) return null;
+    sheet.putImageData(image, 0, 0);
     return sheet.canvas;
   }
 
@@ -97,12 +97,15 @@ async function loaded(address) {
 /** By label, what a mask of elsewhere covers: what no region has stays as it is. */
 async function groundOf({ protect, contentMasks }, layers, regions) {
   const ground = new Map();
-  const kept = layers.sheet();
-  if (protect) kept.drawImage(await layers.covered([protect]), 0, 0);
-  if (contentMasks.length) kept.drawImage(await layers.covered(contentMasks, true), 0, 0);
-  ground.set(KEEP, kept.canvas);
+  const kept = [protect && (await layers.covered([protect])), contentMasks.length && (await layers.covered(contentMasks, true))].filter(Boolean);
+  if (kept.length) {
+    const sheet = layers.sheet();
+    for (const part of kept) sheet.drawImage(part, 0, 0);
+    ground.set(KEEP, sheet.canvas);
+  }
   for (const region of regions) {
-    if (contentMasks[region - 1]) ground.set(region, await layers.covered([contentMasks[region - 1]]));
+    const part = contentMasks[region - 1] && (await layers.covered([contentMasks[region - 1]]));
+    if (part) ground.set(region, part);
   }
   return ground;
 }
@@ -112,10 +115,10 @@ export async function paintMasks(photo, styles, before) {
   const image = await loaded(photo);
   const [width, height] = [image.naturalWidth, image.naturalHeight];
   const zones = styles.length > 1 ? styles.slice(1).map((name, at) => ({ label: at + 2, words: `${at + 2}: ${name}` })) : [];
-  const labels = [KEEP, ...zones.map(({ label }) => label)];
+  const regions = zones.map((zone) => zone.label);
+  const labels = [KEEP, ...regions];
   const colors = new Map(labels.map((label, at) => [label, COLORS[at % COLORS.length]]));
   const layers = new Layers(width, height, labels);
-  const regions = zones.map((zone) => zone.label);
   let strokes = (before?.strokes ?? []).filter(({ label }) => label === ERASE || labels.includes(label));
   // What a brush of this page made is in its strokes; what came with a picture or a job is the ground of them.
   let ground = before?.ground ?? (before && !before.strokes.length ? await groundOf(before, layers, regions) : new Map());
