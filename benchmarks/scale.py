@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from cluster import Nodes, two_nodes
+from studio import spread
 
 from impasto import samples
 from impasto.compose import session
@@ -59,19 +59,8 @@ def batch(count: int, words: list[str], environment: dict[str, str]) -> tuple[fl
         folder_of(count, place)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "impasto",
-            "batch",
-            "photos",
-            "--styles",
-            "painting.png",
-            "-o",
-            "out",
-            "--quiet",
-        ]
-        subprocess.run([*command, *words], cwd=place, env=environment, check=True)
+        command = "-m impasto batch photos --styles painting.png -o out --quiet"
+        subprocess.run([sys.executable, *command.split(), *words], cwd=place, env=environment, check=True)
         seconds = time.perf_counter() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert len(list((place / "out").glob("*.png"))) == count
@@ -133,49 +122,39 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     scene = scene_of(ready.inputs, ready.config, ready.run, ready.engine)
     image, full = scene.content.pixels, scene.scales[-1]
 
-    def timed(engine: Engine) -> list[float]:
+    step: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
+
+    def measure(name: str, engine: Engine) -> None:
+        """Two evaluations after a first one; `step` is of the last."""
+        nonlocal out, back
         evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
         evaluate(image)
-        times = []
         for _ in range(2):
-            began = time.perf_counter()
+            out = back = 0
+            began, spent = time.perf_counter(), time.process_time()
             evaluate(image)
-            times.append(time.perf_counter() - began)
-        return times
+            found.setdefault(name, []).append(time.perf_counter() - began)
+            step.update(sent=out, received=back, driver=time.process_time() - spent)
 
-    found: dict[str, list[float]] = {}
     with connected(nodes.address):
         for _ in range(repeats):
-            whole, blocks = (
-                engine_of(plan.model_copy(update={"block": 0}), ready.encoder),
-                engine_of(plan, ready.encoder),
-            )
-            found.setdefault("one process, whole", []).extend(timed(whole))
-            found.setdefault("one process, blocks", []).extend(timed(blocks))
-            for count in (1, 2):
+            measure("one process, whole", engine_of(plan.model_copy(update={"block": 0}), ready.encoder))
+            measure("one process, blocks", engine_of(plan, ready.encoder))
+            for count, name in ((1, "1 actor"), (2, "2 actors")):
                 team = Team(count, 1)
                 team.hire(ready.encoder, plan)
                 while len(team.members) < count:
                     team.welcome(60)
-                times = timed(SpreadEngine(team, plan, ready.encoder, None))
-                found.setdefault(f"{count} actor{'s' * (count > 1)}", []).extend(times)
-                if count == 2:
-                    engine = SpreadEngine(team, plan, ready.encoder, None)
-                    evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
-                    evaluate(image)
-                    out = back = 0
-                    before = time.process_time()
-                    evaluate(image)
-                    driver = time.process_time() - before
+                    time.sleep(0.1)
+                measure(name, SpreadEngine(team, plan, ready.encoder, None))
                 team.leave()
     return {
         "size": f"{ready.work.width}x{ready.work.height}",
         "pixels": ready.work.pixels,
         "block": plan.block,
         "seconds": {name: spread(values) for name, values in found.items()},
-        "sent": out,
-        "received": back,
-        "driver": driver,
+        **step,
     }
 
 
@@ -206,11 +185,6 @@ def sheet(pictures: dict[str, Any], tiles: dict[str, Any]) -> list[dict[str, Any
             }
         )
     return rows
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, minimum, maximum."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def main() -> None:

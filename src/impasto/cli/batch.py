@@ -39,7 +39,6 @@ LOOK_S = 0.5
 PATIENCE_S = 20.0
 """Between words on a cluster that has no room."""
 
-
 QUEUE = ".impasto"
 """The folder of a batch's queue, in that of its pictures."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from impasto.cli.console import errors, pull_missing
+from impasto.cli.console import errors
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
 from impasto.cli.paint import paint, source, stem_of
@@ -127,8 +127,6 @@ def _spread(ready: Session, on: str, *, quiet: bool) -> Iterator[Session]:
     with connected(on) as cluster:
         from impasto.cluster.tiles import spread
 
-        if ready.inputs.weights is None:
-            pull_missing(ready.config.network, quiet=quiet)
         with spread(ready, cluster) as (spreading, team):
             if not quiet:
                 errors.print(f"in {spreading.plan.block} px blocks by {team.count} actors on {cluster.nodes} machines")
