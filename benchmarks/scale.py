@@ -36,6 +36,9 @@ from studio import spread
 from impasto import samples
 from impasto.compose import session
 
+JOBS = 80
+"""So many that what a driver spends on them is more than its start varies by, half a second."""
+
 NETWORK_BYTES_S = 10e9 / 8
 WORKERS = (16, 256)
 PAINT_S = 60.0
@@ -85,9 +88,9 @@ def pictures(nodes: Nodes, size: int, count: int, repeats: int) -> dict[str, Any
         for name, (words, environment) in hands(nodes).items():
             few, many = (batch(2 + more, [*long, *words], environment) for more in (0, count))
             found[name]["picture"].append((many[0] - few[0]) / count)
-            few, many = (batch(4 + more, [*short, *words], environment) for more in (0, 20))
-            found[name]["job"].append((many[0] - few[0]) / 20)
-            found[name]["driver"].append((many[1] - few[1]) / 20)
+            few, many = (batch(4 + more, [*short, *words], environment) for more in (0, JOBS))
+            found[name]["job"].append((many[0] - few[0]) / JOBS)
+            found[name]["driver"].append((many[1] - few[1]) / JOBS)
     return {name: {what: spread(values) for what, values in by.items()} for name, by in found.items()}
 
 
