@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_OPTIONS ?=
+TEST_WORKERS ?= 2
 
 .PHONY: demo test check format docs figures bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
 
+# Two at a time, a thread each: what shares a server or a cluster (xdist_group) stays together.
 test: $(VENV)/installed-dev
 	scripts/find_browser.sh
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -20,6 +20,8 @@ from impasto.cli import main
 from impasto.jobs import JobStore
 from impasto.samples import photo_path
 
+pytestmark = pytest.mark.xdist_group("batch")
+
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 
 

@@ -21,7 +21,7 @@ from impasto.cli.batch import QUEUE
 from impasto.cluster import ClusterError, connected
 from impasto.jobs import JobStore
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("cluster")]
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 LONG = ["--size", "64", "--iterations", "100", "--precision", "float32"]

@@ -21,6 +21,8 @@ from impasto.config import Config, Plan
 from impasto.engine.budget import Work
 from impasto.engine.tiles import cut
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 SPREAD = Path(__file__).with_name("spread.py")
 LARGE = ["--size", "448", "--threads", "1"]
 

@@ -27,6 +27,8 @@ import impasto
 from impasto import insight
 from impasto.cli import main
 
+pytestmark = pytest.mark.xdist_group("site")
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))

@@ -18,7 +18,7 @@ from servers import Running, ended, opened
 
 import impasto
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("page")]
 
 SIZE = 96
 LONG = 2000

@@ -34,6 +34,8 @@ from impasto.jobs.work import submit
 from impasto.studio import Studio, create_app
 from impasto.studio.guard import Doors
 
+pytestmark = pytest.mark.xdist_group("server")
+
 SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
 KILLS = 25
 

@@ -22,6 +22,8 @@ from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
 from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
 
+pytestmark = pytest.mark.xdist_group("work")
+
 SMALL: dict[str, Any] = {"size": 64, "iterations": 12, "scales": 2}
 
 
