@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,10 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
 
 
 @pytest.mark.weights
-def test_a_job_is_added_painted_and_shown(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+def test_a_job_is_added_painted_and_shown(
+    capsys: pytest.CaptureFixture[str], desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     job = told(capsys, "add", "photo.jpg", "painting.png", "sample:ink", "-o", "out.png", *SMALL)
     assert (job["id"], job["state"], job["inputs"]["style_2"]["name"]) == (1, "queued", "ink.png")
     (desk / "photo.jpg").rename(desk / "moved.jpg")  # it was copied
@@ -48,6 +52,10 @@ def test_a_job_is_added_painted_and_shown(capsys: pytest.CaptureFixture[str], de
     capsys.readouterr()
     assert main(["jobs", "list"]) == 0
     assert "photo.jpg" in capsys.readouterr().out
+    assert main(["jobs", "show", "1"]) == 0
+    lines = dict(re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines())
+    assert (lines["state"], lines["style 2"]) == ("done", "ink.png")
+    assert lines["options"] == "size 64, iterations 3"  # and none that is as always
     assert main(["jobs", "verify"]) == 0
     assert main(["jobs", "rm", "1"]) == 0
     capsys.readouterr()

@@ -8,8 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,24 +109,51 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
         names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
         done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
         size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in alphas_of(job))
-        table.add_row(str(job.id), job.error or ("paused" if job.held else job.state), done, *names, alpha, size)
+        table.add_row(str(job.id), job.error or _state(job), done, *names, alpha, size)
     Console(highlight=False, soft_wrap=True, markup=False).print(table if jobs else "no jobs")
     return 0
 
 
 @app.command
 def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
-    """Show all that is known of a job."""
-    found = asdict(store_in(data_dir).get(job))
+    """Show what a job is, how far it is, and what it came to; with --json, all that is known of it."""
+    found = store_in(data_dir).get(job)
     if json:
-        print(json_format.dumps(found))
+        print(json_format.dumps(asdict(found)))
         return 0
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in found.items():
-        if value is not None:
-            table.add_row(name, json_format.dumps(value) if isinstance(value, dict) else str(value))
+    for name, value in _described(found):
+        table.add_row(name, value)
     Console(highlight=False, soft_wrap=True, markup=False).print(table)
     return 0
+
+
+def _described(job: Job) -> Iterator[tuple[str, str]]:
+    """What a person asks of a job, a line each."""
+    yield "job", str(job.id)
+    yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
+    for role, file in job.inputs.items():
+        yield role.replace("_", " "), str(file["name"])
+    usual = Config(network=job.config["network"]).model_dump(mode="json")
+    chosen = [f"{name} {value}" for name, value in job.config.items() if value != usual[name]]
+    yield "options", ", ".join(chosen) or "the defaults"
+    if job.turns:
+        yield "α in turn", " → ".join(f"{value:g}" for value in alphas_of(job))
+    yield (
+        "progress",
+        f"{job.progress:.0%} in {job.elapsed_s:.0f} s" + (f", attempt {job.attempt}" if job.attempt > 1 else ""),
+    )
+    if job.result is not None:
+        yield "losses", ", ".join(f"{name} {job.result['losses'][name]:.4g}" for name in ("content", "style", "total"))
+    if job.output is not None:
+        yield "output", job.output
+    if job.error is not None:
+        yield "error", job.error
+    yield "added", f"{datetime.fromtimestamp(job.created_s):%Y-%m-%d %H:%M:%S}"
+
+
+def _state(job: Job) -> str:
+    return "paused" if job.held else job.state
 
 
 @app.command
