@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import impasto
-from impasto.cli.paint import source
 from impasto.insight.lpips import lpips
 from impasto.insight.score import load_judges
+from impasto.samples.naming import source
 
 PAIRS = [["sample:cat", "sample:swirl"], ["sample:cat", "sample:mosaic"]]
 LOSSES = ("content", "style", "total")

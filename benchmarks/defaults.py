@@ -24,8 +24,8 @@ from torch import Tensor
 
 from impasto import images
 from impasto.cli import main as impasto
-from impasto.cli.paint import source
 from impasto.insight.score import judge, load_judges, look
+from impasto.samples.naming import source
 
 SHALLOW, DEEP = (
     ",".join(f"relu{block}_1:{weight}" for block, weight in enumerate(weights, start=1))

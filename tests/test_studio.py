@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import impasto
+from impasto.cli import main
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
 from impasto.jobs.work import Worker
@@ -368,6 +369,27 @@ def test_a_painted_picture_that_comes_back_recalls_what_made_it(
     assert client.get(f"/api/jobs/{answer.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
     assert uploaded(client, photo)["recipe"] is False
     assert client.get(f"/api/files/{uploaded(client, photo)['sha256']}/recipe").status_code == 422
+
+
+@pytest.mark.weights
+def test_samples_are_recalled_wherever_the_picture_was_painted(
+    client: TestClient, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    assert main(["stylize", "sample:cat", "sample:ink", "-o", "mine.png", "--quiet", *options]) == 0
+    told = uploaded(client, tmp_path / "mine.png")
+    recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
+    assert recalled["here"] == ["content", "style"]
+    content, style = ({"sample": file["sample"]} for file in recalled["inputs"])
+    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["config"]}).json()
+    assert [file["sample"] for file in job["inputs"]] == ["cat", "ink"]
+    Worker(studio.store, "w").run_one()
+    (tmp_path / "ours.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
+    mine, ours = (impasto.read_recipe(tmp_path / name).inputs for name in ("mine.png", "ours.png"))
+    assert mine == ours
+    assert main(["reproduce", "ours.png", "-o", "again.png", "--quiet"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
 
 
 def test_jobs_are_paused_cancelled_tried_again_and_removed(

@@ -18,7 +18,6 @@ from cyclopts import Parameter
 
 from impasto.cli.console import duration, errors, pull_missing, tally
 from impasto.cli.options import takes_options
-from impasto.cli.paint import source
 from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, On, Preset, Quiet
 from impasto.cluster import LOCAL, Cluster, connected
@@ -32,6 +31,7 @@ from impasto.jobs import JobStore
 from impasto.jobs.batch import Batch, Wanted, expand, name_all, read_pairs
 from impasto.jobs.workers import Workers
 from impasto.presets import load_preset
+from impasto.samples.naming import source
 
 __all__ = ["batch"]
 

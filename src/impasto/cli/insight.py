@@ -15,7 +15,7 @@ from impasto import images, insight, weights
 from impasto.cli.console import display, errors, pull_missing, wall_display
 from impasto.cli.keepsakes import report_of
 from impasto.cli.options import takes_options
-from impasto.cli.paint import free_name, source, stem_of
+from impasto.cli.paint import free_name, stem_of
 from impasto.cli.reproduce import recorded_input, recorded_session
 from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, Quiet
@@ -30,6 +30,7 @@ from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
 from impasto.insight.stages import ITERATIONS
 from impasto.insight.wall import Wall
 from impasto.recipes import Recipe, named, read_recipe
+from impasto.samples.naming import source
 
 __all__ = ["app"]
 

@@ -21,7 +21,6 @@ from rich.table import Table
 
 from impasto.cli.console import errors, pull_missing
 from impasto.cli.options import takes_options
-from impasto.cli.paint import source
 from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, Preset, Quiet
 from impasto.compose import session
@@ -33,6 +32,7 @@ from impasto.jobs.painting import KEEP_S
 from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit, worker_name
 from impasto.method import Progress
 from impasto.presets import load_preset
+from impasto.samples.naming import source
 
 __all__ = ["DataDir", "KeepEvery", "app", "store_in"]
 

@@ -8,43 +8,24 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from impasto import images, samples
+from impasto import images
 from impasto.cli.console import announce, display, errors, pull_missing
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.saving import Saving
 from impasto.cli.stopping import signals
 from impasto.compose import Result, Session
 from impasto.engine.allocation import keep_freed_memory
-from impasto.errors import InputError, OutputError
-from impasto.images import NamedImage
+from impasto.errors import OutputError
 from impasto.method import Progress, shown
 from impasto.recipes import Stop, by_role
+from impasto.samples.naming import SAMPLE
 from impasto.store import Memory
 
-__all__ = ["free_name", "paint", "source", "stem_of"]
-
-SAMPLE = "sample:"
+__all__ = ["free_name", "paint", "stem_of"]
 
 LONGEST_STEM = 180
 """Bytes. Files may have names of 255, and ours get an ending and a number."""
-
-
-def source(text: str, size_px: int) -> Any:
-    """What a name on the command line means: a path, or `sample:NAME`, a picture that ships.
-
-    Raises `InputError`: no such sample.
-    """
-    if not text.startswith(SAMPLE):
-        return Path(text)
-    name = text.removeprefix(SAMPLE)
-    if name not in samples.NAMES:
-        known = ", ".join(SAMPLE + name for name in samples.NAMES)
-        raise InputError(f"{text} does not ship with Impasto. Take one of {known}.")
-    if name in samples.PHOTOS:
-        return NamedImage(text, samples.photo_path(name))
-    return NamedImage(text, samples.paint(name, size_px=min(max(size_px, 64), 2048)))
 
 
 def free_name(stem: str, suffix: str = ".png") -> Path:

@@ -12,13 +12,14 @@ from cyclopts import Parameter
 from impasto import images
 from impasto.cli.console import errors
 from impasto.cli.options import flag_name
-from impasto.cli.paint import SAMPLE, paint, source, stem_of
+from impasto.cli.paint import paint, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
 from impasto.compose import Session
 from impasto.compose.steering import Helm
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.recipes import KINDS, Recipe, find_input, inputs_of, kind_of, named, read_recipe, roles
+from impasto.samples.naming import SAMPLE, source
 
 __all__ = ["recorded_input", "recorded_session", "reproduce"]
 

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from impasto import images
 from impasto.cli.console import pull_missing
-from impasto.cli.paint import source
 from impasto.cli.stylize import Json
 from impasto.insight.score import JUDGES, MEANINGS, judge, load_judges, look
+from impasto.samples.naming import source
 
 __all__ = ["score"]
 

@@ -13,13 +13,14 @@ from cyclopts import Parameter
 from impasto.cli.console import errors
 from impasto.cli.keepsakes import Keepsakes
 from impasto.cli.options import takes_options
-from impasto.cli.paint import paint, source, stem_of
+from impasto.cli.paint import paint, stem_of
 from impasto.cli.saving import EVERY_S, Saving
 from impasto.cluster import LOCAL, connected
 from impasto.compose import Session, session
 from impasto.config import Config, RunOptions
 from impasto.insight.film import SECONDS
 from impasto.presets import load_preset
+from impasto.samples.naming import source
 
 __all__ = ["demo", "stylize"]
 

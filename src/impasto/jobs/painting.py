@@ -19,11 +19,11 @@ from impasto.compose.pace import share_done, step_of
 from impasto.compose.steering import Helm
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImpastoError, OutputError, RecipeError
-from impasto.images import NamedImage
 from impasto.jobs.errors import JobError, in_a_line
 from impasto.jobs.model import Asked, Job, Report, Step
 from impasto.method import Progress
 from impasto.recipes import Turn, inputs_of
+from impasto.samples.naming import kept
 from impasto.store import Store
 
 __all__ = ["KEEP_S", "Painting"]
@@ -104,7 +104,7 @@ class Painting:
             if role not in self.files or not self.files[role].is_file():
                 raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
             name = job.inputs[role]["name"]
-            return NamedImage(name, self.files[role]) if name else self.files[role]
+            return kept(name, self.files[role]) if name else self.files[role]
 
         session = Session(
             inputs_of({role: named(role) for role in job.inputs if role != "weights"}, self.files.get("weights")),

@@ -31,6 +31,7 @@ from impasto.jobs.previews import Showing
 from impasto.jobs.store import JobStore
 from impasto.method import Progress
 from impasto.recipes import by_role
+from impasto.samples.naming import SAMPLE
 from impasto.store import Store
 
 __all__ = [
@@ -91,7 +92,7 @@ def alphas_of(job: Job) -> list[float]:
 def stored(store: JobStore, source: Any) -> dict[str, str | None]:
     """A picture among the queue's files: its name, and its hash. Pixels without a file become a PNG."""
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
-        name = f"{source.name.rpartition(':')[2]}.png"
+        name = source.name if source.name.startswith(SAMPLE) else f"{source.name}.png"
         with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
             save(Path(folder) / "drawn.png", load(source.pixels).pixels)
             return {"name": name, "sha256": store.files.add(Path(folder) / "drawn.png")}

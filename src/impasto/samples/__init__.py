@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from impasto.errors import InputError
 from impasto.samples import dots, ink, mosaic, swirl
 
-__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "credit", "paint", "photo_path"]
+__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "credit", "fitting_px", "paint", "photo_path"]
 
 MIN_PX, MAX_PX = 64, 2048
 
@@ -68,6 +68,11 @@ def paint(name: str, *, size_px: int = 512, seed: int = 0) -> NDArray[np.uint8]:
     if seed < 0:
         raise InputError(f"a painting with seed {seed}; use 0 or any larger whole number")
     return _PAINTERS[name](size_px, np.random.Generator(np.random.PCG64(seed)))
+
+
+def fitting_px(size_px: int) -> int:
+    """What a painting is drawn at for a picture of this size."""
+    return min(max(size_px, MIN_PX), MAX_PX)
 
 
 def photo_path(name: str) -> Path:

@@ -12,10 +12,12 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from impasto import images, samples
-from impasto.errors import ImageError, InputError, RecipeError
+from impasto.config import Config
+from impasto.errors import ImageError, RecipeError
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
 from impasto.recipes import read_recipe
+from impasto.samples.naming import SAMPLE, source
 from impasto.studio.views import FileView, InputView, PictureRef, RecallView
 
 __all__ = ["FORMATS", "Pictures", "base_name", "download_name", "recalled"]
@@ -26,7 +28,7 @@ MEGAPIXELS = 120.0
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "tiff": "image/tiff"}
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 
-LEAST_SAMPLE_PX, MOST_SAMPLE_PX = 512, 2048
+USUAL_PX = Config.model_fields["size"].default
 
 
 class Pictures:
@@ -69,26 +71,22 @@ class Pictures:
         return path
 
     def sample(self, name: str, size_px: int) -> NamedImage:
-        """A picture that ships; a painting is drawn at the next power of two, once. Raises `InputError`."""
-        if name in samples.PHOTOS:
-            return NamedImage(f"sample:{name}", samples.photo_path(name))
+        """A picture that ships, as large as a painting is drawn for that size, once. Raises `InputError`."""
         if name not in samples.PAINTINGS:
-            raise InputError(f"No sample is called {name!r}. There are {', '.join(samples.NAMES)}.")
-        drawn_px = LEAST_SAMPLE_PX
-        while drawn_px < min(size_px, MOST_SAMPLE_PX):
-            drawn_px *= 2
+            photo: NamedImage = source(SAMPLE + name, size_px)
+            return photo
         folder = self.store.folder / "samples"
-        path = folder / f"{name}-{drawn_px}.png"
+        path = folder / f"{name}-{samples.fitting_px(size_px)}.png"
         with self._drawing:  # two at once would draw it twice
             if not path.exists():
                 folder.mkdir(exist_ok=True)
-                images.save(path, images.load(samples.paint(name, size_px=drawn_px)).pixels)
-        return NamedImage(f"{name}.png", path)
+                images.save(path, images.load(source(SAMPLE + name, size_px)).pixels)
+        return NamedImage(SAMPLE + name, path)
 
     def draw_samples(self) -> None:
         """Have all paintings drawn as they are first looked at, so that nobody waits for them."""
         for name in samples.PAINTINGS:
-            self.sample(name, LEAST_SAMPLE_PX)
+            self.sample(name, USUAL_PX)
 
     def look(self, path: Path, long_side_px: int) -> bytes:
         """A picture as a JPEG that any browser can show, upright, over white. Raises `ImageError`."""
@@ -128,19 +126,19 @@ def base_name(name: str) -> str:
 def download_name(job: Job, kind: str) -> str:
     """What a result is called where it is saved."""
     stems = (Path(base_name(str(job.inputs[role]["name"]))).stem[:60] for role in ("content", "style"))
-    joined = "_".join(re.sub(r"[^\w.+-]", "_", stem.removeprefix("sample:")).strip("._") or "picture" for stem in stems)
+    joined = "_".join(re.sub(r"[^\w.+-]", "_", stem.removeprefix(SAMPLE)).strip("._") or "picture" for stem in stems)
     return f"{joined}_{job.id}{SUFFIXES[kind]}"
 
 
 def recalled(store: JobStore, sha256: str) -> RecallView:
     """What painted an uploaded picture. Raises `RecipeError` if it tells nothing of it."""
     recipe = read_recipe(store.files.path(sha256))
-    inputs = [InputView(role=role, name=file.name, sha256=file.sha256) for role, file in recipe.inputs.items()]
+    inputs = [InputView.of(role, file.name, file.sha256) for role, file in recipe.inputs.items()]
     return RecallView(
         config=recipe.config.model_dump(mode="json"),
         alphas=[recipe.config.alpha, *(turn.alpha for turn in recipe.turns)],
         inputs=inputs,
-        here=[file.role for file in inputs if store.files.path(file.sha256).is_file()],
+        here=[file.role for file in inputs if file.sample or store.files.path(file.sha256).is_file()],
     )
 
 

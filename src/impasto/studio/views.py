@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from impasto.jobs import Job
 from impasto.jobs.work import alphas_of
+from impasto.samples.naming import shipped
 
 __all__ = ["Alpha", "FileView", "JobView", "Painting", "PictureRef", "Problem", "RecallView", "Token"]
 
@@ -73,6 +74,12 @@ class InputView(Wire):
     role: str
     name: str | None
     sha256: str
+    sample: str | None = Field(description="What it is called, if it ships.")
+
+    @classmethod
+    def of(cls, role: str, name: str | None, sha256: str) -> InputView:
+        """What is shown of a picture that is recorded so."""
+        return cls(role=role, name=name, sha256=sha256, sample=shipped(name or ""))
 
 
 class ResultView(Wire):
@@ -126,9 +133,7 @@ class JobView(Wire):
             config=job.config,
             alphas=alphas_of(job),
             asked_alpha=job.asked_alpha,
-            inputs=[
-                InputView(role=role, name=file["name"], sha256=str(file["sha256"])) for role, file in job.inputs.items()
-            ],
+            inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
             result=result or None,
             error=job.error,
             revision=job.revision,
