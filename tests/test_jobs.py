@@ -373,6 +373,7 @@ def test_a_database_that_cannot_be_used_is_told_of_and_left_alone(damage: str, t
     with pytest.raises(JobError) as caught:
         JobStore(tmp_path).jobs()
     assert "\n" not in str(caught.value)
+    assert ("newer Impasto" if damage == "newer" else f"still in {tmp_path / 'files'}") in str(caught.value)
     assert path.read_bytes() == before
 
 

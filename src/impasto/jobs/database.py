@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.jobs.errors import BrokenQueueError
-from impasto.jobs.schema import connect
+from impasto.jobs.schema import advice, connect
 
 __all__ = ["REVISION", "Database", "Statement"]
 
@@ -68,4 +68,4 @@ class Database:
             yield
         except sqlite3.Error as error:
             where = f"The queue in {self.folder} cannot be used"
-            raise BrokenQueueError(f"{where}: {error}. Check it with: impasto jobs verify") from error
+            raise BrokenQueueError(f"{where}: {error}. {advice(error, self.folder)}") from error

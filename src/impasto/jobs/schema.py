@@ -7,7 +7,7 @@ from pathlib import Path
 
 from impasto.jobs.errors import BrokenQueueError
 
-__all__ = ["MIGRATIONS", "connect"]
+__all__ = ["MIGRATIONS", "advice", "connect"]
 
 BUSY_MS = 20_000
 """How long one waits for another's write: they take milliseconds, on a disk that answers."""
@@ -76,10 +76,15 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
     except sqlite3.Error as error:
-        raise BrokenQueueError(
-            f"{path} cannot be opened as a queue: {error}. Check it with: impasto jobs verify"
-        ) from error
+        raise BrokenQueueError(f"{path} cannot be opened as a queue: {error}. {advice(error, path.parent)}") from error
     return connection
+
+
+def advice(error: sqlite3.Error, folder: Path) -> str:
+    """What to do about a queue in this folder that cannot be used."""
+    if type(error) is not sqlite3.DatabaseError:  # locked, full, not to be written: those have classes of their own
+        return "Try again when nothing else holds it and there is room, or take another --data-dir."
+    return f"It is damaged; pictures are still in {folder / 'files'}. Move {folder} away, or take another --data-dir."
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
