@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def vips_errors(what: str, kind: type[ImageError] | type[OutputError] = ImageErr
         yield
     except pyvips.Error as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        detail = lines[-1].strip() if lines else "unknown reason"
+        detail = re.sub(r"^\w+: ", "", lines[-1].strip()) if lines else "unknown reason"  # no names of its classes
         advice = "Is it a whole JPEG, PNG, WebP, AVIF or TIFF?" if kind is ImageError else "Is the disk full?"
         raise kind(f"{what}: {detail}. {advice}") from error
 
