@@ -25,6 +25,8 @@ from impasto.networks import ALEXNET, VGG16, VGG19, Layer, Network
 from impasto.objective import Losses, Objective
 from impasto.weights import load
 
+pytest_plugins = ("studio_pages",)
+
 
 def random_weights(network: Network, seed: int = 0) -> Weights:
     """He-initialized weights of `network`'s shapes: only tests may ask for such."""
@@ -151,13 +153,18 @@ class Watched:
 def watched(browser: Browser) -> Iterator[Watched]:
     """A page that is watched: every request, every error on its console."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
+    yield watch(page)
+    page.close()
+
+
+def watch(page: Page) -> Watched:
+    """Note from now on what a page asks for, and what it complains of."""
     seen = Watched(page, [], [])
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:100]}"))
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
-    yield seen
-    page.close()
+    return seen
 
 
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:

@@ -1,11 +1,17 @@
 // A brush over the photo: what stays as it is, and where each painting goes. Strokes are kept as lines, and drawn again.
 
-import { upload } from "./api.js";
+import { Refused, upload } from "./api.js";
 import { button, dialog, el } from "./dom.js";
 
 const KEEP = "keep";
 const ERASE = "erase";
 const NOISE = 16;
+
+/** Of each pixel. */
+function opacities(sheet) {
+  const { data, width, height } = sheet.getImageData(0, 0, sheet.canvas.width, sheet.canvas.height);
+  return Uint8Array.from({ length: width * height }, (_, at) => data[4 * at + 3]);
+}
 
 class Layers {
   constructor(width, height, labels) {
@@ -67,6 +73,18 @@ class Layers {
     }
   }
 
+  /** Whether nothing is painted on a layer. */
+  bare(label) {
+    return !opacities(this.layers.get(label)).some((opacity) => opacity > 0);
+  }
+
+  /** Whether something is painted everywhere. */
+  full() {
+    const all = this.sheet();
+    for (const layer of this.layers.values()) all.drawImage(layer.canvas, 0, 0);
+    return opacities(all).every((opacity) => opacity === 255);
+  }
+
   tinted(label, color) {
     const sheet = this.sheet(color);
     sheet.globalCompositeOperation = "destination-in";
@@ -123,7 +141,7 @@ export async function paintMasks(photo, styles, before) {
   // What a brush of this page made is in its strokes; what came with a picture or a job is the ground of them.
   let ground = before?.ground ?? (before && !before.strokes.length ? await groundOf(before, layers, regions) : new Map());
 
-  const canvas = el("canvas", { width, height, tabindex: 0, role: "img", "aria-label": "The photo. Arrow keys move the brush, Space puts it down and lifts it.", "aria-describedby": "brush-help" });
+  const canvas = el("canvas", { width, height, tabindex: 0, role: "application", "aria-label": "The photo. Arrow keys move the brush, Space puts it down and lifts it.", "aria-describedby": "brush-help" });
   canvas.style.setProperty("--aspect", width / height);
   const context = canvas.getContext("2d");
   const size = el("input", { type: "range", id: "brush-size", min: 2, max: 40, value: 12 });
@@ -166,18 +184,19 @@ export async function paintMasks(photo, styles, before) {
     return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    if (event.button || !event.isPrimary) return; // a second finger draws nothing
     canvas.setPointerCapture(event.pointerId);
     cursor.at = place(event);
     begin(cursor.at);
   });
   canvas.addEventListener("pointermove", (event) => {
+    if (!event.isPrimary) return;
     cursor.at = place(event);
     cursor.shown = true;
     if (stroke && !cursor.down) for (const part of event.getCoalescedEvents?.() ?? [event]) go(place(part));
     show();
   });
-  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => (stroke = null));
+  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, ({ isPrimary }) => isPrimary && (stroke = null));
   canvas.addEventListener("pointerleave", () => {
     cursor.shown = false;
     show();
@@ -191,6 +210,7 @@ export async function paintMasks(photo, styles, before) {
       cursor.down = !cursor.down;
       if (cursor.down) begin(cursor.at);
       else stroke = null;
+      told.textContent = cursor.down ? "The brush is down" : "The brush is lifted";
     } else {
       const step = brushWidth() / 3;
       const inside = (value, most) => Math.min(Math.max(value, 0), most);
@@ -210,6 +230,8 @@ export async function paintMasks(photo, styles, before) {
     dot.style.setProperty("--dot", colors.get(value));
     return el("label", { class: "pick", for: input.id }, input, dot, words);
   });
+  // What is said elsewhere on the page is not heard while a dialog is open.
+  const told = el("p", { class: "unseen", role: "status" });
   const problem = el("p", { class: "problem", role: "alert" });
   const help = zones.length
     ? `Paint over what stays as it is, and over where a painting goes. All else is painted as 1: ${styles[0]}.`
@@ -227,6 +249,7 @@ export async function paintMasks(photo, styles, before) {
       }
     }, { class: "main" });
     async function kept() {
+      if (layers.full()) throw new Refused(`Nothing is left to be painted${zones.length ? ` as 1: ${styles[0]}` : ""}. Erase some of it.`);
       const used = new Set([...strokes.map((each) => each.label), ...ground.keys()]);
       const send = async (labelsOf, name, but) => upload(await layers.png(labelsOf, but), name);
       // One painting with a region of its own has it still: everywhere but there.
@@ -234,6 +257,8 @@ export async function paintMasks(photo, styles, before) {
       const protect = used.has(KEEP) && !one ? await send([KEEP], "keep.png") : null;
       const contentMasks = one && used.has(KEEP) ? [await send([KEEP], "region-1.png", true)] : [];
       if (regions.some((region) => used.has(region))) {
+        const bare = zones.find((zone) => layers.bare(zone.label));
+        if (bare) throw new Refused(`Nothing is painted as ${bare.words} yet. Paint over where it goes, or take it from the paintings.`);
         contentMasks.push(await send(regions, "region-1.png", true));
         for (const region of regions) contentMasks.push(await send([region], `region-${region}.png`));
       }
@@ -255,6 +280,7 @@ export async function paintMasks(photo, styles, before) {
         })),
       ),
       el("div", { class: "easel" }, canvas),
+      told,
       problem,
       el("div", { class: "row end" }, button("Cancel", () => box.close()), done),
     );

@@ -21,6 +21,7 @@ export function sideBySide(pictures) {
     view.scale = Math.min(Math.max(view.scale, 1), MOST);
     const most = (1 - 1 / view.scale) / 2;
     for (const way of ["x", "y"]) view[way] = Math.min(Math.max(view[way], -most), most);
+    both.classList.toggle("closer", view.scale > 1);
     for (const image of images) {
       image.style.setProperty("transform", `scale(${view.scale}) translate(${100 * view.x}%, ${100 * view.y}%)`);
     }
@@ -56,15 +57,33 @@ export function sideBySide(pictures) {
       const box = pane.getBoundingClientRect();
       return [x / box.width, y / box.height];
     };
+    const fromMiddle = (x, y) => {
+      const box = pane.getBoundingClientRect();
+      return shares(x - box.left - box.width / 2, y - box.top - box.height / 2);
+    };
     pane.addEventListener("wheel", (event) => {
       event.preventDefault();
-      const box = pane.getBoundingClientRect();
-      zoom(Math.exp(-event.deltaY / 300), shares(event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2));
+      zoom(Math.exp(-event.deltaY / 300), fromMiddle(event.clientX, event.clientY));
     }, { passive: false });
-    pane.addEventListener("pointerdown", (event) => pane.setPointerCapture(event.pointerId));
-    pane.addEventListener("pointermove", (event) => {
-      if (pane.hasPointerCapture(event.pointerId)) move(...shares(event.movementX, event.movementY));
+    const fingers = new Map();
+    pane.addEventListener("pointerdown", (event) => {
+      pane.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, [event.clientX, event.clientY]);
     });
+    pane.addEventListener("pointermove", (event) => {
+      const before = fingers.get(event.pointerId);
+      if (!before) return;
+      const now = [event.clientX, event.clientY];
+      const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+      fingers.set(event.pointerId, now);
+      if (!other) {
+        move(...shares(now[0] - before[0], now[1] - before[1]));
+        return;
+      }
+      const apart = ([x, y]) => Math.max(Math.hypot(x - other[0], y - other[1]), 1);
+      zoom(apart(now) / apart(before), fromMiddle((now[0] + other[0]) / 2, (now[1] + other[1]) / 2));
+    });
+    for (const kind of ["pointerup", "pointercancel"]) pane.addEventListener(kind, (event) => fingers.delete(event.pointerId));
   }
   const tools = el("div", { class: "row middle" }, button("Closer", () => zoom(1.4)), button("Farther", () => zoom(1 / 1.4)), button("Fit", fit));
   return el("div", { class: "comparison" }, both, tools);

@@ -2,7 +2,7 @@
 
 import { drawn, el, short } from "./dom.js";
 
-const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [260, 48, 8, 12, 28];
+const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 24];
 const CURVES = ["total", "content", "style"];
 const MOST_POINTS = 500;
 
@@ -10,11 +10,12 @@ export class Curves {
   constructor() {
     this.rows = [];
     this.scales = [];
+    this.coming = false;
     this.values = CURVES.map(() => el("b"));
-    this.svg = drawn("svg", { role: "img", class: "chart", height: HEIGHT });
+    this.svg = drawn("svg", { role: "img", class: "chart" });
     const keys = CURVES.map((name, at) => el("li", { class: `key-${name}` }, `${name} `, this.values[at]));
-    this.node = el("figure", { class: "curves", hidden: true }, el("figcaption", {}, "Losses"), this.svg, el("ul", { class: "keys" }, ...keys));
-    this.width = 0;
+    this.node = el("figure", { class: "curves", hidden: true }, el("figcaption", {}, "Losses"), el("ul", { class: "keys" }, ...keys), this.svg);
+    this.width = this.height = 0;
     new ResizeObserver(() => this.draw()).observe(this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
     this.svg.addEventListener("pointerleave", () => {
@@ -30,10 +31,10 @@ export class Curves {
     this.draw();
   }
 
-  /** How many steps there will be, and at which sizes. */
-  expect(scales) {
-    if (String(scales) === String(this.scales)) return;
-    this.scales = scales;
+  /** How many steps there will be, and at which sizes. While any are coming, there is room for them. */
+  expect(scales, coming) {
+    if (String(scales) === String(this.scales) && coming === this.coming) return;
+    Object.assign(this, { scales, coming });
     this.draw();
   }
 
@@ -49,15 +50,15 @@ export class Curves {
   }
 
   y(value) {
-    return TOP + ((HEIGHT - TOP - BOTTOM) * (this.high - Math.log10(value))) / (this.high - this.low);
+    return TOP + ((this.height - TOP - BOTTOM) * (this.high - Math.log10(value))) / (this.high - this.low);
   }
 
   drawNow() {
     const { rows, svg } = this;
     const values = rows.flatMap((row) => CURVES.map((name) => row[name])).filter((value) => value > 0);
-    this.node.hidden = !values.length;
+    this.node.hidden = !values.length && !this.coming;
     if (!values.length) return;
-    this.width = svg.clientWidth;
+    [this.width, this.height] = [svg.clientWidth, svg.clientHeight];
     const total = this.scales.reduce((sum, [, , steps]) => sum + steps, 0);
     this.last = Math.max(total, rows.at(-1).step);
     this.low = Math.log10(values.reduce((a, b) => Math.min(a, b)));
@@ -67,13 +68,14 @@ export class Curves {
     this.high += room;
     svg.replaceChildren(...this.grid(), ...this.marks(), ...CURVES.map((name) => this.curve(name)));
     const row = this.at ?? rows.at(-1);
-    if (this.at) svg.append(drawn("line", { class: "cursor", x1: this.x(row.step), x2: this.x(row.step), y1: TOP, y2: HEIGHT - BOTTOM }));
+    if (this.at) svg.append(drawn("line", { class: "cursor", x1: this.x(row.step), x2: this.x(row.step), y1: TOP, y2: this.height - BOTTOM }));
     CURVES.forEach((name, at) => (this.values[at].textContent = short(row[name])));
     svg.setAttribute("aria-label", `Losses up to step ${rows.at(-1).step}: ${CURVES.map((name) => `${name} ${short(rows.at(-1)[name])}`).join(", ")}`);
   }
 
   grid() {
-    const factors = this.high - this.low > 2.5 ? [1] : [1, 2, 5];
+    const room = (this.height - TOP - BOTTOM) / (this.high - this.low);
+    const factors = room < 45 ? [1] : [1, 2, 5];
     const ticks = [];
     for (let power = Math.floor(this.low); power <= Math.ceil(this.high); power++) {
       ticks.push(...factors.map((factor) => Number(`${factor}e${power}`)));
@@ -92,8 +94,8 @@ export class Curves {
     return this.scales.flatMap(([height, width, steps], at) => {
       const x = this.x(step);
       step += steps;
-      const word = drawn("text", { class: "tick", x: x + (at ? 4 : 0), y: HEIGHT - 10 }, `${Math.max(height, width)} px`);
-      return at ? [drawn("line", { class: "mark", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }), word] : [word];
+      const word = drawn("text", { class: "tick", x: x + (at ? 4 : 0), y: this.height - 8 }, `${Math.max(height, width)} px`);
+      return at ? [drawn("line", { class: "mark", x1: x, x2: x, y1: TOP, y2: this.height - BOTTOM }), word] : [word];
     });
   }
 

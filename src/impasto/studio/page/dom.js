@@ -23,7 +23,8 @@ export const byId = (id) => document.getElementById(id);
 
 /** Tell a screen reader, when it has time. */
 export function say(text) {
-  byId("said").textContent = text;
+  const said = byId("said");
+  said.textContent = said.textContent === text ? `${text}\u00a0` : text; // the same words once more are news
 }
 
 /** A dialog that is gone from the page once it is closed. */

@@ -32,6 +32,7 @@ export class Form {
       ...front.filter((field) => field.name === "alpha").map((field) => this.alpha(field)),
       el("div", { class: "front" }, ...front.filter((field) => field.name !== "alpha").map((field) => this.field(field, false))),
       startNode,
+      el("details", {}, el("summary", {}, "What these do"), el("dl", {}, ...front.flatMap(({ label, help }) => [el("dt", {}, label), el("dd", {}, help)]))),
       el("details", {}, el("summary", {}, "All options"), ...this.groups()),
     );
     this.choose(options.presets[0].name);

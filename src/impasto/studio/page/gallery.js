@@ -1,7 +1,7 @@
 // What waits, what is painted and what was: the queue as a list, results as a wall of pictures, the newest first.
 
 import { el } from "./dom.js";
-import { stateWord, title } from "./words.js";
+import { stateWord, title, titleOf } from "./words.js";
 
 export class Gallery {
   constructor(host) {
@@ -49,7 +49,7 @@ export class Gallery {
   }
 
   picture(job) {
-    const words = title(job);
+    const words = titleOf(job);
     const image = el("img", { src: `/api/jobs/${job.id}/look?side=384`, alt: words, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
     const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: words }, image));
     return { node, job };
@@ -57,7 +57,7 @@ export class Gallery {
 
   waiting(job) {
     const state = el("span", { class: "state" });
-    const bar = el("progress", { max: 1, "aria-label": `Progress of ${title(job)}` });
+    const bar = el("progress", { max: 1, "aria-hidden": "true" }); // the words beside it say as much
     const link = el("a", { href: `#job=${job.id}` }, el("span", { class: "name" }, title(job)), state, bar);
     const update = (now) => {
       state.textContent = stateWord(now) + (now.state === "running" ? ` ${Math.floor(100 * now.progress)} %` : "");

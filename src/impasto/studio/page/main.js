@@ -15,6 +15,7 @@ const jobs = new Map();
 let started = false;
 let pictures = null;
 const problem = byId("problem");
+const underWay = byId("under-way");
 
 /** Which job the address tells of, and beside which other one. */
 function selection() {
@@ -27,9 +28,10 @@ function go(id, beside = null) {
   location.hash = id === null ? "" : `job=${id}${beside === null ? "" : `&with=${beside}`}`;
 }
 
-/** Where the picture is not beside the form, go to it. */
+/** Where the picture is not in sight, go to it. */
 function toStage() {
-  if (matchMedia("(max-width: 60rem)").matches) byId("stage").scrollIntoView();
+  const { top } = byId("stage").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) byId("stage").scrollIntoView();
 }
 
 function showSelected() {
@@ -47,6 +49,12 @@ function showJobs() {
   const job = jobs.get(id);
   gallery.show(jobs, id);
   const share = job && ACTIVE.has(job.state) ? `${Math.floor(100 * job.progress)} % · ` : "";
+  const running = [...jobs.values()].find((each) => each.state === "running");
+  underWay.hidden = !running;
+  if (running) {
+    underWay.href = `#job=${running.id}`;
+    underWay.textContent = `${stateWord(running)} ${Math.floor(100 * running.progress)} %`;
+  }
   document.title = job ? `${share}${title(job)} · Impasto` : "Impasto studio";
 }
 
@@ -58,13 +66,17 @@ function recall({ config, alphas, inputs, here = inputs.map(({ role }) => role) 
   problem.textContent = missing.length ? `Not here any more: ${missing.join(", ")}. Choose it again.` : "";
   say("The settings are in the form");
   byId("ask").scrollIntoView({ block: "start" });
+  byId("ask").focus({ preventScroll: true });
 }
 
 const live = new Live({
   jobs(changed, left, revision) {
     const { id } = selection();
     for (const job of changed) {
-      if (!(jobs.get(job.id)?.revision > job.revision)) jobs.set(job.id, job);
+      const before = jobs.get(job.id);
+      if (before?.revision > job.revision) continue;
+      jobs.set(job.id, job);
+      if (before && before.state !== job.state) say(`${title(job)}: ${stateWord(job)}`);
     }
     // What was just asked for may be newer than what the stream knows.
     for (const job of left ? [...jobs.values()] : []) {
@@ -113,9 +125,15 @@ byId("ask").addEventListener("submit", async (event) => {
   problem.textContent = "";
   const wrong = event.target.querySelector(":invalid:not(fieldset)");
   if (wrong) {
-    wrong.closest("details")?.setAttribute("open", "");
-    wrong.focus();
     problem.textContent = `${wrong.labels?.[0]?.textContent ?? "A number"}: ${wrong.validationMessage}`;
+    wrong.closest("details")?.setAttribute("open", "");
+    wrong.setAttribute("aria-invalid", "true");
+    wrong.focus({ preventScroll: true });
+    wrong.scrollIntoView({ block: "center" });
+    wrong.addEventListener("input", () => {
+      wrong.removeAttribute("aria-invalid");
+      problem.textContent = "";
+    }, { once: true });
     return;
   }
   paint.disabled = true;
@@ -136,8 +154,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("stage").focus();
 });
+underWay.addEventListener("click", toStage);
 addEventListener("hashchange", () => {
   showSelected();
-  if (selection().id !== null) toStage();
+  if (selection().id === null) return;
+  toStage();
+  // Who followed a link to a picture goes on there; who asked for one stays with the form.
+  if (byId("works").contains(document.activeElement)) byId("stage").focus({ preventScroll: true });
 });
 showSelected();

@@ -137,7 +137,7 @@ export class Pictures {
       try {
         this.place(await upload(file, file.name || "pasted", (share) => (bar.value = share)), role);
       } catch (error) {
-        part.problem.textContent = `${file.name}: ${error.message}`;
+        part.problem.textContent = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`;
       }
       row.remove();
     }
@@ -219,10 +219,11 @@ export class Pictures {
   render() {
     const { content, style, start } = this.parts;
     this.settle();
-    const mask = button(this.masks ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet" });
+    const mask = button(this.masks ? "Edit the mask" : "Mask…", () => this.mask(), { class: "quiet mask" });
     const unmask = (this.masks || this.aside) && button("Remove the mask", () => {
       this.masks = this.aside = null;
       this.render();
+      this.parts.content.rows.querySelector(".mask").focus();
     }, { class: "quiet" });
     const waits = this.aside && el("p", { class: "help" }, `The mask waits for ${this.owners(this.aside)}: it is used again with what it was painted for.`);
     content.rows.replaceChildren(this.row(this.content, mask, unmask), ...(waits ? [waits] : []));
@@ -268,11 +269,12 @@ export class Pictures {
     const name = shortName(entry.picture.name);
     const row = this.row(entry.picture, several && button("×", () => this.drop(at), { class: "quiet away", "aria-label": `Remove ${name}`, title: "Remove" }));
     if (!several) return row;
-    const share = el("output");
+    const share = el("span");
     const range = el("input", { type: "range", min: -10, max: 10, step: 1, value: 10 * Math.log(entry.share) / Math.log(MOST_SHARE), "aria-label": `Share of ${name}` });
     const show = () => {
       const sum = this.styles.reduce((total, style) => total + style.share, 0);
       share.textContent = `${Math.round((100 * entry.share) / sum)} %`;
+      range.setAttribute("aria-valuetext", share.textContent);
     };
     entry.show = show;
     range.addEventListener("input", () => {
@@ -295,6 +297,7 @@ export class Pictures {
     this.aside = null;
     this.masks = made && { ...made, styleMasks, of: { photo: this.content, paintings: made.contentMasks.length ? paintings : [] } };
     this.render();
+    this.parts.content.rows.querySelector(".mask").focus();
     say(made ? "The mask is kept" : "There is no mask");
   }
 }

@@ -1,4 +1,5 @@
-// Before and after: one picture over another, as far as a range input says.
+// Before and after: one picture over another, as far as a range input says. A finger or a mouse may touch it anywhere:
+// of a range alone, some phones move only the thumb.
 
 import { el } from "./dom.js";
 
@@ -12,7 +13,23 @@ export function beforeAfter({ before, after, words }) {
     range,
     el("span", { class: "handle", "aria-hidden": "true" }),
   );
-  const show = () => node.style.setProperty("--at", `${range.value}%`);
+  const show = () => {
+    node.style.setProperty("--at", `${range.value}%`);
+    range.setAttribute("aria-valuetext", `${Math.round(range.value)} %`);
+  };
+  const follow = (event) => {
+    const box = node.getBoundingClientRect();
+    range.value = (100 * (event.clientX - box.left)) / box.width;
+    show();
+  };
+  node.addEventListener("pointerdown", (event) => {
+    if (event.button || !event.isPrimary) return;
+    event.preventDefault();
+    node.setPointerCapture(event.pointerId);
+    range.focus({ preventScroll: true, focusVisible: false });
+    follow(event);
+  });
+  node.addEventListener("pointermove", (event) => node.hasPointerCapture(event.pointerId) && follow(event));
   range.addEventListener("input", show);
   show();
   return node;

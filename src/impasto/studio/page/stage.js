@@ -7,7 +7,7 @@ import { Curves } from "./curves.js";
 import { button, dialog, el, say, short } from "./dom.js";
 import { look } from "./pictures.js";
 import { beforeAfter } from "./slider.js";
-import { ago, duration, ofKind, shortName, stateWord, title } from "./words.js";
+import { ago, duration, ofKind, shortName, stateWord, title, titleOf } from "./words.js";
 
 const FORMATS = ["png", "jpeg", "webp", "tiff"];
 const UNDER_WAY = new Set(["queued", "running", "pausing", "paused", "cancelling"]);
@@ -23,6 +23,8 @@ const ACTIONS = {
   cancelled: ["retry", "remove"],
   done: ["remove"],
 };
+
+const BEFORE = { queued: "It begins when those before it are done.", running: "Getting ready…" };
 
 const sideFor = (host) => (host.clientWidth * devicePixelRatio > 1100 ? MOST_SIDE : 1024);
 
@@ -40,6 +42,7 @@ export class Stage {
   showNew(pictures) {
     if (this.job !== null) this.curves = null;
     this.job = null;
+    this.host.classList.remove("under-way");
     const framed = (picture, words) =>
       el("figure", {}, el("div", { class: "canvas" }, el("img", { src: look(picture, 1024), alt: shortName(picture.name) })), el("figcaption", {}, words));
     const styles = pictures.styles.map(({ picture }) => framed(picture, shortName(picture.name)));
@@ -80,13 +83,13 @@ export class Stage {
     const before = this.job;
     this.job = job;
     this.state.textContent = stateWord(job);
-    if (before.state !== job.state) say(`${title(job)}: ${stateWord(job)}`);
     this.bar.hidden = !UNDER_WAY.has(job.state);
     this.bar.value = job.progress;
     this.told.textContent = this.standing(job);
     if (job.state === "failed") this.problem.textContent = job.error ?? "";
     else if (before.state !== job.state) this.problem.textContent = "";
-    this.curves.expect(job.scales);
+    this.host.classList.toggle("under-way", UNDER_WAY.has(job.state));
+    this.curves.expect(job.scales, UNDER_WAY.has(job.state));
     this.showFrame(job);
     this.showActions(job);
     this.showTurn(job);
@@ -97,14 +100,15 @@ export class Stage {
       const { width, height, seconds } = job.result;
       return `${width} × ${height} px, ${duration(seconds)}`;
     }
-    if (!job.scales.length) return job.state === "queued" ? "It begins when those before it are done." : "";
+    if (!job.scales.length) return BEFORE[job.state] ?? "";
     const total = job.scales.reduce((sum, [, , steps]) => sum + steps, 0);
     let left = job.step;
     const at = job.scales.findIndex(([, , steps]) => (left -= steps) < 0);
     const number = at < 0 ? job.scales.length : at + 1;
     const [height, width] = job.scales[number - 1];
-    const parts = [`Step ${job.step} of ${total}`, `${width} × ${height} px (size ${number} of ${job.scales.length})`];
-    if (job.left_s !== null) parts.push(`${duration(job.left_s)} left`);
+    const several = job.scales.length > 1 ? ` (size ${number} of ${job.scales.length})` : "";
+    const parts = [`Step ${job.step} of ${total}`, `${width} × ${height} px${several}`];
+    if (job.left_s !== null) parts.push(`${duration(job.left_s)}\u00a0left`);
     return parts.join(" · ");
   }
 
@@ -152,10 +156,11 @@ export class Stage {
   }
 
   showBeside(job, other) {
+    const differ = Object.keys(job.config).filter((name) => name !== "alpha" && job.config[name] !== other.config[name]);
     const picture = (each) => ({
       src: resultLook(each, MOST_SIDE),
       alt: title(each),
-      words: `${title(each)}, α ${short(each.alphas.at(-1))}, ${each.config.network}`,
+      words: [titleOf(each), ...differ.map((name) => `${name.replaceAll("_", " ")} ${each.config[name]}`)].join(", "),
       width: each.result.width,
       height: each.result.height,
     });
@@ -192,7 +197,7 @@ export class Stage {
     if (!others.length) return [];
     const choice = el("select", { "aria-label": "Compare with", onchange: () => this.go(this.job.id, Number(choice.value) || null) });
     choice.append(el("option", { value: "" }, this.beside ? "Stop comparing" : "Compare with…"));
-    for (const other of others) choice.append(el("option", { value: other.id }, `${other.id}: ${title(other)}, α ${short(other.alphas.at(-1))}`));
+    for (const other of others) choice.append(el("option", { value: other.id }, titleOf(other)));
     choice.value = this.beside?.id ?? "";
     return [choice];
   }
@@ -229,7 +234,7 @@ export class Stage {
     if (this.turn.hidden) return;
     const now = job.alphas.at(-1);
     if (!this.turn.firstChild) {
-      this.steer = alphaControl({ id: "turn", label: "Style strength (α), while it is painted", settled: (alpha) => this.ask(alpha) });
+      this.steer = alphaControl({ id: "turn", label: "α, while it is painted", settled: (alpha) => this.ask(alpha) });
       this.steer.set(now, middleOf(job.config));
       this.answer = el("p", { class: "help", role: "status" });
       this.turn.append(this.steer.node, this.answer);

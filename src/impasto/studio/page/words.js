@@ -1,5 +1,7 @@
 // What things are called on the page: pictures, states, times, choices.
 
+import { short } from "./dom.js";
+
 const STATES = {
   queued: "Waiting",
   running: "Painting",
@@ -36,12 +38,15 @@ export function title(job) {
   return `${names("content")} as ${names("style")}`;
 }
 
+/** The same, where there are several of that title. */
+export const titleOf = (job) => `${job.id}: ${title(job)}, α ${short(job.alphas.at(-1))}`;
+
 export function duration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return `${whole}\u00a0s`;
   const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, "0")} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  if (minutes < 60) return `${minutes}\u00a0min\u00a0${String(whole % 60).padStart(2, "0")}\u00a0s`;
+  return `${Math.floor(minutes / 60)}\u00a0h\u00a0${String(minutes % 60).padStart(2, "0")}\u00a0min`;
 }
 
 export const ago = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });

@@ -1,0 +1,236 @@
+"""What the studio's page is without eyes, without a mouse, and on any screen: names, news, focus, and all in sight."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from studio_pages import LONG, paint, press, stage, state
+
+pytestmark = pytest.mark.weights
+
+NEW = """
+- banner:
+  - heading "Impasto studio" [level=1]
+- form "A new picture":
+  - group "Photo":
+    - list:
+      - listitem:
+        - text: cat sample
+        - button "Mask…"
+    - button "Choose a photo"
+    - 'button "Sample photo: cat" [pressed]'
+  - group "Painting":
+    - button "Choose a painting"
+    - 'button "Sample painting: swirl" [pressed]'
+    - 'button "Sample painting: ink"'
+    - paragraph:
+      - checkbox "Blend several"
+  - group "Settings":
+    - combobox "Preset"
+    - spinbutton "Style strength (α), as a number": "5"
+    - slider "Style strength (α)"
+    - spinbutton "Size"
+    - spinbutton "Steps"
+    - combobox "Colors"
+    - combobox "Start"
+    - combobox "Network"
+    - group: What these do
+    - group: All options
+  - button "Paint"
+- main "The picture":
+  - figure "cat":
+    - img "cat"
+  - figure "swirl":
+    - img "swirl"
+- region "Queue and gallery"
+- status
+"""
+
+PAINTING = """
+- main "The picture":
+  - heading "cat as swirl" [level=2]
+  - paragraph: Painting
+  - img "cat as swirl, as it is now"
+  - progressbar "Progress"
+  - paragraph: /Step \\d+ of 2000/
+  - button "Pause"
+  - button "Cancel"
+  - button "Use these settings"
+  - spinbutton "α, while it is painted, as a number": "5"
+  - slider "α, while it is painted"
+  - figure "Losses":
+    - list:
+      - listitem: /total [\\d.]+/
+      - listitem: /content [\\d.]+/
+      - listitem: /style [\\d.]+/
+    - img /Losses up to step \\d+. total/
+  - group: Settings
+- region "Queue and gallery":
+  - region "Queue":
+    - heading "Queue" [level=2]
+    - list:
+      - listitem:
+        - link /cat as swirl Painting \\d+ %/
+"""
+
+FINISHED = """
+- main "The picture":
+  - heading "cat as swirl" [level=2]
+  - paragraph: Finished
+  - img "cat as swirl"
+  - img "The photo"
+  - slider "How much of the photo shows": "50"
+  - paragraph: /96 × 64 px/
+  - link "Download"
+  - combobox "Format"
+  - button "Use these settings"
+  - button "Remove"
+  - figure "Losses"
+- region "Queue and gallery":
+  - region "Gallery":
+    - heading "Gallery" [level=2]
+    - list:
+      - listitem:
+        - link /\\d+. cat as swirl, α 5/
+"""
+
+MASK = """
+- dialog "Mask":
+  - heading "Mask" [level=2]
+  - paragraph: Paint over what stays as it is.
+  - radiogroup "What the brush does":
+    - radio "Keep as it is" [checked]
+    - radio "Erase"
+  - slider "Brush"
+  - button "Undo"
+  - button "Clear"
+  - application /Arrow keys move the brush/
+  - button "Cancel"
+  - button "Use the mask"
+"""
+
+NAMELESS = """() => [...document.querySelectorAll("a, button, select, input, summary, img, svg, progress, canvas")]
+    .filter((node) => node.checkVisibility() && !node.closest("[aria-hidden]"))
+    .filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length || node.alt != null))
+    .filter((node) => !node.querySelector("img")?.alt)
+    .map((node) => node.outerHTML)"""
+
+HEARD = """() => {
+    window.heard = [];
+    const said = document.querySelector("#said");
+    new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
+}"""
+
+PARTS = ["main h2", ".live", ".frame + progress", ".told", ".actions", "#turn", ".chart"]
+
+OUT_OF_SIGHT = """(parts) => parts.filter((part) => {
+    const { top, bottom, left, right } = document.querySelector(part).getBoundingClientRect();
+    const under = document.querySelector(".top").getBoundingClientRect().bottom - 1;
+    return top < under || bottom > innerHeight || left < 0 || right > innerWidth || bottom - top < 4;
+})"""
+
+
+def test_a_screen_reader_finds_its_way(page: Page) -> None:
+    expect(page.locator("body")).to_match_aria_snapshot(NEW)
+    assert page.evaluate(NAMELESS) == []
+    page.get_by_text("All options").click()
+    assert page.evaluate(NAMELESS) == []
+    page.evaluate(HEARD)
+    paint(page, LONG)
+    expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+ \S+"))
+    expect(page.locator("body")).to_match_aria_snapshot(PAINTING)
+    assert page.evaluate(NAMELESS) == []
+    press(page, "Pause")
+    expect(state(page)).to_have_text("Paused")
+    press(page, "Cancel")
+    expect(state(page)).to_have_text("Cancelled")
+    # What begins and ends is told once each, and no step of it.
+    heard = ["Waiting", "Painting", "Pausing", "Paused", "Cancelled"]
+    told = page.evaluate("heard")
+    assert [words for words in told if words != "cat as swirl: Cancelling"] == [
+        f"cat as swirl: {word}" for word in heard
+    ]
+    press(page, "Remove")
+
+    paint(page, 2)
+    expect(state(page)).to_have_text("Finished")
+    expect(page.locator(".slide")).to_be_visible()
+    expect(page.locator("body")).to_match_aria_snapshot(FINISHED)
+    expect(page.locator("#said")).to_have_text("cat as swirl: Finished")
+    assert page.evaluate(NAMELESS) == []
+
+
+def test_a_failure_is_an_alert_and_a_wrong_field_is_in_sight(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 700})
+    size = page.get_by_label("Size", exact=True)
+    size.fill("0")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="Size: ")).to_be_visible()
+    expect(size).to_be_focused()
+    expect(size).to_have_attribute("aria-invalid", "true")
+    page.wait_for_function("""() => {
+        const field = document.activeElement.getBoundingClientRect();
+        return field.top > 0 && field.bottom < document.querySelector(".send").getBoundingClientRect().top;
+    }""")
+    size.fill("64")
+    expect(page.locator("#problem")).to_be_empty()
+    expect(size).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_dialogs_take_the_focus_and_give_it_back(page: Page) -> None:
+    mask = page.get_by_role("button", name="Mask…")
+    mask.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Mask")
+    expect(dialog).to_be_visible()
+    expect(page.locator("body")).to_match_aria_snapshot(MASK)
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        # After the last one a browser has its own buttons, and the page has none.
+        assert page.evaluate("document.activeElement.matches('body, dialog, dialog *')")
+    dialog.locator("canvas").focus()
+    page.keyboard.press("Space")
+    expect(dialog.get_by_role("status")).to_have_text("The brush is down")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(mask).to_be_focused()
+
+    paint(page, 2)
+    expect(state(page)).to_have_text("Finished")
+    remove = stage(page).get_by_role("button", name="Remove")
+    remove.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Remove this picture?")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(remove).to_be_focused()
+    page.keyboard.press("Tab")
+    page.get_by_role("link", name="cat as swirl").first.focus()
+    page.keyboard.press("Enter")
+    press(page, "Use these settings")
+    expect(page.locator("#ask")).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (1024, 768), (820, 1180), (390, 844)])
+def test_the_picture_its_progress_and_its_curves_are_in_sight_together(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    paint(page, LONG)
+    expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
+    expect(page.locator(".live:not(.bare)")).to_be_visible()
+    page.wait_for_timeout(1000)  # until it has scrolled there
+    assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
+    share = page.locator(".live").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
+    assert share > 0.18
+
+
+def test_motion_is_reduced_for_who_asks(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    moving = """() => [...document.querySelectorAll("*")].filter((node) => {
+        const style = getComputedStyle(node);
+        return style.transitionDuration !== "0s" || style.animationName !== "none" || style.scrollBehavior === "smooth";
+    }).length"""
+    assert page.evaluate(moving) == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(moving) > 0
