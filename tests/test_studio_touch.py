@@ -1,0 +1,138 @@
+"""The studio's page under fingers, on a phone."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conftest import Watched, watch
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from servers import Running
+from studio_pages import LONG, job_of, number, paint, stage, state
+
+pytestmark = pytest.mark.weights
+
+FINGER_PX = 44
+"""What Apple's guidelines give a finger."""
+
+LEAST_PX = 24
+"""What WCAG 2.2, criterion 2.5.8, asks for."""
+
+Point = tuple[float, float]
+
+SMALL = """([height, least]) => {
+    const seen = [...document.querySelectorAll("a, button, select, summary, input:not([type=file])")]
+        .filter((node) => node.checkVisibility() && !node.matches(".skip, .slide input"));
+    const box = (node) => node.getBoundingClientRect();
+    const large = (node) => node.matches("[type=checkbox], [type=radio]") ? least : height;
+    const small = seen.filter((node) => box(node).height < large(node) || box(node).width < least);
+    return small.map((node) => node.outerHTML);
+}"""
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A page on a phone."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True, is_mobile=True
+    )
+    yield watch(context.new_page())
+    context.close()
+
+
+class Hand:
+    """Fingers on a page; Playwright itself can only tap."""
+
+    def __init__(self, page: Page) -> None:
+        self.session = page.context.new_cdp_session(page)
+
+    def _touch(self, kind: str, *points: Point) -> None:
+        touched = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+
+    def drag(self, *ways: tuple[Point, Point]) -> None:
+        """Move each finger from its first point to its second; the later ones come down after the first."""
+        for count in range(1, len(ways) + 1):
+            self._touch("touchStart", *(way[0] for way in ways[:count]))
+        for share in np.linspace(0, 1, 12):
+            self._touch("touchMove", *((a + (c - a) * share, b + (d - b) * share) for (a, b), (c, d) in ways))
+        self._touch("touchEnd")
+
+
+def place(page: Page, selector: str) -> tuple[float, float, float, float]:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"], box["height"]
+
+
+def test_a_finger_draws_a_mask_and_nothing_else_moves(page: Page, studio: Running) -> None:
+    page.get_by_role("button", name="Mask…").tap()
+    x, y, width, height = place(page, "dialog canvas")
+    where = "[scrollY, document.querySelector('dialog').scrollTop, visualViewport.scale]"
+    before = page.evaluate(where)
+    left, right = x + 12, x + width - 12
+    Hand(page).drag(((left, y + height - 5), (left, y + 5)), ((right, y + 5), (right, y + height - 5)))
+    assert page.evaluate(where) == before
+    page.get_by_role("button", name="Use the mask").tap()
+    expect(page.get_by_role("button", name="Edit the mask")).to_be_focused()
+    files = {file["role"]: file["sha256"] for file in job_of(page, studio, paint(page, LONG))["inputs"]}
+    seen = page.request.get(f"{studio.address}/api/files/{files['protect']}/look?side=256").body()
+    mask = np.asarray(Image.open(io.BytesIO(seen)).convert("L"))
+    assert mask[:, :8].min() > 240
+    assert mask[:, mask.shape[1] // 2 :].max() < 16  # the second finger, which draws nothing
+
+
+def test_a_finger_moves_the_slider_from_anywhere_and_still_scrolls_the_page(page: Page) -> None:
+    paint(page, 2)
+    expect(state(page)).to_have_text("Finished")
+    x, y, width, height = place(page, ".slide")
+    share = "node => Number.parseFloat(node.style.getPropertyValue('--at'))"
+    Hand(page).drag(((x + width * 0.8, y + height * 0.2), (x + width * 0.25, y + height * 0.2)))
+    assert page.locator(".slide").evaluate(share) == pytest.approx(25, abs=3)
+    expect(page.get_by_label("How much of the photo shows")).to_be_focused()
+    page.touchscreen.tap(x + width * 0.9, y + height * 0.7)
+    assert page.locator(".slide").evaluate(share) == pytest.approx(90, abs=3)
+    top = page.evaluate("scrollY")
+    Hand(page).drag(((x + 100, y + height - 20), (x + 100, y - 20)))
+    page.wait_for_function("top => scrollY > top + 50", arg=top)
+
+
+def test_fingers_pinch_two_pictures_at_once(page: Page) -> None:
+    first = paint(page, 2)
+    expect(state(page)).to_have_text("Finished")
+    page.get_by_role("button", name="Paint", exact=True).tap()
+    page.wait_for_function("first => location.hash !== `#job=${first}`", arg=first)
+    number(page)
+    expect(state(page)).to_have_text("Finished")
+    page.get_by_label("Compare with").select_option(str(first))
+    page.locator(".pane img").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # until it has scrolled there
+    x, y, width, height = place(page, ".pane >> nth=0")
+    middle = y + height / 2
+    ways = [((x + width * (0.5 + side * 0.1), middle), (x + width * (0.5 + side * 0.3), middle)) for side in (-1, 1)]
+    Hand(page).drag(*ways)
+    moved = page.locator(".pane img").evaluate_all("images => images.map((image) => image.style.transform)")
+    assert moved[0] == moved[1]
+    scale = re.match(r"scale\(([\d.]+)\)", moved[0])
+    assert scale is not None
+    assert float(scale[1]) == pytest.approx(3, rel=0.1)
+    assert page.evaluate("visualViewport.scale") == 1
+
+
+def test_every_control_is_as_large_as_a_finger(page: Page) -> None:
+    sizes = [FINGER_PX, LEAST_PX]
+    page.get_by_label("Blend several").check()
+    page.get_by_label("Sample painting: ink").tap()
+    page.get_by_text("All options").tap()
+    assert page.evaluate(SMALL, sizes) == []
+    page.get_by_role("button", name="Mask…").tap()
+    expect(page.get_by_role("dialog", name="Mask")).to_be_visible()
+    assert page.evaluate(SMALL, sizes) == []
+    page.get_by_role("button", name="Cancel").tap()
+    paint(page, LONG)
+    expect(stage(page).get_by_role("button", name="Pause")).to_be_visible()
+    assert page.evaluate(SMALL, sizes) == []
