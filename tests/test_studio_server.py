@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -189,15 +190,18 @@ def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Pa
         (["--host", "0.0.0.0", "--token", "short"], "16"),
         (["--port", "99999"], "0 to 65535"),
         (["--workers", "-1"], "0 to 64"),
-        (["--host", "256.1.1.1", "--token", "x" * 20], "cannot be listened at"),
+        (["--host", "256.1.1.1", "--token", "x" * 20], "Give --host an address of this machine"),
+        (["--port", "{taken}"], "Is a studio open there already?"),
         (["--data-dir", "file"], "cannot be made"),
     ],
 )
 def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], words: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
-    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *options]
-    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = [option.format(taken=other.getsockname()[1]) for option in options]
+        command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *taken]
+        told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert told.returncode == 2
     assert words in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,10 +26,12 @@ def listen(host: str, port: int) -> socket.socket:
         found.bind((host, port))
         found.listen(128)
     except OSError as error:
-        raise ConfigError(
-            f"{host}:{port} cannot be listened at: {error.strerror or error}. Is a studio open there already? "
-            "Give another --port; 0 takes a free one."
-        ) from error
+        advice = "Give --host an address of this machine."
+        if error.errno == errno.EADDRINUSE:
+            advice = "Is a studio open there already? Give another --port; 0 takes a free one."
+        elif error.errno == errno.EACCES:
+            advice = "Give a --port of 1024 or more; 0 takes a free one."
+        raise ConfigError(f"{host}:{port} cannot be listened at: {error.strerror or error}. {advice}") from error
     return found
 
 
