@@ -211,15 +211,15 @@ def test_masks_of_everything_paint_what_no_mask_would(tiny: Encoder) -> None:
 def test_a_region_counts_by_its_area_and_its_styles_share() -> None:
     mask = left(share=0.25)
     areas = [{"": mask}, {"": 1 - mask}]
-    shares = [region.share for region in regions_of(areas, [], [0.5, 0.5], torch.ones_like(mask))]
+    shares = [region.share for region in regions_of(areas, [], [0.5, 0.5], torch.ones_like(mask), Memory())]
     assert shares == pytest.approx([0.25, 0.75])
-    shares = [region.share for region in regions_of(areas, [], [0.75, 0.25], torch.ones_like(mask))]
+    shares = [region.share for region in regions_of(areas, [], [0.75, 0.25], torch.ones_like(mask), Memory())]
     assert shares == pytest.approx([0.5, 0.5])
 
 
 def test_overlapping_masks_share_a_pixel() -> None:
     ones = torch.ones(1, 1, 4, 4)
-    regions = regions_of([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones)
+    regions = regions_of([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones, Memory())
     total = torch.stack([region.mask for region in regions]).sum(dim=0)
     torch.testing.assert_close(total, ones)
     assert float(regions[0].mask[0, 0, 0, 0]) == pytest.approx(1 / 3)

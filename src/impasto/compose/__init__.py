@@ -98,9 +98,13 @@ class Session:
             fit(*images.dimensions(style, max_megapixels=limit), math.ceil(scale * max(height, width)), enlarge=False)
             for style, (_, scale) in zip(self.inputs.styles, shares_of(self.inputs, config, height, width), strict=True)
         )
+        return Work(height, width, styles, config, self._regions(limit))
+
+    def _regions(self, max_megapixels: float) -> int:
+        """How many parts the picture falls into, or a little more: 0 without masks. Raises `ImageError`."""
         masks = self.inputs.content_masks, self.inputs.style_masks
-        regions = max(*map(len, masks), int(self.inputs.protect is not None))
-        return Work(height, width, styles, config, regions)
+        each = [sum(images.count_regions(mask, max_megapixels=max_megapixels) for mask in of) for of in masks]
+        return max(*each, int(self.inputs.protect is not None))
 
     def estimate(self) -> Estimate:
         """What this run will take, within about a third."""

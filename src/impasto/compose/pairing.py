@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ConfigError
+from impasto.images import strips
 from impasto.regions import Region, StyleUse
+from impasto.store import Store
 
 __all__ = ["Areas", "regions_of"]
 
@@ -20,7 +22,7 @@ Areas = Mapping[str, Tensor]
 
 
 def regions_of(
-    content: Sequence[Areas], style: Sequence[Areas], shares: Sequence[float], free: Tensor
+    content: Sequence[Areas], style: Sequence[Areas], shares: Sequence[float], free: Tensor, store: Store
 ) -> tuple[Region, ...]:
     """Pair the masks of the content with styles, or with the masks of styles.
 
@@ -35,6 +37,7 @@ def regions_of(
         raise ConfigError(
             "A colored mask labels all regions at once: give one for the content, and one for each style."
         )
+    chosen: list[tuple[str, Tensor | None, list[_Use]]]
     if labels:
         if len(style) != count:
             raise ConfigError(
@@ -47,16 +50,14 @@ def regions_of(
         if style and len(style) != count:
             raise ConfigError(f"{count} styles and {len(style)} style masks. Give one for each style.")
         uses = [(number, share, style[number][""] if style else None) for number, share in enumerate(shares)]
-        chosen = [("The picture", torch.ones_like(free), uses)]
+        chosen = [("The picture", None, uses)]
     else:
         chosen = _in_turn(content, style, shares)
     for number, areas in enumerate(style, start=1):
         for mask in areas.values():
-            _require_area(f"Style mask {number}", mask)
-    # Where masks overlap, each counts for its part.
-    whole = torch.stack([mask for _, mask, _ in chosen]).sum(dim=0).clamp(min=1)
-    masks = [mask / whole * free for _, mask, _ in chosen]
-    painted = [_require_area(name, mask) for (name, _, _), mask in zip(chosen, masks, strict=True)]
+            _require_area(f"Style mask {number}", mask, store)
+    masks = _apart([mask for _, mask, _ in chosen], free, store)
+    painted = [_require_area(name, mask, store) for (name, _, _), mask in zip(chosen, masks, strict=True)]
     weights = [area * _weight(uses, count) for area, (_, _, uses) in zip(painted, chosen, strict=True)]
     return tuple(
         Region(mask, weight / (sum(weights) or 1), _uses(uses))
@@ -64,12 +65,26 @@ def regions_of(
     )
 
 
+def _apart(masks: Sequence[Tensor | None], free: Tensor, store: Store) -> list[Tensor]:
+    """Masks that sum to at most `free`: where some overlap, each counts for its part. None is everywhere."""
+    if masks == [None]:
+        return [free]
+    given = [mask for mask in masks if mask is not None]
+    apart = [store.empty(free.shape) for _ in given]
+    for allowed, *rows in strips(store, free, *given, *apart):
+        before, after = rows[: len(given)], rows[len(given) :]
+        whole = sum(before, start=torch.zeros_like(allowed)).clamp_(min=1)
+        for mask, out in zip(before, after, strict=True):
+            out.copy_(mask / whole * allowed)
+    return apart
+
+
 _Use = tuple[int, float, Tensor | None]
 
 
 def _in_turn(
     content: Sequence[Areas], style: Sequence[Areas], shares: Sequence[float]
-) -> list[tuple[str, Tensor, list[_Use]]]:
+) -> list[tuple[str, Tensor | None, list[_Use]]]:
     """Gray masks, the first with the first, and so on."""
     count = len(shares)
     if style and len(style) != len(content):
@@ -105,8 +120,8 @@ def _uses(uses: Sequence[_Use]) -> tuple[StyleUse, ...]:
     return tuple(StyleUse(number, share / whole, mask) for number, share, mask in uses)
 
 
-def _require_area(name: str, mask: Tensor) -> float:
-    area = float(mask.mean())
+def _require_area(name: str, mask: Tensor, store: Store) -> float:
+    area = sum(float(rows.sum(dtype=torch.float64)) for (rows,) in strips(store, mask)) / mask.numel()
     if area < LEAST_AREA:
         raise ConfigError(f"{name} is empty: nothing in it is white, or all of it is protected. Is it inverted?")
     return area

@@ -79,13 +79,28 @@ def _regions(
     kept = load(inputs.protect, content) if inputs.protect is not None else None
     if kept is not None and "" not in kept.areas:
         raise ConfigError(f"{kept.name or 'The mask'} is colored, and protect is gray: white stays as it is.")
-    free = 1 - kept.areas[""] if kept is not None else torch.ones_like(content.pixels[:, :1])
+    free = _where_free(kept, content, store)
     shares = [style.share for style in styles]
-    regions = regions_of([mask.areas for mask in painted], [mask.areas for mask in looked_at], shares, free)
-    free = torch.stack([region.mask for region in regions]).sum(dim=0).clamp_(max=1)
+    regions = regions_of([mask.areas for mask in painted], [mask.areas for mask in looked_at], shares, free, store)
     masks = named("content_mask", painted) | named("style_mask", looked_at)
     masks |= {"protect": kept} if kept is not None else {}
-    return regions, free if float(free.min()) < ALL else None, masks
+    return regions, _where_painted(regions, store), masks
+
+
+def _where_free(kept: images.Mask | None, content: Picture, store: Store) -> Tensor:
+    free = store.empty((1, 1, *content.pixels.shape[2:]))
+    for out, mask in images.strips(store, free, free if kept is None else kept.areas[""]):
+        out.copy_(torch.ones_like(out) if kept is None else 1 - mask)
+    return free
+
+
+def _where_painted(regions: tuple[Region, ...], store: Store) -> Tensor | None:
+    """How far each pixel is painted, by any region; None where all of it is."""
+    painted, least = store.empty(regions[0].mask.shape), 1.0
+    for out, *rows in images.strips(store, painted, *(region.mask for region in regions)):
+        torch.clamp(sum(rows, start=torch.zeros_like(out)), max=1, out=out)
+        least = min(least, float(out.min()))
+    return painted if least < ALL else None
 
 
 def _in_colors(

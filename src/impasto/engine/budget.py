@@ -167,9 +167,10 @@ def disk_bytes(work: Work, history: int) -> float:
     # One style is among the vectors; more of them, and colors to be put back, come on top.
     styles = [height * width for height, width in work.styles]
     more = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
-    # A region's mask, its guides at every layer, and the target with the content over it.
+    # A region's mask as it was read and as it is used, its guides at every layer, the same of the styles, and the
+    # target with the content over it.
     guides = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
-    masks = (work.regions * (4.0 + guides) + VECTOR) * work.pixels if work.regions else 0
+    masks = work.regions * (8.0 + guides) * (work.pixels + sum(styles)) + VECTOR * work.pixels if work.regions else 0
     return ((VECTORS + pairs) * VECTOR + content) * work.pixels + VECTOR * more + masks
 
 

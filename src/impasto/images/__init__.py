@@ -1,10 +1,11 @@
 """Pictures in and out: files, arrays and PIL images to tensors, and tensors to files, by libvips."""
 
-from impasto.images.masks import Mask, load_mask
+from impasto.images.masks import Mask, count_regions, load_mask
 from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
 from impasto.images.placing import check_apart, check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
+from impasto.images.strips import strips
 from impasto.images.writing import check_output, jpeg, save
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "check_apart",
     "check_output",
     "check_place",
+    "count_regions",
     "dimensions",
     "jpeg",
     "load",
@@ -22,4 +24,5 @@ __all__ = [
     "replacing",
     "save",
     "sha256_of",
+    "strips",
 ]

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.images.opening import name_of, open_image, to_srgb, vips_errors
-from impasto.images.reading import dimensions, load
-from impasto.picture import resize
+from impasto.images.reading import dimensions, load, rows_of, sha256_of
+from impasto.images.strips import strips
+from impasto.picture import fit, resize
 from impasto.store import Store
 
-__all__ = ["Mask", "load_mask"]
+__all__ = ["Mask", "count_regions", "load_mask"]
 
 ASPECT_TOLERANCE = 0.02
 COLORED, COLORED_SHARE = 0.125, 1e-3
@@ -28,6 +29,9 @@ NEAR = 60
 """Distance in RGB of 0 to 255 within which two colors are one label."""
 
 LEAST_SHARE, MOST_LABELS = 2e-3, 16
+LOOK_PX = 1024
+"""Long side of the copy that a mask's colors are told by: what is to be seen of a region is to be seen there."""
+
 EDGE = 3
 """Pixels: what is nowhere as wide and as high is an edge, not a region."""
 
@@ -51,7 +55,7 @@ def load_mask(
     store: Store,
     labels: tuple[str, ...] = (),
 ) -> Mask:
-    """Read a mask for a picture of this size, with its own orientation applied; transparent is black.
+    """Read a mask for a picture of this size, with its own orientation applied; transparent is black, or no label.
 
     Colors are matched with `labels`, where there are some, or found. Raises `ImageError`: another aspect
     than the picture's (`what` names it), or too many colors.
@@ -63,59 +67,119 @@ def load_mask(
             f"{name} is {own[1]}x{own[0]} px and {what} {width}x{height}: a mask has the aspect of its picture. "
             "Crop it to the same part."
         )
+    seen = _look(source, max_megapixels)
+    if seen.is_colored:
+        palette = [_rgb(color) for color in labels] or _palette(seen, name)
+        areas = _areas(source, height, width, max_megapixels, palette, store, beside_others=bool(labels))
+        return Mask(areas, name_of(source), sha256_of(source))
     picture = load(source, long_side_px=max(height, width), enlarge=True, max_megapixels=max_megapixels, store=store)
-    spread = picture.pixels.amax(dim=1) - picture.pixels.amin(dim=1)
-    if float((spread > COLORED).float().mean()) > COLORED_SHARE:
-        return Mask(_labels(source, height, width, max_megapixels, labels), picture.name, picture.sha256)
-    gray = picture.pixels.mean(dim=1, keepdim=True)
-    if picture.alpha is not None:
-        gray *= picture.alpha
+    gray = store.empty((1, 1, *picture.pixels.shape[2:]))
+    alpha = picture.alpha if picture.alpha is not None else torch.ones(()).expand_as(gray)
+    for out, rows, opaque in strips(store, gray, picture.pixels, alpha):
+        torch.mul(rows.mean(dim=1, keepdim=True), opaque, out=out)
     return Mask({"": resize(gray, height, width).clamp_(0, 1)}, picture.name, picture.sha256)
 
 
-def _labels(source: Any, height: int, width: int, max_megapixels: float, known: tuple[str, ...]) -> dict[str, Tensor]:
-    """The area of each color, hard-edged: labels have no in-between."""
+def count_regions(source: Any, *, max_megapixels: float) -> int:
+    """How many regions a mask holds: one if it is gray, else one for each color. Raises `ImageError`."""
+    seen = _look(source, max_megapixels)
+    return len(_palette(seen, name_of(source) or "The mask")) if seen.is_colored else 1
+
+
+def _nearest(source: Any, height: int, width: int, max_megapixels: float) -> Any:
+    """A mask as a libvips image of this size whose colors are all its own: labels have no in-between."""
+    image = to_srgb(open_image(source, max_megapixels)[0])
+    return image.resize(width / image.width, vscale=height / image.height, kernel="nearest")
+
+
+@dataclass(frozen=True)
+class _Colors:
+    """Pixels (H, W, 3), and where they are opaque (H, W)."""
+
+    pixels: NDArray[np.uint8]
+    opaque: NDArray[np.bool_]
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether it labels regions by color."""
+        spread = self.pixels.max(axis=2).astype(np.int16) - self.pixels.min(axis=2)
+        return float(((spread > 255 * COLORED) & self.opaque).mean()) > COLORED_SHARE
+
+
+def _look(source: Any, max_megapixels: float) -> _Colors:
+    """A mask at a size that is enough to tell its colors."""
+    size = fit(*dimensions(source, max_megapixels=max_megapixels), LOOK_PX, enlarge=False)
     with vips_errors(f"{name_of(source) or 'The mask'} cannot be read as an image"):
-        image = to_srgb(open_image(source, max_megapixels)[0])
-        image = image.resize(width / image.width, vscale=height / image.height, kernel="nearest")
-        pixels = (image.numpy()[:, :, :3] * 255).round().astype(np.uint8)
-    palette = [_rgb(color) for color in known] or _palette(pixels, name_of(source) or "The mask")
-    flat = torch.from_numpy(pixels.reshape(-1, 3)).float()
-    distances = torch.stack([(flat - torch.tensor(color).float()).square().sum(dim=1) for color in palette])
-    nearest = distances.min(dim=0)
-    # Beside known labels a mask may have others, which are nobody's.
-    owner = torch.where(nearest.values <= NEAR**2, nearest.indices, -1) if known else nearest.indices
-    areas = {
-        "#{:02x}{:02x}{:02x}".format(*color): (owner == number).float().view(1, 1, *pixels.shape[:2])
-        for number, color in enumerate(palette)
+        return _colors(_nearest(source, *size, max_megapixels).numpy())
+
+
+def _colors(values: NDArray[np.float32]) -> _Colors:
+    """Of rows (H, W, 3 or 4) in [0, 1]."""
+    opaque = values[:, :, 3] >= 0.5 if values.shape[2] == 4 else np.ones(values.shape[:2], dtype=np.bool_)
+    return _Colors((values[:, :, :3] * 255).round().astype(np.uint8), opaque)
+
+
+def _areas(
+    source: Any,
+    height: int,
+    width: int,
+    max_megapixels: float,
+    palette: list[tuple[int, ...]],
+    store: Store,
+    *,
+    beside_others: bool,
+) -> dict[str, Tensor]:
+    """The area of each color of `palette`, hard-edged; with `beside_others`, colors unlike all are nobody's."""
+    areas = [store.empty((1, 1, height, width)) for _ in palette]
+    counts = [0.0] * len(palette)
+    with vips_errors(f"{name_of(source) or 'The mask'} cannot be read as an image"):
+        for rows, values in rows_of(_nearest(source, height, width, max_megapixels)):
+            colors = _colors(values)
+            flat = torch.from_numpy(colors.pixels).float()
+            least = torch.full(flat.shape[:2], float(NEAR**2 + 1) if beside_others else float("inf"))
+            owner = torch.full(flat.shape[:2], -1)
+            for number, color in enumerate(palette):
+                distance = (flat - torch.tensor(color).float()).square_().sum(dim=2)
+                owner[distance < least] = number
+                torch.minimum(least, distance, out=least)
+            owner[torch.from_numpy(~colors.opaque)] = -1
+            for number, area in enumerate(areas):
+                area[0, 0, rows] = owner == number
+                counts[number] += float((owner == number).sum())
+            store.release(*areas)
+    return {
+        "#{:02x}{:02x}{:02x}".format(*color): area
+        for color, area, count in zip(palette, areas, counts, strict=True)
+        if count >= LEAST_SHARE * height * width
     }
-    return {color: area for color, area in areas.items() if float(area.mean()) >= LEAST_SHARE}
 
 
-def _palette(pixels: NDArray[np.uint8], name: str) -> list[tuple[int, ...]]:
-    """The colors that an image is made of, without those of its smoothed edges."""
-    codes = pixels.astype(np.int64) @ np.array([65536, 256, 1])
+def _palette(seen: _Colors, name: str) -> list[tuple[int, ...]]:
+    """The colors that an image is made of, without those of its smoothed edges. Raises `ImageError`."""
+    codes = seen.pixels[seen.opaque].astype(np.int64) @ np.array([65536, 256, 1])
     colors, counts = np.unique(codes, return_counts=True)
     found: list[tuple[int, ...]] = []
-    for code in colors[np.argsort(-counts, kind="stable")]:
-        if counts[colors.searchsorted(code)] < LEAST_SHARE * codes.size:
+    for code, count in sorted(zip(colors.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1]):
+        if count < LEAST_SHARE * seen.opaque.size:
             break
-        color = (int(code) >> 16, int(code) >> 8 & 255, int(code) & 255)
+        color = (code >> 16, code >> 8 & 255, code & 255)
         is_new = all(sum((a - b) ** 2 for a, b in zip(color, other, strict=True)) > NEAR**2 for other in found)
-        if is_new and _has_inside(color, pixels):
+        if is_new and _has_inside(color, seen):
             found.append(color)
     if not 0 < len(found) <= MOST_LABELS:
         raise ImageError(
-            f"{name} is colored, but no image of labels: those have 1 to {MOST_LABELS} colors, and it {len(found)}. "
-            "Paint each region in one color, or give gray masks."
+            f"{name} is colored, but no image of labels: those have 1 to {MOST_LABELS} colors that fill regions, and "
+            f"it has {len(found) or 'none'}. Paint each region in one color, or give gray masks."
         )
     return found
 
 
-def _has_inside(color: tuple[int, ...], pixels: NDArray[np.uint8]) -> bool:
+def _has_inside(color: tuple[int, ...], seen: _Colors) -> bool:
     """Whether a color fills anything wider than the smoothed edge between two others."""
-    near = np.square(pixels.astype(np.int32) - np.array(color, dtype=np.int32)).sum(axis=2) <= NEAR**2
-    outside = torch.from_numpy(1 - near.astype(np.float32))[None, None]
+    if min(seen.opaque.shape) < EDGE:  # too narrow to tell
+        return True
+    near = np.square(seen.pixels.astype(np.int32) - np.array(color, dtype=np.int32)).sum(axis=2) <= NEAR**2
+    outside = torch.from_numpy(1 - (near & seen.opaque).astype(np.float32))[None, None]
     inside = 1 - F.max_pool2d(outside, EDGE, stride=1)
     return float(inside.mean()) >= LEAST_SHARE / 2
 

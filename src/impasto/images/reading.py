@@ -14,7 +14,7 @@ from impasto.images.opening import name_of, open_image, to_srgb, vips_errors
 from impasto.picture import Picture, fit
 from impasto.store import Memory, Store
 
-__all__ = ["dimensions", "load", "sha256_of"]
+__all__ = ["dimensions", "load", "rows_of", "sha256_of"]
 
 STRIP = 1 << 21
 """Pixels read at a time."""
@@ -48,7 +48,7 @@ def load(
         planes = [store.empty((1, 3, height, width))]
         if flat.bands == 4:
             planes.append(store.empty((1, 1, height, width)))
-        for rows, values in _strips_of(flat.cast("float")):
+        for rows, values in rows_of(flat.cast("float")):
             if not np.isfinite(values).all():
                 raise ImageError(f"{name or 'The picture'} holds NaN or infinity. Give finite pixels.")
             strip = torch.from_numpy(values.transpose(2, 0, 1).copy())
@@ -70,7 +70,7 @@ def load(
     return Picture(pixels, alpha, name, sha256)
 
 
-def _strips_of(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def rows_of(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The rows of a libvips image, computed a strip at a time, as (rows, W, bands)."""
     step = max(1, STRIP // image.width)
     whole = step >= image.height
