@@ -51,6 +51,8 @@ def test_defaults_follow_the_network() -> None:
     assert format_layers(Config(network="alexnet").content_layers) == "relu3"
     assert Config().iterations < Config(network="alexnet").iterations
     assert Config(network="alexnet", iterations=7).iterations == 7
+    assert [Config(size=size).iterations for size in (128, 512, 1024, 2048, 8000)] == [45, 45, 64, 90, 90]
+    assert Config(size=1024, iterations=45).iterations == 45
     assert Config().fourier_power < Config(network="alexnet").fourier_power
     assert Config(network="alexnet", fourier_power=1).fourier_power == 1
     assert format_layers(Config(network="alexnet").style_layers) == "relu1,relu2,relu3,relu4,relu5"

@@ -136,9 +136,7 @@ class Config(Options):
     init: Literal["noise", "content", "style", "image"] = Field(
         "noise", description="What the target starts as. image: a picture given as input."
     )
-    noise: Literal["pink", "white"] = Field(
-        "pink", description="Color of the noise: pink (1/f, like pictures) or white."
-    )
+    noise: Literal["pink", "white"] = Field("pink", description="Color of the noise; pink is 1/f, like pictures.")
     noise_std: float = Field(0.02, ge=0, le=1, description="Strength of the noise, of a range of 1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise.")
     optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The method of descent.")
@@ -155,7 +153,7 @@ class Config(Options):
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
     )
     iterations: int = Field(
-        0, ge=0, le=1_000_000, description="Steps at full size. 0: 45 (VGG), 200 (AlexNet, whose steps are quick)."
+        0, ge=0, le=1_000_000, description="Steps at full size. 0: 45 (VGG), 200 (AlexNet), and more above 512 px."
     )
     scales: int = Field(
         0,
@@ -177,9 +175,9 @@ class Config(Options):
     @model_validator(mode="after")
     def _defaults_follow_network(self) -> Self:
         chain = architecture(self.network)
-        for field in ("iterations", "fourier_power"):
+        for field, usual in (("iterations", chain.steps(self.size)), ("fourier_power", chain.fourier_power)):
             if not getattr(self, field):
-                self.__dict__[field] = getattr(chain, field)
+                self.__dict__[field] = usual
         for field in ("content_layers", "style_layers"):
             layers: tuple[LayerWeight, ...] = getattr(self, field)
             if not layers:

@@ -46,6 +46,10 @@ class Network:
     iterations: int
     fourier_power: float = 1.0
 
+    def steps(self, size_px: int) -> int:
+        """How many steps a picture of this size needs: more above 512 px, up to twice as many (benchmarks/alpha.py)."""
+        return round(self.iterations * min(math.sqrt(max(size_px / 512, 1)), 2))
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every layer, from shallow to deep."""

@@ -95,8 +95,7 @@ class Surface:
         self, iteration: int, best: Point, restarts: int, memory: dict[str, Tensor], numbers: dict[str, float]
     ) -> Step:
         """A step to hand out."""
-        kept = best.image, self.evaluations, restarts, memory, numbers
-        return Step(iteration, *kept, best.losses, best.gradient_rms)
+        return Step(iteration, best.image, self.evaluations, restarts, memory, numbers, best.losses, best.gradient_rms)
 
     def seen_from(self, point: Point, iteration: int) -> Point:
         """The same point, measured again if the more precise evaluator takes over at this iteration."""
