@@ -636,8 +636,9 @@ def test_every_format_gives_the_same_numbers(published: Published, tmp_path: Pat
         tensors[f"{name}.weight"] = published.state[f"features.{index}.weight"]
         tensors[f"{name}.bias"] = published.state[f"features.{index}.bias"]
     save_file(tensors, tmp_path / "own.safetensors")
+    shutil.copy(tmp_path / "own.safetensors", tmp_path / "own")  # as a queue keeps it
     decoded = [decode(published.path, ALEXNET)]
-    decoded += [decode(tmp_path / name, ALEXNET) for name in ("alexnet.ckpt", "lpips.tar.gz", "own.safetensors")]
+    decoded += [decode(tmp_path / name, ALEXNET) for name in ("alexnet.ckpt", "lpips.tar.gz", "own.safetensors", "own")]
     for one in decoded:
         require_published(one, published)
     assert len({one.sha256 for one in decoded}) == 1

@@ -44,7 +44,7 @@ class Painter:
             return OnShelf(shelf, identity)
 
         self.atelier = Atelier(remember=True, load=loaded, shared=shared)
-        self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
+        self.folder, self.kept = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
         self.painting: Painting | None = None
 
     def ready(self) -> tuple[str, str]:
@@ -57,6 +57,8 @@ class Painter:
         self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
         folder = Path(self.folder.name)
         places = {role: folder / f"{number}.input" for number, role in enumerate(roles)}
+        if "weights" in places:  # by where they are a network is known, and loaded once
+            places["weights"] = Path(self.kept.name) / str(job.inputs["weights"]["sha256"])
         for role, data in zip(roles, files, strict=True):
             places[role].write_bytes(data)
         since = None

@@ -14,6 +14,7 @@ from impasto.config import Config, Plan
 from impasto.encoder import Encoder, Features, Weights
 from impasto.engine import engine_of
 from impasto.evaluate import Engine, Evaluator
+from impasto.images import NamedImage
 from impasto.networks import architecture
 from impasto.objective import Losses, Objective
 from impasto.statistics import Moments
@@ -56,7 +57,8 @@ class Atelier:
 
     def encoder(self, config: Config, weights: Any, device: str) -> Encoder:
         """The frozen network that a run asks for. Raises `WeightsError`."""
-        file = Path(weights) if weights is not None else None
+        place = weights.pixels if isinstance(weights, NamedImage) else weights  # a file that had another name
+        file = Path(place) if place is not None else None
         key = (config.network, file, config.pooling, config.padding, device)
         if key not in self._encoders:
             loaded = self.load(config.network, file)

@@ -69,7 +69,12 @@ class Painting:
                 return Report(plan=self._session.plan.model_dump(mode="json"))
             return self._go(self._session, asked)
         except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
-            return Report(error=in_a_line(error))
+            return Report(error=self._told(error))
+
+    def _told(self, error: BaseException) -> str:
+        """An error in a line, which knows the weights by the name that they had."""
+        kept, name = self.files.get("weights"), self.job.inputs.get("weights", {}).get("name")
+        return in_a_line(error).replace(str(kept), name) if kept is not None and name else in_a_line(error)
 
     def _go(self, session: Session, asked: Asked) -> Report:
         report = Report()
@@ -102,12 +107,15 @@ class Painting:
 
         def named(role: str) -> Any:
             if role not in self.files or not self.files[role].is_file():
-                raise JobError(f"The {role} image of job {job.id} is gone from the queue's files.")
+                raise JobError(f"The {role} file of job {job.id} is gone from the queue's files.")
             name = job.inputs[role]["name"]
             return kept(name, self.files[role]) if name else self.files[role]
 
         session = Session(
-            inputs_of({role: named(role) for role in job.inputs if role != "weights"}, self.files.get("weights")),
+            inputs_of(
+                {role: named(role) for role in job.inputs if role != "weights"},
+                named("weights") if "weights" in job.inputs else None,
+            ),
             Config(**job.config),
             RunOptions(**job.run),
             recorded_plan=Plan(**job.plan) if job.plan is not None else None,

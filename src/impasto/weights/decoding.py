@@ -42,7 +42,7 @@ def decode(path: Path, network: Network) -> Weights:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights. Give the path of a .pth, .bin or .safetensors file.")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" or _begins(path, b"{", 8):  # what a queue keeps has no ending
             weights = _from_safetensors(path)
         elif path.suffix in (".gz", ".ckpt"):
             weights = _from_flax(read_tree(path, f"{network.name}.ckpt"), network)
@@ -58,6 +58,12 @@ def decode(path: Path, network: Network) -> Weights:
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
             raise refused(path, what, f"{layer.name} holds NaN or infinity")
     return weights
+
+
+def _begins(path: Path, mark: bytes, after: int) -> bool:
+    """Whether `mark` stands behind so many bytes."""
+    with path.open("rb") as file:
+        return file.read(after + len(mark))[after:] == mark
 
 
 def refused(path: Path, what: str, reason: object) -> WeightsError:
