@@ -12,12 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import Watched
+from conftest import Watched, pixels
+from PIL import Image
 
 import impasto
+from impasto import images
 from impasto.cli import main
+from impasto.cli.paint import source
+from impasto.config import Config, RunOptions
 from impasto.jobs import JobStore
+from impasto.jobs.batch import Batch
+from impasto.jobs.wanted import Wanted
 from impasto.samples import photo_path
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -99,11 +106,145 @@ def test_a_poisoned_input_fails_by_itself(capsys: pytest.CaptureFixture[str]) ->
 def test_pairs_from_a_file_with_options_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     Path("lists").mkdir()
     Path("lists/pairs.csv").write_text(
-        "content,style,alpha\n../photos/cat.jpg,sample:ink,20\n../photos/dog.png,../paintings/fur.jpg,\n"
+        "content,style,alpha,style_2,style-weights,protect,init\n"
+        '../photos/cat.jpg,sample:ink,20,../paintings/swirl.png,"2,1",../masks/{content}.png,content\n'
+        "../photos/dog.png,../paintings/fur.jpg,,,,,../photos/cat.jpg\n"
     )
-    report = told(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}.jpg")
-    assert sorted(report["outputs"]) == ["out/00001_cat_20.jpg", "out/00002_dog_5.jpg"]
-    assert impasto.read_recipe(Path("out/00001_cat_20.jpg")).config.alpha == 20
+    masks("cat")
+    report = told(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}_{init}.jpg")
+    assert sorted(report["outputs"]) == ["out/00001_cat_20_content.jpg", "out/00002_dog_5_cat.jpg"]
+    one, other = (impasto.read_recipe(Path(output)) for output in sorted(report["outputs"]))
+    assert one.config.alpha == 20
+    assert [(role, record.name) for role, record in one.inputs.items()] == [
+        ("content", "cat.jpg"),
+        ("style", "ink.png"),
+        ("style_2", "swirl.png"),
+        ("protect", "cat.png"),
+    ]
+    assert (other.config.init, other.inputs["init"].name) == ("image", "cat.jpg")
+
+
+def masks(*names: str) -> None:
+    """Masks of photos: their upper half."""
+    Path("masks").mkdir(exist_ok=True)
+    for name in names:
+        photo = next(Path("photos").glob(f"{name}.*"))
+        mask = np.zeros(pixels(photo).shape[:2], dtype=np.uint8)
+        mask[: len(mask) // 2] = 255
+        Image.fromarray(mask).save(f"masks/{name}.png")
+
+
+@pytest.mark.weights
+def test_a_mask_of_its_own_for_each_picture_and_none_fails_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+    masks("cat")
+    call = ["photos", "--styles", "paintings/swirl.png", "--protect", "masks/{content}.png"]
+    told(capsys, *call, "--dry-run")
+    first = told(capsys, *call, status=1)
+    assert (first["done"], [one["output"] for one in first["failed"]]) == (1, ["out/dog_swirl.png"])
+    assert "masks/dog.png" in first["failed"][0]["error"]
+    recipe = impasto.read_recipe(Path("out/cat_swirl.png"))
+    assert recipe.inputs["protect"].name == "cat.png"
+    painted_over = np.abs(pixels(Path("out/cat_swirl.png")).astype(int) - shown("photos/cat.jpg")).mean(axis=(1, 2))
+    assert painted_over[:20].max() < 1 < painted_over[24:].min()
+    given = ["--content", "photos/cat.jpg", "--style", "paintings/swirl.png", "--protect", "masks/cat.png"]
+    assert main(["reproduce", "out/cat_swirl.png", *given, "-o", "again.png", "--quiet"]) == 0
+    assert Path("again.png").read_bytes() == Path("out/cat_swirl.png").read_bytes()
+    capsys.readouterr()
+    shutil.copy("photos/dog.png", "masks/cat.png")  # another mask is another picture
+    again = told(capsys, *call, status=1)
+    assert "another picture" in again["failed"][0]["error"]
+
+
+def shown(path: str) -> Any:
+    """A photo at the size of its picture."""
+    loaded = images.load(Path(path), long_side_px=64).pixels[0].permute(1, 2, 0)
+    return (loaded * 255).round().int().numpy()
+
+
+def test_masks_are_filled_in_for_every_pair_and_a_dry_run_tells_which_are_not_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    masks("cat")
+    shutil.copy("masks/cat.png", "masks/swirl.png")
+    call = ["photos", "--styles", "paintings/swirl.png", "sample:ink", "--content-mask", "masks/{content}.png"]
+    report = told(capsys, *call, "--style-mask", "masks/{style}.png", "--dry-run")
+    assert report["outputs"] == ["out/cat_swirl.png"]
+    assert [(one["output"], one["error"].rpartition(" ")[2]) for one in report["failed"]] == [
+        ("out/cat_ink.png", "masks/ink.png"),
+        ("out/dog_swirl.png", "masks/dog.png"),
+        ("out/dog_ink.png", "masks/dog.png"),
+    ]
+
+
+def batch_of(*names: str, folder: str = "out", **run: Any) -> Batch:
+    """A batch of photos in one style, by the names of the pictures."""
+    Path(folder).mkdir(exist_ok=True)
+    style = "paintings/swirl.png"
+    wanted = [
+        Wanted({"content": f"photos/{name.partition('.')[0]}.jpg", "style": style}, Config(), Path(folder, name))
+        for name in names
+    ]
+    return Batch(JobStore(Path("queue")), wanted, source, RunOptions(**run))
+
+
+def paint_all(batch: Batch) -> int:
+    """Do the jobs of a batch without painting; how many there were."""
+    count = 0
+    while (claim := batch.store.claim("nobody")) is not None:
+        count += 1
+        painting = Path("paintings/fur.jpg")
+        shutil.copy(painting, str(claim.job.output))
+        batch.store.finish(claim, {"sha256": batch.store.files.add(painting), "losses": {"content": 1.0}})
+    batch.standing()
+    return count
+
+
+def test_pictures_that_are_alike_are_painted_once() -> None:
+    shutil.copy("photos/cat.jpg", "photos/same.jpg")
+    batch = batch_of("cat.png", "same.png")
+    batch.enqueue()
+    assert [one.output.name for one in batch.finished] == []
+    assert paint_all(batch) == 1
+    assert [one.output.name for one in batch.finished] == ["cat.png", "same.png"]
+    assert batch.failed == {}
+    assert batch.alike == {Path("out/same.png"): Path("out/cat.png")}
+    assert Path("out/same.png").read_bytes() == Path("out/cat.png").read_bytes()
+    assert batch.losses[Path("out/same.png")] == {"content": 1.0}
+    again = batch_of("cat.png", "same.png")
+    again.enqueue()
+    assert (len(again.skipped), again.jobs, again.alike) == (2, {}, batch.alike)
+
+
+def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_alike() -> None:
+    shutil.copy("photos/cat.jpg", "photos/same.jpg")
+    one, other = batch_of("cat.png"), batch_of("same.png")
+    one.enqueue()
+    other.enqueue()
+    assert list(one.jobs) == list(other.jobs) == [1]
+    claim = one.store.claim("nobody")
+    assert claim is not None
+    one.store.fail(claim, "it was too hard")
+    other.standing()
+    assert other.failed == {Path("out/same.png"): "it was too hard"}
+    for retry, jobs in ((False, []), (True, [1])):
+        both = batch_of("cat.png", "same.png")
+        both.enqueue(retry=retry)
+        assert list(both.jobs) == jobs
+        assert len(both.failed) == (0 if retry else 2)
+    assert paint_all(both) == 1
+    assert len(both.finished) == 2
+
+
+def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
+    for count, batch in enumerate(
+        [batch_of("cat.png"), batch_of("cat.jpg"), batch_of("cat.png", folder="deep", bits=16)], start=1
+    ):
+        batch.enqueue()
+        assert paint_all(batch) == 1
+        assert len(batch.store.jobs()) == count
+    coarse = batch_of("cat.png", folder="coarse", quality=50)  # of which a PNG knows nothing
+    coarse.enqueue()
+    assert len(coarse.skipped) == 1
 
 
 def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +274,13 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
         (["photos", "--styles", "paintings", "--sweep", "alpha=1,x"], "alpha"),
         (["photos", "--styles", "paintings", "--workers", "-1"], "--workers"),
+        (["photos", "--styles", "paintings", "--protect", "masks/{content}.png"], "no file masks/cat.png, nor any"),
+        (["photos", "--styles", "paintings", "--protect", "{contnet}.png"], "neither {content} nor {style}"),
+        (["photos", "--styles", "paintings", "--protect", "bad.csv"], "cannot be read as an image"),
+        (["photos", "--styles", "paintings", "--weights", "bad.csv"], "does not hold the weights"),
+        (["photos", "--styles", "paintings", "--weights", "nowhere.pth"], "no file nowhere.pth"),
+        (["photos", "--styles", "paintings", "--style-weights", "1,2"], "2 values for 1 styles"),
+        (["--pairs", "long.csv"], "line 2: more values"),
         (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be made"),
     ],
 )
@@ -142,6 +290,7 @@ def test_what_cannot_be_is_one_clear_line_and_costs_nothing(
     Path("empty").mkdir()
     Path("bad.csv").write_text("a,b\n1,2\n")
     Path("head.csv").write_text("content,style\n")
+    Path("long.csv").write_text("content,style\na.jpg,b.jpg,3\n")
     Path("option.csv").write_text("content,style,alpah\na.jpg,b.jpg,3\n")
     output = [] if "-o" in words else ["-o", "out"]
     assert main(["batch", *words, *output, *SMALL]) == 2
@@ -234,7 +383,7 @@ def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
 def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from impasto.cli.batch import fitting_workers
+    from impasto.cli.crew import fitting_workers
 
     needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory=2_000_000_000))]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))

@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 from cluster import Nodes, two_nodes
+from PIL import Image
 
+from impasto import read_recipe
 from impasto.cli import main
 from impasto.cli.batch import QUEUE
 from impasto.cluster import ClusterError, connected
 from impasto.jobs import JobStore
+from impasto.weights import cache_folder, load
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("cluster")]
 
@@ -80,13 +83,25 @@ TWO = ["photos", "--styles", "painting.png"]
 
 def test_it_is_the_same_as_on_this_machine_and_what_is_poisoned_fails_alone(nodes: Nodes) -> None:
     Path("photos/bad.png").write_text("not a picture")
-    here = batch(*TWO, *SMALL, out="here", status=1)
-    there = batch(*TWO, *SMALL, "--on", nodes.address, environment=nodes.environment, status=1)
-    assert (there["done"], there["skipped"], len(there["failed"])) == (2, 0, 1) == (here["done"], 0, 1)
+    shutil.copy("photos/cat.jpg", "photos/same.jpg")
+    Path("masks").mkdir()
+    for photo in ("cat.jpg", "dog.png"):
+        with Image.open(Path("photos", photo)) as opened:
+            opened.convert("L").save(Path("masks", f"{Path(photo).stem}.png"))
+    shutil.copy("masks/cat.png", "masks/same.png")
+    load("vgg19")  # into the cache, if it is not there
+    shutil.copy(cache_folder() / "vgg19.safetensors", "own.safetensors")
+    words = [*TWO, *SMALL, "--protect", "masks/{content}.png", "--weights", "own.safetensors"]
+    here = batch(*words, out="here", status=1)
+    there = batch(*words, "--on", nodes.address, environment=nodes.environment, status=1)
+    assert (there["done"], there["skipped"], len(there["failed"])) == (3, 0, 1) == (here["done"], 0, 1)
     assert there["failed"][0]["error"] == here["failed"][0]["error"]
     assert painted() == painted("here")
-    again = batch(*TWO, *SMALL, "--on", nodes.address, environment=nodes.environment, status=1)
-    assert (again["done"], again["skipped"]) == (0, 2)
+    assert len(JobStore(Path("out", QUEUE)).jobs()) == 2  # the same photo under two names is one job
+    recipe = read_recipe(Path("out/dog_painting.png"))
+    assert (recipe.weights_name, recipe.inputs["protect"].name) == ("own.safetensors", "dog.png")
+    again = batch(*words, "--on", nodes.address, environment=nodes.environment, status=1)
+    assert (again["done"], again["skipped"]) == (0, 3)
 
 
 ONCE = """

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json as json_format
-import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
-import psutil
-import torch
 from cyclopts import Parameter
 
-from impasto.cli.console import duration, errors, pull_missing, tally
+from impasto.cli.console import errors, pull_missing, tally
+from impasto.cli.crew import Hands, first_sessions, fitting_workers, hands, threads_each
 from impasto.cli.options import takes_options
+from impasto.cli.outcome import report, tell_beforehand, write_index
 from impasto.cli.stopping import signals
 from impasto.cli.stylize import Json, On, Preset, Quiet
-from impasto.cluster import LOCAL, Cluster, connected
-from impasto.compose import Session, session
+from impasto.cluster import LOCAL, connected
 from impasto.config import Config, RunOptions
-from impasto.errors import ConfigError, ImpastoError, OutputError
+from impasto.errors import ConfigError, OutputError
 from impasto.images import check_output
 from impasto.insight import parse_over
-from impasto.insight.contact import Entry, write_contact_sheet
 from impasto.jobs import JobStore
-from impasto.jobs.batch import Batch, Wanted, expand, name_all, read_pairs
-from impasto.jobs.workers import Workers
+from impasto.jobs.batch import Batch
+from impasto.jobs.wanted import check_further, expand, name_all, parted, read_pairs
 from impasto.presets import load_preset
+from impasto.recipes import named
 from impasto.samples.naming import source
 
 __all__ = ["batch"]
@@ -42,15 +39,16 @@ PATIENCE_S = 20.0
 QUEUE = ".impasto"
 """The folder of a batch's queue, in that of its pictures."""
 
+Masks = Annotated[
+    list[str] | None,
+    Parameter(
+        help="As for stylize; {content} and {style} in it are the names of each pair's pictures: masks/{content}.png",
+        negative="",
+    ),
+]
 
-class Hands(Protocol):
-    """Those who paint the jobs of a queue; `error` says why there are none any more, `absent` that none came yet."""
 
-    error: ImpastoError | None
-    absent: bool
-
-
-@takes_options(Config, RunOptions, without=("save_every", "init", "threads"))
+@takes_options(Config, RunOptions, without=("save_every", "threads"))
 def batch(
     contents: Annotated[
         list[str] | None, Parameter(help="Folders, files or patterns of what is depicted.", negative="")
@@ -68,6 +66,10 @@ def batch(
     sweep: Annotated[
         list[str] | None, Parameter(help="OPTION=VALUE,VALUE: every pair with each of them.", negative="")
     ] = None,
+    content_mask: Masks = None,
+    style_mask: Masks = None,
+    protect: Annotated[str | None, Parameter(help="As for stylize, or with {content} and {style}.")] = None,
+    weights: Annotated[str | None, Parameter(help="A file of weights in place of the network's own.")] = None,
     names: Annotated[
         str, Parameter(help="What pictures are called, such as {content}_{style}_{alpha}.png or {number}.jpg.")
     ] = "",
@@ -94,29 +96,33 @@ def batch(
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 1024.")
     run = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
     given = load_preset(preset).model_dump(exclude_unset=True) | options
+    given |= named("content_mask", content_mask or ()) | named("style_mask", style_mask or ())
+    given |= {role: place for role, place in (("protect", protect), ("weights", weights)) if place is not None}
     varied = parse_over(sweep or (), "--sweep")
     wanted = name_all(_runs(contents or [], styles, pairs, given, varied), output, names, list(varied))
+    missing = [one for one in wanted if not one.output.exists()]
+    if missing:
+        check_further(wanted)
     _make(output)
     for one in wanted:
         check_output(one.output, bits=run.bits)
     with contextlib.ExitStack() as stack:
-        missing = [one for one in wanted if not one.output.exists()]
+        sessions = first_sessions(missing, run)
         cluster = stack.enter_context(connected(on)) if on != LOCAL and missing else None
-        sessions = _first_sessions(missing, run)
         count = workers or fitting_workers(sessions, cluster)
-        run = run.model_copy(update={"threads": _threads(count, cluster)})
-        store = JobStore(data_dir or output / QUEUE)
-        work = Batch(store, wanted, source, run)
+        run = run.model_copy(update={"threads": threads_each(count, cluster)})
         if dry_run:
-            return _told_only(work, sessions, count, json=json)
-        networks = {one.config.network for one in wanted}
+            return tell_beforehand(wanted, sessions, count, json=json)
+        networks = {one.config.network for one in wanted if "weights" not in one.sources}
         for network in networks:
             pull_missing(network, quiet=quiet)
+        store = JobStore(data_dir or output / QUEUE)
+        work = Batch(store, wanted, source, run)
         work.enqueue(retry=retry)
         began = time.monotonic()
-        status = _paint(work, _hands(store, min(count, len(work.jobs)), run, networks, cluster), quiet=quiet)
-    _write_index(work, output)
-    _report(work, time.monotonic() - began, json=json, quiet=quiet)
+        status = _paint(work, hands(store, min(count, len(work.jobs)), run, networks, cluster), quiet=quiet)
+    write_index(work, output)
+    report(work, time.monotonic() - began, json=json, quiet=quiet)
     return status or (1 if work.failed else 0)
 
 
@@ -126,7 +132,7 @@ def _runs(
     pairs: Path | None,
     given: dict[str, Any],
     varied: Mapping[str, Sequence[str]],
-) -> Iterator[tuple[str, str, Config]]:
+) -> Iterator[tuple[dict[str, str], Config]]:
     if (pairs is None) == (styles is None):
         raise ConfigError("Give --styles, for every pair, or --pairs FILE.csv; and not both.")
     if pairs is not None:
@@ -140,7 +146,8 @@ def _runs(
     for content, style, own in chosen:
         for values in itertools.product(*varied.values()):
             swept = dict(zip(varied, values, strict=True))
-            yield content, style, Config(**(given | own | swept))
+            sources, options = parted(content, style, given | own | swept)
+            yield sources, Config(**options)
 
 
 def _make(folder: Path) -> None:
@@ -150,67 +157,11 @@ def _make(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be made: {error.strerror}. Choose another -o.") from error
 
 
-def _first_sessions(wanted: list[Wanted], run: RunOptions) -> list[Session]:
-    """A session for each size of work, to tell what it takes; what cannot be read will fail by itself."""
-    found: dict[Any, Session] = {}
-    for one in wanted:
-        key = one.config.model_copy(update={"alpha": 1.0, "content_weight": 1.0, "seed": 0})
-        if key.model_dump_json() not in found:
-            ready = session(source(one.content, 64), source(one.style, 64), one.config, **run.model_dump())
-            try:
-                ready.work  # noqa: B018 - whether they can be read
-            except ImpastoError:
-                continue
-            found[key.model_dump_json()] = ready
-    return list(found.values())
-
-
-def fitting_workers(sessions: list[Session], cluster: Cluster | None = None) -> int:
-    """How many paint at once: as many as cores, or graphics cards, and no more than memory holds."""
-    need = max((one.estimate().memory for one in sessions), default=0)
-    if cluster is not None and cluster.gpus:
-        return cluster.gpus
-    cores = len(os.sched_getaffinity(0)) if cluster is None else cluster.cpus
-    room = psutil.virtual_memory().available if cluster is None else cluster.memory
-    return max(1, min(cores, int(room // need) if need else 1))
-
-
-def _threads(count: int, cluster: Cluster | None) -> int:
-    """Processors that each of so many has for itself."""
-    if cluster is None:
-        return max(1, torch.get_num_threads() // count)
-    return max(1, min(cluster.cpus // count, cluster.least_cpus))
-
-
-def _hands(
-    store: JobStore, count: int, run: RunOptions, networks: Collection[str], cluster: Cluster | None
-) -> AbstractContextManager[Hands]:
-    """Who paints, while this is open."""
-    if cluster is None or not count:
-        return Workers(store, count)
-    from impasto.cluster.painters import Painters
-
-    return Painters(store, cluster, count, threads=run.threads, networks=networks)
-
-
-def _told_only(work: Batch, sessions: list[Session], count: int, *, json: bool) -> int:
-    missing = [one for one in work.wanted if not one.output.exists()]
-    seconds = len(missing) * sum(one.estimate().seconds for one in sessions) / max(1, len(sessions)) / count
-    told = {"wanted": len(work.wanted), "missing": len(missing), "workers": count, "seconds": round(seconds)}
-    if json:
-        print(json_format.dumps(told | {"outputs": [str(one.output) for one in missing]}))
-    else:
-        for one in missing:
-            print(f"{one.output}  {one.content} × {one.style}")
-        print(f"{len(missing)} of {len(work.wanted)} are missing: about {duration(seconds)} with {count} at once")
-    return 0
-
-
-def _paint(work: Batch, hands: AbstractContextManager[Hands], *, quiet: bool) -> int:
+def _paint(work: Batch, painters: AbstractContextManager[Hands], *, quiet: bool) -> int:
     """Work until everything has ended, or a signal comes; its status. Raises what ended all who paint."""
     if not work.jobs:
         return 0
-    with signals() as caught, tally(quiet=quiet) as shown, hands as painting:
+    with signals() as caught, tally(quiet=quiet) as shown, painters as painting:
         caught.painting = True
         began = said = time.monotonic()
         while not caught.signal:
@@ -226,35 +177,3 @@ def _paint(work: Batch, hands: AbstractContextManager[Hands], *, quiet: bool) ->
             time.sleep(LOOK_S)
     work.standing()
     return 128 + caught.signal if caught.signal else 0
-
-
-def _write_index(work: Batch, folder: Path) -> None:
-    """A page of all that is there, and of what is not."""
-    entries = []
-    results = {job.output: job for job in work.store.jobs() if job.result}
-    for one in work.wanted:
-        job = results.get(str(one.output.absolute()))
-        losses: dict[str, float] = job.result["losses"] if job is not None and job.result is not None else {}
-        caption = f"{Path(one.content).stem} × {Path(one.style).stem}, α = {one.config.alpha:g}"
-        why = work.failed.get(one.output) or ("" if one.output.exists() else "not painted yet")
-        entries.append(Entry(one.output.name, caption, losses, why))
-    write_contact_sheet(folder / "index.html", entries)
-
-
-def _report(work: Batch, seconds: float, *, json: bool, quiet: bool) -> None:
-    finished = [work.jobs[job.id] for job in work.standing() if job.state == "done"]
-    failed = [{"output": str(path), "error": why} for path, why in work.failed.items()]
-    if json:
-        told = {
-            "done": len(finished),
-            "skipped": len(work.skipped),
-            "failed": failed,
-            "outputs": [str(one.output) for one in (*work.skipped, *finished)],
-            "seconds": round(seconds, 3),
-        }
-        print(json_format.dumps(told))
-        return
-    for one in failed:
-        errors.print(f"{one['output']}: {one['error']}")
-    if not quiet:
-        print(f"{len(finished)} painted, {len(work.skipped)} there already, {len(failed)} failed")

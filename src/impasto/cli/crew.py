@@ -1,0 +1,90 @@
+"""Who paints a batch, and how many at once: as cores, graphics cards and memory allow, here or on a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+
+from impasto.cli.paint import source
+from impasto.cluster import Cluster
+from impasto.compose import Session
+from impasto.config import RunOptions
+from impasto.errors import ConfigError, ImpastoError
+from impasto.jobs import JobStore
+from impasto.jobs.wanted import Wanted
+from impasto.jobs.workers import Workers
+from impasto.recipes import inputs_of
+
+__all__ = ["Hands", "first_sessions", "fitting_workers", "hands", "threads_each"]
+
+
+class Hands(Protocol):
+    """Those who paint the jobs of a queue; `error` says why there are none any more, `absent` that none came yet."""
+
+    @property
+    def error(self) -> ImpastoError | None: ...
+
+    absent: bool
+
+
+def first_sessions(wanted: Iterable[Wanted], run: RunOptions) -> list[Session]:
+    """A session for each size of work, to tell what it takes; what cannot be read will fail by itself.
+
+    Raises `ConfigError` for options that cannot be together in any of them.
+    """
+    found: dict[Any, Session] = {}
+    refused: ConfigError | None = None
+    for one in wanted:
+        alike = one.config.model_copy(update={"alpha": 1.0, "content_weight": 1.0, "seed": 0}).model_dump_json()
+        key = alike, tuple(one.sources)
+        if key in found:
+            continue
+        pictures = {role: place for role, place in one.sources.items() if role != "weights"}
+        weights = one.sources.get("weights")
+        try:
+            inputs = inputs_of(
+                {role: source(place, 64) for role, place in pictures.items()}, Path(weights) if weights else None
+            )
+            ready = Session(inputs, one.config, run)
+            ready.work  # noqa: B018 - whether they can be read
+        except ImpastoError as error:
+            refused = error if isinstance(error, ConfigError) else refused
+            continue
+        found[key] = ready
+    if not found and refused is not None:
+        raise refused
+    return list(found.values())
+
+
+def fitting_workers(sessions: list[Session], cluster: Cluster | None = None) -> int:
+    """How many paint at once: as many as cores, or graphics cards, and no more than memory holds."""
+    need = max((one.estimate().memory for one in sessions), default=0)
+    if cluster is not None and cluster.gpus:
+        return cluster.gpus
+    cores = len(os.sched_getaffinity(0)) if cluster is None else cluster.cpus
+    room = psutil.virtual_memory().available if cluster is None else cluster.memory
+    return max(1, min(cores, int(room // need) if need else 1))
+
+
+def threads_each(count: int, cluster: Cluster | None) -> int:
+    """Processors that each of so many has for itself."""
+    if cluster is None:
+        return max(1, torch.get_num_threads() // count)
+    return max(1, min(cluster.cpus // count, cluster.least_cpus))
+
+
+def hands(
+    store: JobStore, count: int, run: RunOptions, networks: Collection[str], cluster: Cluster | None
+) -> AbstractContextManager[Hands]:
+    """Who paints, while this is open."""
+    if cluster is None or not count:
+        return Workers(store, count)
+    from impasto.cluster.painters import Painters
+
+    return Painters(store, cluster, count, threads=run.threads, networks=networks)
