@@ -98,7 +98,8 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     """Seconds of an evaluation in one process, by one actor and by two, and the bytes of a step."""
     os.environ.update(nodes.environment)
     from impasto.cluster import connected, measurer
-    from impasto.cluster.tiles import SpreadEngine, Team, block_for
+    from impasto.cluster.team import Team
+    from impasto.cluster.tiles import SpreadEngine, block_for
     from impasto.compose.scenes import scene_of
     from impasto.engine import engine_of
     from impasto.evaluate import Engine

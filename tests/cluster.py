@@ -22,6 +22,9 @@ for line in sys.stdin:
     if line.strip() == "kill":
         cluster.remove_node(second, allow_graceful=False)
         print("killed", flush=True)
+    elif line.strip() == "kill head":
+        cluster.remove_node(cluster.head_node, allow_graceful=False)
+        print("killed", flush=True)
     else:
         break
 cluster.shutdown()
@@ -29,7 +32,7 @@ cluster.shutdown()
 
 
 class Nodes:
-    """A head and a second node, one processor each; the second can be killed."""
+    """A head and a second node, one processor each, which can be killed."""
 
     def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
         self.process, self.environment = process, environment
@@ -38,9 +41,16 @@ class Nodes:
 
     def kill_second(self) -> None:
         """As if its plug were pulled."""
+        self._order("kill")
+
+    def kill_head(self) -> None:
+        """Likewise that which knows of all others, and through which this machine is part of the cluster."""
+        self._order("kill head")
+
+    def _order(self, what: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("kill\n")
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().strip() == "killed"
 

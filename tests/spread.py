@@ -16,6 +16,7 @@ from conftest import random_weights
 from torch import Tensor
 
 from impasto.cluster import ClusterError, connected, measurer, tiles
+from impasto.cluster import team as teams
 from impasto.config import Config, Plan
 from impasto.encoder import Encoder
 from impasto.engine import engine_of
@@ -68,7 +69,7 @@ def main(address: str) -> None:
 
     measurer.packed = counted
     with connected(address):
-        team = tiles.Team(2, 1)
+        team = teams.Team(2, 1)
         team.hire(ENCODER, PLAN)
         until = time.monotonic() + 60
         while len(team.members) < 2 and time.monotonic() < until:
@@ -100,7 +101,7 @@ def main(address: str) -> None:
         told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.lost
         engine._gradients = gradients  # type: ignore[method-assign]
 
-        tiles.JOIN_S = 0.0
+        teams.JOIN_S = 0.0
         for actor in (*team.members, *team._joining.values()):
             ray.kill(actor)
         team._joining.clear()
@@ -110,10 +111,10 @@ def main(address: str) -> None:
         def refuse(version: str, node: str) -> None:
             raise ClusterError("another Impasto")
 
-        tiles.JOIN_S = 60.0
-        vars(tiles)["require_version"] = refuse
+        teams.JOIN_S = 60.0
+        vars(teams)["require_version"] = refuse
         try:
-            tiles.Team(1, 1).hire(ENCODER, PLAN)
+            teams.Team(1, 1).hire(ENCODER, PLAN)
         except ClusterError as error:
             told["unfit"] = str(error)
     print(json.dumps(told))

@@ -20,12 +20,13 @@ from PIL import Image
 import impasto
 from impasto import images
 from impasto.cli import main
-from impasto.cli.paint import source
 from impasto.config import Config, RunOptions
+from impasto.errors import ConfigError
 from impasto.jobs import JobStore
 from impasto.jobs.batch import Batch
 from impasto.jobs.wanted import Wanted
 from impasto.samples import photo_path
+from impasto.samples.naming import source
 
 pytestmark = pytest.mark.xdist_group("batch")
 
@@ -391,3 +392,14 @@ def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
         assert fitting_workers(needs) == count
     assert fitting_workers([]) == 1
+
+
+def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
+    from impasto.cli.crew import fitting_workers, with_cards
+    from impasto.cluster import Cluster
+
+    four = Cluster(cpus=16, gpus=4, memory=64e9, nodes=2, least_cpus=8)
+    assert fitting_workers([], with_cards(four, "auto")) == 4
+    assert with_cards(four, "cpu").gpus == 0
+    with pytest.raises(ConfigError, match="no machine of the cluster has such a card"):
+        with_cards(Cluster(cpus=16, gpus=0, memory=64e9, nodes=2, least_cpus=8), "cuda")

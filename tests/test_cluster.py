@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from impasto import read_recipe
 from impasto.cli import main
 from impasto.cli.batch import QUEUE
 from impasto.cluster import ClusterError, connected
+from impasto.cluster.pulse import Pulse
+from impasto.config import Plan
 from impasto.jobs import JobStore
 from impasto.weights import cache_folder, load
 
@@ -63,10 +66,27 @@ def painted(folder: str = "out") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.png"))}
 
 
-def begun(words: list[str], nodes: Nodes) -> subprocess.Popen[str]:
+def require_same(undisturbed: dict[str, bytes]) -> None:
+    """The pictures are those of an undisturbed call; where a busy machine timed another plan, those of that plan."""
+    assert painted().keys() == undisturbed.keys()
+    for name, data in painted().items():
+        if data != undisturbed[name]:
+            assert read_recipe(Path("out", name)).plan != plan_of(undisturbed[name])
+            content = next(Path("photos").glob(f"{name.partition('_')[0]}.*"))
+            given = ["--content", str(content), "-o", f"again_{name}", "--quiet"]
+            assert main(["reproduce", f"out/{name}", *given]) == 0
+            assert Path(f"again_{name}").read_bytes() == data
+
+
+def plan_of(picture: bytes) -> Plan:
+    Path("undisturbed.png").write_bytes(picture)
+    return read_recipe(Path("undisturbed.png")).plan
+
+
+def begun(words: list[str], nodes: Nodes, stderr: int | None = None) -> subprocess.Popen[str]:
     """A call that has a checkpoint of each of its two pictures by now."""
     command = [sys.executable, "-m", "impasto", "batch", *words, "-o", "out", "--quiet", "--on", nodes.address]
-    process = subprocess.Popen(command, env=nodes.environment, text=True)
+    process = subprocess.Popen(command, env=nodes.environment, text=True, stderr=stderr)
     until = time.monotonic() + 120
     while time.monotonic() < until:
         assert process.poll() is None, "it ended before it was disturbed"
@@ -142,7 +162,7 @@ def test_a_driver_that_is_killed_ends_in_the_same_bytes(nodes: Nodes, undisturbe
     jobs = JobStore(Path("out", QUEUE)).jobs()
     assert all(job.state == "running" and job.progress < 1 for job in jobs), "it was done too early to tell"
     assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
-    assert painted() == undisturbed
+    require_same(undisturbed)
     assert all(job.attempt == 2 for job in JobStore(Path("out", QUEUE)).jobs())
 
 
@@ -159,7 +179,7 @@ def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undis
     assert [job.state for job in store.jobs()] == ["queued", "cancelled"]
     told = batch(*TWO, *LONG, "--retry", "--on", nodes.address, environment=nodes.environment)
     assert told["done"] == 2
-    assert painted() == undisturbed
+    require_same(undisturbed)
 
 
 def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> None:
@@ -167,8 +187,58 @@ def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> 
         process = begun([*TWO, *LONG], nodes)
         nodes.kill_second()
         assert process.wait(240) == 0
-    assert painted() == undisturbed
+    require_same(undisturbed)
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
+
+
+def test_a_head_that_is_lost_ends_the_call_in_a_line_and_the_next_one_goes_on(undisturbed: dict[str, bytes]) -> None:
+    with two_nodes() as nodes:
+        process = begun([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
+        nodes.kill_head()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said.strip().endswith("goes on from the last checkpoints, there or here.")
+    assert len(said.strip().splitlines()) == 1
+    jobs = JobStore(Path("out", QUEUE)).jobs()
+    assert [(job.state, job.deaths) for job in jobs] == [("queued", 0)] * 2
+    assert all(job.checkpoint for job in jobs)
+    assert batch(*TWO, *LONG)["done"] == 2
+    require_same(undisturbed)
+
+
+def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listening(kind: socket.AddressFamily, address: Any) -> socket.socket:
+        listener = socket.socket(kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+        return listener
+
+    head = listening(socket.AF_INET, ("127.0.0.1", 0))
+    port = head.getsockname()[1]
+    node = listening(socket.AF_UNIX, str(tmp_path / "node"))
+    pulse = Pulse(f"127.0.0.1:{port}", str(tmp_path / "node"))
+    pulse.require()
+    told, own = head.accept()[0], node.accept()[0]
+    told.close()  # hung up on whoever says nothing: there it is, when it is asked again
+    pulse.require()
+    head.close()
+    pulse.require()
+    head = listening(socket.AF_INET, ("127.0.0.1", port))  # begun again
+    pulse.require()
+    head.close()
+    pulse.require()
+    monkeypatch.setattr("impasto.cluster.pulse.PATIENCE_S", 0.0)
+    with pytest.raises(ClusterError, match=f"head of the cluster, 127.0.0.1:{port}, is gone"):
+        pulse.require()
+    own.close()
+    node.close()
+    with pytest.raises(ClusterError, match="node of this machine has ended"):
+        pulse.require()
+    pulse.close()
+    pulse.require()  # nobody asks any more
 
 
 TAKEN = """

@@ -105,20 +105,33 @@ def painting_on(nodes: Nodes, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.weights
-def test_a_node_that_is_lost_costs_no_bit_of_the_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_is_lost_and_the_head_too_costs_no_bit_of_the_picture(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(desk)
+
+    def kept() -> float:
+        return Path("run.impasto").stat().st_mtime if Path("run.impasto").exists() else 0.0
+
+    def until_kept_again() -> None:
+        before, until = kept(), time.monotonic() + 120
+        while kept() == before and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.02)
+
     with two_nodes() as nodes:
         process = painting_on(
             nodes, *LARGE, "-o", "there.png", "--checkpoint", "run.impasto", "--checkpoint-every", "0.1"
         )
-        until = time.monotonic() + 120
-        while not Path("run.impasto").exists() and time.monotonic() < until:
-            assert process.poll() is None
-            time.sleep(0.02)
+        until_kept_again()
         nodes.kill_second()
+        until_kept_again()
+        nodes.kill_head()
         _, said = process.communicate(timeout=240)
         assert process.returncode == 0, said
     assert "2 actors" in said
+    assert "this machine goes on by itself" in said
+    assert "Traceback" not in said
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "impasto", "reproduce", "there.png", "-o", "here.png"]
     subprocess.run(command, env=environment, check=True, timeout=300)

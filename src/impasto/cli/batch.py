@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.console import errors, pull_missing, tally
-from impasto.cli.crew import Hands, first_sessions, fitting_workers, hands, threads_each
+from impasto.cli.crew import Hands, first_sessions, fitting_workers, hands, threads_each, with_cards
 from impasto.cli.options import takes_options
 from impasto.cli.outcome import report, tell_beforehand, write_index
 from impasto.cli.stopping import signals
@@ -107,8 +107,10 @@ def batch(
     for one in wanted:
         check_output(one.output, bits=run.bits)
     with contextlib.ExitStack() as stack:
-        sessions = first_sessions(missing, run)
-        cluster = stack.enter_context(connected(on)) if on != LOCAL and missing else None
+        # What the machines of a cluster have is not what this one has.
+        here = run if on == LOCAL else run.model_copy(update={"device": "auto"})
+        sessions = first_sessions(missing, here)
+        cluster = with_cards(stack.enter_context(connected(on)), run.device) if on != LOCAL and missing else None
         count = workers or fitting_workers(sessions, cluster)
         run = run.model_copy(update={"threads": threads_each(count, cluster)})
         if dry_run:
@@ -158,7 +160,7 @@ def _make(folder: Path) -> None:
 
 
 def _paint(work: Batch, painters: AbstractContextManager[Hands], *, quiet: bool) -> int:
-    """Work until everything has ended, or a signal comes; its status. Raises what ended all who paint."""
+    """Work until everything has ended, a signal comes, or those who paint are gone; its status."""
     if not work.jobs:
         return 0
     with signals() as caught, tally(quiet=quiet) as shown, painters as painting:
@@ -170,7 +172,8 @@ def _paint(work: Batch, painters: AbstractContextManager[Hands], *, quiet: bool)
             if all(job.state not in ("queued", "running") for job in jobs):
                 break
             if painting.error is not None:
-                raise painting.error
+                errors.print(f"impasto: {painting.error}")
+                return 2
             if painting.absent and not quiet and time.monotonic() - said >= PATIENCE_S:
                 said = time.monotonic()
                 errors.print("impasto: the cluster has no room for a painter yet; `ray status` says what it does")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 import torch
 
-from impasto.cli.paint import source
 from impasto.cluster import Cluster
 from impasto.compose import Session
 from impasto.config import RunOptions
@@ -20,8 +20,9 @@ from impasto.jobs import JobStore
 from impasto.jobs.wanted import Wanted
 from impasto.jobs.workers import Workers
 from impasto.recipes import inputs_of
+from impasto.samples.naming import source
 
-__all__ = ["Hands", "first_sessions", "fitting_workers", "hands", "threads_each"]
+__all__ = ["Hands", "first_sessions", "fitting_workers", "hands", "threads_each", "with_cards"]
 
 
 class Hands(Protocol):
@@ -62,11 +63,18 @@ def first_sessions(wanted: Iterable[Wanted], run: RunOptions) -> list[Session]:
     return list(found.values())
 
 
+def with_cards(cluster: Cluster, device: str) -> Cluster:
+    """A cluster with those of its graphics cards that are asked for. Raises `ConfigError` where there are none."""
+    if device == "cuda" and not cluster.gpus:
+        raise ConfigError("device = 'cuda', and no machine of the cluster has such a card. Leave --device out.")
+    return cluster if device in ("auto", "cuda") else replace(cluster, gpus=0)
+
+
 def fitting_workers(sessions: list[Session], cluster: Cluster | None = None) -> int:
     """How many paint at once: as many as cores, or graphics cards, and no more than memory holds."""
-    need = max((one.estimate().memory for one in sessions), default=0)
     if cluster is not None and cluster.gpus:
         return cluster.gpus
+    need = max((one.estimate().memory for one in sessions), default=0)
     cores = len(os.sched_getaffinity(0)) if cluster is None else cluster.cpus
     room = psutil.virtual_memory().available if cluster is None else cluster.memory
     return max(1, min(cores, int(room // need) if need else 1))

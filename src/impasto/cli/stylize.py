@@ -128,7 +128,7 @@ def _spread(ready: Session, on: str, *, quiet: bool) -> Iterator[Session]:
     with connected(on) as cluster:
         from impasto.cluster.tiles import spread
 
-        with spread(ready, cluster) as (spreading, team):
+        with spread(ready, cluster, tell=lambda told: errors.print(f"impasto: {told}")) as (spreading, team):
             if not quiet:
                 errors.print(f"in {spreading.plan.block} px blocks by {team.count} actors on {cluster.nodes} machines")
             yield spreading

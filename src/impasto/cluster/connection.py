@@ -8,12 +8,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 from impasto import __version__
-from impasto.errors import ImpastoError
+from impasto.cluster.pulse import ClusterError, Pulse, pulse_of
+from impasto.cluster.silence import silence
 
 __all__ = ["LOCAL", "Cluster", "ClusterError", "connected", "require_version", "with_threads"]
 
@@ -34,10 +35,6 @@ ANSWER_S, ENTER_S = 10.0, 45.0
 """How long an address may take to answer, and Ray to let us in: it starts in three seconds here."""
 
 
-class ClusterError(ImpastoError):
-    """A cluster that cannot be reached, or cannot do what was asked."""
-
-
 @dataclass(frozen=True)
 class Cluster:
     """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine."""
@@ -47,6 +44,7 @@ class Cluster:
     memory: float
     nodes: int
     least_cpus: int
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 @contextlib.contextmanager
@@ -61,13 +59,15 @@ def connected(where: str) -> Iterator[Cluster]:
         ray = _ray()
         if not own:
             _require_answer(where)
-        told: dict[str, Any] = {"include_dashboard": False} if own else {}
-        if not where.startswith("ray://"):
-            told |= {"log_to_driver": False, "logging_level": "ERROR"}
+        told: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        told |= {"include_dashboard": False} if own else {}
+        silence()
         _enter(ray, LOCAL if own else where, told)
+        pulse = Pulse() if where.startswith("ray://") else pulse_of(ray)
         try:
-            yield _seen(ray)
+            yield _seen(ray, pulse)
         finally:
+            pulse.close()
             ray.shutdown()
 
 
@@ -141,7 +141,10 @@ def _require_answer(where: str) -> None:
 
 
 def _refused(where: str, error: Exception) -> str:
-    why = " ".join(str(error).split())[:300]
+    said = str(error)
+    if "Traceback" in said:  # of a server's; its last lines are what happened
+        said = said[said.rfind("\n", 0, said.rfind("Error: ")) + 1 :]
+    why = " ".join(said.split())[:300]
     if "auth" in why.lower() or "token" in why.lower():
         return f"{where} wants a token: {why}. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the cluster."
     if where == "auto":
@@ -149,7 +152,7 @@ def _refused(where: str, error: Exception) -> str:
     return f"Ray at {where} cannot be used: {why}"
 
 
-def _seen(ray: ModuleType) -> Cluster:
+def _seen(ray: ModuleType, pulse: Pulse) -> Cluster:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     working = [node for node in nodes if node.get("CPU")]
     if not working:
@@ -160,6 +163,7 @@ def _seen(ray: ModuleType) -> Cluster:
         memory=sum(node.get("memory", 0) for node in working),
         nodes=len(working),
         least_cpus=int(min(node["CPU"] for node in working)),
+        pulse=pulse,
     )
 
 

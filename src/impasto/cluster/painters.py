@@ -8,6 +8,7 @@ checkpoint with whoever is free first.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from impasto.cluster.connection import Cluster, ClusterError, require_version, with_threads
 from impasto.cluster.painter import Painter, Sent
+from impasto.cluster.pulse import LOST
 from impasto.cluster.shelf import Shelf
 from impasto.errors import ImpastoError
 from impasto.images import replacing
@@ -36,7 +38,7 @@ from impasto.weights import load
 
 __all__ = ["Painters"]
 
-LOOK_S = 0.2
+LOOK_S, LEAVE_S = 0.2, 5.0
 PICTURES = 64
 """That are kept in the cluster for the next job: styles are asked for again and again."""
 
@@ -53,7 +55,7 @@ class _Easel:
 class Painters:
     """`count` painters of `threads` processors each, while this is open.
 
-    `error` says why there are none any more; `absent`, that the cluster has had no room for one yet.
+    `absent` says that the cluster has had no room for one yet.
     """
 
     def __init__(
@@ -66,15 +68,16 @@ class Painters:
         networks: Iterable[str],
         keep_s: float = KEEP_S,
     ) -> None:
-        self.store, self.keep_s = store, keep_s
-        self.error: ImpastoError | None = None
+        self.store, self.keep_s, self.pulse = store, keep_s, cluster.pulse
         self.absent = True
+        self._error: ImpastoError | None = None
         self._over = threading.Event()
         self._pictures: OrderedDict[str, Any] = OrderedDict()
         self._weights = {name: ray.put(load(name)) for name in networks}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self.shelf = ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote()
-        share = min(1.0, cluster.gpus / count)
+        # Several share a card alike: with 2/3 of two cards a third painter would find no place.
+        share = 1 / math.ceil(count / cluster.gpus) if cluster.gpus else 0
         self._hire = ray.remote(Painter).options(
             num_cpus=threads, num_gpus=share, scheduling_strategy="SPREAD", runtime_env=with_threads(threads)
         )
@@ -91,21 +94,39 @@ class Painters:
     def __exit__(self, *_: object) -> None:
         """Leave every job where it stands, exactly."""
         self._over.set()
-        self._thread.join()
+        # Where the cluster is gone, what it was asked last may never be answered.
+        self._thread.join(LEAVE_S if self.error is not None else None)
+
+    @property
+    def error(self) -> ImpastoError | None:
+        """Why there are none any more; looked at by whoever waits, for the painters' thread may wait for Ray."""
+        if self._error is None:
+            try:
+                self.pulse.require()
+            except ClusterError as error:
+                self._error = error
+        return self._error
 
     def _work(self) -> None:
         try:
             self._paint()
         except ImpastoError as error:
-            self.error = error
-        except RayError as error:
-            self.error = ClusterError(f"The cluster is gone: {in_a_line(error)[:200]}")
+            self._error = self._error or error
+        except Exception as error:  # Ray's own come from all over it, and nobody paints any more
+            self._error = self._error or ClusterError(
+                f"The cluster is gone: {in_a_line(error)[:200].rstrip('.')}. {LOST}"
+            )
+        for easel in self._easels:
+            if easel.claim is not None:
+                with contextlib.suppress(JobError):  # then its lease ends by itself
+                    self.store.give_back(easel.claim)
 
     def _paint(self) -> None:
         waiting = {self._begun(easel): easel for easel in self._easels}
         free: list[_Easel] = []
         renewed = time.monotonic()
         while True:
+            self.pulse.require()
             ready, _ = ray.wait(list(waiting), timeout=LOOK_S) if waiting else ([], [])
             for reference in ready:
                 easel = waiting.pop(reference)

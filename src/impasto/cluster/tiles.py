@@ -7,19 +7,17 @@ the tiles, so how many actors there are, and which of them die, changes no bit o
 
 from __future__ import annotations
 
-import collections
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 from torch import Tensor
 
-from impasto.cluster.connection import Cluster, ClusterError, require_version, with_threads
-from impasto.cluster.measurer import Measurer, Task, sending_tensors
+from impasto.cluster.connection import Cluster, ClusterError
+from impasto.cluster.measurer import Task
+from impasto.cluster.team import Team
 from impasto.compose import Atelier, Session
 from impasto.config import Plan
 from impasto.encoder import Encoder, Features
@@ -31,7 +29,6 @@ from impasto.engine.portions import Portion, Survey
 from impasto.engine.slopes import Slopes
 from impasto.engine.tiles import Tile, alignment, cut
 from impasto.evaluate import Engine
-from impasto.jobs.errors import in_a_line
 from impasto.objective import Objective
 from impasto.store import Store
 
@@ -40,19 +37,17 @@ __all__ = ["SpreadEngine", "Team", "block_for", "spread"]
 THREADS = 8
 """Of an actor, at most: convolutions of more gain little by each."""
 
-AHEAD = 2
-"""Tiles that an actor has before it is done with them, so that it never waits, and no more than that is in memory."""
-
-JOIN_S = 60.0
-"""How long the first actor, or the last one's successor, may take to be there: it starts in four seconds here."""
-
 SMALLEST = 192
 """Pixels a side of a block: the margins of smaller ones are most of them."""
 
 
 @contextmanager
-def spread(session: Session, cluster: Cluster) -> Iterator[tuple[Session, Team]]:
+def spread(
+    session: Session, cluster: Cluster, *, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[Session, Team]]:
     """The same session with its tiles on a cluster, and the team that measures them; it goes when this is left.
+
+    If the cluster goes meanwhile, this process goes on by itself, and somebody is told of it.
 
     Raises `ClusterError`: nothing to be spread, or nobody to do it.
     """
@@ -78,7 +73,10 @@ def spread(session: Session, cluster: Cluster) -> Iterator[tuple[Session, Team]]
             if recorded
             else f"{work.width}x{work.height} px are too few to be spread. Raise --size, or leave out --on."
         )
-    team = Team(min(count, len(_tiles(work, plan.block))), threads, gpus=int(plan.device == "cuda"))
+    if plan.device == "cuda" and cluster.gpus < 1:
+        raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
+    count = min(count, len(_tiles(work, plan.block)), *([cluster.gpus] if plan.device == "cuda" else []))
+    team = Team(count, threads, gpus=int(plan.device == "cuda"), pulse=cluster.pulse, tell=tell)
     try:
         yield replace(session, recorded_plan=plan, atelier=Spreading(team)), team
     finally:
@@ -135,106 +133,6 @@ class Spreading(Atelier):
         return SpreadEngine(self.team, plan, encoder, scratch)
 
 
-class Team:
-    """Up to `count` actors of so many threads each. One that is lost is replaced where there is room."""
-
-    def __init__(self, count: int, threads: int, *, gpus: int = 0) -> None:
-        self.count = count
-        self.members: list[Any] = []
-        self.lost = 0
-        self._class: Any = ray.remote(Measurer).options(
-            num_cpus=threads, num_gpus=gpus, scheduling_strategy="SPREAD", runtime_env=with_threads(threads)
-        )
-        self._network: list[Any] = []
-        self._joining: dict[Any, Any] = {}
-        self._unfit = ""
-
-    def hire(self, encoder: Encoder, plan: Plan) -> None:
-        """Have actors with this network. Raises `ClusterError`: none came."""
-        sending_tensors(plan.device)
-        self._network = [ray.put(encoder), plan]
-        for _ in range(self.count):
-            self._invite()
-        self.welcome(JOIN_S)
-        if not self.members and self._unfit:
-            raise ClusterError(f"No actor could begin: {self._unfit}")
-        if not self.members:
-            raise ClusterError(
-                f"The cluster had no room for an actor of {plan.threads} processors within {JOIN_S:.0f} s. What else "
-                "it does is shown by: ray status"
-            )
-
-    def leave(self) -> None:
-        """Let all go."""
-        for actor in (*self.members, *self._joining.values()):
-            ray.kill(actor)
-        self.members, self._joining = [], {}
-
-    def each(self, count: int, ask: Callable[[Any, int, bool], Any]) -> Iterator[Any]:
-        """What `ask(actor, tile, is alone)` comes to for each of so many tiles, in their order, whoever dies meanwhile.
-
-        None where there is nobody left to be asked. A tile has the same actor at every step, while that lives.
-        """
-        self.welcome(0)
-        places: dict[int, Any] = {}
-
-        def start(tile: int) -> Any:
-            if places.get(tile) not in self.members:
-                places[tile] = self.members[tile % len(self.members)] if self.members else None
-            if places[tile] is None:
-                return None
-            return ask(places[tile], tile, count <= len(self.members))
-
-        running = collections.deque(start(tile) for tile in range(min(count, AHEAD * len(self.members))))
-        for tile in range(count):
-            reference = running.popleft() if running else start(tile)
-            found = None
-            while reference is not None:
-                try:
-                    found = ray.get(reference)
-                    break
-                except RayTaskError as error:
-                    raise ClusterError(f"A tile could not be measured: {in_a_line(error.cause)[:300]}") from error
-                except RayError:
-                    self._lose(places[tile])
-                    reference = start(tile)
-            if running:
-                ahead = tile + len(running) + 1
-                if ahead < count:
-                    running.append(start(ahead))
-            yield found
-            del found
-
-    def _lose(self, actor: Any) -> None:
-        """One is gone; somebody is asked to come in its place."""
-        if actor in self.members:
-            self.members.remove(actor)
-            self.lost += 1
-            self._invite()
-            self.welcome(0 if self.members else JOIN_S)
-
-    def _invite(self) -> None:
-        actor = self._class.remote(*self._network)
-        self._joining[actor.ready.remote()] = actor
-
-    def welcome(self, patience_s: float) -> None:
-        """Take in who is there by now, waiting for a first one for so long."""
-        until = time.monotonic() + patience_s
-        while self._joining:
-            left = 0.0 if self.members else max(0.0, until - time.monotonic())
-            ready, _ = ray.wait(list(self._joining), timeout=left)
-            if not ready:
-                return
-            for reference in ready:
-                actor = self._joining.pop(reference)
-                try:
-                    require_version(*ray.get(reference))
-                    self.members.append(actor)
-                except (ClusterError, RayError) as error:  # another Impasto, none at all, or it went with its machine
-                    self._unfit = in_a_line(error)[:300]
-                    ray.kill(actor)
-
-
 class SpreadEngine(ChainedEngine):
     """An engine whose tiles are measured by a team. A picture of one tile is measured here, and all if nobody is left.
 
@@ -276,7 +174,7 @@ class SpreadEngine(ChainedEngine):
     def _gradients(
         self, chain: Chain, image: Tensor, portions: list[Portion], slopes: Slopes
     ) -> Iterator[tuple[Portion, Tensor]]:
-        sent = ray.put(slopes)
+        sent = self.team.put(slopes)
 
         def ask(actor: Any, tile: int, alone: bool) -> Any:
             return actor.gradient.remote(self._task(chain, tile), self._sent(image, portions, tile), sent)
@@ -302,7 +200,7 @@ class SpreadEngine(ChainedEngine):
             self._objectives += 1
             self._portioned = portions, []  # what was there may go before as much comes
             for portion in portions:
-                self._portioned[1].append(ray.put(portion))
+                self._portioned[1].append(self.team.put(portion))
                 self.store.release(*portion.maps)
 
     def _task(self, chain: Chain, tile: int) -> Task:
