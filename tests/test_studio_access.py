@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
-from studio_pages import LONG, paint, press, stage, state
+from studio_pages import LONG, drop, paint, press, stage, state
 
 pytestmark = pytest.mark.weights
 
@@ -216,13 +218,31 @@ def test_dialogs_take_the_focus_and_give_it_back(page: Page) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (1024, 768), (820, 1180), (390, 844)])
 def test_the_picture_its_progress_and_its_curves_are_in_sight_together(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
+    see_it_painted(page)
+    assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
+    share = page.locator(".live").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
+    assert share > 0.18
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (390, 844)])
+def test_an_upright_picture_leaves_room_for_its_curves(
+    page: Page, photo: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    upright = tmp_path / "upright.png"
+    Image.open(photo).convert("RGB").resize((120, 180)).save(upright)
+    page.set_viewport_size({"width": width, "height": height})
+    drop(page, upright, "content")
+    expect(page.locator("#photo")).to_contain_text("120 × 180")
+    see_it_painted(page)
+    assert page.evaluate(OUT_OF_SIGHT, [part for part in PARTS if part != "#turn"]) == []
+    assert page.locator(".live").evaluate("node => node.clientHeight / innerHeight") > 0.45
+
+
+def see_it_painted(page: Page) -> None:
     paint(page, LONG)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(page.locator(".live:not(.bare)")).to_be_visible()
     page.wait_for_timeout(1000)  # until it has scrolled there
-    assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
-    share = page.locator(".live").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
-    assert share > 0.18
 
 
 def test_motion_is_reduced_for_who_asks(page: Page) -> None:
