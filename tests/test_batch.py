@@ -118,7 +118,7 @@ def test_pairs_from_a_file_with_options_of_their_own(capsys: pytest.CaptureFixtu
     assert one.config.alpha == 20
     assert [(role, record.name) for role, record in one.inputs.items()] == [
         ("content", "cat.jpg"),
-        ("style", "ink.png"),
+        ("style", "sample:ink"),
         ("style_2", "swirl.png"),
         ("protect", "cat.png"),
     ]

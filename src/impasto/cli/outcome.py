@@ -10,7 +10,8 @@ from impasto.cli.console import duration, errors
 from impasto.compose import Session
 from impasto.insight.contact import Entry, write_contact_sheet
 from impasto.jobs.batch import Batch
-from impasto.jobs.wanted import SAMPLE, Wanted
+from impasto.jobs.wanted import Wanted
+from impasto.samples.naming import SAMPLE
 
 __all__ = ["report", "tell_beforehand", "write_index"]
 

@@ -18,8 +18,9 @@ from impasto.errors import ImpastoError
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
-from impasto.jobs.wanted import SAMPLE, Wanted
+from impasto.jobs.wanted import Wanted
 from impasto.jobs.work import key_of, stored
+from impasto.samples.naming import SAMPLE
 
 __all__ = ["Batch"]
 

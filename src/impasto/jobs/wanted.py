@@ -14,12 +14,12 @@ from impasto import images
 from impasto.config import Config
 from impasto.errors import ConfigError, InputError
 from impasto.recipes import KINDS, kind_of
+from impasto.samples.naming import SAMPLE
 from impasto.weights import load
 
-__all__ = ["SAMPLE", "Wanted", "check_further", "expand", "name_all", "parted", "read_pairs"]
+__all__ = ["Wanted", "check_further", "expand", "name_all", "parted", "read_pairs"]
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".gif"}
-SAMPLE = "sample:"
 
 STARTS = ("noise", "content", "style", "image")
 """What `init` may be beside a picture."""
