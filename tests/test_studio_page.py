@@ -209,6 +209,33 @@ def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Runn
     assert told["config"]["style_weights"] == "1,2.24"
 
 
+def test_a_mask_that_leaves_a_painting_no_place_is_refused_where_it_is_drawn(page: Page) -> None:
+    page.get_by_label("Blend several").check()
+    for name in ("ink", "dots"):
+        page.get_by_label(f"Sample painting: {name}").click()
+    page.get_by_role("button", name="Mask…").click()
+    dialog = page.get_by_role("dialog", name="Mask")
+    dialog.get_by_label("2: ink").check()
+    dialog.locator("canvas").click()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Nothing is painted as 3: dots yet.")
+    dialog.get_by_label("3: dots").check()
+    dialog.get_by_label("Brush", exact=True).fill("40")
+    box = dialog.locator("canvas").bounding_box()
+    assert box is not None
+    for share in (0.1, 0.5, 0.9):
+        page.mouse.move(box["x"] + 1, box["y"] + box["height"] * share)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] * share, steps=4)
+        page.mouse.up()
+        dialog.get_by_label("2: ink").check()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Nothing is left to be painted as 1: swirl.")
+    dialog.get_by_role("button", name="Undo").click()
+    dialog.get_by_role("button", name="Use the mask").click()
+    expect(dialog).to_be_hidden()
+
+
 def test_a_name_is_only_text_and_a_bad_file_is_refused_in_a_line(
     page: Page, photo: Path, tmp_path: Path, watched: Watched
 ) -> None:

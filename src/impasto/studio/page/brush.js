@@ -7,9 +7,12 @@ const KEEP = "keep";
 const ERASE = "erase";
 const NOISE = 16;
 
-/** Of each pixel. */
-function opacities(sheet) {
-  const { data, width, height } = sheet.getImageData(0, 0, sheet.canvas.width, sheet.canvas.height);
+/** Of each pixel of sheets that lie on each other. */
+function opacities(...sheets) {
+  const { width, height } = sheets[0].canvas;
+  const all = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  for (const { canvas } of sheets) all.drawImage(canvas, 0, 0);
+  const { data } = all.getImageData(0, 0, width, height);
   return Uint8Array.from({ length: width * height }, (_, at) => data[4 * at + 3]);
 }
 
@@ -78,11 +81,9 @@ class Layers {
     return !opacities(this.layers.get(label)).some((opacity) => opacity > 0);
   }
 
-  /** Whether something is painted everywhere. */
+  /** Whether something is painted everywhere; seams of strokes are no room. */
   full() {
-    const all = this.sheet();
-    for (const layer of this.layers.values()) all.drawImage(layer.canvas, 0, 0);
-    return opacities(all).every((opacity) => opacity === 255);
+    return opacities(...this.layers.values()).every((opacity) => opacity > 127);
   }
 
   tinted(label, color) {
@@ -165,6 +166,7 @@ export async function paintMasks(photo, styles, before) {
     }
   }
   function begin(point) {
+    problem.textContent = "";
     stroke = { label, width: brushWidth(), points: [point] };
     strokes.push(stroke);
     layers.line(stroke, [point]);
@@ -281,8 +283,7 @@ export async function paintMasks(photo, styles, before) {
       ),
       el("div", { class: "easel" }, canvas),
       told,
-      problem,
-      el("div", { class: "row end" }, button("Cancel", () => box.close()), done),
+      el("div", { class: "foot" }, problem, el("div", { class: "row end" }, button("Cancel", () => box.close()), done)),
     );
     box.addEventListener("keydown", (event) => {
       if (event.key !== "z" || !(event.ctrlKey || event.metaKey)) return;
