@@ -90,12 +90,14 @@ export class Curves {
 
   /** Where the picture grows, and to which size. */
   marks() {
-    let step = 1;
+    let [step, free] = [1, 0];
     return this.scales.flatMap(([height, width, steps], at) => {
       const x = this.x(step);
       step += steps;
-      const word = drawn("text", { class: "tick", x: x + (at ? 4 : 0), y: this.height - 8 }, `${Math.max(height, width)} px`);
-      return at ? [drawn("line", { class: "mark", x1: x, x2: x, y1: TOP, y2: this.height - BOTTOM }), word] : [word];
+      const line = at > 0 && drawn("line", { class: "mark", x1: x, x2: x, y1: TOP, y2: this.height - BOTTOM });
+      const word = x >= free && `${Math.max(height, width)}${at === this.scales.length - 1 ? " px" : ""}`;
+      if (word) free = x + 8 * word.length;
+      return [line, word && drawn("text", { class: "tick", x: x + (at ? 4 : 0), y: this.height - 8 }, word)].filter(Boolean);
     });
   }
 
