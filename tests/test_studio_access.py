@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from studio_pages import LONG, drop, paint, press, stage, state
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("access")]
 
 NEW = """
 - banner:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from servers import Running
 from studio_pages import LONG, job_of, number, paint, stage, state
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("touch")]
 
 FINGER_PX = 44
 """What Apple's guidelines give a finger."""
