@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from PIL import Image
 from impasto import images
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImageError, RecipeError
-from impasto.recipes import InputRecord, Recipe, Stop, find_input, read_recipe
+from impasto.presets import PRESETS, load_preset
+from impasto.recipes import InputRecord, Recipe, Stop, chosen, find_input, read_recipe
 
 RECIPE = Recipe(
     version="0.0.test",
@@ -91,3 +93,25 @@ def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path)
 def test_nameless_inputs_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--style FILE"):
         find_input("style", RECIPE.inputs["style"], (tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"size": 1024}, {"size": 1024}),
+        ({"network": "alexnet", "content_layers": "relu3"}, {"network": "alexnet"}),
+        ({"iterations": 45, "alpha": 3}, {"alpha": 3}),
+        ({"iterations": 45, "size": 1024}, {"iterations": 45, "size": 1024}),
+        ({"style_layers": "relu1_1:0.5,relu3_1"}, {"style_layers": "relu1_1:0.5,relu3_1"}),
+    ],
+)
+def test_what_was_chosen_is_what_does_not_come_by_itself(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert chosen(Config(**options)) == expected
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_was_chosen_is_enough_to_have_it_all_again(preset: str) -> None:
+    for options in ({}, {"size": 2000}, {"alpha": 7}):
+        config = load_preset(preset, **options)
+        assert Config(**chosen(config)) == config

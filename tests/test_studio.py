@@ -21,6 +21,7 @@ from impasto.cli import main
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
 from impasto.jobs.work import Worker
+from impasto.presets import load_preset
 from impasto.studio import Studio, create_app
 from impasto.studio.guard import Doors
 from impasto.studio.watching import Seen, Watch
@@ -356,14 +357,14 @@ def test_a_painted_picture_that_comes_back_recalls_what_made_it(
     told = uploaded(client, tmp_path / "mine.png")
     assert told["recipe"] is True
     recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
-    assert (recalled["config"]["alpha"], recalled["alphas"]) == (9, [9])
+    assert (recalled["chosen"]["alpha"], recalled["alphas"]) == (9, [9])
     assert [(file["role"], file["name"]) for file in recalled["inputs"]] == [
         ("content", photo.name),
         ("style", painting.name),
     ]
     assert recalled["here"] == ["content", "style"]
     content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recalled["inputs"])
-    again = {"content": content, "styles": [style], "config": recalled["config"], "run": {"precision": "float32"}}
+    again = {"content": content, "styles": [style], "config": recalled["chosen"], "run": {"precision": "float32"}}
     answer = client.post("/api/jobs", json=again)
     Worker(studio.store, "w").run_one()
     assert client.get(f"/api/jobs/{answer.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
@@ -382,7 +383,7 @@ def test_samples_are_recalled_wherever_the_picture_was_painted(
     recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
     assert recalled["here"] == ["content", "style"]
     content, style = ({"sample": file["sample"]} for file in recalled["inputs"])
-    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["config"]}).json()
+    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["chosen"]}).json()
     assert [file["sample"] for file in job["inputs"]] == ["cat", "ink"]
     Worker(studio.store, "w").run_one()
     (tmp_path / "ours.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
@@ -433,7 +434,8 @@ def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
     for preset in form["presets"]:
         answer = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})
         assert answer.status_code == 201, answer.text
-        assert answer.json()["config"] == preset["config"] | {"size": 64}
+        assert answer.json()["chosen"] == preset["config"] | {"size": 64}
+        assert answer.json()["config"] == load_preset(preset["name"], size=64).model_dump(mode="json")
     # What the form shows can be sent as it is.
     defaults = {field["name"]: field["default"] for field in form["fields"]}
     assert client.post("/api/jobs", json=request | {"config": defaults}).status_code == 201

@@ -32,6 +32,7 @@ from impasto.jobs.painting import KEEP_S
 from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit, worker_name
 from impasto.method import Progress
 from impasto.presets import load_preset
+from impasto.recipes import chosen
 from impasto.samples.naming import source
 
 __all__ = ["DataDir", "KeepEvery", "app", "store_in"]
@@ -134,9 +135,8 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
     yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
     for role, file in job.inputs.items():
         yield role.replace("_", " "), str(file["name"])
-    usual = Config(network=job.config["network"]).model_dump(mode="json")
-    chosen = [f"{name} {value}" for name, value in job.config.items() if value != usual[name]]
-    yield "options", ", ".join(chosen) or "the defaults"
+    options = chosen(Config(**job.config)).items()
+    yield "options", ", ".join(f"{name} {value}" for name, value in options) or "the defaults"
     if job.turns:
         yield "α in turn", " → ".join(f"{value:g}" for value in alphas_of(job))
     yield (

@@ -6,11 +6,20 @@ machine that it was painted on.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
 
-__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "Turn"]
+__all__ = ["InputRecord", "Recipe", "Stop", "Trace", "Turn", "chosen"]
+
+
+def chosen(config: Config) -> dict[str, Any]:
+    """What was chosen of all options: none that network and size would have come to by themselves."""
+    usual = Config(network=config.network, size=config.size).model_dump(mode="json", exclude={"network", "size"})
+    usual |= Config.model_construct().model_dump(mode="json", include={"network", "size"})
+    return {name: value for name, value in config.model_dump(mode="json").items() if value != usual[name]}
 
 
 class InputRecord(Options):

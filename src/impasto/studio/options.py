@@ -7,6 +7,7 @@ from typing import Any, Literal
 from impasto import samples, weights
 from impasto.config import Config, Options, RunOptions
 from impasto.presets import PRESETS, load_preset
+from impasto.recipes import chosen
 from impasto.studio.views import Wire
 
 __all__ = ["Field", "Form", "form"]
@@ -43,7 +44,7 @@ class Field(Wire):
 
 
 class Preset(Wire):
-    """Named options."""
+    """Named options: those that differ from the usual ones."""
 
     name: str
     help: str
@@ -75,7 +76,7 @@ def form() -> Form:
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
         presets=[
-            Preset(name=name, help=help_text, config=load_preset(name).model_dump(mode="json"))
+            Preset(name=name, help=help_text, config=chosen(load_preset(name)))
             for name, (help_text, _) in PRESETS.items()
         ],
         samples=[

@@ -16,7 +16,7 @@ from impasto.config import Config
 from impasto.errors import ImageError, RecipeError
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
-from impasto.recipes import read_recipe
+from impasto.recipes import chosen, read_recipe
 from impasto.samples.naming import SAMPLE, source
 from impasto.studio.views import FileView, InputView, PictureRef, RecallView
 
@@ -135,7 +135,7 @@ def recalled(store: JobStore, sha256: str) -> RecallView:
     recipe = read_recipe(store.files.path(sha256))
     inputs = [InputView.of(role, file.name, file.sha256) for role, file in recipe.inputs.items()]
     return RecallView(
-        config=recipe.config.model_dump(mode="json"),
+        chosen=chosen(recipe.config),
         alphas=[recipe.config.alpha, *(turn.alpha for turn in recipe.turns)],
         inputs=inputs,
         here=[file.role for file in inputs if file.sample or store.files.path(file.sha256).is_file()],

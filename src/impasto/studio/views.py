@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from impasto.config import Config
 from impasto.jobs import Job
 from impasto.jobs.work import alphas_of
+from impasto.recipes import chosen
 from impasto.samples.naming import shipped
 
 __all__ = ["Alpha", "FileView", "JobView", "Painting", "PictureRef", "Problem", "RecallView", "Token"]
@@ -106,6 +108,7 @@ class JobView(Wire):
     changed_s: float
     priority: int
     config: dict[str, Any]
+    chosen: dict[str, Any] = Field(description="Of the options those that were chosen: the others come by themselves.")
     alphas: list[float] = Field(description="What α was, in turn.")
     asked_alpha: float | None
     inputs: list[InputView]
@@ -131,6 +134,7 @@ class JobView(Wire):
             changed_s=job.changed_s,
             priority=job.priority,
             config=job.config,
+            chosen=chosen(Config(**job.config)),
             alphas=alphas_of(job),
             asked_alpha=job.asked_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
@@ -151,9 +155,9 @@ class FileView(Wire):
 
 
 class RecallView(Wire):
-    """What painted a picture: its options, its pictures, and which of those are still here."""
+    """What painted a picture: the options that were chosen, its pictures, and which of those are still here."""
 
-    config: dict[str, Any]
+    chosen: dict[str, Any]
     alphas: list[float]
     inputs: list[InputView]
     here: list[str] = Field(description="The roles of those that are among the uploaded files.")

@@ -13,6 +13,8 @@ const GROUPS = {
 };
 const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];
 const SIZES = [256, 384, 512, 768, 1024, 2048];
+/** Numbers that come by themselves where they are 0. */
+const AUTO = ["iterations", "scales", "fourier_power"];
 const BY_PICTURES = "style_weights";
 
 export class Form {
@@ -65,7 +67,7 @@ export class Form {
     const label = el("label", { for: id }, field.label);
     this.controls.set(field.name, {
       get: () => (flag ? input.checked : this.read(field, input)),
-      set: (value) => (flag ? (input.checked = value) : (input.value = value ?? "")),
+      set: (value) => (flag ? (input.checked = value) : (input.value = AUTO.includes(field.name) && !value ? "" : value)),
     });
     return el("div", { class: flag ? "field check" : "field" }, ...(flag ? [input, label] : [label, input]), help);
   }
@@ -75,11 +77,11 @@ export class Form {
     if (field.kind === "choice") {
       const select = el("select", { id }, ...field.choices.map((choice) => el("option", { value: choice }, this.word(field, choice))));
       if (field.name === "init") select.addEventListener("change", () => this.showStart());
-      if (field.name === "network") select.addEventListener("change", () => this.rebase());
       return select;
     }
     if (field.kind === "text") return el("input", { type: "text", id, spellcheck: "false", autocomplete: "off" });
     const input = el("input", { type: "number", id, min: field.minimum, max: field.maximum, step: field.kind === "integer" ? 1 : "any" });
+    if (AUTO.includes(field.name)) input.placeholder = "auto";
     if (field.name !== "size") return input;
     input.setAttribute("list", "sizes");
     byId("settings").append(el("datalist", { id: "sizes" }, ...SIZES.map((size) => el("option", { value: size }))));
@@ -97,38 +99,21 @@ export class Form {
     return input.value === "" ? field.default : Number(input.value);
   }
 
-  /** What a preset comes to, with the network that is chosen: what it leaves to the network is left to it. */
-  base(network) {
-    const { presets, fields } = this.options;
-    const config = { ...presets.find(({ name }) => name === this.preset.value).config };
-    if (network === config.network) return config;
-    config.network = network;
-    for (const { name, default: left } of fields) {
-      if ((left === "" || left === 0) && config[name] === presets[0].config[name]) config[name] = left;
-    }
-    return config;
+  /** What the preset sets; the rest is as always, or left to network and size. */
+  get base() {
+    return this.options.presets.find(({ name }) => name === this.preset.value);
   }
 
   choose(name) {
     this.preset.value = name;
-    const preset = this.options.presets.find((each) => each.name === name);
-    this.help.textContent = preset.help;
-    this.based = preset.config;
-    this.show(preset.config);
+    this.help.textContent = this.base.help;
+    this.show(this.base.config);
   }
 
-  rebase() {
-    const now = this.values(this.fields);
-    const base = this.base(now.network);
-    const untouched = Object.keys(now).filter((name) => now[name] === this.based[name]);
-    this.show({ ...now, ...Object.fromEntries(untouched.map((name) => [name, base[name]])) });
-    this.based = base;
-  }
-
-  show(config) {
-    for (const field of [...this.fields, ...this.options.run]) {
-      this.controls.get(field.name).set(config[field.name] ?? field.default, config);
-    }
+  show(chosen) {
+    const fields = [...this.fields, ...this.options.run];
+    const config = { ...Object.fromEntries(fields.map((field) => [field.name, field.default])), ...chosen };
+    for (const { name } of fields) this.controls.get(name).set(config[name], config);
     this.showStart();
   }
 
@@ -137,10 +122,9 @@ export class Form {
   }
 
   /** Settings of a picture that was painted. */
-  recall(config) {
+  recall(chosen) {
     this.choose(this.options.presets[0].name);
-    this.show(config);
-    this.based = this.base(config.network);
+    this.show(chosen);
   }
 
   values(fields) {
@@ -149,9 +133,9 @@ export class Form {
 
   /** What a request has of all this: what differs from the preset. */
   asked(weights) {
-    const base = this.options.presets.find(({ name }) => name === this.preset.value).config;
     const config = { ...this.values(this.fields), [BY_PICTURES]: weights };
-    const changed = Object.entries(config).filter(([name, value]) => value !== base[name]);
+    const usual = Object.fromEntries(this.options.fields.map((field) => [field.name, field.default]));
+    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? usual[name]));
     const run = this.options.run.filter((field) => this.controls.get(field.name).get() !== field.default);
     return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run) };
   }

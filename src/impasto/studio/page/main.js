@@ -59,9 +59,9 @@ function showJobs() {
 }
 
 /** The settings of a picture, and those of its pictures that are here. */
-function recall({ config, alphas, inputs, here = inputs.map(({ role }) => role) }) {
-  form.recall({ ...config, alpha: alphas.at(-1) });
-  const shares = config.style_weights ? config.style_weights.split(",").map(Number) : [];
+function recall({ chosen, alphas, inputs, here = inputs.map(({ role }) => role) }) {
+  form.recall({ ...chosen, alpha: alphas.at(-1) });
+  const shares = chosen.style_weights ? chosen.style_weights.split(",").map(Number) : [];
   const missing = pictures.use(inputs, here, shares).map(({ role, name }) => `the ${kindOf(role).replace("_", " ")} ${shortName(name)}`);
   problem.textContent = missing.length ? `Not here any more: ${missing.join(", ")}. Choose it again.` : "";
   say("The settings are in the form");
