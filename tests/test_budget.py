@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,35 @@ def test_too_little_memory_is_refused_with_what_it_takes() -> None:
         fitted(1, 0.5 * GB)
     with pytest.raises(ConfigError, match="does not fit"):
         make_plan(RunOptions(memory="300MB"), work(1))
+
+
+def test_what_looks_at_whole_pictures_is_refused_where_they_do_not_fit() -> None:
+    assert fitted(0.2, 8 * GB, style_loss="nearest").block == 0
+    with pytest.raises(ConfigError, match=r"'nearest' looks at whole pictures: .* need \d.* Raise --memory, lower"):
+        fitted(4, 4 * GB, style_loss="nearest")
+
+
+def test_every_color_of_a_label_mask_counts() -> None:
+    colors = [(255, 0, 0), (0, 200, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
+    labels = np.repeat(np.array(colors, np.uint8), 30, axis=0)[None].repeat(100, axis=0)
+    gray = np.ones((100, 150), np.float32)
+    content, style = np.full((100, 150, 3), 0.5, np.float32), np.full((80, 120, 3), 0.3, np.float32)
+
+    def needed(**masks: Any) -> tuple[int, float]:
+        found = session(content, style, size=150, **masks).work
+        return found.regions, budget.needs(found, 0, 20, False, "float32", 0).memory
+
+    by_regions = [
+        needed(),
+        needed(content_masks=[gray]),
+        needed(protect=gray),
+        needed(content_masks=[gray, gray], style_masks=[gray, gray]),
+        needed(content_masks=[labels], style_masks=[labels]),
+    ]
+    assert [regions for regions, _ in by_regions] == [0, 1, 1, 2, 5]
+    assert sorted(memory for _, memory in by_regions) == [memory for _, memory in by_regions]
+    # A mask as read and as used, and guides at every one of five layers.
+    assert by_regions[-1][1] - by_regions[1][1] > 4 * (8 + 4) * 100 * 150
 
 
 def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:

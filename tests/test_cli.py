@@ -219,7 +219,14 @@ BAD = [
     (["stylize", "half.jpg", "painting.png"], "half.jpg"),
     (["stylize", "dot.png", "painting.png"], "1x1 px is too small for relu5_1"),
     (["stylize", "line.png", "painting.png", "--size", "5000"], "1x5000 px is too small for relu5_1"),
-    (["stylize", "photo.jpg", "dot.png"], "1x1 px is too small for relu5_1"),
+    (["stylize", "photo.jpg", "dot.png"], "The style dot.png at 1x1 px is too small for relu5_1"),
+    (["stylize", "photo.jpg", "painting.png", "--style-weights", "1,2"], "2 values for 1 style."),
+    (["stylize", "photo.jpg", "painting.png", "--style-weights=-1"], "0 or more"),
+    (["stylize", "photo.jpg", "painting.png", "--style-weights", "0"], "every share is 0"),
+    (["stylize", "photo.jpg", "painting.png", "--style-loss", "grm"], 'Did you mean "gram"'),
+    (["stylize", "photo.jpg", "painting.png", "--content-mask", "tall.png"], "a mask has the aspect of its picture"),
+    (["stylize", "photo.jpg", "painting.png", "--content-mask", "black.png"], "Content mask 1 is empty"),
+    (["stylize", "photo.jpg", "painting.png", "--style-mask", "text.png"], "text.png"),
     (["stylize", "bomb.png", "painting.png"], "100000x100000"),
     (["stylize", "photo.jpg", "painting.png", "--alpha", "nan"], "alpha"),
     (["stylize", "photo.jpg", "painting.png", "--alpha=-1"], "alpha"),
@@ -255,7 +262,9 @@ BAD = [
     (["score", "photo.jpg", "painting.png", "bomb.png"], "100000x100000"),
     (["score", "photo.jpg", "sample:nothing", "photo.jpg"], "nothing"),
     (["score", "photo.jpg", "painting.png"], "IMAGE"),
+    (["score", "photo.jpg", "painting.png", "photo.jpg", "--max-megapixels", "0.001"], "0.135 megapixels"),
     (["presets", "show", "clasic"], "Did you mean 'classic'"),
+    (["presets", "list"], "'list' is more than this command takes. See: impasto presets --help"),
     (["weights", "import", "nothere.pth"], "no such file"),
     (["weights", "import", "text.png"], "damaged, or not what is wanted"),
     (["weights", "pull", "resnet"], "resnet"),
@@ -277,6 +286,8 @@ def bad_desk(desk: Path) -> Path:
     header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
     (desk / "bomb.png").write_bytes(bytes(header))
     (desk / "bad.toml").write_text("alhpa = 3\n")
+    Image.new("L", (40, 90), 255).save(desk / "tall.png")
+    Image.new("L", (96, 64), 0).save(desk / "black.png")
     return desk
 
 

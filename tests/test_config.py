@@ -130,14 +130,16 @@ def test_classic_is_the_textbook_recipe() -> None:
         ("alhpa = 3", "Did you mean 'alpha'"),
         ("alpha = ", "not TOML"),
         ("alpha = -2", "alpha = -2"),
+        ("style_layers = 'relu9'", "style_layers: vgg19 has no layer 'relu9'"),
     ],
 )
 def test_a_bad_preset_file_is_one_clear_line(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ImpastoError) as caught:
         load_preset(path)
     assert says in str(caught.value)
+    assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

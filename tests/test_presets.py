@@ -48,6 +48,17 @@ def published(encoder: Encoder, content_weight: float, style_weight: float, gram
     return float(loss)
 
 
+def test_classic(vgg19: Encoder) -> None:
+    """The textbook's Total = Content + α·Style: mean squared errors, Gram matrices over h·w, every layer alike."""
+    layers = (*STYLE_LAYERS, "relu4_2")
+    content, style, target = (vgg19(image, layers) for image in (CONTENT, STYLE, TARGET))
+    expected = float((target["relu4_2"] - content["relu4_2"]).pow(2).mean())
+    for layer in STYLE_LAYERS:
+        one, two = (flat @ flat.T / flat.shape[1] for flat in (target[layer][0].flatten(1), style[layer][0].flatten(1)))
+        expected += 1e-5 * float((one - two).pow(2).mean())
+    assert total(vgg19, "classic") == pytest.approx(expected, rel=1e-4)
+
+
 def test_gatys2016(vgg19: Encoder) -> None:
     """PytorchNeuralStyleTransfer: GramMSELoss with 1e3/C² a layer, content 1."""
     assert total(vgg19, "gatys2016") == pytest.approx(published(vgg19, 1, 1e3, 0), rel=1e-4)

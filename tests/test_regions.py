@@ -25,9 +25,10 @@ from impasto.compose.pairing import regions_of
 from impasto.config import Config, Inputs, RunOptions
 from impasto.encoder import Encoder
 from impasto.engine.chained import ChainedEngine
+from impasto.engine.scratch import Scratch
 from impasto.errors import ConfigError, ImageError
 from impasto.evaluate import AutogradEngine, objective_for
-from impasto.images import load_mask
+from impasto.images import load, load_mask
 from impasto.method import stylize_steps
 from impasto.networks import ALEXNET, VGG19, Network
 from impasto.regions import Region, StyleUse, guides_of
@@ -234,8 +235,8 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"content_masks": (MASK, MASK)}, "2 content masks and 1 styles"),
-        (TWO | {"content_masks": (MASK,)}, "1 content masks and 2 styles"),
+        ({"content_masks": (MASK, MASK)}, "2 content masks and 1 style\\."),
+        (TWO | {"content_masks": (MASK,)}, "1 content mask and 2 styles"),
         ({"content_masks": (MASK, MASK), "style_masks": (MASK,)}, "in pairs"),
         (TWO | {"style_masks": (MASK,)}, "one for each style"),
         ({"content_masks": (0 * MASK,)}, "Content mask 1 is empty"),
@@ -277,6 +278,50 @@ def test_a_mask_takes_its_pictures_size_and_its_own_orientation(tmp_path: Path) 
     assert found.shape == (1, 1, HEIGHT, WIDTH)
     assert float(found[..., : HALF - 1].min()) > 0.95
     assert float(found[..., HALF + 1 :].max()) < 0.05
+
+
+def test_a_mask_lies_on_a_photo_that_its_exif_turns(tmp_path: Path, tiny: Encoder) -> None:
+    """Masks are drawn on the photo as it is seen, which is not as it is kept."""
+    upright = Image.fromarray((picture(1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8))
+    path, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+    seen, image = load(path).pixels, paint(tiny, content=path, protect=array(left()))
+    assert torch.equal(image[..., :HALF], seen[..., :HALF])
+    assert (image[..., HALF:] - seen[..., HALF:]).abs().mean() > 0.02
+    assert (seen - picture(1)).abs().mean() < 0.05
+
+
+def test_what_is_transparent_has_no_label(tmp_path: Path) -> None:
+    drawn = np.dstack([labels(RED, BLUE, GREEN, GREEN), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    drawn[:, HALF:, 3] = 0
+    Image.fromarray(drawn).save(tmp_path / "labels.png")
+    found = read(tmp_path / "labels.png")
+    assert set(found) == {"#ff0000", "#0000ff"}
+    assert all(float(area[..., HALF:].max()) == 0 for area in found.values())
+
+
+@pytest.mark.parametrize("kind", ["labels", "soft"])
+def test_masks_on_disk_a_strip_at_a_time_are_those_in_memory(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ramp = np.linspace(0, 1, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
+    drawn = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
+    whole = read(drawn)
+    for module in ("reading", "strips"):
+        monkeypatch.setattr(f"impasto.images.{module}.STRIP", WIDTH * 7)
+    scratch = Scratch(tmp_path)
+    parts = load_mask(drawn, HEIGHT, WIDTH, what="", max_megapixels=250, store=scratch).areas
+    assert set(parts) == set(whole)
+    assert all(torch.equal(parts[color], whole[color]) for color in whole)
+    content = [parts] if kind == "labels" else [parts, {"": torch.ones(1, 1, HEIGHT, WIDTH)}]
+    style, shares = ([parts], [1.0]) if kind == "labels" else ([], [0.5, 0.5])
+    free = left(share=0.75)
+    one, two = (regions_of(content, style, shares, free, store) for store in (Memory(), scratch))
+    for a, b in zip(one, two, strict=True):
+        assert torch.equal(a.mask, b.mask)
+        assert a.share == pytest.approx(b.share)
+    torch.testing.assert_close(torch.stack([region.mask for region in two]).sum(dim=0), free)
 
 
 def test_a_masks_transparency_is_black(tmp_path: Path) -> None:

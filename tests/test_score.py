@@ -213,6 +213,7 @@ def test_haze_is_the_lost_share_of_the_tonal_range() -> None:
     assert haze(0.3 + 0.4 * ramp(), ramp(), 0.5 * ramp()) == pytest.approx(0.2, abs=1e-6)
     assert haze(flat(), ramp(), ramp()) == 1
     assert haze(ramp(), 0.5 * ramp(), ramp()) == 0
+    assert haze(flat(), flat(), flat()) == 0  # there was none to lose
     speck = ramp().clone()
     speck[:, :, :1, :] = 1  # one row in 64 of white does not hide that the rest is pale
     pale = 0.3 + 0.4 * ramp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
     torch.testing.assert_close(paint((picture(2), picture(3)), "7,7"), half, rtol=0, atol=1e-6)
 
 
+def test_pictures_between_two_styles_go_from_one_to_the_other(tiny: Encoder) -> None:
+    """Walked in five steps from one start: each is farther from the first picture, and by no leap."""
+    engine, walk = AutogradEngine(tiny), []
+    for share in (4, 3, 2, 1, 0):
+        config = tiny_config(iterations=15, scales=1, alpha=100, style_weights=f"{share},{4 - share}")
+        scene = scene_of(Inputs(content=picture(1), styles=(picture(2), picture(3))), config, RunOptions(), engine)
+        *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
+        walk.append(last.mean(dim=(2, 3)).flatten())
+    whole = walk[-1] - walk[0]
+    along = [float((color - walk[0]) @ whole / (whole @ whole)) for color in walk]
+    assert along == sorted(along)
+    assert max(after - before for before, after in itertools.pairwise(along)) < 0.5
+
+
 def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
     styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
     config = tiny_config(units="absolute")
@@ -115,7 +130,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style_weights": "1"}, "style_weights has 1 values for 2 styles"),
+        ({"style_weights": "1"}, "style_weights has 1 value for 2 styles"),
         ({"style_weights": "1,2,3"}, "style_weights has 3 values for 2 styles"),
         ({"style_scale": "1,2,3"}, "style_scale has 3 values for 2 styles"),
     ],

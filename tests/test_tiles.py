@@ -23,6 +23,7 @@ from impasto.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
 from impasto.objective import Objective
 from impasto.optimize import descend
 from impasto.store import Memory, copied, dot, finite, pieces, rms, weighted_sum
+from impasto.style_losses import STYLE_LOSSES
 
 
 def double(network: Network, pooling: Any = "max") -> Encoder:
@@ -65,6 +66,17 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = objective_for(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
+
+
+@pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.of_features])
+def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
+    whole, tiled = AutogradEngine(tiny64), ChainedEngine(tiny64, block=16)
+    config = Config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
+    content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
+    asked, in_blocks = (objective_for(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
+    for one, two in zip(asked.style, in_blocks.style, strict=True):
+        torch.testing.assert_close(two.parts[0].value, one.parts[0].value, rtol=1e-6, atol=1e-6)
+    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-6)
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)

@@ -188,7 +188,7 @@ class Config(Options):
                 if layer.name not in chain.names:
                     near = difflib.get_close_matches(layer.name, chain.names, n=1)
                     hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(chain.names)}."
-                    raise LayerError(f"{chain.name} has no layer {layer.name!r}. {hint}")
+                    raise LayerError(f"{field}: {chain.name} has no layer {layer.name!r}. {hint}")
             if not any(layer.weight for layer in layers):
                 raise LayerError(f"{field}: every weight is 0. Give at least one layer a positive weight.")
         if any(not 0 <= weight < float("inf") for weight in self.style_weights):

@@ -122,7 +122,7 @@ class Encoder:
         if min(height, width) < least:
             raise LayerError(
                 f"{what} {width}x{height} px is too small for {deepest}, which needs at least {least} px a side. "
-                "Raise the size, or drop the layer."
+                "Give a larger picture, raise the size, or drop the layer."
             )
 
     def _apply(self, layer: Layer, x: Tensor) -> Tensor:

@@ -114,9 +114,9 @@ def stylize_steps(
     encoder, store = engine.encoder, engine.store
     style_layers = [name for name, _ in config.style_layers]
     layers = [*(name for name, _ in config.content_layers), *style_layers]
-    encoder.require_size(scene.content.pixels, layers, what="The target, like the content,")
+    encoder.require_size(scene.content.pixels, layers, what="The target, like the content, at")
     for style in scene.styles:
-        encoder.require_size(style.picture.pixels, style_layers, what="A style image,")
+        encoder.require_size(style.picture.pixels, style_layers, what=f"The style {style.picture.name or 'image'} at")
     target: Tensor | None = None
     evaluations = since.evaluations - since.state.evaluations if since else 0
     restarts = since.restarts - since.state.restarts if since else 0

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from impasto import __version__
 from impasto.cli.stopping import early
@@ -58,6 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
                 print_error=False,
                 result_action="return_value",
             )
+    except UnusedCliTokensError as error:
+        command = " ".join(["impasto", *(error.command_chain or ())])
+        words = " ".join(error.unused_tokens or ())
+        return _fail(f"{words!r} is more than this command takes. See: {command} --help", 2)
     except (CycloptsError, ImpastoError) as error:
         # Cyclopts documents 2 for what it cannot parse; ours are a user's mistakes too.
         return _fail(" ".join(str(error).split()), 2)

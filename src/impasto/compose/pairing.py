@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ConfigError
-from impasto.images import strips
+from impasto.images import in_strips
 from impasto.regions import Region, StyleUse
 from impasto.store import Store
 
-__all__ = ["Areas", "regions_of"]
+__all__ = ["Areas", "counted", "regions_of"]
 
 LEAST_AREA = 1e-5
 """Share of a picture below which a mask is taken for an empty one."""
@@ -41,16 +41,18 @@ def regions_of(
     if labels:
         if len(style) != count:
             raise ConfigError(
-                f"{count} styles and {len(style)} colored style masks: give one for each, to pair regions by color."
+                f"{counted(count, 'style')} and {counted(len(style), 'colored style mask')}: give one for each style, "
+                "to pair regions by color."
             )
         chosen = [
             (f"The content mask's {color}", mask, _of_color(color, style, shares)) for color, mask in content[0].items()
         ]
     elif not content:
         if style and len(style) != count:
-            raise ConfigError(f"{count} styles and {len(style)} style masks. Give one for each style.")
+            found = counted(len(style), "style mask")
+            raise ConfigError(f"{counted(count, 'style')} and {found}. Give one for each style.")
         uses = [(number, share, style[number][""] if style else None) for number, share in enumerate(shares)]
-        chosen = [("The picture", None, uses)]
+        chosen = [("What is to be painted", None, uses)]
     else:
         chosen = _in_turn(content, style, shares)
     for number, areas in enumerate(style, start=1):
@@ -71,7 +73,7 @@ def _apart(masks: Sequence[Tensor | None], free: Tensor, store: Store) -> list[T
         return [free]
     given = [mask for mask in masks if mask is not None]
     apart = [store.empty(free.shape) for _ in given]
-    for allowed, *rows in strips(store, free, *given, *apart):
+    for allowed, *rows in in_strips(store, free, *given, *apart):
         before, after = rows[: len(given)], rows[len(given) :]
         whole = sum(before, start=torch.zeros_like(allowed)).clamp_(min=1)
         for mask, out in zip(before, after, strict=True):
@@ -88,10 +90,12 @@ def _in_turn(
     """Gray masks, the first with the first, and so on."""
     count = len(shares)
     if style and len(style) != len(content):
-        raise ConfigError(f"{len(content)} content masks and {len(style)} style masks. Give them in pairs.")
+        found = counted(len(style), "style mask")
+        raise ConfigError(f"{counted(len(content), 'content mask')} and {found}. Give them in pairs.")
     if len(content) != count and not (style and count == 1):
         more = "" if style else ", or one style and a style mask for each region"
-        raise ConfigError(f"{len(content)} content masks and {count} styles. Give a mask for each style{more}.")
+        found = f"{counted(len(content), 'content mask')} and {counted(count, 'style')}"
+        raise ConfigError(f"{found}. Give a mask for each style{more}.")
     return [
         (
             f"Content mask {number + 1}",
@@ -115,13 +119,18 @@ def _weight(uses: Sequence[_Use], count: int) -> float:
     return count * sum(share for _, share, _ in uses) / len(uses)
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of it, in words."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def _uses(uses: Sequence[_Use]) -> tuple[StyleUse, ...]:
     whole = sum(share for _, share, _ in uses) or 1  # styles may have no share at all
     return tuple(StyleUse(number, share / whole, mask) for number, share, mask in uses)
 
 
 def _require_area(name: str, mask: Tensor, store: Store) -> float:
-    area = sum(float(rows.sum(dtype=torch.float64)) for (rows,) in strips(store, mask)) / mask.numel()
+    area = sum(float(rows.sum(dtype=torch.float64)) for (rows,) in in_strips(store, mask)) / mask.numel()
     if area < LEAST_AREA:
-        raise ConfigError(f"{name} is empty: nothing in it is white, or all of it is protected. Is it inverted?")
+        raise ConfigError(f"{name} is empty: nothing in it is white, or all of it is protected. Is a mask inverted?")
     return area

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto import images
-from impasto.compose.pairing import regions_of
+from impasto.compose.pairing import counted, regions_of
 from impasto.config import Config, Inputs, RunOptions
 from impasto.cover import Cover
 from impasto.errors import ConfigError
@@ -89,7 +89,7 @@ def _regions(
 
 def _where_free(kept: images.Mask | None, content: Picture, store: Store) -> Tensor:
     free = store.empty((1, 1, *content.pixels.shape[2:]))
-    for out, mask in images.strips(store, free, free if kept is None else kept.areas[""]):
+    for out, mask in images.in_strips(store, free, free if kept is None else kept.areas[""]):
         out.copy_(torch.ones_like(out) if kept is None else 1 - mask)
     return free
 
@@ -97,7 +97,7 @@ def _where_free(kept: images.Mask | None, content: Picture, store: Store) -> Ten
 def _where_painted(regions: tuple[Region, ...], store: Store) -> Tensor | None:
     """How far each pixel is painted, by any region; None where all of it is."""
     painted, least = store.empty(regions[0].mask.shape), 1.0
-    for out, *rows in images.strips(store, painted, *(region.mask for region in regions)):
+    for out, *rows in images.in_strips(store, painted, *(region.mask for region in regions)):
         torch.clamp(sum(rows, start=torch.zeros_like(out)), max=1, out=out)
         least = min(least, float(out.min()))
     return painted if least < ALL else None
@@ -142,7 +142,8 @@ def shares_of(inputs: Inputs, config: Config, height: int, width: int) -> list[t
         lengths *= count
     for name, given in (("style_weights", weights), ("style_scale", lengths)):
         if len(given) != count:
-            raise ConfigError(f"{name} has {len(given)} values for {count} styles. Give one for each.")
+            values, styles = counted(len(given), "value"), counted(count, "style")
+            raise ConfigError(f"{name} has {values} for {styles}. Give one for each.")
     return [
         (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))
         for weight, length in zip(weights, lengths, strict=True)

@@ -5,7 +5,7 @@ from impasto.images.notes import read_note
 from impasto.images.opening import NamedImage, name_of
 from impasto.images.placing import check_apart, check_place, replacing
 from impasto.images.reading import dimensions, load, sha256_of
-from impasto.images.strips import strips
+from impasto.images.strips import in_strips
 from impasto.images.writing import check_output, jpeg, save
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "check_place",
     "count_regions",
     "dimensions",
+    "in_strips",
     "jpeg",
     "load",
     "load_mask",
@@ -24,5 +25,4 @@ __all__ = [
     "replacing",
     "save",
     "sha256_of",
-    "strips",
 ]

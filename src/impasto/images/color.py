@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from impasto.images.strips import strips
+from impasto.images.strips import in_strips
 from impasto.store import Store
 
 __all__ = ["Transfer", "luma", "luminance", "match_luminance", "matched", "with_colors_of"]
@@ -34,7 +34,7 @@ LEVELS = 4096
 def luminance(store: Store, image: Tensor) -> Tensor:
     """The brightness of an image as a gray one, (1, 3, H, W)."""
     gray = store.empty(image.shape, image.dtype)
-    for out, rows in strips(store, gray, image):
+    for out, rows in in_strips(store, gray, image):
         out.copy_(luma(rows).expand_as(rows))
     return gray
 
@@ -72,7 +72,7 @@ def with_colors_of(store: Store, image: Tensor, colors: Tensor) -> Tensor:
     Where a color is not to be had at that brightness it is paled until it is, so that brightness stays.
     """
     painted = store.empty(image.shape, image.dtype)
-    for out, rows, wanted in strips(store, painted, image, colors):
+    for out, rows, wanted in in_strips(store, painted, image, colors):
         gray = luma(rows).clamp(0, 1)
         chroma = wanted.to(rows.device) - luma(wanted).to(rows.device)
         room = torch.where(chroma > 0, 1 - gray, gray) / chroma.abs().clamp(min=1e-9)
@@ -89,7 +89,7 @@ def luma(rows: Tensor) -> Tensor:
 def _mean_and_covariance(store: Store, image: Tensor) -> tuple[Tensor, Tensor]:
     """(3,) and (3, 3) of an image's colors, in float64 on the CPU."""
     total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
-    for (rows,) in strips(store, image):
+    for (rows,) in in_strips(store, image):
         colors = rows.flatten(2)[0].cpu().double()
         total += colors.sum(dim=1)
         outer += colors @ colors.T
@@ -108,7 +108,7 @@ def _mapped(store: Store, image: Tensor, change: Tensor, mean: Tensor, wanted: T
     """x -> change (x − mean) + wanted at every pixel, clamped."""
     shift = wanted - change @ mean
     found = store.empty(image.shape, image.dtype)
-    for out, rows in strips(store, found, image):
+    for out, rows in in_strips(store, found, image):
         moved = torch.einsum("ij,bjhw->bihw", change.to(rows), rows) + shift.to(rows).view(1, 3, 1, 1)
         out.copy_(moved.clamp_(0, 1))
     return found
@@ -118,7 +118,7 @@ def _histograms_matched(store: Store, style: Tensor, content: Tensor) -> Tensor:
     given, wanted = (_distribution(store, image) for image in (style, content))
     levels = torch.linspace(0, 1, LEVELS + 1)
     found = store.empty(style.shape, style.dtype)
-    for out, rows in strips(store, found, style):
+    for out, rows in in_strips(store, found, style):
         for channel in range(3):
             # Up through the style's distribution, down through the content's. A level's share is the middle of its
             # own, so that a single color has the same in every channel.
@@ -131,7 +131,7 @@ def _histograms_matched(store: Store, style: Tensor, content: Tensor) -> Tensor:
 def _distribution(store: Store, image: Tensor) -> Tensor:
     """For each channel the share of pixels up to each level, (3, LEVELS + 1), strictly rising from 0 to 1."""
     counts = torch.zeros(3, LEVELS, dtype=torch.float64)
-    for (rows,) in strips(store, image):
+    for (rows,) in in_strips(store, image):
         for channel in range(3):
             counts[channel] += torch.histc(rows[:, channel].cpu().float(), LEVELS, 0, 1).double()
     # A little everywhere, so that the way down is a function.

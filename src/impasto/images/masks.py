@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.errors import ImageError
 from impasto.images.opening import name_of, open_image, to_srgb, vips_errors
 from impasto.images.reading import dimensions, load, rows_of, sha256_of
-from impasto.images.strips import strips
+from impasto.images.strips import in_strips
 from impasto.picture import fit, resize
 from impasto.store import Store
 
@@ -75,7 +75,7 @@ def load_mask(
     picture = load(source, long_side_px=max(height, width), enlarge=True, max_megapixels=max_megapixels, store=store)
     gray = store.empty((1, 1, *picture.pixels.shape[2:]))
     alpha = picture.alpha if picture.alpha is not None else torch.ones(()).expand_as(gray)
-    for out, rows, opaque in strips(store, gray, picture.pixels, alpha):
+    for out, rows, opaque in in_strips(store, gray, picture.pixels, alpha):
         torch.mul(rows.mean(dim=1, keepdim=True), opaque, out=out)
     return Mask({"": resize(gray, height, width).clamp_(0, 1)}, picture.name, picture.sha256)
 

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from impasto.store import Store
 
-__all__ = ["strips"]
+__all__ = ["in_strips"]
 
 STRIP = 1 << 20
 """Pixels."""
 
 
-def strips(store: Store, *images: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def in_strips(store: Store, *images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same rows of several images (1, C, H, W) of one size, a strip at a time."""
     height, width = images[0].shape[2:]
     step = max(1, STRIP // width)

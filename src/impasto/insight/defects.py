@@ -71,7 +71,7 @@ def haze(image: Tensor, content: Tensor, style: Tensor) -> float:
     content's and style's, for a picture may have either.
     """
     own = min(_tonal_range(content), _tonal_range(style))
-    return max(0.0, 1 - _tonal_range(image) / max(own, math.sqrt(ROUNDING)))
+    return max(0.0, own - _tonal_range(image)) / max(own, math.sqrt(ROUNDING))
 
 
 def checkerboard(image: Tensor) -> float:

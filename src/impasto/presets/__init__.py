@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.config import Config
-from impasto.errors import ConfigError
+from impasto.errors import ConfigError, LayerError
 
 __all__ = ["PRESETS", "load_preset", "to_toml"]
 
@@ -73,6 +73,6 @@ def _values(preset: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}. Write lines such as: alpha = 5") from error
     try:
         Config(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    except (ConfigError, LayerError) as error:
+        raise type(error)(f"{path}: {error}") from None
     return values
