@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ PRIVATE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE
 NODES = """
 import sys, time
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": int(sys.argv[1])}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 second = cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
@@ -34,8 +36,9 @@ cluster.shutdown()
 class Nodes:
     """A head and a second node, one processor each, which can be killed."""
 
-    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], port: int) -> None:
         self.process, self.environment = process, environment
+        self.from_elsewhere = f"ray://127.0.0.1:{port}"
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
 
@@ -55,12 +58,20 @@ class Nodes:
         assert self.process.stdout.readline().strip() == "killed"
 
 
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
     """A cluster with a token of its own, on the loopback address."""
     environment = os.environ | PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", NODES],
+        [sys.executable, "-c", NODES, str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -68,7 +79,7 @@ def two_nodes() -> Iterator[Nodes]:
         env=environment,
     )
     try:
-        nodes = Nodes(process, environment)
+        nodes = Nodes(process, environment, port)
         assert nodes.address, "the nodes did not start"
         yield nodes
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,17 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Watched, pixels
 from PIL import Image
+from rich.console import Console
 
 import impasto
 from impasto import images
-from impasto.cli import main
+from impasto.cli import console, main
+from impasto.cli.crew import fitting_workers, with_cards
+from impasto.cli.outcome import write_index
+from impasto.cluster import Cluster
 from impasto.config import Config, RunOptions
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
@@ -249,7 +256,7 @@ def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
 
 
 def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str]) -> None:
-    report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5", "--dry-run")
+    report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5,1", "--dry-run")
     assert report["outputs"] == ["out/cat_ink_alpha1.png", "out/cat_ink_alpha2.5.png"]
     assert (report["wanted"], report["missing"]) == (2, 2)
     assert report["seconds"] >= 0
@@ -273,6 +280,9 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--names", "{content.__class__}{number}.gif"], "cannot"),
         (["photos", "--styles", "paintings", "--names", "{number}.gif"], "cannot write .gif"),
         (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
+        (["photos", "--styles", "paintings", "--sweep", "alpha="], "no values"),
+        (["photos", "--styles"], "--styles"),
+        (["--styles", "paintings"], "no contents"),
         (["photos", "--styles", "paintings", "--sweep", "alpha=1,x"], "alpha"),
         (["photos", "--styles", "paintings", "--workers", "-1"], "--workers"),
         (["photos", "--styles", "paintings", "--protect", "masks/{content}.png"], "no file masks/cat.png, nor any"),
@@ -369,23 +379,52 @@ def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
     capsys: pytest.CaptureFixture[str], watched: Watched
 ) -> None:
     Path("photos/<b>&.jpg").write_bytes(b"nothing")
+    os.mkfifo("photos/pipe.png")  # and nobody writes into it
+    Path("photos/folder.jpg").mkdir()
+    Path(os.fsdecode(b"photos/\xff.jpg")).write_bytes(Path("photos/cat.jpg").read_bytes())
     told(capsys, "photos", "--styles", "paintings/swirl.png", "--names", "{content}#{style}.png", status=1)
     watched.page.goto(Path("out/index.html").absolute().as_uri())
     watched.page.wait_for_load_state("networkidle")
-    assert watched.page.locator("figure").count() == 2
+    assert watched.page.locator("figure").count() == 3
     assert watched.page.evaluate("[...document.images].every((image) => image.naturalWidth === 64)")
-    assert watched.page.locator("figcaption").first.inner_text().startswith("cat × swirl, α = 5\ncontent ")
+    captions = watched.page.locator("figcaption")
+    assert captions.first.inner_text().startswith("cat × swirl, α = 5\ncontent ")
+    assert "the same picture as cat_swirl.png" in captions.last.inner_text()
     assert "<b>&" not in watched.page.content()
-    assert watched.page.locator("li").count() == 1
+    assert watched.page.locator("li").count() == 2
     assert [asked for asked in watched.requests if not asked.startswith("file:")] == []
     assert watched.complaints == []
 
 
+def test_the_contact_sheet_tells_the_options_that_vary() -> None:
+    batch = batch_of("a.png", "b.png")
+    batch.wanted = [replace(one, config=Config(seed=seed)) for seed, one in enumerate(batch.wanted)]
+    for one in batch.wanted:
+        shutil.copy("paintings/swirl.png", one.output)
+    write_index(batch, Path("out"))
+    page = Path("out/index.html").read_text()
+    assert "a × swirl, α = 5, seed = 0<" in page
+    assert "b × swirl, α = 5, seed = 1<" in page
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_shows_first_how_long_it_takes(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "errors", Console(file=shown, width=width, force_terminal=True))
+    job = SimpleNamespace(
+        id=1, state="running", progress=0.6, inputs={"content": {"name": "a"}, "style": {"name": "b"}}
+    )
+    done = SimpleNamespace(id=2, state="done", progress=1.0)
+    with console.tally(quiet=False) as tally:
+        tally.show([job, done], 3, 60.0)  # type: ignore[list-item]
+    text = shown.getvalue()
+    assert "1/2" in text
+    assert "0:15 left" in text
+    assert ("96 an hour" in text) == (width >= 80)
+    assert ("3 there already" in text) == (width >= 120)
+
+
 def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
-    from impasto.cli.crew import fitting_workers
-
     needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory=2_000_000_000))]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
@@ -395,9 +434,6 @@ def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyP
 
 
 def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
-    from impasto.cli.crew import fitting_workers, with_cards
-    from impasto.cluster import Cluster
-
     four = Cluster(cpus=16, gpus=4, memory=64e9, nodes=2, least_cpus=8)
     assert fitting_workers([], with_cards(four, "auto")) == 4
     assert with_cards(four, "cpu").gpus == 0

@@ -182,6 +182,15 @@ def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undis
     require_same(undisturbed)
 
 
+def test_from_outside_the_cluster_too_a_call_says_its_own_lines_alone(nodes: Nodes) -> None:
+    command = [sys.executable, "-m", "impasto", "batch", "photos/cat.jpg", "--styles", "painting.png", *SMALL]
+    command += ["-o", "out", "--json", "--on", nodes.from_elsewhere]
+    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outputs"] == ["out/cat_painting.png"]
+    assert [line for line in done.stderr.splitlines() if " done  " not in line] == []
+
+
 def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> None:
     with two_nodes() as nodes:
         process = begun([*TWO, *LONG], nodes)

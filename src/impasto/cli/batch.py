@@ -135,12 +135,16 @@ def _runs(
     given: dict[str, Any],
     varied: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[dict[str, str], Config]]:
-    if (pairs is None) == (styles is None):
+    if (pairs is None) == (not styles):
         raise ConfigError("Give --styles, for every pair, or --pairs FILE.csv; and not both.")
+    if empty := [name for name, values in varied.items() if not values]:
+        raise ConfigError(f"--sweep {empty[0]}= has no values. Write it as alpha=1,5,25.")
     if pairs is not None:
         if contents:
             raise ConfigError("--pairs names the contents itself. Leave out the others.")
         chosen = read_pairs(pairs)
+    elif not contents:
+        raise ConfigError("There are no contents. Name folders, files or patterns of them first.")
     else:
         chosen = [
             (content, style, {}) for content in expand(contents, "contents") for style in expand(styles or [], "styles")

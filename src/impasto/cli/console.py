@@ -10,6 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from impasto import weights
 from impasto.compose import Session
@@ -187,14 +188,18 @@ class _WallBars:
 
 
 def _detailed_bars() -> Bars:
-    """Bars of so many of so many, each with a line of detail."""
+    """Bars of so many of so many, each with a line of detail, which is what gives way on a narrow terminal."""
     columns = (
-        TextColumn("{task.description:>9}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.description:>9}", table_column=Column(min_width=9, no_wrap=True)),
+        BarColumn(bar_width=_bar_width()),
+        MofNCompleteColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     return Bars(*columns, console=errors)
+
+
+def _bar_width() -> int:
+    return max(4, min(24, errors.width - 66))
 
 
 @contextlib.contextmanager
@@ -223,7 +228,7 @@ class _TallyLines:
         self.last_s = -LINE_EVERY_S
 
     def show(self, jobs: Sequence[Job], skipped: int, elapsed_s: float) -> None:
-        line = _tallied(jobs, skipped, elapsed_s)
+        line = "  ".join(_tallied(jobs, skipped, elapsed_s))
         ended = all(job.state not in ("queued", "running") for job in jobs)
         if line != self.told and (elapsed_s - self.last_s >= LINE_EVERY_S or ended):
             self.told, self.last_s = line, elapsed_s
@@ -240,9 +245,11 @@ class _TallyBars:
 
     def show(self, jobs: Sequence[Job], skipped: int, elapsed_s: float) -> None:
         ended = sum(job.state not in ("queued", "running") for job in jobs)
-        self.bars.update(
-            self.whole, completed=ended, total=len(jobs), detail=_tallied(jobs, skipped, elapsed_s).partition("  ")[2]
-        )
+        room = errors.width - 9 - _bar_width() - max(7, 2 * len(str(len(jobs))) + 1) - 3
+        _, *parts = _tallied(jobs, skipped, elapsed_s)
+        while len("  ".join(parts)) > room and len(parts) > 1:
+            parts.pop(-2)  # how long it takes is what is looked for
+        self.bars.update(self.whole, completed=ended, total=len(jobs), detail="  ".join(parts))
         running = {job.id: job for job in jobs if job.state == "running"}
         for number in self.tasks.keys() - running.keys():
             self.bars.remove_task(self.tasks.pop(number))
@@ -253,17 +260,16 @@ class _TallyBars:
             self.bars.update(self.tasks[number], completed=round(100 * job.progress))
 
 
-def _tallied(jobs: Sequence[Job], skipped: int, elapsed_s: float) -> str:
+def _tallied(jobs: Sequence[Job], skipped: int, elapsed_s: float) -> list[str]:
     """Done, running, failed, pictures an hour, time left."""
     count = {state: sum(job.state == state for job in jobs) for state in ("done", "running", "failed")}
     parts = [f"{count['done']}/{len(jobs)} done", f"{count['running']} running", f"{count['failed']} failed"]
-    if skipped:
-        parts.append(f"{skipped} there already")
+    there = [f"{skipped} there already"] if skipped else []
     work = sum(job.progress for job in jobs) - sum(job.progress for job in jobs if job.state == "failed")
     if work > 0.5 and elapsed_s > 0:
         left = sum(1 - job.progress for job in jobs if job.state in ("queued", "running"))
-        parts += [f"{3600 * work / elapsed_s:.0f} an hour", f"{_clock(left * elapsed_s / work)} left"]
-    return "  ".join(parts)
+        return [*parts, f"{3600 * work / elapsed_s:.0f} an hour", *there, f"{_clock(left * elapsed_s / work)} left"]
+    return [*parts, *there]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from impasto.cli.console import duration, errors
 from impasto.compose import Session
+from impasto.config import Config
 from impasto.insight.contact import Entry, write_contact_sheet
 from impasto.jobs.batch import Batch
 from impasto.jobs.wanted import Wanted
@@ -44,13 +45,18 @@ def _lost(one: Wanted) -> str | None:
 def write_index(work: Batch, folder: Path) -> None:
     """A page of all that is there, and of what is not."""
     entries = []
+    options = [name for name in Config.model_fields if name != "alpha" and _varies(work, name)]
     for one in work.wanted:
-        caption = f"{one.title}, α = {one.config.alpha:g}"
-        if one.output in work.alike and one.output not in work.failed:
-            caption += f", the same picture as {work.alike[one.output].name}"
+        told = one.config.model_dump(mode="json", include=set(options))
+        caption = f"{one.title}, α = {one.config.alpha:g}" + "".join(f", {name} = {told[name]}" for name in options)
+        note = f"the same picture as {work.alike[one.output].name}" if one.output in work.alike else ""
         why = work.failed.get(one.output) or ("" if one.output.exists() else "not painted yet")
-        entries.append(Entry(one.output.name, caption, work.losses.get(one.output, {}), why))
+        entries.append(Entry(one.output.name, caption, work.losses.get(one.output, {}), note, why))
     write_contact_sheet(folder / "index.html", entries)
+
+
+def _varies(work: Batch, option: str) -> bool:
+    return len({str(getattr(one.config, option)) for one in work.wanted}) > 1
 
 
 def report(work: Batch, seconds: float, *, json: bool, quiet: bool) -> None:

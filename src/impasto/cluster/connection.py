@@ -14,7 +14,7 @@ from typing import Any
 
 from impasto import __version__
 from impasto.cluster.pulse import ClusterError, Pulse, pulse_of
-from impasto.cluster.silence import silence
+from impasto.cluster.silence import hushed, silence
 
 __all__ = ["LOCAL", "Cluster", "ClusterError", "connected", "require_version", "with_threads"]
 
@@ -84,11 +84,12 @@ def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
     # Without the right token Ray tries for ever, so it does that elsewhere. But the processes of a Ray of our own end
     # with the thread that began them.
     entering = threading.Thread(target=enter, daemon=True)
-    if address == LOCAL:
-        enter()
-    else:
-        entering.start()
-        entering.join(ENTER_S)
+    with hushed():
+        if address == LOCAL:
+            enter()
+        else:
+            entering.start()
+            entering.join(ENTER_S)
     if raised:
         raise ClusterError(_refused(address, raised[0])) from raised[0]
     if entering.is_alive():
@@ -148,6 +149,7 @@ def _refused(where: str, error: Exception) -> str:
     if "auth" in why.lower() or "token" in why.lower():
         return f"{where} wants a token: {why}. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the cluster."
     if where == "auto":
+        why = why.partition(". ")[0].rstrip(".")
         return f"This machine is no part of a cluster: {why}. Run: ray start --address=HOST:6379"
     return f"Ray at {where} cannot be used: {why}"
 

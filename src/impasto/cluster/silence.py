@@ -6,10 +6,14 @@ standard output, which is for a command's result), and a thread that finds its c
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
+import warnings
+from collections.abc import Iterator
 
-__all__ = ["silence"]
+__all__ = ["hushed", "silence"]
 
 
 def silence() -> None:
@@ -17,12 +21,29 @@ def silence() -> None:
     from ray._private import worker
     from ray.util.client.logsclient import LogstreamClient
 
+    warnings.filterwarnings("ignore", module=r"ray\.util\.client")
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Its level is set again by every client.
     logging.getLogger(LogstreamClient.__module__).addFilter(_is_error)
     LogstreamClient.stdstream = _nothing  # type: ignore[method-assign]
     vars(worker)["_worker_logs_enabled"] = False
     threading.excepthook = _unless_of_grpc
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Without what Ray's native part writes to standard error, every second, while it tries to connect.
+
+    It raises what it has to say, too.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _is_error(record: logging.LogRecord) -> bool:

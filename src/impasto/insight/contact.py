@@ -44,6 +44,7 @@ class Entry:
     name: str
     caption: str
     losses: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
     missing: str = ""
 
 
@@ -59,14 +60,14 @@ def write_contact_sheet(path: Path, entries: Sequence[Entry]) -> None:
         missing=f"<h2>Missing</h2>\n<ul>\n{missing}\n</ul>" if missing else "",
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name may be any bytes
 
 
 def _figure(entry: Entry) -> str:
-    name, told = quote(entry.name), ""
-    if entry.losses:
-        told = ", ".join(f"{what} {entry.losses[what]:.3g}" for what in ("content", "style"))
+    name = quote(entry.name)
+    told = ", ".join(f"{what} {entry.losses[what]:.3g}" for what in ("content", "style") if what in entry.losses)
+    lines = "".join(f"<small>{html.escape(line)}</small>" for line in (told, entry.note) if line)
     return (
         f'<figure><a href="{name}"><img src="{name}" alt="{html.escape(entry.caption)}" loading="lazy"></a>'
-        f"<figcaption>{html.escape(entry.caption)}<small>{told}</small></figcaption></figure>"
+        f"<figcaption>{html.escape(entry.caption)}{lines}</figcaption></figure>"
     )

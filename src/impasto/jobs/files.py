@@ -28,6 +28,8 @@ class Files:
         """Keep a copy of a file; its SHA-256. Raises `JobError` if it cannot be read, `OutputError`: no room."""
         digest = hashlib.sha256()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if source.exists() and not source.is_file():  # a pipe would be waited for
+            raise JobError(f"{source} is no file. Give the path of a file.")
         try:
             with source.open("rb") as file:
                 while piece := file.read(PIECE):

@@ -57,7 +57,7 @@ def expand(places: Sequence[str], what: str) -> list[str]:
             found.append(place)
         elif Path(place).is_dir():
             inside = sorted(path for path in Path(place).iterdir() if path.suffix.lower() in ENDINGS)
-            found += [str(path) for path in inside if not path.name.startswith(".")]
+            found += [str(path) for path in inside if not path.name.startswith(".") and not path.is_dir()]
         elif Path(place).exists():
             found.append(place)
         else:
@@ -158,7 +158,7 @@ def name_all(
     options is `varied`. Raises `ConfigError` for a pattern that has no such thing, and for two pictures of one name.
     """
     pattern = pattern or "_".join(["{content}", "{style}", *(f"{name}{{{name}}}" for name in varied)]) + ".png"
-    wanted = []
+    wanted: dict[Path, Wanted] = {}
     for number, (sources, config) in enumerate(runs, start=1):
         told = {name: _short(value) for name, value in config.model_dump(mode="json").items()}
         told |= {role: _stem(place)[:80] for role, place in sources.items()} | {"number": f"{number:05d}"}
@@ -167,16 +167,14 @@ def name_all(
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             known = "{content}, {style}, {number}, or an option such as {alpha}"
             raise ConfigError(f"{pattern!r} cannot name pictures: {error}. Use {known}.") from None
-        wanted.append(Wanted(sources, config, folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-")))
-    seen: dict[Path, Wanted] = {}
-    for one in wanted:
-        other = seen.setdefault(one.output, one)
-        if other is not one:
+        one = Wanted(sources, config, folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-"))
+        other = wanted.setdefault(one.output, one)
+        if other != one:  # else it was asked for twice
             raise ConfigError(
                 f"{one.output.name} would be two pictures: of {_told(other)}, and of {_told(one)}. Tell them apart by "
                 f"--names, such as {{number}}_{pattern}"
             )
-    return wanted
+    return list(wanted.values())
 
 
 def _told(one: Wanted) -> str:
