@@ -290,7 +290,7 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--protect", "bad.csv"], "cannot be read as an image"),
         (["photos", "--styles", "paintings", "--weights", "bad.csv"], "does not hold the weights"),
         (["photos", "--styles", "paintings", "--weights", "nowhere.pth"], "no file nowhere.pth"),
-        (["photos", "--styles", "paintings", "--style-weights", "1,2"], "2 values for 1 styles"),
+        (["photos", "--styles", "paintings", "--style-weights", "1,2"], "2 values for 1 style"),
         (["--pairs", "long.csv"], "line 2: more values"),
         (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be made"),
     ],
