@@ -148,12 +148,9 @@ def test_a_screen_reader_finds_its_way(page: Page) -> None:
     expect(state(page)).to_have_text("Paused")
     press(page, "Cancel")
     expect(state(page)).to_have_text("Cancelled")
-    # What begins and ends is told once each, and no step of it.
-    heard = ["Waiting", "Painting", "Pausing", "Paused", "Cancelled"]
-    told = page.evaluate("heard")
-    assert [words for words in told if words != "cat as swirl: Cancelling"] == [
-        f"cat as swirl: {word}" for word in heard
-    ]
+    # What begins and ends is told once each, and no step of it. What passes quickly may pass unheard.
+    heard = [words for words in page.evaluate("heard") if not re.search("Pausing|Cancelling", words)]
+    assert heard == [f"cat as swirl: {word}" for word in ("Waiting", "Painting", "Paused", "Cancelled")]
     press(page, "Remove")
 
     paint(page, 2)
@@ -240,10 +237,11 @@ def test_an_upright_picture_leaves_room_for_its_curves(
 
 
 def see_it_painted(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")  # scrolls at once
     paint(page, LONG)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(page.locator(".live:not(.bare)")).to_be_visible()
-    page.wait_for_timeout(1000)  # until it has scrolled there
+    page.wait_for_timeout(500)  # until what was just loaded has its place
 
 
 def test_motion_is_reduced_for_who_asks(page: Page) -> None:

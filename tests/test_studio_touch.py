@@ -109,8 +109,9 @@ def test_fingers_pinch_two_pictures_at_once(page: Page) -> None:
     number(page)
     expect(state(page)).to_have_text("Finished")
     page.get_by_label("Compare with").select_option(str(first))
+    page.emulate_media(reduced_motion="reduce")  # scrolls at once
     page.locator(".pane img").first.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # until it has scrolled there
+    page.wait_for_timeout(500)  # until what was just loaded has its place
     x, y, width, height = place(page, ".pane >> nth=0")
     middle = y + height / 2
     ways = [((x + width * (0.5 + side * 0.1), middle), (x + width * (0.5 + side * 0.3), middle)) for side in (-1, 1)]
