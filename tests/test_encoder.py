@@ -33,6 +33,15 @@ def test_average_pooling_averages(noise_image: Tensor) -> None:
     torch.testing.assert_close(features["pool1"], expected)
 
 
+def test_rescaled_average_pooling_doubles_them(noise_image: Tensor) -> None:
+    """The known rescaling, style-transfer-pytorch's: what deeper layers were trained on are maxima."""
+    plain, doubled = (
+        Encoder(TINY, random_weights(TINY), pooling=pooling)(noise_image, ["pool1"])["pool1"]
+        for pooling in ("avg", "avg-rescaled")
+    )
+    torch.testing.assert_close(doubled, 2 * plain)
+
+
 def test_nothing_deeper_than_needed_is_computed(noise_image: Tensor) -> None:
     weights = random_weights(TINY)
     encoder = Encoder(TINY, weights)

@@ -70,6 +70,10 @@ def test_neural_style(vgg19: Encoder) -> None:
     variation = scaled.diff(dim=2).abs().sum() + scaled.diff(dim=1).abs().sum()
     expected = published(vgg19, 5, 100, 1) + 1e-3 * float(variation)
     assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
+    # Beside the others it is too small for the total to tell.
+    config = load_preset("neural-style")
+    found = losses_of(vgg19, objective_of(vgg19, CONTENT, STYLE, config), TARGET)
+    assert config.tv_weight * float(found.tv) == pytest.approx(1e-3 * float(variation), rel=1e-5)
 
 
 def test_crowsonkb(vgg19: Encoder) -> None:
@@ -79,7 +83,7 @@ def test_crowsonkb(vgg19: Encoder) -> None:
     layers = (*STYLE_LAYERS, "relu4_2")
     content, style, target = (encoder(image, layers) for image in (CONTENT, STYLE, TARGET))
     difference = (target["relu4_2"] - content["relu4_2"]).double()
-    expected = 0.015 * float(difference.square().sum() / difference.abs().sum())
+    content_loss, style_loss = 0.015 * float(difference.square().sum() / difference.abs().sum()), 0.0
     for layer, weight in zip(STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True):
         (mean, spread), (wanted, wanted_spread) = (
             (flat.mean(dim=1), torch.cov(flat, correction=0))
@@ -87,11 +91,15 @@ def test_crowsonkb(vgg19: Encoder) -> None:
         )
         shared = torch.linalg.eigvals(spread @ wanted_spread).real.clamp(min=0).sqrt().sum()
         distance = (mean - wanted).square().sum() + spread.trace() + wanted_spread.trace() - 2 * shared
-        expected += weight / 341 * float(distance) / len(mean)
+        style_loss += weight / 341 * float(distance) / len(mean)
     x, y = TARGET.diff(dim=3), TARGET.diff(dim=2)
-    expected += 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
-    found = float(losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET).total)
-    assert found == pytest.approx(expected, rel=5e-3)
+    variation = 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
+    found = losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET)
+    # Term by term: their sizes are too unlike for the total to tell of each.
+    assert config.content_weight * float(found.content) == pytest.approx(content_loss, rel=1e-4)
+    assert config.alpha * float(found.style) == pytest.approx(style_loss, rel=5e-3)
+    assert config.tv_weight * float(found.tv) == pytest.approx(variation, rel=1e-5)
+    assert float(found.total) == pytest.approx(content_loss + style_loss + variation, rel=5e-3)
 
 
 def test_pastiche(vgg19: Encoder) -> None:
