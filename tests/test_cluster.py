@@ -66,15 +66,16 @@ def painted(folder: str = "out") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.png"))}
 
 
-def require_same(undisturbed: dict[str, bytes]) -> None:
+def require_same(undisturbed: dict[str, bytes], *given: str) -> None:
     """The pictures are those of an undisturbed call; where a busy machine timed another plan, those of that plan."""
     assert painted().keys() == undisturbed.keys()
     for name, data in painted().items():
         if data != undisturbed[name]:
             assert read_recipe(Path("out", name)).plan != plan_of(undisturbed[name])
             content = next(Path("photos").glob(f"{name.partition('_')[0]}.*"))
-            given = ["--content", str(content), "-o", f"again_{name}", "--quiet"]
-            assert main(["reproduce", f"out/{name}", *given]) == 0
+            told = [word.format(content=content.stem) for word in given]
+            words = ["reproduce", f"out/{name}", "--content", str(content), *told, "-o", f"again_{name}", "--quiet"]
+            assert main(words) == 0
             assert Path(f"again_{name}").read_bytes() == data
 
 
@@ -111,12 +112,13 @@ def test_it_is_the_same_as_on_this_machine_and_what_is_poisoned_fails_alone(node
     shutil.copy("masks/cat.png", "masks/same.png")
     load("vgg19")  # into the cache, if it is not there
     shutil.copy(cache_folder() / "vgg19.safetensors", "own.safetensors")
-    words = [*TWO, *SMALL, "--protect", "masks/{content}.png", "--weights", "own.safetensors"]
+    further = ["--protect", "masks/{content}.png", "--weights", "own.safetensors"]
+    words = [*TWO, *SMALL, *further]
     here = batch(*words, out="here", status=1)
     there = batch(*words, "--on", nodes.address, environment=nodes.environment, status=1)
     assert (there["done"], there["skipped"], len(there["failed"])) == (3, 0, 1) == (here["done"], 0, 1)
     assert there["failed"][0]["error"] == here["failed"][0]["error"]
-    assert painted() == painted("here")
+    require_same(painted("here"), *further)
     assert len(JobStore(Path("out", QUEUE)).jobs()) == 2  # the same photo under two names is one job
     recipe = read_recipe(Path("out/dog_painting.png"))
     assert (recipe.weights_name, recipe.inputs["protect"].name) == ("own.safetensors", "dog.png")
@@ -230,8 +232,10 @@ def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
     node = listening(socket.AF_UNIX, str(tmp_path / "node"))
     pulse = Pulse(f"127.0.0.1:{port}", str(tmp_path / "node"))
     pulse.require()
+    monkeypatch.setattr("impasto.cluster.pulse.PATIENCE_S", 0.0)  # at the second look it is over
     told, own = head.accept()[0], node.accept()[0]
     told.close()  # hung up on whoever says nothing: there it is, when it is asked again
+    pulse.require()
     pulse.require()
     head.close()
     pulse.require()
@@ -239,7 +243,6 @@ def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
     pulse.require()
     head.close()
     pulse.require()
-    monkeypatch.setattr("impasto.cluster.pulse.PATIENCE_S", 0.0)
     with pytest.raises(ClusterError, match=f"head of the cluster, 127.0.0.1:{port}, is gone"):
         pulse.require()
     own.close()
