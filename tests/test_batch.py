@@ -24,7 +24,7 @@ from rich.console import Console
 import impasto
 from impasto import images
 from impasto.cli import console, main
-from impasto.cli.crew import fitting_workers, with_cards
+from impasto.cli.crew import fitting_workers, threads_each, with_cards
 from impasto.cli.outcome import write_index
 from impasto.cluster import Cluster
 from impasto.config import Config, RunOptions
@@ -434,7 +434,9 @@ def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyP
 
 
 def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
-    four = Cluster(cpus=16, gpus=4, memory=64e9, nodes=2, least_cpus=8)
+    four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, least_cpus=8, cpus_per_card=2)  # 32 of them without cards
+    assert [threads_each(count, four) for count in (2, 4, 8)] == [2, 2, 1]
+    assert threads_each(4, with_cards(four, "cpu")) == 8
     assert fitting_workers([], with_cards(four, "auto")) == 4
     assert with_cards(four, "cpu").gpus == 0
     with pytest.raises(ConfigError, match="no machine of the cluster has such a card"):

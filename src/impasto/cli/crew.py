@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
@@ -84,6 +85,8 @@ def threads_each(count: int, cluster: Cluster | None) -> int:
     """Processors that each of so many has for itself."""
     if cluster is None:
         return max(1, torch.get_num_threads() // count)
+    if cluster.gpus:  # whoever has a card, or shares it, is where that is
+        return max(1, cluster.cpus_per_card // math.ceil(count / cluster.gpus))
     return max(1, min(cluster.cpus // count, cluster.least_cpus))
 
 

@@ -68,7 +68,7 @@ def report(work: Batch, seconds: float, *, json: bool, quiet: bool) -> None:
             "done": len(work.finished),
             "skipped": len(work.skipped),
             "failed": failed,
-            "outputs": [str(one.output) for one in (*work.skipped, *work.finished)],
+            "outputs": [str(one.output) for one in work.wanted if one.output in work.losses],
             "alike": alike,
             "seconds": round(seconds, 3),
         }

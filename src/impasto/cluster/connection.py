@@ -37,13 +37,17 @@ ANSWER_S, ENTER_S = 10.0, 45.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine."""
+    """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine.
+
+    `cpus_per_card` are those that every card has beside it, on the machine where it has fewest.
+    """
 
     cpus: int
     gpus: int
     memory: float
     nodes: int
     least_cpus: int
+    cpus_per_card: int = 0
     pulse: Pulse = field(default_factory=Pulse)
 
 
@@ -165,6 +169,7 @@ def _seen(ray: ModuleType, pulse: Pulse) -> Cluster:
         memory=sum(node.get("memory", 0) for node in working),
         nodes=len(working),
         least_cpus=int(min(node["CPU"] for node in working)),
+        cpus_per_card=int(min((node["CPU"] // node["GPU"] for node in working if node.get("GPU")), default=0)),
         pulse=pulse,
     )
 
