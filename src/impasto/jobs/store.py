@@ -159,7 +159,10 @@ class JobStore:
             return None  # to ask costs no write
         left = f"worker = NULL, asked = NULL, changed_s = ?, revision = {REVISION}"
         with self._database.writing() as write:
-            write(f"UPDATE jobs SET state = 'cancelled', {left} WHERE {over} AND asked = 'cancel'", (now, *lease))
+            write(
+                f"UPDATE jobs SET state = 'cancelled', held = 0, {left} WHERE {over} AND asked = 'cancel'",
+                (now, *lease),
+            )
             write(f"UPDATE jobs SET state = 'queued', {left} WHERE {over} AND held", (now, *lease))
             write(
                 f"UPDATE jobs SET state = 'failed', {left}, error = ? WHERE {over} AND deaths >= ?",
