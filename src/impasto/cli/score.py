@@ -23,7 +23,12 @@ SAMPLE_PX = 512
 
 
 def score(
-    content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
+    content: Annotated[
+        str,
+        Parameter(
+            help="What is depicted: a picture's file, or sample:NAME. One of another aspect is stretched to IMAGE."
+        ),
+    ],
     style: Annotated[str, Parameter(help="How it should look: a picture's file, or sample:NAME.")],
     image: Annotated[str, Parameter(help="The picture to score: a file of any size, by whatever program.")],
     /,
