@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from PIL import Image
 from impasto import read_recipe
 from impasto.cli import main
 from impasto.cli.batch import QUEUE
-from impasto.cluster import ClusterError, connected
+from impasto.cluster import ClusterError, connected, connection
 from impasto.cluster.pulse import Pulse
 from impasto.config import Plan
 from impasto.jobs import JobStore
@@ -129,6 +130,7 @@ def test_it_is_the_same_as_on_this_machine_and_what_is_poisoned_fails_alone(node
 ONCE = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from impasto.cluster import connected
 from impasto.jobs import JobStore
 store = JobStore(Path("queue"))
@@ -187,10 +189,25 @@ def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undis
 def test_from_outside_the_cluster_too_a_call_says_its_own_lines_alone(nodes: Nodes) -> None:
     command = [sys.executable, "-m", "impasto", "batch", "photos/cat.jpg", "--styles", "painting.png", *SMALL]
     command += ["-o", "out", "--json", "--on", nodes.from_elsewhere]
-    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outputs"] == ["out/cat_painting.png"]
     assert [line for line in done.stderr.splitlines() if " done  " not in line] == []
+
+
+@pytest.mark.parametrize(("failures", "entered"), [(1, True), (2, True), (3, False)])
+def test_a_server_that_dies_as_it_begins_is_asked_for_again(failures: int, entered: bool) -> None:
+    calls: list[str] = []
+
+    def init(address: str) -> None:
+        calls.append(address)
+        if len(calls) <= failures:
+            raise RuntimeError("Starting Ray client server failed. See ray_client_server_23000.err for detailed logs.")
+
+    ray: Any = SimpleNamespace(init=init, shutdown=lambda: None)
+    with contextlib.nullcontext() if entered else pytest.raises(ClusterError, match="cannot be used"):
+        connection._enter(ray, "ray://there:1", {})
+    assert len(calls) == min(failures + 1, 3)
 
 
 def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> None:

@@ -35,6 +35,10 @@ ANSWER_S, ENTER_S = 10.0, 45.0
 """How long an address may take to answer, and Ray to let us in: it starts in three seconds here."""
 
 
+STILLBORN, TRIES = "Starting Ray client server failed", 3
+"""What a cluster says whose server for us died as it was forked, as happened to three of ten here, with Ray 2.60."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine.
@@ -77,6 +81,17 @@ def connected(where: str) -> Iterator[Cluster]:
 
 def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
     """Connect, or raise `ClusterError`."""
+    for left in reversed(range(TRIES)):
+        error = _tried(ray, address, told)
+        if error is None:
+            return
+        ray.shutdown()
+        if not left or STILLBORN not in str(error):
+            raise ClusterError(_refused(address, error)) from error
+
+
+def _tried(ray: ModuleType, address: str, told: dict[str, Any]) -> Exception | None:
+    """Try to connect; what Ray says against it."""
     raised: list[Exception] = []
 
     def enter() -> None:
@@ -94,13 +109,12 @@ def _enter(ray: ModuleType, address: str, told: dict[str, Any]) -> None:
         else:
             entering.start()
             entering.join(ENTER_S)
-    if raised:
-        raise ClusterError(_refused(address, raised[0])) from raised[0]
-    if entering.is_alive():
+    if not raised and entering.is_alive():
         raise ClusterError(
             f"{address} answers, and lets nobody in. If it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
             "to that of the cluster; if it is no Ray, give the address of one."
         )
+    return raised[0] if raised else None
 
 
 def _ray() -> ModuleType:
