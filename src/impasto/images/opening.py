@@ -125,7 +125,7 @@ def _require_size(label: str, width: int, height: int, max_megapixels: float) ->
     megapixels = width * height / 1e6
     if megapixels > max_megapixels:
         raise ImageError(
-            f"{label} claims {width}x{height} px, {megapixels:.6g} megapixels, and the limit is "
+            f"{label} claims {width}x{height} px, {round(megapixels, 3):g} megapixels, and the limit is "
             f"{max_megapixels:g}. Shrink it, or raise --max-megapixels."
         )
 
