@@ -135,7 +135,7 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
     yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
     for role, file in job.inputs.items():
         yield role.replace("_", " "), str(file["name"])
-    options = chosen(Config(**job.config)).items()
+    options = chosen(job.config).items()
     yield "options", ", ".join(f"{name} {value}" for name, value in options) or "the defaults"
     if job.turns:
         yield "α in turn", " → ".join(f"{value:g}" for value in alphas_of(job))

@@ -6,6 +6,8 @@ machine that it was painted on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import Field
@@ -15,11 +17,20 @@ from impasto.config import Config, Options, Plan, RunOptions
 __all__ = ["InputRecord", "Recipe", "Stop", "Trace", "Turn", "chosen"]
 
 
-def chosen(config: Config) -> dict[str, Any]:
-    """What was chosen of all options: none that network and size would have come to by themselves."""
-    usual = Config(network=config.network, size=config.size).model_dump(mode="json", exclude={"network", "size"})
-    usual |= Config.model_construct().model_dump(mode="json", include={"network", "size"})
-    return {name: value for name, value in config.model_dump(mode="json").items() if value != usual[name]}
+LEADING = ("network", "size")
+"""Options that others come to by themselves from."""
+
+
+def chosen(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen of a config as JSON has it: no option that network and size would have come to by themselves."""
+    usual = _usual(*(told.get(name, Config.model_fields[name].default) for name in LEADING))
+    return {name: value for name, value in told.items() if value != usual[name]}
+
+
+@lru_cache(64)  # a queue asks for every job, whenever it changes
+def _usual(network: Any, size: int) -> dict[str, Any]:
+    by_themselves = Config(network=network, size=size).model_dump(mode="json")
+    return by_themselves | {name: Config.model_fields[name].default for name in LEADING}
 
 
 class InputRecord(Options):

@@ -76,7 +76,7 @@ def form() -> Form:
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
         presets=[
-            Preset(name=name, help=help_text, config=chosen(load_preset(name)))
+            Preset(name=name, help=help_text, config=chosen(load_preset(name).model_dump(mode="json")))
             for name, (help_text, _) in PRESETS.items()
         ],
         samples=[

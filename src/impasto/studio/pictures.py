@@ -135,7 +135,7 @@ def recalled(store: JobStore, sha256: str) -> RecallView:
     recipe = read_recipe(store.files.path(sha256))
     inputs = [InputView.of(role, file.name, file.sha256) for role, file in recipe.inputs.items()]
     return RecallView(
-        chosen=chosen(recipe.config),
+        chosen=chosen(recipe.config.model_dump(mode="json")),
         alphas=[recipe.config.alpha, *(turn.alpha for turn in recipe.turns)],
         inputs=inputs,
         here=[file.role for file in inputs if file.sample or store.files.path(file.sha256).is_file()],

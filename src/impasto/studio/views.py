@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from impasto.config import Config
 from impasto.jobs import Job
 from impasto.jobs.work import alphas_of
 from impasto.recipes import chosen
@@ -134,7 +133,7 @@ class JobView(Wire):
             changed_s=job.changed_s,
             priority=job.priority,
             config=job.config,
-            chosen=chosen(Config(**job.config)),
+            chosen=chosen(job.config),
             alphas=alphas_of(job),
             asked_alpha=job.asked_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],

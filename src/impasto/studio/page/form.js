@@ -20,6 +20,7 @@ const BY_PICTURES = "style_weights";
 export class Form {
   constructor(options, startNode) {
     this.options = options;
+    this.usual = Object.fromEntries([...options.fields, ...options.run].map((field) => [field.name, field.default]));
     this.fields = options.fields.filter((field) => field.name !== BY_PICTURES);
     this.controls = new Map();
     this.startNode = startNode;
@@ -111,9 +112,8 @@ export class Form {
   }
 
   show(chosen) {
-    const fields = [...this.fields, ...this.options.run];
-    const config = { ...Object.fromEntries(fields.map((field) => [field.name, field.default])), ...chosen };
-    for (const { name } of fields) this.controls.get(name).set(config[name], config);
+    const config = { ...this.usual, ...chosen };
+    for (const { name } of [...this.fields, ...this.options.run]) this.controls.get(name).set(config[name], config);
     this.showStart();
   }
 
@@ -134,8 +134,7 @@ export class Form {
   /** What a request has of all this: what differs from the preset. */
   asked(weights) {
     const config = { ...this.values(this.fields), [BY_PICTURES]: weights };
-    const usual = Object.fromEntries(this.options.fields.map((field) => [field.name, field.default]));
-    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? usual[name]));
+    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? this.usual[name]));
     const run = this.options.run.filter((field) => this.controls.get(field.name).get() !== field.default);
     return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run) };
   }
