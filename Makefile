@@ -1,25 +1,33 @@
-# `make demo` and `make test` work on a fresh clone: each sets up what it needs.
+# Each target installs what it needs into .venv, so `make demo` and `make test` work in a fresh clone.
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
 TEST_WORKERS ?= 2
+# One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker.
+PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
+FAST := not slow and not weights and not browser and not cluster
 
-.PHONY: demo test check format docs figures bench clean
+.PHONY: demo test test-fast coverage check format docs figures bench dist check-release clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
 
-# Two at a time, a thread each: what shares a server or a cluster (xdist_group) stays together.
 test: $(VENV)/installed-dev
 	scripts/find_browser.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+# No browser, no cluster, no pretrained weights.
+test-fast: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "$(FAST)"
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/test.yml .github/workflows/release.yml
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_api.py tests/test_docs.py
 
 format: $(VENV)/installed-dev
@@ -51,14 +59,22 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/versus_neural_style.py
 	$(BIN)/python benchmarks/versus_first.py
 
-$(VENV)/installed: pyproject.toml
+dist: $(VENV)/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+
+# Refuse a release whose tag differs from the version, or which the changelog does not describe.
+check-release:
+	$(PYTHON) scripts/check_release.py "$(TAG)"
+
+$(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	$(PIP_INSTALL) --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache site demo.png
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache .coverage* dist site demo.png
