@@ -1,4 +1,4 @@
-"""What `make check-release` refuses."""
+"""The check that precedes a release."""
 
 from __future__ import annotations
 
