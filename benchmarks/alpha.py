@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import impasto
-from impasto.insight.lpips import lpips
-from impasto.insight.score import load_judges
-from impasto.samples.naming import source
+from impasto.metrics.lpips import lpips
+from impasto.metrics.score import load_judges
+from impasto.samples.sources import resolve_picture
 
 PAIRS = [["sample:cat", "sample:swirl"], ["sample:cat", "sample:mosaic"]]
 LOSSES = ("content", "style", "total")
@@ -54,7 +54,7 @@ def main() -> None:
 
 def painted(content: str, style: str, size: int, given: dict[str, Any]) -> impasto.Result:
     """One run, the style as large as the picture."""
-    return impasto.stylize(source(content, size), source(style, size), size=size, **given)
+    return impasto.stylize(resolve_picture(content, size), resolve_picture(style, size), size=size, **given)
 
 
 def across_sizes(

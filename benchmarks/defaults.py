@@ -24,8 +24,8 @@ from torch import Tensor
 
 from impasto import images
 from impasto.cli import main as impasto
-from impasto.insight.score import judge, load_judges, look
-from impasto.samples.naming import source
+from impasto.metrics.score import load_judges, load_score_inputs, score_images
+from impasto.samples.sources import resolve_picture
 
 SHALLOW, DEEP = (
     ",".join(f"relu{block}_1:{weight}" for block, weight in enumerate(weights, start=1))
@@ -69,9 +69,11 @@ def main() -> None:
                 if impasto([*command, "-o", str(path), "--quiet"]):
                     raise SystemExit(f"{name} failed on {content} and {style}")
                 seconds = time.perf_counter() - began
-                views = look(source(content, options.size), source(style, options.size), path)
+                views = load_score_inputs(
+                    resolve_picture(content, options.size), resolve_picture(style, options.size), path
+                )
             row = {"content_image": content, "style_image": style, "setting": name, "seconds": seconds}
-            rows.append(row | asdict(judge(views, judges)))
+            rows.append(row | asdict(score_images(views, judges)))
             painted[-1].append(views.image)
             if not options.json:
                 print("  ".join(f"{v:.3f}" if isinstance(v, float) else Path(v).name for v in rows[-1].values()))

@@ -21,11 +21,11 @@ from pathlib import Path
 import pyvips
 
 from impasto import samples
-from impasto.notation import parse_bytes
+from impasto.config.types import parse_bytes
 
 CHILD = """
 import json, resource, statistics, sys, time
-from impasto.compose import session
+from impasto.run import prepare_run
 from impasto.engine.allocation import keep_freed_memory
 from impasto.engine.chained import ChainedEngine
 times, evaluate = [], ChainedEngine._evaluate
@@ -37,7 +37,7 @@ def timed(*arguments):
 ChainedEngine._evaluate = timed
 content, style, size, memory, output = sys.argv[1:]
 keep_freed_memory()
-run = session(content, style, size=int(size), enlarge=True, memory=memory, iterations=1, scales=1)
+run = prepare_run(content, style, size=int(size), enlarge=True, memory=memory, iterations=1, scales=1)
 began = time.perf_counter()
 expected = run.estimate()
 for progress in run.steps():
@@ -52,7 +52,8 @@ print(json.dumps({
     "expected_peak": expected.memory,
     "expected_seconds": expected.seconds,
     "disk": expected.disk,
-    "block": run.plan.block, "history": run.plan.history, "scratch": run.plan.scratch, "winograd": run.plan.winograd,
+    "block": run.plan.block, "lbfgs_history":
+    run.plan.lbfgs_history, "scratch": run.plan.scratch, "winograd": run.plan.winograd,
     "pixels": result.image.shape[2] * result.image.shape[3],
 }))
 """

@@ -34,7 +34,7 @@ from cluster import Nodes, two_nodes
 from studio import spread
 
 from impasto import samples
-from impasto.compose import session
+from impasto.run.run import prepare_run
 
 JOBS = 80
 """So many that what a driver spends on them is more than its start varies by, half a second."""
@@ -97,16 +97,16 @@ def pictures(nodes: Nodes, size: int, count: int, repeats: int) -> dict[str, Any
 def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     """Seconds of an evaluation in one process, by one actor and by two, and the bytes of a step."""
     os.environ.update(nodes.environment)
-    from impasto.cluster import connected, measurer
-    from impasto.cluster.team import Team
-    from impasto.cluster.tiles import SpreadEngine, block_for
-    from impasto.compose.scenes import scene_of
-    from impasto.engine import engine_of
-    from impasto.evaluate import Engine
-    from impasto.method import objective_at
+    from impasto.core.evaluate import Engine
+    from impasto.core.method import objective_at
+    from impasto.distributed import connected, tile_actor
+    from impasto.distributed.actor_pool import ActorPool
+    from impasto.distributed.tile_backend import SpreadEngine, block_for
+    from impasto.engine import build_engine
+    from impasto.run.loading import load_inputs
 
     out = back = 0
-    pack, unpack = measurer.packed, measurer.unpacked
+    pack, unpack = tile_actor.packed, tile_actor.unpacked
 
     def packed(tensor: torch.Tensor) -> Any:
         nonlocal out
@@ -120,10 +120,12 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
 
     # Pickles name it by its place, so what this process unpacks goes by here.
     unpacked.__module__, unpacked.__qualname__ = unpack.__module__, unpack.__qualname__
-    measurer.packed, measurer.unpacked = packed, unpacked
-    ready = session(samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1)
+    tile_actor.packed, tile_actor.unpacked = packed, unpacked
+    ready = prepare_run(
+        samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1
+    )
     plan = ready.plan.model_copy(update={"block": block_for(ready.work, ready.plan, 2, 64e9), "precision": "float32"})
-    scene = scene_of(ready.inputs, ready.config, ready.run, ready.engine)
+    scene = load_inputs(ready.inputs, ready.config, ready.run, ready.engine)
     image, full = scene.content.pixels, scene.scales[-1]
 
     step: dict[str, float] = {}
@@ -143,10 +145,10 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
 
     with connected(nodes.address):
         for _ in range(repeats):
-            measure("one process, whole", engine_of(plan.model_copy(update={"block": 0}), ready.encoder))
-            measure("one process, blocks", engine_of(plan, ready.encoder))
+            measure("one process, whole", build_engine(plan.model_copy(update={"block": 0}), ready.encoder))
+            measure("one process, blocks", build_engine(plan, ready.encoder))
             for count, name in ((1, "1 actor"), (2, "2 actors")):
-                team = Team(count, 1)
+                team = ActorPool(count, 1)
                 team.hire(ready.encoder, plan)
                 while len(team.members) < count:
                     team.welcome(60)

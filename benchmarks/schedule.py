@@ -17,21 +17,21 @@ from typing import Any
 from racing import pictures
 
 import impasto
-from impasto import pyramid
+from impasto.core import pyramid
 from impasto.engine.allocation import keep_freed_memory
 
 ROWS: dict[str, dict[str, Any]] = {
     "the default": {},
     "one scale": {"scales": 1},
-    "no detail lent": {"detail": 0.0},
+    "no detail lent": {"detail_transfer": 0.0},
     "three times the steps between": {"between": 60},
     "half the coarsest steps": {"coarsest": 30},
     "twice the full steps": {"iterations": 90},
-    "history 5": {"history": 5},
-    "history 100": {"history": 100},
+    "history 5": {"lbfgs_history": 5},
+    "history 100": {"lbfgs_history": 100},
     "pixels in place of Fourier coefficients": {"parametrization": "pixels"},
-    "clamped at the end only": {"bounded": False},
-    "white noise, 0.2": {"noise": "white", "noise_std": 0.2},
+    "clamped at the end only": {"clamp": False},
+    "white noise, 0.2": {"init_noise": "white", "noise_std": 0.2},
     "content start": {"init": "content"},
     "Adam": {"optimizer": "adam"},
 }

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 
 from impasto.config import Config
-from impasto.encoder import Encoder
+from impasto.config.networks import VGG19
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, objective_for
 from impasto.engine import DTYPES
 from impasto.engine.allocation import keep_freed_memory
-from impasto.engine.chained import ChainedEngine
 from impasto.engine.planning import fastest_convolution
-from impasto.evaluate import AutogradEngine, objective_for
-from impasto.networks import VGG19
+from impasto.engine.tiled import TiledEngine
 from impasto.weights import load
 
 
@@ -62,7 +62,7 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():
         _, winograd = fastest_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
-        evaluate = ChainedEngine(encoder, dtype=dtype, winograd=winograd).evaluator(objective)
+        evaluate = TiledEngine(encoder, dtype=dtype, winograd=winograd).evaluator(objective)
         variants[f"chained {name}"] = lambda evaluate=evaluate: evaluate(target)  # type: ignore[misc]
         variants[f"convolutions {name}"] = convolutions(encoder, size, dtype)
     seconds: dict[str, list[float]] = {name: [] for name in variants}

@@ -18,8 +18,9 @@ from pathlib import Path
 from racing import Run, arguments, paint, pictures, race, report, run
 
 from impasto import images
-from impasto.compose import scene_of, session
-from impasto.method import objective_at
+from impasto.core.method import objective_at
+from impasto.run.loading import load_inputs
+from impasto.run.run import prepare_run
 
 FIRST = "7277298"
 HERE = Path(__file__).parent.parent
@@ -42,8 +43,8 @@ def main() -> None:
             command = [sys.executable, "-m", "impasto", "stylize", str(photo), str(painting), "-o", "result.png"]
             return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
 
-        ready = session(photo, painting, size=options.size, padding="zero", precision="float32")
-        scene = scene_of(ready.inputs, ready.config, ready.run, ready.engine)
+        ready = prepare_run(photo, painting, size=options.size, padding="zero", precision="float32")
+        scene = load_inputs(ready.inputs, ready.config, ready.run, ready.engine)
         objective = objective_at(scene, scene.scales[-1], ready.config, ready.engine)
 
         def score(picture: Path) -> float:

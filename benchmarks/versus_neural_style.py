@@ -18,7 +18,7 @@ import torch
 from racing import Run, arguments, environment, paint, pictures, race, report, run, torch_requirement
 from safetensors.torch import save_file
 
-from impasto.networks import VGG19
+from impasto.config.networks import VGG19
 from impasto.weights import load
 
 SCALE = 256

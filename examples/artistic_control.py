@@ -66,7 +66,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("as it is", ("swirl",), {}),
         ("--tv-weight 30", ("swirl",), {"tv_weight": 30}),
         ("--laplacian-weight 1", ("swirl",), {"laplacian_weight": 1}),
-        ("--tv absolute --tv-weight 1", ("swirl",), {"tv": "absolute", "tv_weight": 1}),
+        ("--tv-norm absolute --tv-weight 1", ("swirl",), {"tv_norm": "absolute", "tv_weight": 1}),
         ("--padding zero", ("swirl",), {"padding": "zero"}),
         ("--padding reflect", ("swirl",), {"padding": "reflect"}),
         ("--pooling avg", ("swirl",), {"pooling": "avg"}),

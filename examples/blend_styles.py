@@ -11,7 +11,7 @@ from typing import Any
 
 import impasto
 from impasto import images, samples
-from impasto.insight.sheet import Cell, lay_out
+from impasto.render.grid import Cell, draw_grid
 
 SHARES = ("1,0", "2,1", "1,1", "1,2", "0,1")
 
@@ -24,7 +24,7 @@ def main(output: str = "blend.jpg", *, size: int = 224, **options: Any) -> None:
     for shares in SHARES:
         result = impasto.stylize(photo, styles, style_weights=shares, size=size, **options)
         cells.append(Cell(result.image, f"swirl, mosaic: {shares}"))
-    images.save(Path(output), lay_out([cells]))
+    images.save(Path(output), draw_grid([cells]))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from impasto import images, samples
-from impasto.compose import session
-from impasto.evaluate import AutogradEngine
-from impasto.insight.sheet import lay_out
-from impasto.method import Progress
+from impasto.core.evaluate import AutogradEngine
+from impasto.core.method import Progress
+from impasto.render.grid import draw_grid
+from impasto.run.run import prepare_run
 
 SHOWN = (1, 5, 40)
 
@@ -37,7 +37,7 @@ def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> N
     """Three columns, a step each: the target, what content asks of it, what style asks of it."""
     # The first steps from noise part where precision differs, and machines choose theirs.
     told: dict[str, Any] = {"size": size, "scales": 1, "precision": "float32"} | options
-    run = session(samples.photo_path("cat"), samples.paint("swirl", size_px=size), **told)
+    run = prepare_run(samples.photo_path("cat"), samples.paint("swirl", size_px=size), **told)
     engine, columns = AutogradEngine(run.encoder), {}
     for step in run.steps():
         if step.iteration in SHOWN:
@@ -46,7 +46,7 @@ def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> N
             print(f"step {step.iteration}: content and style agree by {agreement:.2f}")
             columns[f"after step {step.iteration}"] = (step.image.clamp(0, 1).clone(), drawn(content), drawn(style))
     rows = list(zip(*columns.values(), strict=True))
-    images.save(Path(output), lay_out(rows, columns=list(columns), names=["target", "content asks", "style asks"]))
+    images.save(Path(output), draw_grid(rows, columns=list(columns), names=["target", "content asks", "style asks"]))
 
 
 if __name__ == "__main__":

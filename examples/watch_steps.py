@@ -11,8 +11,8 @@ from typing import Any
 
 import impasto
 from impasto import images, samples
-from impasto.insight.sheet import Cell, lay_out
-from impasto.picture import resize
+from impasto.core.image import resize
+from impasto.render.grid import Cell, draw_grid
 
 SHOWN = {1, 3, 10, 30, 60, 120}
 """Steps of the whole run."""
@@ -29,7 +29,7 @@ def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None
             view = resize(progress.image.clone(), height, width).clamp(0, 1)
             views.append(Cell(view, f"step {number}, loss {float(progress.losses.total):.2f}"))
     half = (len(views) + 1) // 2
-    images.save(Path(output), lay_out([views[:half], views[half:]]))
+    images.save(Path(output), draw_grid([views[:half], views[half:]]))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch.nn.functional as F
 
 from impasto import images, samples
-from impasto.insight.looking import opened
-from impasto.insight.sheet import Cell, lay_out
-from impasto.losses import content_error, energy
+from impasto.core.losses import content_error, energy
+from impasto.insight.inputs import prepare_view
+from impasto.render.grid import Cell, draw_grid
 
 LAYER, EDGE = "relu4_2", 8
 
@@ -21,7 +21,7 @@ LAYER, EDGE = "relu4_2", 8
 def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
     """Measure each change twice, and draw it with both numbers below."""
     photo = samples.photo_path("cat")
-    engine = opened(photo, size=size).engine
+    engine = prepare_view(photo, size=size).engine
     large = images.load(photo, long_side_px=size + 2 * EDGE).pixels
     cropped = large[:, :, EDGE:-EDGE, EDGE:-EDGE].contiguous()
     blurred = F.avg_pool2d(F.pad(cropped, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
@@ -34,7 +34,7 @@ def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
         content = float(content_error(engine.features(image, [LAYER])[LAYER], wanted)[0] / energy([wanted]))
         print(f"{name}: pixels {pixels:.3f}, {LAYER} {content:.3f}")
         cells.append(Cell(image, f"pixels {pixels:.2f}, features {content:.2f}"))
-    images.save(Path(output), lay_out([cells], columns=list(changes)))
+    images.save(Path(output), draw_grid([cells], columns=list(changes)))
 
 
 if __name__ == "__main__":

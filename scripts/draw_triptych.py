@@ -8,7 +8,7 @@ import torch
 
 import impasto
 from impasto import images, samples
-from impasto.picture import resize
+from impasto.core.image import resize
 
 PAGE = Path(__file__).parent.parent / "docs" / "demo.jpg"
 GAP_PX = 12

@@ -9,9 +9,9 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.cli.options import default_of
+from impasto.cli.parameters import default_of
 from impasto.config import Config, RunOptions
-from impasto.presets import PRESETS
+from impasto.config.presets import PRESETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 TITLES: dict[type[BaseModel], str] = {Config: "What shapes the picture", RunOptions: "How the run is carried out"}

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from impasto import samples
 from impasto.config import Config
-from impasto.encoder import Encoder, Weights
+from impasto.config.networks import ALEXNET, VGG16, VGG19, Layer, Network
+from impasto.core.encoder import Encoder, Weights
+from impasto.core.evaluate import AutogradEngine, Evaluation, objective_for
+from impasto.core.objective import Losses, Objective
 from impasto.errors import WeightsError
-from impasto.evaluate import AutogradEngine, Evaluation, objective_for
-from impasto.insight.score import Judges, load_judges
-from impasto.networks import ALEXNET, VGG16, VGG19, Layer, Network
-from impasto.objective import Losses, Objective
+from impasto.metrics.score import Judges, load_judges
 from impasto.weights import load
 
 pytest_plugins = ("studio_pages",)

@@ -15,14 +15,13 @@ import torch
 from conftest import random_weights
 from torch import Tensor
 
-from impasto.cluster import ClusterError, connected, measurer, tiles
-from impasto.cluster import team as teams
 from impasto.config import Config, Plan
-from impasto.encoder import Encoder
-from impasto.engine import engine_of
-from impasto.evaluate import Evaluation, objective_for
-from impasto.networks import VGG19
-from impasto.regions import Region, StyleUse
+from impasto.config.networks import VGG19
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import Evaluation, objective_for
+from impasto.core.masks import Region, StyleUse
+from impasto.distributed import ClusterError, actor_pool, connected, tile_actor, tile_backend
+from impasto.engine import build_engine
 
 torch.set_num_threads(1)
 PLAN = Plan(device="cpu", evaluator="chained", block=96, threads=1, torch=torch.__version__)
@@ -57,26 +56,26 @@ def main(address: str) -> None:
     told: dict[str, Any] = {}
     # In float32 a maximum that rounding flips is a difference of its own, so the convolutions are the same ones:
     # that blocks give autograd's gradient is tested in float64.
-    here, whole = engine_of(PLAN, ENCODER), engine_of(PLAN.model_copy(update={"block": 0}), ENCODER)
+    here, whole = build_engine(PLAN, ENCODER), build_engine(PLAN.model_copy(update={"block": 0}), ENCODER)
     expected = here.evaluator(asked(here))(TARGET)
     plain = whole.evaluator(asked(whole))(TARGET).gradient
     sizes: list[int] = []
-    pack = measurer.packed
+    pack = tile_actor.packed
 
     def counted(tensor: Tensor) -> Any:
         sizes.append(tensor.numel() * tensor.element_size())
         return pack(tensor)
 
-    measurer.packed = counted
+    tile_actor.packed = counted
     with connected(address):
-        team = teams.Team(2, 1)
+        team = actor_pool.ActorPool(2, 1)
         team.hire(ENCODER, PLAN)
         until = time.monotonic() + 60
         while len(team.members) < 2 and time.monotonic() < until:
             team.welcome(1)
             time.sleep(0.1)
         told["members"] = len(team.members)
-        engine = tiles.SpreadEngine(team, PLAN, ENCODER, None)
+        engine = tile_backend.SpreadEngine(team, PLAN, ENCODER, None)
         objective = asked(engine)
         evaluate = engine.evaluator(objective)
         told["first"], told["again"] = sent_by(evaluate, sizes), sent_by(evaluate, sizes)
@@ -101,7 +100,7 @@ def main(address: str) -> None:
         told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.lost
         engine._gradients = gradients  # type: ignore[method-assign]
 
-        teams.JOIN_S = 0.0
+        actor_pool.JOIN_S = 0.0
         for actor in (*team.members, *team._joining.values()):
             ray.kill(actor)
         team._joining.clear()
@@ -111,10 +110,10 @@ def main(address: str) -> None:
         def refuse(version: str, node: str) -> None:
             raise ClusterError("another Impasto")
 
-        teams.JOIN_S = 60.0
-        vars(teams)["require_version"] = refuse
+        actor_pool.JOIN_S = 60.0
+        vars(actor_pool)["require_version"] = refuse
         try:
-            teams.Team(1, 1).hire(ENCODER, PLAN)
+            actor_pool.ActorPool(1, 1).hire(ENCODER, PLAN)
         except ClusterError as error:
             told["unfit"] = str(error)
     print(json.dumps(told))

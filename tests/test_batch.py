@@ -23,17 +23,18 @@ from rich.console import Console
 
 import impasto
 from impasto import images
-from impasto.cli import console, main
-from impasto.cli.crew import fitting_workers, threads_each, with_cards
-from impasto.cli.outcome import write_index
-from impasto.cluster import Cluster
+from impasto.cli import main
+from impasto.cli import progress as console
+from impasto.cli.batch_report import write_index
 from impasto.config import Config, RunOptions
+from impasto.distributed import Cluster
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
 from impasto.jobs.batch import Batch
-from impasto.jobs.wanted import Wanted
+from impasto.jobs.batch_plan import BatchItem
+from impasto.jobs.capacity import fitting_workers, threads_each, with_cards
 from impasto.samples import photo_path
-from impasto.samples.naming import source
+from impasto.samples.sources import resolve_picture
 
 pytestmark = pytest.mark.xdist_group("batch")
 
@@ -189,10 +190,10 @@ def batch_of(*names: str, folder: str = "out", **run: Any) -> Batch:
     Path(folder).mkdir(exist_ok=True)
     style = "paintings/swirl.png"
     wanted = [
-        Wanted({"content": f"photos/{name.partition('.')[0]}.jpg", "style": style}, Config(), Path(folder, name))
+        BatchItem({"content": f"photos/{name.partition('.')[0]}.jpg", "style": style}, Config(), Path(folder, name))
         for name in names
     ]
-    return Batch(JobStore(Path("queue")), wanted, source, RunOptions(**run))
+    return Batch(JobStore(Path("queue")), wanted, resolve_picture, RunOptions(**run))
 
 
 def paint_all(batch: Batch) -> int:

@@ -12,23 +12,23 @@ import pytest
 import torch
 
 import impasto
-from impasto.compose import Session, session
 from impasto.config import Config, Inputs, RunOptions
-from impasto.engine import budget
-from impasto.engine.budget import Work, arrange, available_bytes
+from impasto.config.types import parse_bytes
+from impasto.engine import memory as budget
+from impasto.engine.memory import Workload, arrange, available_bytes
 from impasto.engine.planning import estimate, make_plan
 from impasto.errors import ConfigError, OutputError
-from impasto.notation import parse_bytes
+from impasto.run.run import Run, prepare_run
 
 GB = 10**9
 
 
-def work(megapixels: float, **options: Any) -> Work:
+def work(megapixels: float, **options: Any) -> Workload:
     width = round((1.5e6 * megapixels) ** 0.5)
-    return Work(width * 2 // 3, width, ((800, 1000),), Config(**options))
+    return Workload(width * 2 // 3, width, ((800, 1000),), Config(**options))
 
 
-def fitted(megapixels: float, memory: float, **options: Any) -> budget.Arrangement:
+def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPlan:
     return arrange(work(megapixels, **options), memory, precision="float32", winograd=128)
 
 
@@ -80,7 +80,7 @@ def test_every_color_of_a_label_mask_counts() -> None:
     content, style = np.full((100, 150, 3), 0.5, np.float32), np.full((80, 120, 3), 0.3, np.float32)
 
     def needed(**masks: Any) -> tuple[int, float]:
-        found = session(content, style, size=150, **masks).work
+        found = prepare_run(content, style, size=150, **masks).work
         return found.regions, budget.needs(found, 0, 20, False, "float32", 0).memory
 
     by_regions = [
@@ -136,8 +136,8 @@ def test_an_estimate_grows_with_the_work() -> None:
 def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), work(0.02))
-    whole = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})).paint()
-    tiled = Session(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})).paint()
+    whole = Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})).paint()
+    tiled = Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})).paint()
     assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
     assert (tiled.image - whole.image).abs().mean() < 0.01
     assert torch.isfinite(tiled.image).all()
@@ -146,8 +146,8 @@ def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> 
 PEAK = """
 import re, sys
 from pathlib import Path
-from impasto.compose import session
-run = session(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
+from impasto.run import prepare_run
+run = prepare_run(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
 run.paint().save(sys.argv[3])
 assert run.plan.block and run.plan.scratch, run.plan
 # Not ru_maxrss, which a child inherits from the process that started it.
@@ -172,6 +172,6 @@ def test_a_disk_without_room_is_said_before_the_first_step(
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
-    run = session(photo, painting, size=900, enlarge=True, memory="1.1GB")
+    run = prepare_run(photo, painting, size=900, enlarge=True, memory="1.1GB")
     with pytest.raises(OutputError, match=r"needs 0\.\d GB of scratch"):
         next(run.steps())

@@ -22,9 +22,9 @@ from PIL import Image
 from impasto import read_recipe
 from impasto.cli import main
 from impasto.cli.batch import QUEUE
-from impasto.cluster import ClusterError, connected, connection
-from impasto.cluster.pulse import Pulse
 from impasto.config import Plan
+from impasto.distributed import ClusterError, connected, connection
+from impasto.distributed.health import ClusterHealth
 from impasto.jobs import JobStore
 from impasto.weights import cache_folder, load
 
@@ -131,14 +131,14 @@ ONCE = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from impasto.cluster import connected
+from impasto.distributed import connected
 from impasto.jobs import JobStore
 store = JobStore(Path("queue"))
 with connected(sys.argv[1]) as cluster:
     import ray
-    from impasto.cluster.painters import Painters
+    from impasto.jobs.executors.ray import RayExecutor
     assert (cluster.nodes, cluster.cpus) == (2, 2), cluster
-    painters = Painters(store, cluster, 2, threads=1, networks=["vgg19"])
+    painters = RayExecutor(store, cluster, 2, threads=1, networks=["vgg19"])
     with painters:
         while any(job.state in ("queued", "running") for job in store.jobs()):
             assert painters.error is None
@@ -247,9 +247,9 @@ def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
     head = listening(socket.AF_INET, ("127.0.0.1", 0))
     port = head.getsockname()[1]
     node = listening(socket.AF_UNIX, str(tmp_path / "node"))
-    pulse = Pulse(f"127.0.0.1:{port}", str(tmp_path / "node"))
+    pulse = ClusterHealth(f"127.0.0.1:{port}", str(tmp_path / "node"))
     pulse.require()
-    monkeypatch.setattr("impasto.cluster.pulse.PATIENCE_S", 0.0)  # at the second look it is over
+    monkeypatch.setattr("impasto.distributed.health.PATIENCE_S", 0.0)  # at the second look it is over
     told, own = head.accept()[0], node.accept()[0]
     told.close()  # hung up on whoever says nothing: there it is, when it is asked again
     pulse.require()
@@ -272,7 +272,7 @@ def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
 
 TAKEN = """
 import sys
-from impasto.cluster import connected
+from impasto.distributed import connected
 with connected(sys.argv[1]):
     import ray
     class Other:
@@ -328,7 +328,7 @@ def test_an_address_that_does_not_answer_is_one_line(
 
 OWN = """
 import psutil
-from impasto.cluster import connected
+from impasto.distributed import connected
 with connected("ray") as cluster:
     assert cluster.nodes == 1
     found = [one for one in psutil.Process().children(recursive=True) if "raylet" in " ".join(one.cmdline())]

@@ -16,9 +16,9 @@ from cluster import Nodes, two_nodes
 from conftest import pixels
 
 from impasto.cli import main
-from impasto.cluster.tiles import block_for
 from impasto.config import Config, Plan
-from impasto.engine.budget import Work
+from impasto.distributed.tile_backend import block_for
+from impasto.engine.memory import Workload
 from impasto.engine.tiles import cut
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -68,8 +68,8 @@ def test_an_actor_with_another_impasto_is_not_taken(told: dict[str, Any]) -> Non
     assert told["unfit"] == "No actor could begin: another Impasto"
 
 
-def work(height: int, width: int) -> Work:
-    return Work(height, width, ((300, 400),), Config())
+def work(height: int, width: int) -> Workload:
+    return Workload(height, width, ((300, 400),), Config())
 
 
 def plan(**values: Any) -> Plan:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from impasto.config import Config, Inputs, RunOptions
+from impasto.config.networks import NETWORKS
+from impasto.config.presets import PRESETS, load_preset, to_toml
+from impasto.config.types import LayerWeight, format_layers, parse_layers
 from impasto.errors import ConfigError, ImpastoError, LayerError
-from impasto.networks import NETWORKS
-from impasto.notation import LayerWeight, format_layers, parse_layers
-from impasto.presets import PRESETS, load_preset, to_toml
 
 NAMES = st.sampled_from(NETWORKS["vgg19"].names)
 LAYERS = st.lists(
@@ -119,7 +119,7 @@ def test_options_override_a_preset() -> None:
 def test_classic_is_the_textbook_recipe() -> None:
     classic = load_preset("classic")
     assert (classic.network, classic.units, classic.scales, classic.init) == ("vgg19", "absolute", 1, "noise")
-    assert (classic.parametrization, classic.bounded, classic.tv_weight) == ("pixels", False, 0)
+    assert (classic.parametrization, classic.clamp, classic.tv_weight) == ("pixels", False, 0)
     assert {layer.weight for layer in classic.style_layers} == {1.0}
     assert load_preset("classic", network="alexnet").content_layers == (LayerWeight("relu3"),)
 

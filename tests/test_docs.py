@@ -11,8 +11,8 @@ import pytest
 
 from impasto.cli import app, main
 from impasto.config import Config, RunOptions
-from impasto.insight import MEANINGS
-from impasto.presets import PRESETS
+from impasto.config.presets import PRESETS
+from impasto.metrics.score import MEANINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

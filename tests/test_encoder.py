@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from conftest import TINY, random_weights
 from torch import Tensor
 
-from impasto.encoder import Encoder
+from impasto.config.networks import ALEXNET, VGG19
+from impasto.core.encoder import Encoder
 from impasto.errors import LayerError
-from impasto.networks import ALEXNET, VGG19
 
 
 def test_features_equal_the_chain_written_out(tiny: Encoder, noise_image: Tensor) -> None:

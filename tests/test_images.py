@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from impasto import images
-from impasto.engine.scratch import Scratch
+from impasto.core.image import fit, resize
+from impasto.engine.disk_store import DiskStore
 from impasto.errors import ImageError, OutputError
-from impasto.images import reading, writing
-from impasto.picture import fit, resize
+from impasto.images import read, write
 
 Bytes = NDArray[np.uint8]
 Options = dict[str, Any]
@@ -688,9 +688,9 @@ def test_reading_and_writing_in_strips_changes_nothing(
     Image.fromarray(pattern).save(tmp_path / f"in.{kind}")
     whole = images.load(tmp_path / f"in.{kind}", long_side_px=45)
     images.save(tmp_path / f"whole.{kind}", whole.pixels, whole.alpha)
-    for room in (reading, writing):
-        monkeypatch.setattr(room, "STRIP", 40 * 7)
-    store = Scratch(tmp_path / "scratch")
+    for module in (read, write):
+        monkeypatch.setattr(module, "STRIP", 40 * 7)
+    store = DiskStore(tmp_path / "scratch")
     parts = images.load(tmp_path / f"in.{kind}", long_side_px=45, store=store)
     torch.testing.assert_close(parts.pixels, whole.pixels, rtol=0, atol=1e-5)
     images.save(tmp_path / f"parts.{kind}", parts.pixels, parts.alpha, store=store)
@@ -704,8 +704,8 @@ def test_reading_and_writing_in_strips_changes_nothing(
 def test_a_large_tiff_has_tiles_and_beyond_its_limit_is_a_bigtiff(
     bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LARGE", 1000)
-    monkeypatch.setattr(writing, "BIGTIFF_FROM", 2000)
+    monkeypatch.setattr(write, "LARGE", 1000)
+    monkeypatch.setattr(write, "BIGTIFF_FROM", 2000)
     pixels = torch.rand(1, 3, 300, 280, generator=torch.Generator().manual_seed(0))
     images.save(tmp_path / "big.tif", pixels, bits=bits, note="kept")
     assert (tmp_path / "big.tif").read_bytes()[2] == 43  # 42 is TIFF

@@ -19,20 +19,21 @@ from torch import Tensor
 
 from impasto import images, insight, samples
 from impasto.cli import main
-from impasto.compose import Atelier, session
-from impasto.compose.atelier import Remembering
 from impasto.config import Config
-from impasto.encoder import Encoder
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine
+from impasto.core.image import thumbnail
 from impasto.errors import ConfigError, ImageError, LayerError
-from impasto.evaluate import AutogradEngine
 from impasto.insight import gram as gram_view
 from impasto.insight.gram import distance
-from impasto.insight.heat import ANCHORS, heat
-from impasto.insight.legend import color_bar
-from impasto.insight.lettering import fitted, font, spelled, width_px
-from impasto.insight.looking import names_of, thumbnail
-from impasto.insight.offered import MEANINGLESS
-from impasto.insight.sheet import Cell, lay_out
+from impasto.insight.inputs import display_names
+from impasto.insight.view_options import UNUSED_OPTIONS
+from impasto.render.colorbar import draw_colorbar
+from impasto.render.grid import Cell, draw_grid
+from impasto.render.heatmap import ANCHORS, heatmap
+from impasto.render.text import load_font, replace_missing_glyphs, text_width_px, truncate_middle
+from impasto.run.model_cache import CachingEngine, ModelCache
+from impasto.run.run import prepare_run
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
 
@@ -57,7 +58,7 @@ def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
 
 def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another() -> None:
     images_ = [torch.rand(1, 3, 10 + 7 * i, 40 - 3 * i, generator=torch.Generator().manual_seed(i)) for i in range(5)]
-    sheet = lay_out([[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], columns=["a", "b", "c"])
+    sheet = draw_grid([[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], columns=["a", "b", "c"])
     places = [found_at(sheet, image) for image in images_]
     assert None not in places
     tops = [place[0] for place in places if place]
@@ -68,7 +69,7 @@ def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another()
 
 def test_columns_and_rows_are_evenly_spaced() -> None:
     cells = [[gray(0.1 * (3 * row + column)) for column in range(3)] for row in range(3)]
-    sheet = lay_out(cells, columns=["a", "b", "c"], names=["one", "two", "three"], title="Title", note="note")
+    sheet = draw_grid(cells, columns=["a", "b", "c"], names=["one", "two", "three"], title="Title", note="note")
     places = [[found_at(sheet, cell) for cell in row] for row in cells]
     lefts = [place[1] for place in places[0] if place]
     tops = [row[0][0] for row in places if row[0]]
@@ -78,9 +79,9 @@ def test_columns_and_rows_are_evenly_spaced() -> None:
 
 def test_a_caption_is_never_shortened_for_it_may_hold_numbers() -> None:
     texts = ["content 0.560  style 0.637", "content 0.560  style 0.638"]
-    sheets = [lay_out([[Cell(gray(0.5, 60, 64), text), Cell(gray(0.5, 60, 64))]]) for text in texts]
+    sheets = [draw_grid([[Cell(gray(0.5, 60, 64), text), Cell(gray(0.5, 60, 64))]]) for text in texts]
     assert not torch.equal(*sheets)
-    room = width_px(texts[0], font(12))
+    room = text_width_px(texts[0], load_font(12))
     assert sheets[0].shape[3] >= room + 64
 
 
@@ -88,15 +89,15 @@ def test_a_caption_is_never_shortened_for_it_may_hold_numbers() -> None:
 def test_every_kind_of_label_leaves_ink(where: str) -> None:
     cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
     words: dict[str, Any] = {"columns": ["words"], "names": ["words"], "title": "words", "note": "words"}
-    plain = lay_out([[Cell(gray(1.0, 60, 120))]])
-    labelled = lay_out([[cell]], **({where: words[where]} if where in words else {}))
+    plain = draw_grid([[Cell(gray(1.0, 60, 120))]])
+    labelled = draw_grid([[cell]], **({where: words[where]} if where in words else {}))
     assert labelled.numel() > plain.numel()
     assert int((labelled < 0.6).sum()) > 30  # ink is dark; the paper and the picture are not
     assert not int((plain < 0.6).sum())
 
 
 def test_the_font_has_the_signs_of_the_field() -> None:
-    letters = font(20)
+    letters = load_font(20)
     nothing = letters.getmask("\U0001f9ff").getbbox(), bytes(letters.getmask("\U0001f9ff"))
     for sign in "αβΣ×−→≤½²éüßñЖ…·":
         drawn = letters.getmask(sign)
@@ -105,25 +106,25 @@ def test_the_font_has_the_signs_of_the_field() -> None:
 
 def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
     for name in ("絵.jpg", "絵", "\u202e\N{CAT FACE}"):
-        blank, labelled = (lay_out([[gray(1.0, 60, 120)]], names=[text]) for text in ("", name))
+        blank, labelled = (draw_grid([[gray(1.0, 60, 120)]], names=[text]) for text in ("", name))
         assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
-    assert spelled("絵.jpg") == "?.jpg"
-    assert spelled("a b, Жük × α…") == "a b, Жük × α…"
-    assert spelled("u\u0308ber") == "über"  # as some systems write their files' names
+    assert replace_missing_glyphs("絵.jpg") == "?.jpg"
+    assert replace_missing_glyphs("a b, Жük × α…") == "a b, Жük × α…"
+    assert replace_missing_glyphs("u\u0308ber") == "über"  # as some systems write their files' names
 
 
 def test_a_long_label_keeps_its_end_and_fits() -> None:
-    letters = font(14)
-    short = fitted("style_layers = relu1_1,relu2_1,relu3_1", letters, 140)
-    assert width_px(short, letters) <= 140
+    letters = load_font(14)
+    short = truncate_middle("style_layers = relu1_1,relu2_1,relu3_1", letters, 140)
+    assert text_width_px(short, letters) <= 140
     assert short.startswith("style")
     assert short.endswith("3_1")
-    assert fitted("short", letters, 140) == "short"
-    assert fitted("anything", letters, 2) == ""
+    assert truncate_middle("short", letters, 140) == "short"
+    assert truncate_middle("anything", letters, 2) == ""
 
 
 def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
-    image = heat(torch.tensor([[0.0, 1.0], [2.0, 4.0]]), 40)
+    image = heatmap(torch.tensor([[0.0, 1.0], [2.0, 4.0]]), 40)
     assert image.shape == (1, 3, 40, 40)
     ends = [torch.tensor([int(a[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for a in (ANCHORS[0], ANCHORS[-1])]
     assert torch.allclose(image[0, :, 0, 0], ends[0])
@@ -131,25 +132,25 @@ def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
     assert torch.unique(image[0].flatten(1), dim=1).shape[1] == 4
     brightness = [float(image[0, :, y, x].sum()) for y, x in ((0, 0), (0, 39), (39, 0), (39, 39))]
     assert brightness == sorted(brightness)
-    assert torch.allclose(heat(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
+    assert torch.allclose(heatmap(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
 
 
 def test_a_color_bar_goes_from_dark_to_bright_over_its_numbers() -> None:
-    bar = color_bar(250.0, 120)
+    bar = draw_colorbar(250.0, 120)
     colors = bar[0, :, 0]
     for at, value in ((0, 0.0), (-1, 1.0)):
-        assert torch.allclose(colors[:, at], heat(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255)
+        assert torch.allclose(colors[:, at], heatmap(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255)
     assert bool((colors.sum(dim=0).diff() >= -0.02).all())
     ends = [bar[0, :, -8:, part].min() for part in (slice(0, 20), slice(50, 70), slice(100, 120))]
     assert max(ends) < 0.75  # a number at each end, and in the middle
-    assert not torch.equal(bar, color_bar(300.0, 120))
+    assert not torch.equal(bar, draw_colorbar(300.0, 120))
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
-    assert names_of(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
-    assert names_of(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
-    assert names_of(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # it is one file
-    assert names_of([np.zeros((2, 2)), "x.jpg", "x.jpg"]) == ["picture 1", "x.jpg", "x.jpg"]
+    assert display_names(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
+    assert display_names(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
+    assert display_names(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # it is one file
+    assert display_names([np.zeros((2, 2)), "x.jpg", "x.jpg"]) == ["picture 1", "x.jpg", "x.jpg"]
 
 
 @pytest.mark.weights
@@ -175,7 +176,7 @@ def test_what_was_measured_is_given_again_and_what_changed_is_measured(tiny: Enc
             asked.extend(layers)  # type: ignore[arg-type]
             return super().features(image, list(layers))  # type: ignore[call-overload]
 
-    engine = Remembering(Counting(tiny))
+    engine = CachingEngine(Counting(tiny))
     first = engine.features(noise_image, ["relu1_1"])
     again = engine.features(noise_image.clone(), ["relu1_1", "relu2_1"])
     assert asked == ["relu1_1", "relu2_1"]
@@ -189,7 +190,7 @@ def test_what_was_measured_is_given_again_and_what_changed_is_measured(tiny: Enc
 
 
 def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
-    engine = Remembering(AutogradEngine(tiny), limit_bytes=100_000)
+    engine = CachingEngine(AutogradEngine(tiny), limit_bytes=100_000)
     for seed in range(40):
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
         engine.features(image, ["relu1_1"])  # 6 × 32 × 32 × 4 bytes
@@ -199,13 +200,13 @@ def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
 
 @pytest.mark.weights
 def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> None:
-    atelier = Atelier(remember=True)
-    shared = [session(photo, painting, **SMALL, alpha=alpha, atelier=atelier).paint() for alpha in (1, 20)]
+    atelier = ModelCache(remember=True)
+    shared = [prepare_run(photo, painting, **SMALL, alpha=alpha, atelier=atelier).paint() for alpha in (1, 20)]
     for alpha, result in zip((1, 20), shared, strict=True):
-        alone = session(photo, painting, **SMALL, alpha=alpha).paint()
+        alone = prepare_run(photo, painting, **SMALL, alpha=alpha).paint()
         assert torch.equal(result.image, alone.image)
     assert len(atelier._encoders) == 1
-    session(photo, painting, **SMALL, padding="zero", atelier=atelier).paint()
+    prepare_run(photo, painting, **SMALL, padding="zero", atelier=atelier).paint()
     assert len(atelier._encoders) == 2
 
 
@@ -216,13 +217,13 @@ def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> N
 def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encoder) -> None:
     sheet = insight.features(photo, layers="relu2_1,relu1_1", strongest=3, size=96)
     picture = images.load(photo, long_side_px=96).pixels
-    replicated = session(photo, photo, size=96).encoder
+    replicated = prepare_run(photo, photo, size=96).encoder
     maps = replicated(picture, ["relu1_1"])["relu1_1"][0]
     order = maps.square().sum(dim=(1, 2)).argsort(descending=True)[:3]
     places = []
     for channel in order:
         highest = float(torch.quantile(maps[channel].flatten(), 0.999))
-        places.append(found_at(sheet, heat(maps[channel], 160, highest=highest)))
+        places.append(found_at(sheet, heatmap(maps[channel], 160, highest=highest)))
     assert None not in places
     assert [place[1] for place in places if place] == sorted(place[1] for place in places if place)
     assert torch.equal(sheet, insight.features(photo, layers=["relu1_1", "relu2_1"], strongest=3, size=96))
@@ -346,13 +347,13 @@ def test_a_sweep_has_a_panel_and_a_row_for_each_setting(photo: Path, painting: P
 
 
 def test_sweeps_are_written_as_options_and_checked() -> None:
-    assert insight.parse_over(["alpha=1, 5", "style-layers=relu1_1;relu1_1,relu2_1"]) == {
+    assert insight.parse_sweep(["alpha=1, 5", "style-layers=relu1_1;relu1_1,relu2_1"]) == {
         "alpha": ["1", "5"],
         "style_layers": ["relu1_1", "relu1_1,relu2_1"],
     }
     for wrong in (["alpha"], ["=1"], ["alpha=1", "alpha=2"]):
         with pytest.raises(ConfigError):
-            insight.parse_over(wrong)
+            insight.parse_sweep(wrong)
     wrong_ones: list[dict[str, Any]] = [
         {},
         {"alpha": []},
@@ -377,21 +378,22 @@ def test_sweeps_are_written_as_options_and_checked() -> None:
 OTHER: dict[str, Any] = {
     "alpha": 50, "size": 40, "enlarge": True, "content_layers": "relu1_2", "style_layers": "relu1_2",
     "style_loss": "mean-std", "content_loss": "scaled", "content_weight": 5, "style_weights": "2", "style_scale": 0.5,
-    "color": "luminance", "color_transfer": "histogram", "tv_weight": 100, "tv": "absolute", "laplacian_weight": 10,
-    "units": "absolute", "pooling": "avg", "padding": "zero", "init": "style", "noise": "white", "noise_std": 0.2,
-    "seed": 3, "optimizer": "adam", "parametrization": "pixels", "fourier_power": 3, "bounded": False,
-    "iterations": 3, "scales": 2, "detail": 0.5, "history": 1, "learning_rate": 0.3,
+    "color": "luminance", "color_transfer": "histogram", "tv_weight": 100, "tv_norm": "absolute",
+    "laplacian_weight": 10,
+    "units": "absolute", "pooling": "avg", "padding": "zero", "init": "style", "init_noise": "white", "noise_std": 0.2,
+    "seed": 3, "optimizer": "adam", "parametrization": "pixels", "fourier_power": 3, "clamp": False,
+    "iterations": 3, "scales": 2, "detail_transfer": 0.5, "lbfgs_history": 1, "learning_rate": 0.3,
 }  # fmt: skip
 """A value of each option that is not the default's."""
 
 BESIDE: dict[str, dict[str, Any]] = {
     "enlarge": {"size": 176},
-    "bounded": {"noise_std": 0.8},
-    "history": {"iterations": 20},
+    "clamp": {"noise_std": 0.8},
+    "lbfgs_history": {"iterations": 20},
     "scales": {"size": 96},
-    "detail": {"size": 96, "scales": 2},
+    "detail_transfer": {"size": 96, "scales": 2},
     "color_transfer": {"color": "match"},
-    "tv": {"tv_weight": 100},
+    "tv_norm": {"tv_weight": 100},
     "learning_rate": {"optimizer": "adam"},
 }
 """What makes an option matter."""
@@ -421,10 +423,10 @@ def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, pai
     plain: dict[str, Tensor] = {}
     for name, value in OTHER.items():
         beside = BESIDE.get(name, {})
-        if name in MEANINGLESS[view]:
+        if name in UNUSED_OPTIONS[view]:
             with pytest.raises(ConfigError, match=f"no use for {name}"):
                 seen(**{name: value})
-        elif not beside.keys() & MEANINGLESS[view]:
+        elif not beside.keys() & UNUSED_OPTIONS[view]:
             if str(beside) not in plain:
                 plain[str(beside)] = seen(**beside)
             before, after = plain[str(beside)], seen(**beside, **{name: value})

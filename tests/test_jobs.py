@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from impasto.errors import OutputError
-from impasto.jobs import Asked, Claim, Job, JobError, JobStore, LostJobError
+from impasto.jobs import Claim, Job, JobCommand, JobError, JobStore, LostJobError
 from impasto.jobs.schema import MIGRATIONS
 from impasto.jobs.store import LEASE_S, MOST_DEATHS
 
@@ -95,9 +95,9 @@ def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
     claim = claimed(store)
     assert claim.job.id == running.id
     assert store.cancel(waiting.id).state == "cancelled"
-    assert store.renew(claim) == Asked(cancel=False, hold=False, alpha=None)
+    assert store.renew(claim) == JobCommand(cancel=False, hold=False, alpha=None)
     assert store.cancel(running.id).state == "running"
-    assert store.renew(claim) == Asked(cancel=True, hold=False, alpha=None)
+    assert store.renew(claim) == JobCommand(cancel=True, hold=False, alpha=None)
     store.give_back(claim)
     assert store.get(running.id).state == "cancelled"
     assert store.retry(running.id).asked is None

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.losses import content_error, content_loss, energy, laplacian, pooled, style_loss, total_variation
-from impasto.statistics import Moments, covariance, gram_matrix, moments_of
-from impasto.style_losses import STYLE_LOSSES, gaussian, mean_and_deviation, wasserstein_loss
+from impasto.core.losses import content_error, content_loss, energy, laplacian, pooled, style_loss, total_variation
+from impasto.core.statistics import Moments, compute_moments, covariance, gram_matrix
+from impasto.core.style_losses import STYLE_LOSSES, gaussian, mean_and_deviation, wasserstein_loss
 
 # Two channels, 1 x 3 positions: vectors (1, 2), (0, 1), (3, -1).
 FEATURES = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
@@ -26,7 +26,7 @@ def random_features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float
 
 
 def test_moments_by_hand() -> None:
-    moments = moments_of(FEATURES)
+    moments = compute_moments(FEATURES)
     assert moments.count == 3
     assert moments.sum.tolist() == [4, 2]
     assert moments.outer.tolist() == [[10, -1], [-1, 6]]
@@ -34,23 +34,25 @@ def test_moments_by_hand() -> None:
 
 def test_gram_matrix_by_hand() -> None:
     expected = torch.tensor([[10, -1], [-1, 6]]) / 3
-    torch.testing.assert_close(gram_matrix(moments_of(FEATURES)), expected)
+    torch.testing.assert_close(gram_matrix(compute_moments(FEATURES)), expected)
 
 
 def test_gram_is_invariant_to_pixel_order() -> None:
     features = random_features(1, 5, 6, 7)
     order = torch.randperm(42, generator=torch.Generator().manual_seed(1))
     shuffled = features.flatten(2)[:, :, order].reshape(1, 5, 6, 7)
-    torch.testing.assert_close(gram_matrix(moments_of(shuffled)), gram_matrix(moments_of(features)))
+    torch.testing.assert_close(gram_matrix(compute_moments(shuffled)), gram_matrix(compute_moments(features)))
 
 
 def test_gram_is_invariant_to_repetition() -> None:
     features = random_features(1, 5, 6, 7)
-    torch.testing.assert_close(gram_matrix(moments_of(features.repeat(1, 1, 2, 3))), gram_matrix(moments_of(features)))
+    torch.testing.assert_close(
+        gram_matrix(compute_moments(features.repeat(1, 1, 2, 3))), gram_matrix(compute_moments(features))
+    )
 
 
 def test_gram_is_symmetric_and_positive() -> None:
-    gram = gram_matrix(moments_of(random_features(1, 8, 5, 5)))
+    gram = gram_matrix(compute_moments(random_features(1, 8, 5, 5)))
     torch.testing.assert_close(gram, gram.T)
     assert torch.linalg.eigvalsh(gram.double()).min() > -1e-6
 
@@ -58,8 +60,8 @@ def test_gram_is_symmetric_and_positive() -> None:
 @given(cut=st.integers(1, 8))
 def test_moments_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
     features = random_features(1, 4, 9, 6, dtype=torch.float64)
-    parts: Moments = moments_of(features[:, :, :cut]) + moments_of(features[:, :, cut:])
-    whole = moments_of(features)
+    parts: Moments = compute_moments(features[:, :, :cut]) + compute_moments(features[:, :, cut:])
+    whole = compute_moments(features)
     assert parts.count == whole.count == 54
     torch.testing.assert_close(parts.sum, whole.sum)
     torch.testing.assert_close(parts.outer, whole.outer)
@@ -67,7 +69,7 @@ def test_moments_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
 
 def test_moments_of_bfloat16_are_accumulated_in_float32() -> None:
     features = torch.ones(1, 2, 100, 100, dtype=torch.bfloat16)
-    moments = moments_of(features)  # bfloat16 cannot count beyond 256
+    moments = compute_moments(features)  # bfloat16 cannot count beyond 256
     assert moments.outer.dtype == torch.float32
     assert moments.outer[0, 1] == 10_000
 
@@ -114,7 +116,7 @@ def test_total_variation_of_flat_and_single_pixel_images_is_zero() -> None:
 
 def test_losses_are_zero_at_their_targets() -> None:
     features = random_features(1, 4, 5, 5)
-    gram = gram_matrix(moments_of(features))
+    gram = gram_matrix(compute_moments(features))
     assert content_loss(content_error(features, features)) == 0
     assert content_loss(content_error(features, features), "scaled") == 0
     assert style_loss(gram, gram) == 0
@@ -123,10 +125,10 @@ def test_losses_are_zero_at_their_targets() -> None:
 def test_gradients_are_right() -> None:
     features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
     target = random_features(1, 3, 4, 5, seed=1, dtype=torch.float64)
-    target_gram = gram_matrix(moments_of(target))
+    target_gram = gram_matrix(compute_moments(target))
     assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), scale=3.0), features)
     assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), "scaled", scale=3.0), features)
-    assert torch.autograd.gradcheck(lambda f: style_loss(gram_matrix(moments_of(f)), target_gram), features)
+    assert torch.autograd.gradcheck(lambda f: style_loss(gram_matrix(compute_moments(f)), target_gram), features)
     assert torch.autograd.gradcheck(total_variation, features)
     assert torch.autograd.gradcheck(lambda f: total_variation(f, "absolute"), features)
 
@@ -138,12 +140,12 @@ def test_the_registry_and_the_option_have_the_same_names() -> None:
 def test_covariance_by_hand() -> None:
     # Means 4/3 and 2/3; second moments 10/3, -1/3, 2.
     expected = torch.tensor([[10 / 3 - 16 / 9, -1 / 3 - 8 / 9], [-1 / 3 - 8 / 9, 2 - 4 / 9]])
-    torch.testing.assert_close(covariance(moments_of(FEATURES)), expected)
-    torch.testing.assert_close(covariance(moments_of(FEATURES)), torch.cov(FEATURES.flatten(2)[0], correction=0))
+    torch.testing.assert_close(covariance(compute_moments(FEATURES)), expected)
+    torch.testing.assert_close(covariance(compute_moments(FEATURES)), torch.cov(FEATURES.flatten(2)[0], correction=0))
 
 
 def test_mean_and_deviation_by_hand() -> None:
-    found = mean_and_deviation(moments_of(FEATURES))
+    found = mean_and_deviation(compute_moments(FEATURES))
     expected = torch.tensor([[4 / 3, 2 / 3], [math.sqrt(14 / 9), math.sqrt(14 / 9)]])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
 
@@ -156,8 +158,8 @@ def test_wasserstein_of_independent_channels_by_hand() -> None:
         columns = torch.tensor([mean, deviation], dtype=torch.float64)
         return (columns[0][:, None] + columns[1][:, None] * ones)[None, :, None]
 
-    kept = gaussian(moments_of(features((0.0, 1.0), (1.0, 3.0))))
-    found = wasserstein_loss(moments_of(features((2.0, 1.5), (2.0, 5.0))), kept)
+    kept = gaussian(compute_moments(features((0.0, 1.0), (1.0, 3.0))))
+    found = wasserstein_loss(compute_moments(features((2.0, 1.5), (2.0, 5.0))), kept)
     torch.testing.assert_close(found, torch.tensor(4 + 0.25 + 1 + 4, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
@@ -170,13 +172,13 @@ def test_wasserstein_of_correlated_channels_is_that_of_scipys_root() -> None:
     means = [features.flatten(2)[0].mean(1) for features in (one, two)]
     expected = (means[0] - means[1]).square().sum() + a.trace() + b.trace() - 2 * shared
     torch.testing.assert_close(
-        wasserstein_loss(moments_of(one), gaussian(moments_of(two))), expected, rtol=1e-3, atol=0
+        wasserstein_loss(compute_moments(one), gaussian(compute_moments(two))), expected, rtol=1e-3, atol=0
     )
 
 
 def measured(name: str, features: Tensor) -> Any:
     """What a style loss is a function of."""
-    return features if STYLE_LOSSES[name].of_features else moments_of(features)
+    return features if STYLE_LOSSES[name].of_features else compute_moments(features)
 
 
 def kept(name: str, *styles: Tensor) -> Tensor:
@@ -254,7 +256,7 @@ def test_sliced_wasserstein_tells_apart_what_moments_cannot() -> None:
     even = even / even.square().mean().sqrt()
     two = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(200)
     (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (even, two))
-    assert float(STYLE_LOSSES["covariance"].distance(moments_of(a), kept("covariance", b))) < 1e-20
+    assert float(STYLE_LOSSES["covariance"].distance(compute_moments(a), kept("covariance", b))) < 1e-20
     assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, kept("sliced-wasserstein", b))) > 0.01
 
 

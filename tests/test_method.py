@@ -12,16 +12,17 @@ from conftest import losses_of, objective_of, pixels
 from test_objective import tiny_config
 from torch import Tensor
 
-from impasto import method
-from impasto.compose import Result, finish, scene_of
 from impasto.config import Config, Inputs, Plan, RunOptions
-from impasto.encoder import Encoder
+from impasto.core import method
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
+from impasto.core.image import resize
+from impasto.core.method import Progress, pink_noise
+from impasto.core.objective import Objective
 from impasto.errors import ConfigError, ImageError, LayerError
-from impasto.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
 from impasto.images import NamedImage, load
-from impasto.method import Progress, pink
-from impasto.objective import Objective
-from impasto.picture import resize
+from impasto.run.loading import load_inputs
+from impasto.run.run import Result, finish
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
@@ -55,7 +56,7 @@ class Recording(AutogradEngine):
 def stylize_steps(
     inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions | None = None
 ) -> Generator[Progress, None, None]:
-    return method.stylize_steps(scene_of(inputs, config, run or RunOptions(), engine), config, engine=engine)
+    return method.stylize_steps(load_inputs(inputs, config, run or RunOptions(), engine), config, engine=engine)
 
 
 def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
@@ -93,7 +94,7 @@ def test_the_target_is_the_only_thing_that_learns(tiny: Encoder) -> None:
 def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) -> None:
     """Noise, one scale, absolute units, plain pixels: the first evaluation is MSE + α · MSE of Grams."""
     config = tiny_config(
-        units="absolute", alpha=0.01, parametrization="pixels", bounded=False, noise="white", noise_std=0.2,
+        units="absolute", alpha=0.01, parametrization="pixels", clamp=False, init_noise="white", noise_std=0.2,
         scales=1, iterations=3, seed=5,
     )  # fmt: skip
     content, style = picture(1), picture(2)
@@ -122,7 +123,7 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
 
 
 def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
-    config = tiny_config(iterations=12, bounded=False, alpha=50)
+    config = tiny_config(iterations=12, clamp=False, alpha=50)
     content, style = picture(1), picture(2)
     _, result = paint(tiny, config, content=content, styles=(style,))
     assert result.image.min() >= 0
@@ -199,7 +200,7 @@ def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encode
     started: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
     for detail, content_weight in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0)):
         engine = Recording(tiny)
-        config = tiny_config(iterations=1, scales=2, bounded=False, detail=detail, content_weight=content_weight)
+        config = tiny_config(iterations=1, scales=2, clamp=False, detail_transfer=detail, content_weight=content_weight)
         coarse = next(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine)).image.clone()
         engine = Recording(tiny)
         list(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine))
@@ -293,7 +294,7 @@ def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> N
 
 def test_pink_noise_falls_as_one_over_f() -> None:
     generator = torch.Generator().manual_seed(0)
-    noise = torch.stack([pink(torch.randn(256, 256, generator=generator)) for _ in range(8)])
+    noise = torch.stack([pink_noise(torch.randn(256, 256, generator=generator)) for _ in range(8)])
     amplitude = torch.fft.rfft2(noise).abs().mean(dim=0)
     low, high = amplitude[0, 4:12].mean(), amplitude[0, 32:96].mean()
     assert float(low / high) == pytest.approx(8, rel=0.4)  # eight times the frequency, an eighth of the amplitude

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from impasto.encoder import Encoder
-from impasto.networks import ALEXNET, NETWORKS, VGG16, VGG19, architecture
+from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, architecture
+from impasto.core.encoder import Encoder
 
 
 def test_networks_have_the_published_number_of_convolutions() -> None:

@@ -10,11 +10,11 @@ from conftest import losses_of, objective_of, plainly
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.encoder import Encoder
-from impasto.evaluate import AutogradEngine
-from impasto.losses import laplacian, pooled
-from impasto.notation import LayerWeight
-from impasto.objective import Objective
+from impasto.config.types import LayerWeight
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine
+from impasto.core.losses import laplacian, pooled
+from impasto.core.objective import Objective
 
 
 def tiny_config(**options: Any) -> Config:

@@ -10,10 +10,10 @@ from conftest import losses_of, objective_of
 from PIL import Image
 from torch import Tensor
 
-from impasto.encoder import Encoder
+from impasto.config.networks import VGG19
+from impasto.config.presets import load_preset
+from impasto.core.encoder import Encoder
 from impasto.images import load
-from impasto.networks import VGG19
-from impasto.presets import load_preset
 from impasto.weights import load as load_weights
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto.core.pyramid import Scale, plan_scales
 from impasto.errors import ConfigError
-from impasto.pyramid import Scale, plan_scales
 
 SIDES = st.integers(16, 5000)
 

@@ -11,12 +11,12 @@ import torch
 from conftest import pixels
 
 import impasto
-from impasto.compose import Result
-from impasto.encoder import Encoder
+from impasto.core.encoder import Encoder
+from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import WeightsError
 from impasto.images import load as load_image
-from impasto.insight.defects import speckle
-from impasto.statistics import gram_matrix, moments_of
+from impasto.metrics.artifacts import speckle
+from impasto.run.run import Result
 from impasto.weights import load, pull
 
 pytestmark = pytest.mark.weights
@@ -134,9 +134,9 @@ def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
 
 
 def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> None:
-    from impasto.compose import session
+    from impasto.run.run import prepare_run
 
-    run = session(photo, painting, size=64, iterations=2)
+    run = prepare_run(photo, painting, size=64, iterations=2)
     before = {name: kernel.clone() for name, kernel in run.encoder.kernels.items()}
     run.paint()
     assert all(torch.equal(kernel, before[name]) for name, kernel in run.encoder.kernels.items())
@@ -150,7 +150,7 @@ def test_vgg19_tells_textures_apart(vgg19: Encoder) -> None:
     def gram(name: str, left: int) -> torch.Tensor:
         array = samples.paint(name, size_px=320)[-160:, left : left + 160]
         image = load_image(np.ascontiguousarray(array)).pixels
-        return gram_matrix(moments_of(vgg19(image, ["relu3_1"])["relu3_1"]))
+        return gram_matrix(compute_moments(vgg19(image, ["relu3_1"])["relu3_1"]))
 
     def distance(a: torch.Tensor, b: torch.Tensor) -> float:
         return float((a - b).square().mean() / (a.square().mean() * b.square().mean()).sqrt())

@@ -13,9 +13,10 @@ from PIL import Image
 
 from impasto import images
 from impasto.config import Config, Plan, RunOptions
+from impasto.config.presets import PRESETS, load_preset
 from impasto.errors import ImageError, RecipeError
-from impasto.presets import PRESETS, load_preset
-from impasto.recipes import InputRecord, Recipe, Stop, chosen, find_input, read_recipe
+from impasto.run.recipe import InputRecord, Recipe, Stop, chosen
+from impasto.run.recipe_files import find_input, read_recipe
 
 RECIPE = Recipe(
     version="0.0.test",

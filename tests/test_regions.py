@@ -20,20 +20,21 @@ from torch import Tensor
 
 import impasto
 from impasto.cli import main
-from impasto.compose import finish, scene_of
-from impasto.compose.pairing import regions_of
 from impasto.config import Config, Inputs, RunOptions
-from impasto.encoder import Encoder
-from impasto.engine.chained import ChainedEngine
-from impasto.engine.scratch import Scratch
+from impasto.config.networks import ALEXNET, VGG19, Network
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.masks import Region, StyleUse, downsample_masks
+from impasto.core.method import stylize_steps
+from impasto.core.statistics import compute_moments, compute_moments_by_region, gram_matrix
+from impasto.core.tensor_store import RamStore
+from impasto.engine.disk_store import DiskStore
+from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError, ImageError
-from impasto.evaluate import AutogradEngine, objective_for
 from impasto.images import load, load_mask
-from impasto.method import stylize_steps
-from impasto.networks import ALEXNET, VGG19, Network
-from impasto.regions import Region, StyleUse, guides_of
-from impasto.statistics import gram_matrix, moments_by_region, moments_of
-from impasto.store import Memory
+from impasto.run.loading import load_inputs
+from impasto.run.mask_pairing import pair_masks
+from impasto.run.run import finish
 
 HEIGHT, WIDTH = 40, 56
 RUN = RunOptions()
@@ -62,7 +63,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 200, 0), (0, 0, 255)
 def paint(encoder: Encoder, *, iterations: int = 8, options: dict[str, Any] | None = None, **inputs: Any) -> Tensor:
     given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
     config, engine = tiny_config(iterations=iterations, **(options or {})), AutogradEngine(encoder)
-    *_, last = stylize_steps(scene_of(given, config, RUN, engine), config, engine=engine)
+    *_, last = stylize_steps(load_inputs(given, config, RUN, engine), config, engine=engine)
     return finish(last, given, config, engine=engine, run=RUN, plan=PLAN).image
 
 
@@ -72,8 +73,8 @@ def test_moments_of_regions_add_up_to_those_of_the_picture(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, 4, 6, 7, generator=generator, dtype=torch.float64)
     soft = torch.rand(6, 7, generator=generator, dtype=torch.float64)
-    one, two = moments_by_region(features, torch.stack([soft, 1 - soft]))
-    whole = moments_of(features)
+    one, two = compute_moments_by_region(features, torch.stack([soft, 1 - soft]))
+    whole = compute_moments(features)
     torch.testing.assert_close((one + two).sum, whole.sum)
     torch.testing.assert_close((one + two).outer, whole.outer)
     assert one.count + two.count == pytest.approx(42)
@@ -82,13 +83,13 @@ def test_moments_of_regions_add_up_to_those_of_the_picture(seed: int) -> None:
 def test_the_guided_gram_matrix_of_the_paper_by_hand() -> None:
     """G = (F∘T)(F∘T)ᵀ with ΣT² = 1, where T is a region's root mask: of its own positions only."""
     features = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
-    found = gram_matrix(moments_of(features, torch.tensor([[1.0, 0.5, 0.0]])))
+    found = gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.5, 0.0]])))
     guide = torch.tensor([1.0, 0.5, 0.0])
     t = (guide / guide.sum()).sqrt()
     weighted = features[0].flatten(1) * t
     torch.testing.assert_close(found, weighted @ weighted.T)
-    alone = gram_matrix(moments_of(features[..., :1]))
-    torch.testing.assert_close(gram_matrix(moments_of(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
+    alone = gram_matrix(compute_moments(features[..., :1]))
+    torch.testing.assert_close(gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
@@ -98,7 +99,7 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
     network: Network, block: int, style_loss: str
 ) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
-    plain, engine = AutogradEngine(encoder), ChainedEngine(encoder, block=block)
+    plain, engine = AutogradEngine(encoder), TiledEngine(encoder, block=block)
     content, style, other = (
         torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         for seed, size in enumerate([(97, 131), (80, 101), (131, 75)])
@@ -125,7 +126,7 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
 def test_a_guide_is_the_masks_share_of_each_position(tiny: Encoder) -> None:
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :3] = 1
-    guides = guides_of([mask, None], tiny.network, ["relu1_1", "relu2_1"], torch.zeros(1, 3, 8, 8), Memory())
+    guides = downsample_masks([mask, None], tiny.network, ["relu1_1", "relu2_1"], torch.zeros(1, 3, 8, 8), RamStore())
     assert torch.equal(guides["relu1_1"][0], mask[0, 0])
     assert guides["relu2_1"][0][0].tolist() == [1, 0.5, 0, 0]
     assert bool((guides["relu2_1"][1] == 1).all())
@@ -199,7 +200,7 @@ def test_what_no_mask_covers_stays_as_it_is(tiny: Encoder) -> None:
 def test_a_preview_shows_what_is_protected(tiny: Encoder) -> None:
     given = Inputs(content=picture(1), styles=(picture(2),), protect=array(left()))
     config, engine = tiny_config(iterations=2, scales=1), AutogradEngine(tiny)
-    for progress in stylize_steps(scene_of(given, config, RUN, engine), config, engine=engine):
+    for progress in stylize_steps(load_inputs(given, config, RUN, engine), config, engine=engine):
         assert torch.equal(progress.image[..., :HALF], picture(1)[..., :HALF])
 
 
@@ -212,15 +213,15 @@ def test_masks_of_everything_paint_what_no_mask_would(tiny: Encoder) -> None:
 def test_a_region_counts_by_its_area_and_its_styles_share() -> None:
     mask = left(share=0.25)
     areas = [{"": mask}, {"": 1 - mask}]
-    shares = [region.share for region in regions_of(areas, [], [0.5, 0.5], torch.ones_like(mask), Memory())]
+    shares = [region.share for region in pair_masks(areas, [], [0.5, 0.5], torch.ones_like(mask), RamStore())]
     assert shares == pytest.approx([0.25, 0.75])
-    shares = [region.share for region in regions_of(areas, [], [0.75, 0.25], torch.ones_like(mask), Memory())]
+    shares = [region.share for region in pair_masks(areas, [], [0.75, 0.25], torch.ones_like(mask), RamStore())]
     assert shares == pytest.approx([0.5, 0.5])
 
 
 def test_overlapping_masks_share_a_pixel() -> None:
     ones = torch.ones(1, 1, 4, 4)
-    regions = regions_of([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones, Memory())
+    regions = pair_masks([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones, RamStore())
     total = torch.stack([region.mask for region in regions]).sum(dim=0)
     torch.testing.assert_close(total, ones)
     assert float(regions[0].mask[0, 0, 0, 0]) == pytest.approx(1 / 3)
@@ -250,17 +251,17 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
 )
 def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        scene_of(Inputs(**(WHOLE | inputs)), tiny_config(), RUN, AutogradEngine(tiny))
+        load_inputs(Inputs(**(WHOLE | inputs)), tiny_config(), RUN, AutogradEngine(tiny))
     assert "\n" not in str(caught.value)
 
 
 def test_a_style_loss_of_features_knows_no_regions(tiny: Encoder) -> None:
     with pytest.raises(ConfigError, match=r"nearest.*no regions"):
-        scene_of(Inputs(**WHOLE, protect=MASK), tiny_config(style_loss="nearest"), RUN, AutogradEngine(tiny))
+        load_inputs(Inputs(**WHOLE, protect=MASK), tiny_config(style_loss="nearest"), RUN, AutogradEngine(tiny))
 
 
 def read(source: Any, height: int = HEIGHT, width: int = WIDTH, **options: Any) -> Any:
-    return load_mask(source, height, width, what="photo.jpg", max_megapixels=250, store=Memory(), **options).areas
+    return load_mask(source, height, width, what="photo.jpg", max_megapixels=250, store=RamStore(), **options).areas
 
 
 def test_a_mask_of_another_aspect_is_refused() -> None:
@@ -308,16 +309,16 @@ def test_masks_on_disk_a_strip_at_a_time_are_those_in_memory(
     ramp = np.linspace(0, 1, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
     drawn = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
     whole = read(drawn)
-    for module in ("reading", "strips"):
+    for module in ("read", "row_blocks"):
         monkeypatch.setattr(f"impasto.images.{module}.STRIP", WIDTH * 7)
-    scratch = Scratch(tmp_path)
+    scratch = DiskStore(tmp_path)
     parts = load_mask(drawn, HEIGHT, WIDTH, what="", max_megapixels=250, store=scratch).areas
     assert set(parts) == set(whole)
     assert all(torch.equal(parts[color], whole[color]) for color in whole)
     content = [parts] if kind == "labels" else [parts, {"": torch.ones(1, 1, HEIGHT, WIDTH)}]
     style, shares = ([parts], [1.0]) if kind == "labels" else ([], [0.5, 0.5])
     free = left(share=0.75)
-    one, two = (regions_of(content, style, shares, free, store) for store in (Memory(), scratch))
+    one, two = (pair_masks(content, style, shares, free, store) for store in (RamStore(), scratch))
     for a, b in zip(one, two, strict=True):
         assert torch.equal(a.mask, b.mask)
         assert a.share == pytest.approx(b.share)

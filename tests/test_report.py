@@ -19,16 +19,17 @@ from PIL import Image
 
 import impasto
 from impasto.cli import main
-from impasto.compose import session
-from impasto.compose.checkpoints import read_checkpoint
-from impasto.compose.tracing import LONGEST, Tracer
 from impasto.config import Config
+from impasto.config.networks import VGG19
 from impasto.errors import OutputError
-from impasto.insight.charts import chart
-from impasto.insight.film import Film, View, check_film
 from impasto.insight.report import Report, command_of, steps_of
-from impasto.networks import VGG19
-from impasto.recipes import Trace, read_recipe
+from impasto.render.chart import draw_chart
+from impasto.render.film import Film, Frame, check_film
+from impasto.run.checkpoint import read_checkpoint
+from impasto.run.loss_trace import LONGEST, LossTrace
+from impasto.run.recipe import Trace
+from impasto.run.recipe_files import read_recipe
+from impasto.run.run import prepare_run
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Steps that take milliseconds."""
@@ -50,7 +51,7 @@ def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.weights
 def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
-    run = session(photo, painting, size=64, iterations=5, scales=2)
+    run = prepare_run(photo, painting, size=64, iterations=5, scales=2)
     seen = []
     for progress in run.steps():
         seen.append((progress.scale, progress.iteration, progress.losses.as_floats(), progress.gradient_rms))
@@ -66,7 +67,7 @@ def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
 
 @pytest.mark.weights
 def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, painting: Path) -> None:
-    run = session(photo, painting, iterations=LONGEST * 2 + 7, **SHALLOW)
+    run = prepare_run(photo, painting, iterations=LONGEST * 2 + 7, **SHALLOW)
     *_, progress = run.steps()
     trace = run.finish(progress).recipe.trace
     assert trace is not None
@@ -78,7 +79,7 @@ def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, p
 
 @pytest.mark.weights
 def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run, tracer = session(photo, painting, iterations=2, **SHALLOW), Tracer()
+    run, tracer = prepare_run(photo, painting, iterations=2, **SHALLOW), LossTrace()
     *_, progress = run.steps()
     many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
     losses = replace(progress.losses, style_layers=many, content_layers=many)
@@ -95,7 +96,7 @@ def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, pai
 
 @pytest.mark.weights
 def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: Path) -> None:
-    run = session(photo, painting, size=64, iterations=3, scales=1, bounded=False)
+    run = prepare_run(photo, painting, size=64, iterations=3, scales=1, clamp=False)
     for progress in run.steps():
         image = progress.image.clone()
     evaluation = run.engine.evaluator(progress.objective)(image)
@@ -106,9 +107,9 @@ def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: 
 # ---- The film ------------------------------------------------------------------------------------
 
 
-def views(changes: list[float]) -> list[View]:
+def views(changes: list[float]) -> list[Frame]:
     losses = {"total": 3.0, "content": 2.0, "style": 1.0}
-    return [View(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
+    return [Frame(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
 
 
 def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
@@ -134,7 +135,7 @@ def test_views_are_thinned_and_keep_both_ends() -> None:
 
 @pytest.mark.weights
 def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, painting: Path) -> None:
-    run, film = session(photo, painting, size=64, iterations=6, scales=2), Film()
+    run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for progress in run.steps():
         film.saw(progress)
     result = run.finish(progress)
@@ -150,7 +151,7 @@ def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, paintin
 
 @pytest.mark.weights
 def test_memory_for_views_is_bounded(photo: Path, painting: Path) -> None:
-    run, film = session(photo, painting, iterations=150, **SHALLOW), Film(limit_bytes=1)
+    run, film = prepare_run(photo, painting, iterations=150, **SHALLOW), Film(limit_bytes=1)
     for progress in run.steps():
         film.saw(progress)
         assert len(film.views) <= 65
@@ -187,7 +188,7 @@ def test_a_film_that_cannot_be_written_is_refused_first(name: str, words: str, d
 
 
 def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impasto.insight.film.find_spec", lambda name: None)
+    monkeypatch.setattr("impasto.render.film.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"impasto\[video\]"):
         check_film(desk / "film.mp4")
     check_film(desk / "film.webp")
@@ -228,7 +229,7 @@ def test_what_cannot_be_kept_is_said_before_painting(
 
 
 def test_curves_are_drawn_where_their_values_are() -> None:
-    svg = chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(2, "there")])
+    svg = draw_chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(2, "there")])
     lines = [part.split('points="')[1].split('"')[0].split() for part in svg.split("<polyline")[1:]]
     a, b = ([tuple(map(float, point.split(","))) for point in line] for line in lines)
     assert len(a) == 3
@@ -238,7 +239,7 @@ def test_curves_are_drawn_where_their_values_are() -> None:
     assert a[2] == b[1]
     assert ">there<" in svg
     assert ">10<" in svg
-    assert chart({"nothing": [0.0]}, label="") == ""
+    assert draw_chart({"nothing": [0.0]}, label="") == ""
 
 
 def ticks(svg: str) -> list[float]:
@@ -250,14 +251,16 @@ def ticks(svg: str) -> list[float]:
     ("least", "most"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
 )
 def test_an_axis_has_numbers_enough_to_read_it_by_and_no_more(least: float, most: float) -> None:
-    found = ticks(chart({"a": [most, least]}, label=""))
+    found = ticks(draw_chart({"a": [most, least]}, label=""))
     assert 3 <= len(found) <= 9
     assert found == sorted(set(found))
     assert least * 0.3 < found[0] <= found[-1] < most * 3
 
 
 def test_curves_stand_over_their_steps_and_the_axis_says_so() -> None:
-    svg = chart({"a": [3.0, 2.0, 1.0]}, label="", steps=[1, 11, 21], marks=[(1, "32×21"), (2, "40×30"), (11, "64×43")])
+    svg = draw_chart(
+        {"a": [3.0, 2.0, 1.0]}, label="", steps=[1, 11, 21], marks=[(1, "32×21"), (2, "40×30"), (11, "64×43")]
+    )
     points = [float(point.split(",")[0]) for point in svg.split('points="')[1].split('"')[0].split()]
     at = {text: float(x) for x, text in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">(\d+)<', svg)}
     assert {"5", "10", "15", "20"} == set(at)
@@ -405,7 +408,7 @@ def test_a_report_replaces_no_picture(place: str, painted: Path, capsys: pytest.
 
 @pytest.mark.weights
 def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run, film = session(photo, painting, size=64, iterations=6, scales=2), Film()
+    run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for number, progress in enumerate(run.steps()):
         if number == 4:
             run.keep(progress, tmp_path / "run.impasto")
@@ -428,7 +431,7 @@ def test_sizes_on_the_charts_are_those_of_the_run(desk: Path, monkeypatch: pytes
 @pytest.mark.weights
 def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-bounded", "--style-scale", "0.5"]
+    asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-clamp", "--style-scale", "0.5"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
     words = shlex.split(command_of(read_recipe(desk / "out.png")))
     assert words[:2] == ["impasto", "stylize"]

@@ -19,15 +19,15 @@ from safetensors import safe_open
 
 import impasto
 from impasto.cli import main
-from impasto.compose import Session, session
-from impasto.compose.checkpoints import read_checkpoint
 from impasto.config import Config
-from impasto.encoder import Encoder
+from impasto.core.descent import State, Step
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import Evaluation, Evaluator
+from impasto.core.method import Progress
+from impasto.core.optimize import descend
 from impasto.errors import OutputError, RecipeError
-from impasto.evaluate import Evaluation, Evaluator
-from impasto.method import Progress
-from impasto.optimize import descend
-from impasto.surface import State, Step
+from impasto.run.checkpoint import read_checkpoint
+from impasto.run.run import Run, prepare_run
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 5, "scales": 2}
 RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", "--quiet"]
@@ -58,7 +58,7 @@ def kept(step: Step) -> State:
 def test_descent_goes_on_from_any_step_to_the_bit(
     optimizer: str, parametrization: str, bounded: bool, surface: Evaluator
 ) -> None:
-    config = Config(optimizer=optimizer, parametrization=parametrization, bounded=bounded, history=4)
+    config = Config(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
 
     def coarse(image: torch.Tensor) -> Evaluation:
@@ -86,7 +86,7 @@ def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
         found = surface(image)
         return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
 
-    config = Config(bounded=False, parametrization="pixels")
+    config = Config(clamp=False, parametrization="pixels")
     whole = [kept(step) for step in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
     again = list(descend(uphill, start, config, 6, since=whole[2]))
@@ -98,7 +98,7 @@ def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
 # ---- Runs ----------------------------------------------------------------------------------------
 
 
-def cut_at(run: Session, number: int, path: Path) -> Progress:
+def cut_at(run: Run, number: int, path: Path) -> Progress:
     for count, progress in enumerate(run.steps(), start=1):
         if count == number:
             run.keep(progress, path)
@@ -109,11 +109,11 @@ def cut_at(run: Session, number: int, path: Path) -> Progress:
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
 def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
-    whole = session(photo, painting, **SMALL).paint()
-    first = session(photo, painting, **SMALL)
+    whole = prepare_run(photo, painting, **SMALL).paint()
+    first = prepare_run(photo, painting, **SMALL)
     cut_at(first, number, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
-    second = Session(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
+    second = Run(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
     *_, progress = second.steps(checkpoint)
     result = second.finish(progress)
     assert torch.equal(result.image, whole.image)
@@ -135,18 +135,18 @@ def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting
 )
 def test_every_kind_of_run_goes_on(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
     options = SMALL | options
-    whole = session(photo, painting, **options).paint()
-    first = session(photo, painting, **options)
+    whole = prepare_run(photo, painting, **options).paint()
+    first = prepare_run(photo, painting, **options)
     cut_at(first, 3, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
-    second = Session(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
+    second = Run(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
     *_, progress = second.steps(checkpoint)
     assert torch.equal(second.finish(progress).image, whole.image)
 
 
 @pytest.mark.weights
 def test_the_file_is_safetensors_and_holds_no_path(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run = session(photo, painting, **SMALL)
+    run = prepare_run(photo, painting, **SMALL)
     progress = cut_at(run, 4, tmp_path / "run.impasto")
     with safe_open(tmp_path / "run.impasto", framework="pt") as file:
         assert torch.equal(file.get_tensor("image"), progress.state.image)
@@ -156,9 +156,9 @@ def test_the_file_is_safetensors_and_holds_no_path(photo: Path, painting: Path, 
 
 
 @pytest.fixture
-def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Session, Path]:
+def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Run, Path]:
     """A run, and a checkpoint of it."""
-    run = session(photo, painting, **SMALL)
+    run = prepare_run(photo, painting, **SMALL)
     cut_at(run, 3, tmp_path / "run.impasto")
     return run, tmp_path / "run.impasto"
 
@@ -167,7 +167,7 @@ def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Session, Path]:
 @pytest.mark.parametrize(
     "damage", ["cut short", "a flipped bit", "empty", "a picture", "longer", "header", "version", "a number"]
 )
-def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tuple[Session, Path], photo: Path) -> None:
+def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tuple[Run, Path], photo: Path) -> None:
     run, path = cut
     data = bytearray(path.read_bytes())
     if damage == "cut short":
@@ -209,24 +209,24 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
 def test_a_checkpoint_of_another_run_is_refused(
     changes: dict[str, Any],
     words: str,
-    cut: tuple[Session, Path],
+    cut: tuple[Run, Path],
     photo: Path,
     painting: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, path = cut
     changes = dict(changes)
-    monkeypatch.setattr("impasto.compose.__version__", changes.pop("version", impasto.__version__))
+    monkeypatch.setattr("impasto.run.run.__version__", changes.pop("version", impasto.__version__))
     content = painting if changes.pop("content", None) else photo
-    other = session(content, painting, **(SMALL | changes))
-    other = Session(other.inputs, other.config, other.run, recorded_plan=run.plan)
+    other = prepare_run(content, painting, **(SMALL | changes))
+    other = Run(other.inputs, other.config, other.run, recorded_plan=run.plan)
     with pytest.raises(RecipeError, match=words):
         list(other.steps(read_checkpoint(path)))
 
 
 @pytest.mark.weights
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
-    cut: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+    cut: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, path = cut
     before = path.read_bytes()

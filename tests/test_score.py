@@ -21,13 +21,12 @@ import impasto
 from impasto import images, samples, weights
 from impasto.cli import main
 from impasto.config import Config
-from impasto.encoder import Encoder
+from impasto.config.networks import ALEXNET, VGG16
+from impasto.core.encoder import Encoder
 from impasto.errors import ImageError, WeightsError
-from impasto.insight import MEANINGS, Score, score
-from impasto.insight.defects import border, checkerboard, haze, speckle
-from impasto.insight.lpips import lpips
-from impasto.insight.score import Judges, judge, look, style_error
-from impasto.networks import ALEXNET, VGG16
+from impasto.metrics.artifacts import border, checkerboard, haze, speckle
+from impasto.metrics.lpips import lpips
+from impasto.metrics.score import MEANINGS, Judges, Score, load_score_inputs, score, score_images, style_error
 from impasto.weights import Heads
 from impasto.weights.download import WebFile
 
@@ -110,7 +109,9 @@ def test_style_is_in_the_cores_units(seeded: Judges) -> None:
 
 
 def test_the_style_itself_and_the_content_itself_are_nothing_off(photo: Path, painting: Path, seeded: Judges) -> None:
-    by_style, by_content = (judge(look(photo, painting, image), seeded) for image in (painting, photo))
+    by_style, by_content = (
+        score_images(load_score_inputs(photo, painting, image), seeded) for image in (painting, photo)
+    )
     assert by_style.style < 1e-9 < by_content.style
     assert by_content.content == 0 < by_style.content
     assert (by_content.border, by_content.haze) == (0, 0)
@@ -121,11 +122,13 @@ def test_the_style_itself_and_the_content_itself_are_nothing_off(photo: Path, pa
 
 def test_a_picture_is_judged_at_its_own_size(photo: Path, painting: Path) -> None:
     image = images.load(photo, long_side_px=120).pixels
-    views = look(photo, painting, image)
+    views = load_score_inputs(photo, painting, image)
     assert torch.equal(views.image, image)
     assert views.content.shape == image.shape == (1, 3, 80, 120)
     assert max(views.style.shape) == 120
-    small = look(images.load(photo, long_side_px=100).pixels, painting, images.load(photo, long_side_px=240).pixels)
+    small = load_score_inputs(
+        images.load(photo, long_side_px=100).pixels, painting, images.load(photo, long_side_px=240).pixels
+    )
     assert small.content.shape == (1, 3, 160, 240)  # content is enlarged
     assert max(small.style.shape) == 160  # style never
 
@@ -144,7 +147,7 @@ def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: Judg
     found = {}
     for name, kind in kinds.items():
         kind.save(tmp_path / name)
-        found[name] = judge(look(photo, painting, tmp_path / name), seeded)
+        found[name] = score_images(load_score_inputs(photo, painting, tmp_path / name), seeded)
         assert all(math.isfinite(value) and value >= 0 for value in asdict(found[name]).values())
     assert found["gray.png"].content == pytest.approx(found["16bit.png"].content, rel=1e-3)
 
@@ -153,11 +156,11 @@ def test_what_is_too_small_is_refused_by_its_name(photo: Path, painting: Path, t
     Image.new("RGB", (200, 63)).save(tmp_path / "low.png")
     Image.new("RGB", (3000, 100)).save(tmp_path / "band.png")
     with pytest.raises(ImageError, match=r"low\.png at 200x63 px is too small to be judged, .* 64 px a side"):
-        look(photo, painting, tmp_path / "low.png")
+        load_score_inputs(photo, painting, tmp_path / "low.png")
     with pytest.raises(ImageError, match=r"band\.png at 300x10 px is too small to be judged, .* 16 px a side"):
-        look(photo, tmp_path / "band.png", images.load(photo, long_side_px=300).pixels)
+        load_score_inputs(photo, tmp_path / "band.png", images.load(photo, long_side_px=300).pixels)
     with pytest.raises(ImageError, match="The picture at 63x64 px is too small"):
-        look(photo, painting, np.zeros((64, 63), np.uint8))
+        load_score_inputs(photo, painting, np.zeros((64, 63), np.uint8))
 
 
 # ---- defects, by hand ----------------------------------------------------------------------------
@@ -322,7 +325,7 @@ def test_a_defect_raises_its_own_number_to_the_mark_and_no_other(name: str, defe
 def test_a_painted_picture_lies_between_its_content_and_its_style(photo: Path, painting: Path, judges: Judges) -> None:
     painted = impasto.stylize(photo, painting, size=128, iterations=30)
     by_content, by_style, found = (
-        judge(look(photo, painting, image), judges)
+        score_images(load_score_inputs(photo, painting, image), judges)
         for image in (images.load(photo, long_side_px=128).pixels, painting, painted.image)
     )
     assert found.style < by_content.style / 2

@@ -11,22 +11,22 @@ import torch
 
 import impasto
 from impasto.cli import main
-from impasto.compose import Session, session
-from impasto.compose.checkpoints import read_checkpoint
-from impasto.compose.steering import Helm
 from impasto.errors import RecipeError
-from impasto.recipes import Turn
+from impasto.run.alpha_schedule import AlphaSchedule
+from impasto.run.checkpoint import read_checkpoint
+from impasto.run.recipe import AlphaChange
+from impasto.run.run import Run, prepare_run
 
 pytestmark = pytest.mark.weights
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32"}
 
 
-def begun(photo: Path, painting: Path, **options: Any) -> Session:
-    return session(photo, painting, **(SMALL | options))
+def begun(photo: Path, painting: Path, **options: Any) -> Run:
+    return prepare_run(photo, painting, **(SMALL | options))
 
 
-def turned(run: Session, places: dict[tuple[int, int], float]) -> Any:
+def turned(run: Run, places: dict[tuple[int, int], float]) -> Any:
     """Paint a run, with α turned at these places by hand."""
     for progress in run.steps():
         alpha = places.get((progress.scale, progress.iteration))
@@ -77,12 +77,12 @@ def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
     places = {(1, 4): 30.0, (2, 3): 1.0}
     whole = turned(begun(photo, painting), places)
     turns = whole.recipe.turns
-    first = replace(begun(photo, painting), helm=Helm(turns))
+    first = replace(begun(photo, painting), helm=AlphaSchedule(turns))
     for progress in first.steps():
         if (progress.scale, progress.iteration) == cut:
             first.keep(progress, tmp_path / "c.impasto")
             break
-    second = replace(begun(photo, painting), helm=Helm(turns))
+    second = replace(begun(photo, painting), helm=AlphaSchedule(turns))
     *_, last = second.steps(read_checkpoint(tmp_path / "c.impasto"))
     assert torch.equal(second.finish(last).image, whole.image)
     assert second.finish(last).recipe.turns == turns
@@ -91,7 +91,7 @@ def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
 def test_a_checkpoint_of_a_run_that_was_turned_otherwise_is_refused(
     photo: Path, painting: Path, tmp_path: Path
 ) -> None:
-    first = replace(begun(photo, painting), helm=Helm([Turn(scale=1, iteration=2, alpha=9)]))
+    first = replace(begun(photo, painting), helm=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
     for progress in first.steps():
         if progress.iteration == 3:
             first.keep(progress, tmp_path / "c.impasto")
@@ -109,6 +109,8 @@ def test_a_picture_stopped_after_a_turn_is_replayed(photo: Path, painting: Path,
             break
     run.finish(progress).save(tmp_path / "stopped.png")
     recipe = impasto.read_recipe(tmp_path / "stopped.png")
-    again = replace(begun(photo, painting), helm=Helm(recipe.turns), recorded_plan=recipe.plan).paint(recipe.stopped)
+    again = replace(begun(photo, painting), helm=AlphaSchedule(recipe.turns), recorded_plan=recipe.plan).paint(
+        recipe.stopped
+    )
     again.save(tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "stopped.png").read_bytes()

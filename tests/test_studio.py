@@ -18,13 +18,13 @@ from starlette.testclient import TestClient
 
 import impasto
 from impasto.cli import main
+from impasto.config.presets import load_preset
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
-from impasto.jobs.work import Worker
-from impasto.presets import load_preset
+from impasto.jobs.worker import Worker
 from impasto.studio import Studio, create_app
-from impasto.studio.guard import Doors
-from impasto.studio.watching import Seen, Watch
+from impasto.studio.auth import AccessPolicy
+from impasto.studio.events import EventCursor, EventHub
 
 HERE = "http://127.0.0.1"
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6, "scales": 2}
@@ -131,7 +131,7 @@ TOKEN = "correct-horse-battery"
 
 
 def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
-    studio = Studio(JobStore(tmp_path), Doors("0.0.0.0", TOKEN, ("studio.local",)))
+    studio = Studio(JobStore(tmp_path), AccessPolicy("0.0.0.0", TOKEN, ("studio.local",)))
     with TestClient(create_app(studio), base_url="http://192.168.1.5:8077") as client:
         assert client.get("/").status_code == 200  # where the token is asked for
         for path in ("/api/jobs", "/api/options", "/api/events", "/api/openapi.json", "/api/docs"):
@@ -155,7 +155,7 @@ def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
 )
 def test_a_door_that_is_open_to_all_is_refused(doors: tuple[str, str | None], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Doors(*doors)
+        AccessPolicy(*doors)
 
 
 # ---- What is taken in ----------------------------------------------------------------------------
@@ -453,7 +453,7 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-def told(watch: Watch, job: int | None, seen: Seen, count: int) -> list[tuple[str, Any, str]]:
+def told(watch: EventHub, job: int | None, seen: EventCursor, count: int) -> list[tuple[str, Any, str]]:
     """The next so many events."""
 
     async def listen() -> list[tuple[str, Any, str]]:
@@ -482,39 +482,39 @@ def recorded(store: JobStore, steps: int) -> Job:
 def test_a_stream_goes_on_where_the_browser_was(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 5)
-    events = told(Watch(store), job.id, Seen(), 3)
+    events = told(EventHub(store), job.id, EventCursor(), 3)
     assert [kind for kind, _, _ in events] == ["jobs", "losses", "preview"]
     assert events[0][1]["jobs"][0]["step"] == 5
     assert [row["step"] for row in events[1][1]["rows"]] == [1, 2, 3, 4, 5]
-    cut = Seen.of(events[1][2])  # the connection broke after the losses
+    cut = EventCursor.of(events[1][2])  # the connection broke after the losses
     other = store.add({"alpha": 1.0}, {}, key="k")
-    again = told(Watch(JobStore(tmp_path)), job.id, cut, 2)  # and the server was begun anew
+    again = told(EventHub(JobStore(tmp_path)), job.id, cut, 2)  # and the server was begun anew
     assert [kind for kind, _, _ in again] == ["jobs", "preview"]
     assert [view["id"] for view in again[0][1]["jobs"]] == [other.id]
     store.cancel(other.id)
     store.remove(other.id)
-    (gone,) = told(Watch(store), None, Seen.of(again[1][2]), 1)
+    (gone,) = told(EventHub(store), None, EventCursor.of(again[1][2]), 1)
     assert (gone[1]["jobs"], gone[1]["left"]) == ([], [job.id])
 
 
 def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
     job = recorded(JobStore(tmp_path), 3)
-    events = told(Watch(JobStore(tmp_path)), job.id, Seen(10_000, 10_000, 0), 2)
+    events = told(EventHub(JobStore(tmp_path)), job.id, EventCursor(10_000, 10_000, 0), 2)
     assert [view["id"] for view in events[0][1]["jobs"]] == [job.id]
     for nonsense in (None, "", "x", "1-2", "1-2-x", "9" * 90):
-        assert Seen.of(nonsense) == Seen()
+        assert EventCursor.of(nonsense) == EventCursor()
 
 
 def test_many_watch_from_one_look(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 3)
-    watch, looks = Watch(store), []
+    watch, looks = EventHub(store), []
     look = store.changed
     store.changed = lambda since: looks.append(since) or look(since)  # type: ignore[method-assign, func-returns-value]
 
     async def one() -> list[str]:
         kinds = []
-        async for event in watch.events(job.id, Seen()):
+        async for event in watch.events(job.id, EventCursor()):
             kinds.append(str(event.event))
             if len(kinds) == 3:
                 return kinds

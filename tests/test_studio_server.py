@@ -28,12 +28,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from servers import Running, ended, opened
 
 from impasto import samples
-from impasto.compose import session
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.jobs import Job, JobStore
-from impasto.jobs.work import submit
+from impasto.jobs.worker import submit
+from impasto.run.run import prepare_run
 from impasto.studio import Studio, create_app
-from impasto.studio.guard import Doors
+from impasto.studio.auth import AccessPolicy
 
 pytestmark = pytest.mark.xdist_group("server")
 
@@ -159,7 +159,7 @@ def test_killed_at_random_moments_every_job_ends_once_and_is_the_same_picture(
         assert done.plan is not None
         steps = [row["step"] for row in store.losses(job.id)]
         assert steps == sorted(set(steps))
-        alone = session(photo, painting, **(SMALL | {"iterations": 150, "seed": job.config["seed"]}))
+        alone = prepare_run(photo, painting, **(SMALL | {"iterations": 150, "seed": job.config["seed"]}))
 
         undisturbed = replace(alone, recorded_plan=Plan(**done.plan), run=RunOptions(precision="float32")).paint()
         undisturbed.save(tmp_path / "alone.png")
@@ -225,7 +225,7 @@ def test_the_api_does_as_it_says(tmp_path: Path, photo: Path, painting: Path) ->
         put(store, photo, painting)
     store.cancel(1)
     store.hold(2)
-    app = create_app(Studio(store, Doors(names=("testserver",)), longest_queue=20))
+    app = create_app(Studio(store, AccessPolicy(names=("testserver",)), longest_queue=20))
     with ThreadPoolExecutor(1) as thread:  # that of the browser's tests has a loop already
         assert thread.submit(described, app).result() > 15
 

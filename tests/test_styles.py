@@ -15,16 +15,17 @@ from test_objective import tiny_config
 from torch import Tensor
 
 import impasto
-from impasto.compose import finish, scene_of
 from impasto.config import Config, Inputs, RunOptions
-from impasto.encoder import Encoder
-from impasto.engine.chained import ChainedEngine
+from impasto.config.types import Length
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.method import objective_at, stylize_steps
+from impasto.core.objective import Objective
+from impasto.core.statistics import Moments, blend_moments, compute_moments
+from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError
-from impasto.evaluate import AutogradEngine, objective_for
-from impasto.method import objective_at, stylize_steps
-from impasto.notation import Length
-from impasto.objective import Objective
-from impasto.statistics import Moments, blended, moments_of
+from impasto.run.loading import load_inputs
+from impasto.run.run import finish
 
 
 def features(seed: int, positions: int = 40) -> Tensor:
@@ -32,17 +33,17 @@ def features(seed: int, positions: int = 40) -> Tensor:
 
 
 def test_a_blend_by_hand() -> None:
-    one = moments_of(torch.tensor([[[[1.0, 3.0]]]]))  # mean 2, second moment 5
-    two = moments_of(torch.tensor([[[[0.0, 0.0, 6.0]]]]))  # mean 2, second moment 12
-    found = blended([(0.75, one), (0.25, two)])
+    one = compute_moments(torch.tensor([[[[1.0, 3.0]]]]))  # mean 2, second moment 5
+    two = compute_moments(torch.tensor([[[[0.0, 0.0, 6.0]]]]))  # mean 2, second moment 12
+    found = blend_moments([(0.75, one), (0.25, two)])
     assert found.sum.item() / found.count == 2
     assert found.outer.item() / found.count == 0.75 * 5 + 0.25 * 12
 
 
 def test_a_blend_in_proportion_to_area_is_the_two_pictures_side_by_side() -> None:
     a, b = features(1, 24), features(2, 40)
-    both = moments_of(torch.cat([a.flatten(2), b.flatten(2)], dim=2).unsqueeze(2))
-    found = blended([(24 / 64, moments_of(a)), (40 / 64, moments_of(b))])
+    both = compute_moments(torch.cat([a.flatten(2), b.flatten(2)], dim=2).unsqueeze(2))
+    found = blend_moments([(24 / 64, compute_moments(a)), (40 / 64, compute_moments(b))])
     torch.testing.assert_close(found.sum, both.sum / both.count)
     torch.testing.assert_close(found.outer, both.outer / both.count)
 
@@ -77,7 +78,7 @@ def test_each_style_is_seen_at_its_own_size(tiny: Encoder) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2, 80, 112), picture(3, 80, 112), picture(4, 80, 112)))
     config = tiny_config(scales=2, style_scale="0.5,1,14px")
     engine = AutogradEngine(tiny)
-    scene = scene_of(inputs, config, RunOptions(), engine)
+    scene = load_inputs(inputs, config, RunOptions(), engine)
     assert [style.picture.pixels.shape[3] for style in scene.styles] == [28, 56, 14]
     # A size in pixels is that at full size: at half of it, it is half too.
     watching = Watching(tiny)
@@ -92,7 +93,7 @@ def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
 
     def paint(styles: tuple[Tensor, ...], weights: str) -> Tensor:
         config = tiny_config(iterations=4, scales=1, style_weights=weights)
-        scene = scene_of(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
+        scene = load_inputs(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
         *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
         return last
 
@@ -109,7 +110,7 @@ def test_pictures_between_two_styles_go_from_one_to_the_other(tiny: Encoder) -> 
     engine, walk = AutogradEngine(tiny), []
     for share in (4, 3, 2, 1, 0):
         config = tiny_config(iterations=15, scales=1, alpha=100, style_weights=f"{share},{4 - share}")
-        scene = scene_of(Inputs(content=picture(1), styles=(picture(2), picture(3))), config, RunOptions(), engine)
+        scene = load_inputs(Inputs(content=picture(1), styles=(picture(2), picture(3))), config, RunOptions(), engine)
         *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
         walk.append(last.mean(dim=(2, 3)).flatten())
     whole = walk[-1] - walk[0]
@@ -122,7 +123,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
     styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
     config = tiny_config(units="absolute")
     whole = objective_for(AutogradEngine(tiny), picture(1), styles, config)
-    tiled = objective_for(ChainedEngine(tiny, block=16), picture(1), styles, config)
+    tiled = objective_for(TiledEngine(tiny, block=16), picture(1), styles, config)
     for a, b in zip((x.parts[0] for x in whole.style), (x.parts[0] for x in tiled.style), strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
 
@@ -138,7 +139,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
 def test_a_number_for_each_style_or_a_clear_line(tiny: Encoder, options: dict[str, str], message: str) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2), picture(3)))
     with pytest.raises(ConfigError, match=message):
-        scene_of(inputs, tiny_config(**options), RunOptions(), AutogradEngine(tiny))
+        load_inputs(inputs, tiny_config(**options), RunOptions(), AutogradEngine(tiny))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_no_style_at_all_is_refused(photo: Path) -> None:
 def test_a_recipe_names_every_style(tiny: Encoder) -> None:
     inputs, engine = Inputs(content=picture(1), styles=(picture(2), picture(3))), AutogradEngine(tiny)
     config, run = tiny_config(iterations=1, scales=1), RunOptions()
-    *_, last = stylize_steps(scene_of(inputs, config, run, engine), config, engine=engine)
+    *_, last = stylize_steps(load_inputs(inputs, config, run, engine), config, engine=engine)
     records = finish(last, inputs, config, engine=engine, run=run, plan=PLAN).recipe.inputs
     assert list(records) == ["content", "style", "style_2"]
     assert records["style"].sha256 != records["style_2"].sha256

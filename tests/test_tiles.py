@@ -13,17 +13,17 @@ from test_engine import assert_same, image
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.encoder import Encoder
-from impasto.engine.chained import ChainedEngine
-from impasto.engine.scratch import Scratch
+from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.objective import Objective
+from impasto.core.optimize import descend
+from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chunks, rms, weighted_sum
+from impasto.engine.disk_store import DiskStore
+from impasto.engine.tiled import TiledEngine
 from impasto.engine.tiles import cut, margin
 from impasto.errors import OutputError
-from impasto.evaluate import AutogradEngine, objective_for
-from impasto.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
-from impasto.objective import Objective
-from impasto.optimize import descend
-from impasto.store import Memory, copied, dot, finite, pieces, rms, weighted_sum
-from impasto.style_losses import STYLE_LOSSES
 
 
 def double(network: Network, pooling: Any = "max") -> Encoder:
@@ -47,7 +47,7 @@ def test_blocks_give_the_gradient_of_the_whole(
     network: Network, pooling: Any, size: tuple[int, int], block: int
 ) -> None:
     encoder = double(network, pooling)
-    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=block)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=block)
     config = Config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
     asked = objective_for(whole, content, [(1.0, style)], config)
@@ -61,8 +61,8 @@ def test_blocks_give_the_gradient_of_the_whole(
 )
 def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=64)
-    config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv=tv)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
+    config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = objective_for(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
@@ -70,7 +70,7 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.of_features])
 def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
-    whole, tiled = AutogradEngine(tiny64), ChainedEngine(tiny64, block=16)
+    whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, block=16)
     config = Config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
     asked, in_blocks = (objective_for(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
@@ -85,7 +85,7 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
     config = Config(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
-    tiled = objective_for(ChainedEngine(encoder, block=64, store=Scratch(tmp_path)), content, [(1.0, style)], config)
+    tiled = objective_for(TiledEngine(encoder, block=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config)
 
     def targets(objective: Objective) -> list[tuple[Tensor, float]]:
         found = [(target.value, target.scale) for target in objective.content]
@@ -102,7 +102,7 @@ def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     from impasto.engine import tiles
 
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), ChainedEngine(encoder, block=64)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
     asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), Config())
     target = image(3, 192, 48).double()
     exact = whole.evaluator(asked)(target).gradient
@@ -132,11 +132,11 @@ def test_every_position_has_one_owner(network: Network, size: int, block: int) -
 
 def test_a_run_on_disk_is_the_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
     asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), Config().model_copy(update=LAYERS))
-    for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "bounded": False}):
+    for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
         config = Config(**options)
         evaluate = AutogradEngine(tiny).evaluator(asked)
         *_, expected = descend(evaluate, image(3, 60, 44), config, 12)
-        *_, found = descend(evaluate, image(3, 60, 44), config, 12, store=Scratch(tmp_path))
+        *_, found = descend(evaluate, image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
         assert torch.equal(found.image, expected.image)
 
 
@@ -145,25 +145,25 @@ LAYERS = {"content_layers": (("relu2_1", 1.0),), "style_layers": (("relu1_1", 1.
 
 @pytest.mark.parametrize("piece", [7, 1000])
 def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from impasto import store as module
+    from impasto.core import tensor_store as module
 
     monkeypatch.setattr(module, "PIECE", piece)
-    for store in (Memory(), Scratch(tmp_path)):
-        a, b = (copied(store, torch.randn(1, 3, 9, 11, generator=torch.Generator().manual_seed(s))) for s in (1, 2))
+    for store in (RamStore(), DiskStore(tmp_path)):
+        a, b = (clone(store, torch.randn(1, 3, 9, 11, generator=torch.Generator().manual_seed(s))) for s in (1, 2))
         assert dot(store, a, b) == pytest.approx(float((a * b).sum()), rel=1e-5)
         assert rms(store, a) == pytest.approx(float(a.square().mean().sqrt()), rel=1e-5)
         torch.testing.assert_close(weighted_sum(store, 2, a, -3, b), 2 * a - 3 * b)
-        assert finite(store, a)
+        assert is_finite(store, a)
         a[0, 2, 8, 10] = float("nan")
-        assert not finite(store, a)
-        assert [p.numel() for (p,) in pieces(store, b)] == [piece] * (297 // piece) + [297 % piece]
+        assert not is_finite(store, a)
+        assert [p.numel() for (p,) in iter_chunks(store, b)] == [piece] * (297 // piece) + [297 % piece]
 
 
 def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-    store = Scratch(tmp_path)
+    store = DiskStore(tmp_path)
     before = resident()
     tensor = store.empty((1 << 24,))
     tensor.copy_(torch.arange(1 << 24))
@@ -180,13 +180,13 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
 
     released: list[set[int]] = []
 
-    class Watched(Scratch):
+    class Watched(DiskStore):
         def release(self, *tensors: Tensor) -> None:
             released.append({tensor.untyped_storage().data_ptr() for tensor in tensors})
             super().release(*tensors)
 
     encoder, store = double(ALEXNET), Watched(tmp_path)
-    engine = ChainedEngine(encoder, block=64, store=store)
+    engine = TiledEngine(encoder, block=64, store=store)
     content, config = image(1, 150, 170).double(), Config(network="alexnet")
     asked = objective_for(engine, content, [(1.0, image(2, 90, 90).double())], config)
     tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
@@ -198,7 +198,7 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
 
 
 def test_scratch_leaves_no_file_and_gives_its_room_back(tmp_path: Path) -> None:
-    store = Scratch(tmp_path)
+    store = DiskStore(tmp_path)
     tensor = store.empty((3, 4))
     assert list(tmp_path.iterdir()) == []
     del tensor
@@ -215,4 +215,4 @@ def test_a_full_disk_is_said_when_a_tensor_is_made(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(OutputError, match="No space left on device"):
-        Scratch(tmp_path).empty((1000,))
+        DiskStore(tmp_path).empty((1000,))

@@ -31,9 +31,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto import weights
-from impasto.encoder import Encoder
+from impasto.config.networks import ALEXNET, VGG16, VGG19
+from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
-from impasto.networks import ALEXNET, VGG16, VGG19
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import Mirror, PullProgress, PyPiArchive, WebFile, require_hash
 from impasto.weights.heads import decode_heads

@@ -15,12 +15,12 @@ import pytest
 
 import impasto
 from impasto.cli import main
-from impasto.compose import session
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ConfigError, OutputError
 from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
-from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit
+from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit
+from impasto.run.run import prepare_run
 
 pytestmark = pytest.mark.xdist_group("work")
 
@@ -49,7 +49,7 @@ def test_a_job_is_painted_as_stylize_paints_it(store: JobStore, photo: Path, pai
     done = Worker(store, "w").run_one()
     assert done is not None
     assert done.state == "done", done.error
-    alone = session(photo, painting, **SMALL, precision="float32")
+    alone = prepare_run(photo, painting, **SMALL, precision="float32")
     alone.paint().save(tmp_path / "alone.png")
     assert picture(store, done) == (tmp_path / "alone.png").read_bytes() == (tmp_path / "out.png").read_bytes()
     assert impasto.read_recipe(tmp_path / "out.png").inputs["content"].name == photo.name
@@ -156,7 +156,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
         tried.append(given)
         raise OutputError("No space left on device.")
 
-    monkeypatch.setattr("impasto.compose.write_checkpoint", full)
+    monkeypatch.setattr("impasto.run.run.write_checkpoint", full)
     job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
     failed = Worker(store, "w", keep_s=0).run_one()
     assert failed is not None
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, p
     done = Worker(store, "w").run_one()
     assert done is not None
     assert (done.state, done.id) == ("done", job.id)
-    alone = session(photo, painting, **SMALL, precision="float32").paint()
+    alone = prepare_run(photo, painting, **SMALL, precision="float32").paint()
     assert done.result is not None
     assert done.result["losses"] == alone.losses
 
@@ -256,7 +256,7 @@ def test_workers_killed_at_random_moments_leave_every_job_done_once_and_alike(
     assert [job.id for job in done] == [job.id for job in jobs]
     for job in done:  # by the plan that its first worker made
         options = SMALL | {"iterations": 60, "seed": job.config["seed"]}
-        run = session(photo, painting, **options, precision="float32")
+        run = prepare_run(photo, painting, **options, precision="float32")
         assert job.plan is not None
         alone = replace(run, recorded_plan=Plan(**job.plan)).paint().save(store.folder / "alone.png")
         assert picture(store, job) == alone.read_bytes()

@@ -30,23 +30,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "compose": ("Result", "stylize", "stylize_steps"),
+    "run": ("Result", "stylize", "stylize_steps"),
     "config": ("Config", "Inputs", "RunOptions"),
     "errors": ("ImpastoError",),
     "images": ("NamedImage",),
-    "method": ("Progress",),
-    "presets": ("load_preset",),
-    "recipes": ("Recipe", "read_recipe"),
+    "core.method": ("Progress",),
+    "config.presets": ("load_preset",),
+    "run.recipe": ("Recipe",),
+    "run.recipe_files": ("read_recipe",),
 }
 
 if TYPE_CHECKING:
-    from impasto.compose import Result, stylize, stylize_steps
     from impasto.config import Config, Inputs, RunOptions
+    from impasto.config.presets import load_preset
+    from impasto.core.method import Progress
     from impasto.errors import ImpastoError
     from impasto.images import NamedImage
-    from impasto.method import Progress
-    from impasto.presets import load_preset
-    from impasto.recipes import Recipe, read_recipe
+    from impasto.run.recipe import Recipe
+    from impasto.run.recipe_files import read_recipe
+    from impasto.run.run import Result, stylize, stylize_steps
 
 
 def __getattr__(name: str) -> Any:

@@ -52,3 +52,8 @@ class RecipeError(ImpastoError):
 
 class DivergenceError(ImpastoError):
     """A run that could not be brought back from NaN or an exploding loss."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line, or its type's name if it has none."""
+    return " ".join((str(error) or type(error).__name__).split())

@@ -12,7 +12,7 @@ import sys
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from impasto import __version__
-from impasto.cli.stopping import early
+from impasto.cli.signals import early
 
 __all__ = ["app", "main", "run"]
 

@@ -12,23 +12,23 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from impasto.cli.console import errors, pull_missing, tally
-from impasto.cli.crew import Hands, first_sessions, fitting_workers, hands, threads_each, with_cards
-from impasto.cli.options import takes_options
-from impasto.cli.outcome import report, tell_beforehand, write_index
-from impasto.cli.stopping import signals
+from impasto.cli.batch_report import print_dry_run, report, write_index
+from impasto.cli.parameters import with_options
+from impasto.cli.progress import errors, pull_missing, tally
+from impasto.cli.signals import signals
 from impasto.cli.stylize import Json, On, Preset, Quiet
-from impasto.cluster import LOCAL, connected
 from impasto.config import Config, RunOptions
+from impasto.config.presets import load_preset
+from impasto.config.roles import assign_roles
+from impasto.distributed import LOCAL, connected
 from impasto.errors import ConfigError, OutputError
 from impasto.images import check_output
-from impasto.insight import parse_over
+from impasto.insight import parse_sweep
 from impasto.jobs import JobStore
 from impasto.jobs.batch import Batch
-from impasto.jobs.wanted import check_further, expand, name_all, parted, read_pairs
-from impasto.presets import load_preset
-from impasto.recipes import named
-from impasto.samples.naming import source
+from impasto.jobs.batch_plan import check_further, expand, name_all, read_pairs, split_options
+from impasto.jobs.capacity import Executor, distinct_runs, fitting_workers, start_executor, threads_each, with_cards
+from impasto.samples.sources import resolve_picture
 
 __all__ = ["batch"]
 
@@ -48,7 +48,7 @@ Masks = Annotated[
 ]
 
 
-@takes_options(Config, RunOptions, without=("save_every", "threads"))
+@with_options(Config, RunOptions, without=("save_every", "threads"))
 def batch(
     contents: Annotated[
         list[str] | None, Parameter(help="Folders, files or patterns of what is depicted.", negative="")
@@ -96,9 +96,9 @@ def batch(
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 1024.")
     run = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
     given = load_preset(preset).model_dump(exclude_unset=True) | options
-    given |= named("content_mask", content_mask or ()) | named("style_mask", style_mask or ())
+    given |= assign_roles("content_mask", content_mask or ()) | assign_roles("style_mask", style_mask or ())
     given |= {role: place for role, place in (("protect", protect), ("weights", weights)) if place is not None}
-    varied = parse_over(sweep or (), "--sweep")
+    varied = parse_sweep(sweep or (), "--sweep")
     wanted = name_all(_runs(contents or [], styles, pairs, given, varied), output, names, list(varied))
     missing = [one for one in wanted if not one.output.exists()]
     if missing:
@@ -109,20 +109,20 @@ def batch(
     with contextlib.ExitStack() as stack:
         # What the machines of a cluster have is not what this one has.
         here = run if on == LOCAL else run.model_copy(update={"device": "auto"})
-        sessions = first_sessions(missing, here)
+        sessions = distinct_runs(missing, here)
         cluster = with_cards(stack.enter_context(connected(on)), run.device) if on != LOCAL and missing else None
         count = workers or fitting_workers(sessions, cluster)
         run = run.model_copy(update={"threads": threads_each(count, cluster)})
         if dry_run:
-            return tell_beforehand(wanted, sessions, count, json=json)
+            return print_dry_run(wanted, sessions, count, json=json)
         networks = {one.config.network for one in wanted if "weights" not in one.sources}
         for network in networks:
             pull_missing(network, quiet=quiet)
         store = JobStore(data_dir or output / QUEUE)
-        work = Batch(store, wanted, source, run)
+        work = Batch(store, wanted, resolve_picture, run)
         work.enqueue(retry=retry)
         began = time.monotonic()
-        status = _paint(work, hands(store, min(count, len(work.jobs)), run, networks, cluster), quiet=quiet)
+        status = _paint(work, start_executor(store, min(count, len(work.jobs)), run, networks, cluster), quiet=quiet)
     write_index(work, output)
     report(work, time.monotonic() - began, json=json, quiet=quiet)
     return status or (1 if work.failed else 0)
@@ -152,7 +152,7 @@ def _runs(
     for content, style, own in chosen:
         for values in itertools.product(*varied.values()):
             swept = dict(zip(varied, values, strict=True))
-            sources, options = parted(content, style, given | own | swept)
+            sources, options = split_options(content, style, given | own | swept)
             yield sources, Config(**options)
 
 
@@ -163,7 +163,7 @@ def _make(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be made: {error.strerror}. Choose another -o.") from error
 
 
-def _paint(work: Batch, painters: AbstractContextManager[Hands], *, quiet: bool) -> int:
+def _paint(work: Batch, painters: AbstractContextManager[Executor], *, quiet: bool) -> int:
     """Work until everything has ended, a signal comes, or those who paint are gone; its status."""
     if not work.jobs:
         return 0

@@ -12,25 +12,28 @@ from rich.console import Console
 from rich.table import Table
 
 from impasto import images, insight, weights
-from impasto.cli.console import display, errors, pull_missing, wall_display
-from impasto.cli.keepsakes import report_of
-from impasto.cli.options import takes_options
-from impasto.cli.paint import free_name, stem_of
+from impasto.cli.parameters import with_options
+from impasto.cli.progress import display, errors, pull_missing, wall_display
 from impasto.cli.reproduce import recorded_input, recorded_session
-from impasto.cli.stopping import signals
+from impasto.cli.run_command import free_name, stem_of
+from impasto.cli.run_outputs import report_of
+from impasto.cli.signals import signals
 from impasto.cli.stylize import Json, Quiet
 from impasto.config import Config, RunOptions
+from impasto.config.roles import assign_roles
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError, RecipeError
-from impasto.insight.film import Film
-from impasto.insight.lettering import in_words
-from impasto.insight.looking import SIZE_PX
-from impasto.insight.offered import MEANINGLESS
+from impasto.files import require_distinct, require_writable
+from impasto.insight.inputs import SIZE_PX
+from impasto.insight.reconstructions import ITERATIONS
 from impasto.insight.report import SHOWN_PX, STRIP_PX, write_report
-from impasto.insight.stages import ITERATIONS
-from impasto.insight.wall import Wall
-from impasto.recipes import Recipe, named, read_recipe
-from impasto.samples.naming import source
+from impasto.insight.run_grid import RunGrid
+from impasto.insight.view_options import UNUSED_OPTIONS
+from impasto.render.film import Film
+from impasto.render.text import to_words
+from impasto.run.recipe import Recipe
+from impasto.run.recipe_files import read_recipe
+from impasto.samples.sources import resolve_picture
 
 __all__ = ["app"]
 
@@ -49,8 +52,8 @@ SAVING = ("bits", "quality")
 
 def _takes_options(view: str, *without: str, **defaults: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """A flag for every option that means something to a view."""
-    dropped = {*MEANINGLESS[view], *SAVING, *without}
-    return takes_options(Config, RunOptions, without=dropped, defaults={"size": SIZE_PX, **defaults})
+    dropped = {*UNUSED_OPTIONS[view], *SAVING, *without}
+    return with_options(Config, RunOptions, without=dropped, defaults={"size": SIZE_PX, **defaults})
 
 
 @app.command
@@ -101,7 +104,7 @@ def gram(
 
 
 @app.command
-@_takes_options("reconstruct", iterations=ITERATIONS, detail=0.0)
+@_takes_options("reconstruct", iterations=ITERATIONS, detail_transfer=0.0)
 def reconstruct(
     picture: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
@@ -154,7 +157,7 @@ def sweep(
     **options: Any,
 ) -> int:
     """Paint one pair over the values of one or two options."""
-    values = insight.parse_over(over)
+    values = insight.parse_sweep(over)
     place, (photo, painting) = _opened("sweep", [content, style], output, options, over=values, quiet=quiet)
     swept = insight.sweep(photo, painting, values, **options)
     status, stopped = _painted(swept.wall, place, quiet=quiet, silent=json)
@@ -163,7 +166,7 @@ def sweep(
         print(json_format.dumps({"output": str(place), "cells": rows, "stopped": stopped}))
     elif not quiet:
         names = [*swept.settings[0], "total", "content", "style", "seconds"]
-        table = Table(*map(in_words, names), box=None, padding=(0, 2, 0, 0))
+        table = Table(*map(to_words, names), box=None, padding=(0, 2, 0, 0))
         for row in rows:
             table.add_row(*(f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names))
         Console(highlight=False, soft_wrap=True, markup=False).print(table)
@@ -193,8 +196,8 @@ def report(
     place = output or free_name(picture.stem, ".html")
     if place.suffix.lower() not in (".html", ".htm"):
         raise OutputError(f"{place}: a report is a page. Use a name that ends in .html.")
-    images.check_place(place)
-    images.check_apart([place], [picture, content, *(style or [])])
+    require_writable(place)
+    require_distinct([place], [picture, content, *(style or [])])
     elsewhere = {"content": [content] if content else [], "style": style or []}
     film, losses, seconds = None, None, None
     if rerun or recipe.trace is None:
@@ -209,7 +212,7 @@ def report(
                     break
         result = session.finish(progress)
         recipe, losses, seconds = result.recipe, result.losses, result.seconds
-    given = named("style", elsewhere["style"]) | named("content", elsewhere["content"])
+    given = assign_roles("style", elsewhere["style"]) | assign_roles("content", elsewhere["content"])
     pictures = {role: _found(recipe, role, given.get(role), picture.parent) for role in recipe.inputs}
     size = images.dimensions(picture)
     image = images.load(picture, long_side_px=SHOWN_PX).pixels
@@ -246,14 +249,14 @@ def _opened(
     values = {name: [options[name]] for name in ("init", "network") if name in options} | dict(over or {})
     place = output or free_name(f"{stem_of(*names)}_{view}")
     images.check_output(place)
-    images.check_apart([place], [*names, *values.get("init", [])])
+    require_distinct([place], [*names, *values.get("init", [])])
     for network in values.get("network", [Config.model_fields["network"].default]):
         if network in weights.SOURCES:  # others are refused by the option itself
             pull_missing(network, quiet=quiet)
-    return place, [source(name, int(options.get("size", SIZE_PX))) for name in names]
+    return place, [resolve_picture(name, int(options.get("size", SIZE_PX))) for name in names]
 
 
-def _painted(wall: Wall, place: Path, *, quiet: bool, silent: bool = False) -> tuple[int, dict[str, int] | None]:
+def _painted(wall: RunGrid, place: Path, *, quiet: bool, silent: bool = False) -> tuple[int, dict[str, int] | None]:
     """Paint a wall and write it; the exit status, and where it was stopped by a signal, written as far as it got."""
     keep_freed_memory()
     stopped = None

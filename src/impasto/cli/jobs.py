@@ -19,21 +19,21 @@ from platformdirs import user_data_path
 from rich.console import Console
 from rich.table import Table
 
-from impasto.cli.console import errors, pull_missing
-from impasto.cli.options import takes_options
-from impasto.cli.stopping import signals
+from impasto.cli.parameters import with_options
+from impasto.cli.progress import errors, pull_missing
+from impasto.cli.signals import signals
 from impasto.cli.stylize import Json, Preset, Quiet
-from impasto.compose import session
 from impasto.config import Config, RunOptions
+from impasto.config.presets import load_preset
+from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import check_output
 from impasto.jobs import Job, JobStore
-from impasto.jobs.painting import KEEP_S
-from impasto.jobs.work import Worker, alphas_of, ask_alpha, submit, worker_name
-from impasto.method import Progress
-from impasto.presets import load_preset
-from impasto.recipes import chosen
-from impasto.samples.naming import source
+from impasto.jobs.painter import KEEP_S
+from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit, worker_name
+from impasto.run.recipe import chosen
+from impasto.run.run import prepare_run
+from impasto.samples.sources import resolve_picture
 
 __all__ = ["DataDir", "KeepEvery", "app", "store_in"]
 
@@ -57,7 +57,7 @@ def store_in(data_dir: Path | None) -> JobStore:
 
 
 @app.command
-@takes_options(Config, RunOptions, without=("save_every",))
+@with_options(Config, RunOptions, without=("save_every",))
 def add(
     content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
     style: Annotated[list[str], Parameter(help="How it looks: files, or sample:NAME.", negative="")],
@@ -79,9 +79,9 @@ def add(
     """Put a run into the queue. Its pictures are copied: they may change or go away."""
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    run = session(
-        source(content, size_px),
-        [source(name, size_px) for name in style],
+    run = prepare_run(
+        resolve_picture(content, size_px),
+        [resolve_picture(name, size_px) for name in style],
         config,
         content_masks=content_mask or (),
         style_masks=style_mask or (),

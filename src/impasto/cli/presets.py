@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from impasto.presets import PRESETS, load_preset, to_toml
+from impasto.config.presets import PRESETS, load_preset, to_toml
 
 __all__ = ["presets"]
 

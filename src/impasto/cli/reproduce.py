@@ -10,16 +10,18 @@ import torch
 from cyclopts import Parameter
 
 from impasto import images
-from impasto.cli.console import errors
-from impasto.cli.options import flag_name
-from impasto.cli.paint import paint, stem_of
+from impasto.cli.parameters import flag_name
+from impasto.cli.progress import errors
+from impasto.cli.run_command import paint, stem_of
 from impasto.cli.stylize import Json, Output, Quiet
-from impasto.compose import Session
-from impasto.compose.steering import Helm
+from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.recipes import KINDS, Recipe, find_input, inputs_of, kind_of, named, read_recipe, roles
-from impasto.samples.naming import SAMPLE, source
+from impasto.run.alpha_schedule import AlphaSchedule
+from impasto.run.recipe import Recipe
+from impasto.run.recipe_files import find_input, read_recipe
+from impasto.run.run import Run
+from impasto.samples.sources import SAMPLE, resolve_picture
 
 __all__ = ["recorded_input", "recorded_session", "reproduce"]
 
@@ -72,23 +74,21 @@ def reproduce(
     )
 
 
-def recorded_session(
-    recipe: Recipe, elsewhere: Mapping[str, list[Path]], weights: Path | None, beside: Path
-) -> Session:
+def recorded_session(recipe: Recipe, elsewhere: Mapping[str, list[Path]], weights: Path | None, beside: Path) -> Run:
     """The run of a recipe, ready to go again; what is not given `elsewhere`, by kind, is looked for.
 
     Raises `RecipeError` if an input or the weights are missing or another, `ConfigError`: no such device.
     """
-    known = {role for kind in KINDS for role in roles(kind, _count(recipe, kind))}
+    known = {role for kind in KINDS for role in role_names(kind, _count(recipe, kind))}
     if strange := ", ".join(recipe.inputs.keys() - known):
         raise RecipeError(f"The recipe asks for pictures that are not known: {strange}. Was it changed by hand?")
     found: dict[str, Any] = {}
     for kind in KINDS:
-        found |= named(kind, _inputs(recipe, kind, elsewhere.get(kind, []), beside))
-    inputs = inputs_of(found, _weights(recipe, weights, beside))
+        found |= assign_roles(kind, _inputs(recipe, kind, elsewhere.get(kind, []), beside))
+    inputs = build_inputs(found, _weights(recipe, weights, beside))
     require_device(recipe.plan.device)
     run = recipe.run.model_copy(update={"save_every": 0})
-    session = Session(inputs, recipe.config, run, recorded_plan=recipe.plan, helm=Helm(recipe.turns))
+    session = Run(inputs, recipe.config, run, recorded_plan=recipe.plan, helm=AlphaSchedule(recipe.turns))
     if session.encoder.weights_sha256 != recipe.weights_sha256:
         raise RecipeError("The weights are not those that painted it. Give the old ones with --weights FILE.")
     return session
@@ -102,7 +102,7 @@ def _inputs(recipe: Recipe, name: str, given: list[Path], beside: Path) -> tuple
         raise RecipeError(f"{flag} was given {len(given)} times, and it was painted from {count}. Give all.")
     places: list[Path | None] = [*given] or [None] * count
     return tuple(
-        recorded_input(recipe, role, place, beside) for role, place in zip(roles(name, count), places, strict=True)
+        recorded_input(recipe, role, place, beside) for role, place in zip(role_names(name, count), places, strict=True)
     )
 
 
@@ -114,7 +114,7 @@ def recorded_input(recipe: Recipe, role: str, given: Path | None, beside: Path) 
     """The picture of a role, given or looked for. Raises `RecipeError` if it is missing, or another."""
     record = recipe.inputs[role]
     if given is None and record.name is not None and record.name.startswith(SAMPLE):
-        shipped = source(record.name, recipe.config.size)
+        shipped = resolve_picture(record.name, recipe.config.size)
         if images.sha256_of(shipped) != record.sha256:
             raise RecipeError(f"{record.name} of this version of Impasto is not what it was. Install {recipe.version}.")
         return shipped

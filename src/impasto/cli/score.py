@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from impasto import images
-from impasto.cli.console import pull_missing
+from impasto.cli.progress import pull_missing
 from impasto.cli.stylize import Json
-from impasto.insight.score import JUDGES, MEANINGS, judge, load_judges, look
-from impasto.samples.naming import source
+from impasto.metrics.score import JUDGES, MEANINGS, load_judges, load_score_inputs, score_images
+from impasto.samples.sources import resolve_picture
 
 __all__ = ["score"]
 
@@ -40,12 +40,14 @@ def score(
 
     Lower is better. Weights that are not here yet are fetched first.
     """
-    picture = source(image, SAMPLE_PX)
+    picture = resolve_picture(image, SAMPLE_PX)
     size_px = max(images.dimensions(picture, max_megapixels=max_megapixels))
-    views = look(source(content, size_px), source(style, size_px), picture, max_megapixels=max_megapixels)
+    views = load_score_inputs(
+        resolve_picture(content, size_px), resolve_picture(style, size_px), picture, max_megapixels=max_megapixels
+    )
     for name in JUDGES:
         pull_missing(name)
-    found = asdict(judge(views, load_judges()))
+    found = asdict(score_images(views, load_judges()))
     if json:
         print(json_format.dumps(found))
         return 0

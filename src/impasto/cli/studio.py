@@ -9,15 +9,15 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from impasto.cli.console import errors
 from impasto.cli.jobs import DataDir, KeepEvery, store_in
-from impasto.cli.stopping import signals
+from impasto.cli.progress import errors
+from impasto.cli.signals import signals
 from impasto.errors import ConfigError
-from impasto.jobs.painting import KEEP_S
-from impasto.jobs.workers import Workers
+from impasto.jobs.executors.local import LocalExecutor
+from impasto.jobs.painter import KEEP_S
 from impasto.studio import Studio
-from impasto.studio.guard import Doors
-from impasto.studio.serving import Server, listen
+from impasto.studio.auth import AccessPolicy
+from impasto.studio.server import Server, listen
 
 __all__ = ["studio"]
 
@@ -49,7 +49,7 @@ def studio(
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 64.")
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port} is out of range. Give 0 to 65535.")
-    doors = Doors(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()))
+    doors = AccessPolicy(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()))
     store = store_in(data_dir)
     torch.set_num_threads(1)  # this process draws small looks; the workers paint
     with listen(host, port) as listening, signals() as caught:
@@ -61,7 +61,7 @@ def studio(
 
         server = Server(Studio(store, doors), listening, ready, lambda: bool(caught.signal))
         caught.painting = True
-        with Workers(store, workers, checkpoint_every):
+        with LocalExecutor(store, workers, checkpoint_every):
             server.run(sockets=[listening])
     errors.print("the studio is closed; what it painted goes on when it is opened again")
     return 0

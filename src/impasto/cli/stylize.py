@@ -10,17 +10,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from impasto.cli.console import errors
-from impasto.cli.keepsakes import Keepsakes
-from impasto.cli.options import takes_options
-from impasto.cli.paint import paint, stem_of
-from impasto.cli.saving import EVERY_S, Saving
-from impasto.cluster import LOCAL, connected
-from impasto.compose import Session, session
+from impasto.cli.checkpointing import EVERY_S, Checkpointing
+from impasto.cli.parameters import with_options
+from impasto.cli.progress import errors
+from impasto.cli.run_command import paint, stem_of
+from impasto.cli.run_outputs import RunOutputs
 from impasto.config import Config, RunOptions
-from impasto.insight.film import SECONDS
-from impasto.presets import load_preset
-from impasto.samples.naming import source
+from impasto.config.presets import load_preset
+from impasto.distributed import LOCAL, connected
+from impasto.render.film import SECONDS
+from impasto.run.run import Run, prepare_run
+from impasto.samples.sources import resolve_picture
 
 __all__ = ["demo", "stylize"]
 
@@ -54,7 +54,7 @@ WithReport = Annotated[
 ]
 
 
-@takes_options(Config, RunOptions)
+@with_options(Config, RunOptions)
 def stylize(
     content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
     style: Annotated[
@@ -98,9 +98,9 @@ def stylize(
     """Paint CONTENT in the manner of STYLE."""
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    styles = [source(name, size_px) for name in style]
-    ready = session(
-        source(content, size_px),
+    styles = [resolve_picture(name, size_px) for name in style]
+    ready = prepare_run(
+        resolve_picture(content, size_px),
         styles,
         config,
         content_masks=content_mask or (),
@@ -109,8 +109,8 @@ def stylize(
         weights=weights,
         **options,
     )
-    keepsakes = Keepsakes(timelapse, timelapse_seconds, report)
-    saving = Saving(checkpoint, resume, checkpoint_every)
+    keepsakes = RunOutputs(timelapse, timelapse_seconds, report)
+    saving = Checkpointing(checkpoint, resume, checkpoint_every)
     saving.open()
     if saving.since is not None:
         ready = replace(ready, recorded_plan=saving.since.recipe.plan)
@@ -120,13 +120,13 @@ def stylize(
 
 
 @contextlib.contextmanager
-def _spread(ready: Session, on: str, *, quiet: bool) -> Iterator[Session]:
+def _spread(ready: Run, on: str, *, quiet: bool) -> Iterator[Run]:
     """The same session, its tiles measured where `on` says."""
     if on == LOCAL:
         yield ready
         return
     with connected(on) as cluster:
-        from impasto.cluster.tiles import spread
+        from impasto.distributed.tile_backend import spread
 
         with spread(ready, cluster, tell=lambda told: errors.print(f"impasto: {told}")) as (spreading, team):
             if not quiet:
@@ -134,7 +134,7 @@ def _spread(ready: Session, on: str, *, quiet: bool) -> Iterator[Session]:
             yield spreading
 
 
-@takes_options(Config, RunOptions)
+@with_options(Config, RunOptions)
 def demo(
     *,
     output: Output = None,
@@ -149,12 +149,12 @@ def demo(
     """Paint a photo that ships with Impasto in a style drawn by its own code."""
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    photo, painting = source("sample:cat", size_px), source("sample:swirl", size_px)
+    photo, painting = resolve_picture("sample:cat", size_px), resolve_picture("sample:swirl", size_px)
     return paint(
-        session(photo, painting, config, **options),
+        prepare_run(photo, painting, config, **options),
         output,
         stem="impasto_demo",
         json_output=json,
         quiet=quiet,
-        keepsakes=Keepsakes(timelapse, timelapse_seconds, report),
+        keepsakes=RunOutputs(timelapse, timelapse_seconds, report),
     )

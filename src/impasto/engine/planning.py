@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Plan, RunOptions
+from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
-from impasto.engine.budget import Work, arrange, available_bytes, needs
+from impasto.engine.memory import Workload, arrange, available_bytes, needs
 from impasto.engine.tiles import cut
 from impasto.engine.winograd import Winograd, Workspace, suits
 from impasto.errors import ConfigError
-from impasto.pyramid import plan_scales
 
 __all__ = ["Estimate", "estimate", "fastest_convolution", "make_plan", "require_device"]
 
@@ -40,7 +40,7 @@ WINOGRAD_FROM = 128
 """Channels. Where Winograd's convolution pays at 256 it does at 128 (57 ms against 97 where 256 have 45 against 82)."""
 
 
-def make_plan(run: RunOptions, work: Work) -> Plan:
+def make_plan(run: RunOptions, work: Workload) -> Plan:
     """A plan for this work on this machine. Raises `ConfigError`: no such device, or too little memory."""
     chosen = next(name for name, is_there in _devices().items() if is_there)
     device = chosen if run.device == "auto" else run.device
@@ -59,7 +59,7 @@ def make_plan(run: RunOptions, work: Work) -> Plan:
         evaluator="chained",
         winograd=winograd,
         block=fitting.block,
-        history=fitting.history,
+        lbfgs_history=fitting.history,
         scratch=fitting.scratch,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
@@ -75,7 +75,7 @@ class Estimate:
     disk: float
 
 
-def estimate(work: Work, plan: Plan) -> Estimate:
+def estimate(work: Workload, plan: Plan) -> Estimate:
     """What `work` will take under `plan`, within about a third. It times one convolution."""
     network, config = work.network, work.config
     products = 9.0 * CHANNELS**2 * SIDE**2
@@ -99,7 +99,9 @@ def estimate(work: Work, plan: Plan) -> Estimate:
             around = sum((t.down.last - t.down.first) * (t.across.last - t.across.first) for t in blocks)
             pixels = round(1.5 * around)
         seconds += (scale.iterations + 2) * pixels * per_pixel * BESIDES
-    needed = needs(work, plan.block, plan.history or config.history, plan.scratch, plan.precision, plan.winograd)
+    needed = needs(
+        work, plan.block, plan.lbfgs_history or config.lbfgs_history, plan.scratch, plan.precision, plan.winograd
+    )
     return Estimate(seconds, needed.memory, needed.disk)
 
 

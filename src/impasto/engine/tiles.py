@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from impasto.networks import Network
+from impasto.config.networks import Network
 
 __all__ = ["Tile", "alignment", "cut", "margin"]
 

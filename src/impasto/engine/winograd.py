@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.networks import Layer
+from impasto.config.networks import Layer
 
 __all__ = ["Winograd", "Workspace", "suits"]
 

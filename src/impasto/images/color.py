@@ -1,7 +1,7 @@
 """Whose colors the picture has: the style's, as the method gives them, or the content's.
 
 Laws: images are sRGB in [0, 1], (1, 3, H, W), and what comes out is too. Colors are worked on a strip of
-rows at a time, in a `Store`, for a picture may be larger than memory.
+rows at a time, in a `TensorStore`, for a picture may be larger than memory.
 
 Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer" (1606.05897), has both ways:
 matching the style's colors to the content's before, and painting luminance alone.
@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from impasto.images.strips import in_strips
-from impasto.store import Store
+from impasto.core.tensor_store import TensorStore
+from impasto.images.row_blocks import iter_row_blocks
 
 __all__ = ["Transfer", "luma", "luminance", "match_luminance", "matched", "with_colors_of"]
 
@@ -31,22 +31,22 @@ LEVELS = 4096
 """Of a histogram."""
 
 
-def luminance(store: Store, image: Tensor) -> Tensor:
+def luminance(store: TensorStore, image: Tensor) -> Tensor:
     """The brightness of an image as a gray one, (1, 3, H, W)."""
     gray = store.empty(image.shape, image.dtype)
-    for out, rows in in_strips(store, gray, image):
+    for out, rows in iter_row_blocks(store, gray, image):
         out.copy_(luma(rows).expand_as(rows))
     return gray
 
 
-def match_luminance(store: Store, style: Tensor, content: Tensor) -> Tensor:
+def match_luminance(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
     """A gray style image shifted and scaled to the mean and deviation of the content's brightness."""
     (mean, spread), (wanted, wanted_spread) = (_mean_and_covariance(store, image) for image in (style, content))
     factor = (wanted_spread[0, 0] / spread[0, 0]).sqrt() * torch.eye(3, dtype=mean.dtype)
     return _mapped(store, style, factor, mean, wanted)
 
 
-def matched(store: Store, style: Tensor, content: Tensor, how: Transfer) -> Tensor:
+def matched(store: TensorStore, style: Tensor, content: Tensor, how: Transfer) -> Tensor:
     """The style image in the content's colors: a new image, clamped to [0, 1].
 
     Each is x -> A (x − μ_s) + μ_c with the content's mean and covariance afterwards: A from Cholesky factors,
@@ -66,13 +66,13 @@ def matched(store: Store, style: Tensor, content: Tensor, how: Transfer) -> Tens
     return _mapped(store, style, change, mean, wanted)
 
 
-def with_colors_of(store: Store, image: Tensor, colors: Tensor) -> Tensor:
+def with_colors_of(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:
     """The brightness of `image` with the hue of `colors`: a new image.
 
     Where a color is not to be had at that brightness it is paled until it is, so that brightness stays.
     """
     painted = store.empty(image.shape, image.dtype)
-    for out, rows, wanted in in_strips(store, painted, image, colors):
+    for out, rows, wanted in iter_row_blocks(store, painted, image, colors):
         gray = luma(rows).clamp(0, 1)
         chroma = wanted.to(rows.device) - luma(wanted).to(rows.device)
         room = torch.where(chroma > 0, 1 - gray, gray) / chroma.abs().clamp(min=1e-9)
@@ -86,10 +86,10 @@ def luma(rows: Tensor) -> Tensor:
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def _mean_and_covariance(store: Store, image: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_and_covariance(store: TensorStore, image: Tensor) -> tuple[Tensor, Tensor]:
     """(3,) and (3, 3) of an image's colors, in float64 on the CPU."""
     total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
-    for (rows,) in in_strips(store, image):
+    for (rows,) in iter_row_blocks(store, image):
         colors = rows.flatten(2)[0].cpu().double()
         total += colors.sum(dim=1)
         outer += colors @ colors.T
@@ -104,21 +104,21 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     return power
 
 
-def _mapped(store: Store, image: Tensor, change: Tensor, mean: Tensor, wanted: Tensor) -> Tensor:
+def _mapped(store: TensorStore, image: Tensor, change: Tensor, mean: Tensor, wanted: Tensor) -> Tensor:
     """x -> change (x − mean) + wanted at every pixel, clamped."""
     shift = wanted - change @ mean
     found = store.empty(image.shape, image.dtype)
-    for out, rows in in_strips(store, found, image):
+    for out, rows in iter_row_blocks(store, found, image):
         moved = torch.einsum("ij,bjhw->bihw", change.to(rows), rows) + shift.to(rows).view(1, 3, 1, 1)
         out.copy_(moved.clamp_(0, 1))
     return found
 
 
-def _histograms_matched(store: Store, style: Tensor, content: Tensor) -> Tensor:
+def _histograms_matched(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
     given, wanted = (_distribution(store, image) for image in (style, content))
     levels = torch.linspace(0, 1, LEVELS + 1)
     found = store.empty(style.shape, style.dtype)
-    for out, rows in in_strips(store, found, style):
+    for out, rows in iter_row_blocks(store, found, style):
         for channel in range(3):
             # Up through the style's distribution, down through the content's. A level's share is the middle of its
             # own, so that a single color has the same in every channel.
@@ -128,10 +128,10 @@ def _histograms_matched(store: Store, style: Tensor, content: Tensor) -> Tensor:
     return found
 
 
-def _distribution(store: Store, image: Tensor) -> Tensor:
+def _distribution(store: TensorStore, image: Tensor) -> Tensor:
     """For each channel the share of pixels up to each level, (3, LEVELS + 1), strictly rising from 0 to 1."""
     counts = torch.zeros(3, LEVELS, dtype=torch.float64)
-    for (rows,) in in_strips(store, image):
+    for (rows,) in iter_row_blocks(store, image):
         for channel in range(3):
             counts[channel] += torch.histc(rows[:, channel].cpu().float(), LEVELS, 0, 1).double()
     # A little everywhere, so that the way down is a function.

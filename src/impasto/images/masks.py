@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.core.image import fit, resize
+from impasto.core.tensor_store import TensorStore
 from impasto.errors import ImageError
-from impasto.images.opening import name_of, open_image, to_srgb, vips_errors
-from impasto.images.reading import dimensions, load, rows_of, sha256_of
-from impasto.images.strips import in_strips
-from impasto.picture import fit, resize
-from impasto.store import Store
+from impasto.images.decode import name_of, open_image, to_srgb, vips_errors
+from impasto.images.read import dimensions, load, rows_of, sha256_of
+from impasto.images.row_blocks import iter_row_blocks
 
 __all__ = ["Mask", "count_regions", "load_mask"]
 
@@ -52,7 +52,7 @@ def load_mask(
     *,
     what: str,
     max_megapixels: float,
-    store: Store,
+    store: TensorStore,
     labels: tuple[str, ...] = (),
 ) -> Mask:
     """Read a mask for a picture of this size, with its own orientation applied; transparent is black, or no label.
@@ -75,7 +75,7 @@ def load_mask(
     picture = load(source, long_side_px=max(height, width), enlarge=True, max_megapixels=max_megapixels, store=store)
     gray = store.empty((1, 1, *picture.pixels.shape[2:]))
     alpha = picture.alpha if picture.alpha is not None else torch.ones(()).expand_as(gray)
-    for out, rows, opaque in in_strips(store, gray, picture.pixels, alpha):
+    for out, rows, opaque in iter_row_blocks(store, gray, picture.pixels, alpha):
         torch.mul(rows.mean(dim=1, keepdim=True), opaque, out=out)
     return Mask({"": resize(gray, height, width).clamp_(0, 1)}, picture.name, picture.sha256)
 
@@ -125,7 +125,7 @@ def _areas(
     width: int,
     max_megapixels: float,
     palette: list[tuple[int, ...]],
-    store: Store,
+    store: TensorStore,
     *,
     beside_others: bool,
 ) -> dict[str, Tensor]:

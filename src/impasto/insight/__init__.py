@@ -1,43 +1,43 @@
 """See what the network sees: features, style and content apart, how they recombine, and how good a picture is.
 
-Every view is made of the core's own pieces, and gives an image tensor (1, 3, H, W), or a `Wall` that is still to be
+Every view is made of the core's own pieces, and gives an image tensor (1, 3, H, W), or a `RunGrid` that is still to be
 painted.
 """
 
-from impasto.insight.charts import chart
 from impasto.insight.features import features
-from impasto.insight.film import Film, View
 from impasto.insight.gram import GramView, distance, gram
-from impasto.insight.heat import heat
-from impasto.insight.lpips import lpips
-from impasto.insight.mixing import Swept, parse_over, recombine, sweep
+from impasto.insight.reconstructions import reconstruct, texture
 from impasto.insight.report import Report, command_of, write_report
-from impasto.insight.score import MEANINGS, Score, score
-from impasto.insight.sheet import Cell, lay_out
-from impasto.insight.stages import reconstruct, texture
-from impasto.insight.wall import Panel, Standing, Wall
+from impasto.insight.run_grid import GridCell, GridProgress, RunGrid
+from impasto.insight.sweeps import Sweep, parse_sweep, recombine, sweep
+from impasto.metrics.lpips import lpips
+from impasto.metrics.score import MEANINGS, Score, score
+from impasto.render.chart import draw_chart
+from impasto.render.film import Film, Frame
+from impasto.render.grid import Cell, draw_grid
+from impasto.render.heatmap import heatmap
 
 __all__ = [
     "MEANINGS",
     "Cell",
     "Film",
+    "Frame",
     "GramView",
-    "Panel",
+    "GridCell",
+    "GridProgress",
     "Report",
+    "RunGrid",
     "Score",
-    "Standing",
-    "Swept",
-    "View",
-    "Wall",
-    "chart",
+    "Sweep",
     "command_of",
     "distance",
+    "draw_chart",
+    "draw_grid",
     "features",
     "gram",
-    "heat",
-    "lay_out",
+    "heatmap",
     "lpips",
-    "parse_over",
+    "parse_sweep",
     "recombine",
     "reconstruct",
     "score",

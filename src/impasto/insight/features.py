@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.core.image import thumbnail
 from impasto.errors import ConfigError
-from impasto.insight.heat import heat
-from impasto.insight.looking import opened, seen, thumbnail
-from impasto.insight.offered import check_offered
-from impasto.insight.sheet import Cell, lay_out
+from impasto.insight.inputs import load_view_image, prepare_view
+from impasto.insight.view_options import require_used_options
+from impasto.render.grid import Cell, draw_grid
+from impasto.render.heatmap import heatmap
 
 __all__ = ["features"]
 
@@ -29,11 +30,11 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     """
     if not isinstance(strongest, int) or strongest < 1:
         raise ConfigError(f"strongest = {strongest!r}: that many maps cannot be shown. Ask for 1 or more.")
-    check_offered("features", options)
-    ready = opened(picture, **(options | ({"content_layers": layers} if layers else {})))
+    require_used_options("features", options)
+    ready = prepare_view(picture, **(options | ({"content_layers": layers} if layers else {})))
     looked_at = ready.config.content_layers if layers else (*ready.config.style_layers, *ready.config.content_layers)
     chosen = {layer.name for layer in looked_at}
-    image = seen(ready, picture, chosen)
+    image = load_view_image(ready, picture, chosen)
     found = ready.engine.features(image, chosen)
     names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX, enlarge=True))]]
     for layer in sorted(chosen, key=ready.encoder.network.names.index):
@@ -43,7 +44,7 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     height, width = image.shape[2:]
     title = f"What {ready.encoder.network.name} sees"
     note = f"The {strongest} strongest maps of each layer, and their shares of its energy. {width}×{height} px"
-    return lay_out(rows, names=names, title=title, note=note)
+    return draw_grid(rows, names=names, title=title, note=note)
 
 
 def _row(maps: Tensor, strongest: int) -> list[Cell]:
@@ -52,7 +53,7 @@ def _row(maps: Tensor, strongest: int) -> list[Cell]:
     best = shares.argsort(descending=True, stable=True)[:strongest]
     return [
         Cell(
-            heat(maps[channel], CELL_PX, highest=float(torch.quantile(_sampled(maps[channel]), 0.999))),
+            heatmap(maps[channel], CELL_PX, highest=float(torch.quantile(_sampled(maps[channel]), 0.999))),
             f"#{int(channel)}  {float(shares[channel]):.1%}",
         )
         for channel in best

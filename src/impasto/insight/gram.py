@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.compose import listed
+from impasto.core.image import thumbnail
+from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import ConfigError
-from impasto.insight.heat import heat
-from impasto.insight.legend import color_bar
-from impasto.insight.looking import names_of, opened, seen, thumbnail
-from impasto.insight.offered import check_offered
-from impasto.insight.sheet import Cell, lay_out, stacked
-from impasto.statistics import gram_matrix, moments_of
+from impasto.insight.inputs import display_names, load_view_image, prepare_view
+from impasto.insight.view_options import require_used_options
+from impasto.render.colorbar import draw_colorbar
+from impasto.render.grid import Cell, draw_grid, stack_grids
+from impasto.render.heatmap import heatmap
+from impasto.run.run import as_tuple
 
 __all__ = ["GramView", "distance", "gram"]
 
@@ -59,15 +60,18 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     something where nothing is painted; `size` is 256. Raises `ImageError`, `LayerError`, `ConfigError`,
     `WeightsError`.
     """
-    given = listed(pictures)
+    given = as_tuple(pictures)
     if not given:
         raise ConfigError("There is no picture to look at. Give one or more.")
-    check_offered("gram", options)
+    require_used_options("gram", options)
     if layers is not None:
         options |= {"style_layers": layers}
-    ready = opened(given[0], **options)
+    ready = prepare_view(given[0], **options)
     order = [layer.name for layer in ready.config.style_layers]
-    named = [(name, seen(ready, picture, order)) for name, picture in zip(names_of(given), given, strict=True)]
+    named = [
+        (name, load_view_image(ready, picture, order))
+        for name, picture in zip(display_names(given), given, strict=True)
+    ]
     if halves or (halves is None and len(given) == 1):
         named = [half for name, image in named for half in _halves(name, image)]
         for name, image in named:
@@ -84,7 +88,7 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
             for i in range(len(names))
         ]
     )
-    sheet = stacked([_matrices(named, matrices, shuffled, view, changed), _distances(named, distances)])
+    sheet = stack_grids([_matrices(named, matrices, shuffled, view, changed), _distances(named, distances)])
     return GramView(names, tuple(image for _, image in named), matrices, distances, changed, sheet)
 
 
@@ -103,7 +107,7 @@ def _shuffled(
     for layer, maps in features.items():
         places = torch.randperm(maps.shape[2] * maps.shape[3], generator=generator).to(maps.device)
         moved = maps.flatten(2)[:, :, places].view_as(maps)
-        before, after = grams[layer], gram_matrix(moments_of(moved))
+        before, after = grams[layer], gram_matrix(compute_moments(moved))
         matrices[layer] = after
         views.append(moved[0].square().sum(dim=0).sqrt())
         change = max(change, float((after - before).abs().max() / before.abs().max().clamp(min=1e-30)))
@@ -121,17 +125,17 @@ def _matrices(
     highest = {layer: max(float(_shown(m, kept[layer]).max()) for m in found) for layer, found in matrices.items()}
 
     def cell(layer: str, matrix: Tensor) -> Tensor:
-        return heat(_shown(matrix, kept[layer]), CELL_PX, highest=highest[layer])
+        return heatmap(_shown(matrix, kept[layer]), CELL_PX, highest=highest[layer])
 
     rows = [
         [thumbnail(image, CELL_PX, enlarge=True), *(cell(layer, found[number]) for layer, found in matrices.items())]
         for number, (_, image) in enumerate(named)
     ]
-    rows.insert(1, [heat(view, max(rows[0][0].shape[2:])), *(cell(layer, shuffled[layer]) for layer in matrices)])
+    rows.insert(1, [heatmap(view, max(rows[0][0].shape[2:])), *(cell(layer, shuffled[layer]) for layer in matrices)])
     names = _numbered([name for name, _ in named])
     names.insert(1, "its features, shuffled")
-    return lay_out(
-        [*rows, [None, *(color_bar(highest[layer], CELL_PX) for layer in matrices)]],
+    return draw_grid(
+        [*rows, [None, *(draw_colorbar(highest[layer], CELL_PX) for layer in matrices)]],
         columns=["", *matrices],
         names=[*names, "the root of an entry"],
         title="Gram matrices: which channels answer together",
@@ -155,11 +159,11 @@ def _distances(named: Sequence[tuple[str, Tensor]], distances: Tensor) -> Tensor
     rows: list[list[Tensor | Cell]] = [
         [
             thumbnail(image, side, enlarge=True),
-            *(Cell(heat(value.view(1, 1), side, highest=1.0), f"{float(value):.3f}") for value in row),
+            *(Cell(heatmap(value.view(1, 1), side, highest=1.0), f"{float(value):.3f}") for value in row),
         ]
         for (_, image), row in zip(named, distances, strict=True)
     ]
-    return lay_out(
+    return draw_grid(
         rows,
         columns=["", *(f"{number}" for number in range(1, len(named) + 1))],
         names=_numbered([name for name, _ in named]),

@@ -22,13 +22,14 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.images import check_place, replacing
-from impasto.insight.charts import chart
-from impasto.insight.film import View
-from impasto.insight.lettering import in_words
-from impasto.insight.looking import thumbnail
-from impasto.insight.sheet import pasted
-from impasto.recipes import Recipe, Trace, kind_of
+from impasto.config.roles import kind_of
+from impasto.core.image import thumbnail
+from impasto.files import atomic_write, require_writable
+from impasto.render.chart import draw_chart
+from impasto.render.film import Frame
+from impasto.render.grid import to_pil
+from impasto.render.text import to_words
+from impasto.run.recipe import Recipe, Trace
 
 __all__ = ["Report", "command_of", "steps_of", "write_report"]
 
@@ -57,7 +58,7 @@ class Report:
     content: Tensor | None
     styles: Sequence[tuple[str, Tensor | None]]
     losses: dict[str, float] = field(default_factory=dict)
-    strip: Sequence[View] = ()
+    strip: Sequence[Frame] = ()
     seconds: float | None = None
 
     def html(self) -> str:
@@ -128,8 +129,8 @@ SLIDER = (
 def write_report(report: Report, path: str | Path) -> Path:
     """Write the page. Raises `OutputError`."""
     path = Path(path)
-    check_place(path)
-    with replacing(path) as temporary:
+    require_writable(path)
+    with atomic_write(path) as temporary:
         temporary.write_text(report.html(), encoding="utf-8")
     return path
 
@@ -206,7 +207,7 @@ def _chart(
     steps: Sequence[int],
     marks: Sequence[tuple[int, str]],
 ) -> str:
-    svg = chart(curves, label=title, steps=steps, marks=marks)
+    svg = draw_chart(curves, label=title, steps=steps, marks=marks)
     if not svg:
         return ""
     keys = "".join(
@@ -250,7 +251,7 @@ def _rows(recipe: Recipe) -> list[str]:
         (f"{role}", f"{record['name'] or 'no file'}  {record['sha256']}") for role, record in told["inputs"].items()
     ]
     rows += [(name, value) for part in ("config", "run", "plan") for name, value in told[part].items()]
-    return [f"<tr><th>{escape(in_words(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
+    return [f"<tr><th>{escape(to_words(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
 
 
 def _pictured(image: Tensor | None, what: str, name: str) -> str:
@@ -270,7 +271,7 @@ def _figure(source: str, *lines: str, aspect: float | None = None) -> str:
 
 
 def _data(image: Tensor, long_side_px: int) -> str:
-    return _encoded(pasted(thumbnail(image, long_side_px)), long_side_px)
+    return _encoded(to_pil(thumbnail(image, long_side_px)), long_side_px)
 
 
 def _encoded(picture: Image.Image, long_side_px: int) -> str:

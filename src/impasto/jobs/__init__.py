@@ -1,14 +1,14 @@
 """A durable queue of runs: one SQLite file and a folder of files by their content, which survive anything."""
 
 from impasto.jobs.errors import BrokenQueueError, JobError, LostJobError, UnknownJobError
-from impasto.jobs.model import Asked, Claim, Job
+from impasto.jobs.model import Claim, Job, JobCommand
 from impasto.jobs.store import JobStore
 
 __all__ = [
-    "Asked",
     "BrokenQueueError",
     "Claim",
     "Job",
+    "JobCommand",
     "JobError",
     "JobStore",
     "LostJobError",

@@ -15,12 +15,13 @@ from typing import Any
 from impasto import images
 from impasto.config import RunOptions
 from impasto.errors import ImpastoError
+from impasto.files import atomic_write
+from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
-from impasto.jobs.wanted import Wanted
-from impasto.jobs.work import key_of, stored
-from impasto.samples.naming import SAMPLE
+from impasto.jobs.worker import key_of, stored
+from impasto.samples.sources import SAMPLE
 
 __all__ = ["Batch"]
 
@@ -38,15 +39,15 @@ class Batch:
     """
 
     store: JobStore
-    wanted: Sequence[Wanted]
+    wanted: Sequence[BatchItem]
     source: Callable[[str, int], Any]
     run: RunOptions = field(default_factory=RunOptions)
-    skipped: list[Wanted] = field(default_factory=list)
-    finished: list[Wanted] = field(default_factory=list)
+    skipped: list[BatchItem] = field(default_factory=list)
+    finished: list[BatchItem] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
     alike: dict[Path, Path] = field(default_factory=dict)
     losses: dict[Path, dict[str, float]] = field(default_factory=dict)
-    jobs: dict[int, list[Wanted]] = field(default_factory=dict)
+    jobs: dict[int, list[BatchItem]] = field(default_factory=dict)
     _seen: dict[int, Job] = field(default_factory=dict)
     _revision: int = -1
 
@@ -65,7 +66,7 @@ class Batch:
             except ImpastoError as error:
                 self.failed[one.output] = str(error)
 
-    def _kept(self, kept: dict[str, Any], role: str, place: str, one: Wanted) -> dict[str, str | None]:
+    def _kept(self, kept: dict[str, Any], role: str, place: str, one: BatchItem) -> dict[str, str | None]:
         """A source among the queue's files; each is read once, or fails once."""
         name = f"{place} {one.config.size}" if place.startswith(SAMPLE) else place
         if name not in kept:
@@ -79,7 +80,7 @@ class Batch:
         found: dict[str, str | None] = kept[name]
         return found
 
-    def _enqueue(self, one: Wanted, files: Mapping[str, Mapping[str, str | None]], key: str, retry: bool) -> None:
+    def _enqueue(self, one: BatchItem, files: Mapping[str, Mapping[str, str | None]], key: str, retry: bool) -> None:
         form = _form(one.output, self.run)
         known = self.store.jobs(key=key)
         alike = [job for job in known if _form(Path(job.output or "any.png"), RunOptions(**job.run)) == form]
@@ -101,7 +102,7 @@ class Batch:
             job = self._added(one, files, key)
         self.jobs.setdefault(job.id, []).append(one)
 
-    def _added(self, one: Wanted, files: Mapping[str, Mapping[str, str | None]], key: str) -> Job:
+    def _added(self, one: BatchItem, files: Mapping[str, Mapping[str, str | None]], key: str) -> Job:
         return self.store.add(
             one.config.model_dump(mode="json"),
             files,
@@ -115,12 +116,12 @@ class Batch:
     def _is_whole(self, job: Job) -> bool:
         return job.result is not None and self.store.files.path(job.result["sha256"]).is_file()
 
-    def _give(self, job: Job, one: Wanted) -> None:
+    def _give(self, job: Job, one: BatchItem) -> None:
         """Put a picture that was painted where it is asked for. What is there is not replaced."""
         assert job.result is not None  # it is done
         sha256 = job.result["sha256"]
         if not one.output.exists():
-            with images.replacing(one.output) as temporary:
+            with atomic_write(one.output) as temporary:
                 shutil.copyfile(self.store.files.path(sha256), temporary)
         elif images.sha256_of(one.output) != sha256:
             raise JobError(f"{one.output} is there already, and is another picture. Move it, or choose another -o.")
@@ -138,7 +139,7 @@ class Batch:
                 self._ended(job, one)
         return [self._seen[number] for number in self.jobs]
 
-    def _ended(self, job: Job, one: Wanted) -> None:
+    def _ended(self, job: Job, one: BatchItem) -> None:
         if job.state in ("failed", "cancelled"):
             self.failed[one.output] = job.error or "it was cancelled"
         elif job.state == "done" and one.output not in self.losses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impasto.errors import ImpastoError
 
-__all__ = ["BrokenQueueError", "JobError", "LostJobError", "UnknownJobError", "in_a_line"]
+__all__ = ["BrokenQueueError", "JobError", "LostJobError", "UnknownJobError"]
 
 
 class JobError(ImpastoError):
@@ -21,8 +21,3 @@ class UnknownJobError(JobError):
 
 class BrokenQueueError(JobError):
     """A database that cannot be read or written: locked, full, damaged."""
-
-
-def in_a_line(error: BaseException) -> str:
-    """What an error says, or what it is where it says nothing."""
-    return " ".join((str(error) or type(error).__name__).split())

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from impasto.images import replacing
+from impasto.files import atomic_write
 from impasto.jobs.errors import JobError
 
 __all__ = ["Files"]
@@ -40,7 +40,7 @@ class Files:
         if self.path(name).exists():
             os.utime(self.path(name))  # it is wanted again: see `remove_all_but`
         else:
-            with replacing(self.path(name)) as temporary:
+            with atomic_write(self.path(name)) as temporary:
                 shutil.copyfile(source, temporary)
                 if _sha256(temporary) != name:
                     raise JobError(f"{source} changed while it was read. Give it again.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["NOTHING", "Asked", "Claim", "Job", "Report", "State", "Step"]
+__all__ = ["NOTHING", "Claim", "Job", "JobCommand", "State", "Step", "WorkerUpdate"]
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -58,7 +58,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JobCommand:
     """What is asked of whoever paints a job: to leave it, or to go on with another α."""
 
     cancel: bool
@@ -66,11 +66,11 @@ class Asked:
     alpha: float | None
 
 
-NOTHING = Asked(cancel=False, hold=False, alpha=None)
+NOTHING = JobCommand(cancel=False, hold=False, alpha=None)
 
 
 @dataclass(frozen=True)
-class Report:
+class WorkerUpdate:
     """What became of a job since the report before: its plan first, then steps, and in the end a picture.
 
     `checkpoint` and `picture` are files that were written, `turns` all turns so far if there is a new one. With `left`

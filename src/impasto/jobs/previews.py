@@ -10,12 +10,12 @@ import os
 import time
 from pathlib import Path
 
+from impasto.core.image import fit, resize
+from impasto.core.method import Progress, render
+from impasto.core.tensor_store import TensorStore
 from impasto.images import jpeg
-from impasto.method import Progress, shown
-from impasto.picture import fit, resize
-from impasto.store import Store
 
-__all__ = ["Previews", "Showing"]
+__all__ = ["PreviewWriter", "Previews"]
 
 LONG_SIDE_PX, QUALITY = 640, 80
 
@@ -56,14 +56,14 @@ class Previews:
         self.path(job).unlink(missing_ok=True)
 
 
-class Showing:
+class PreviewWriter:
     """The looks of one job, drawn as often as their cost allows."""
 
     def __init__(self, previews: Previews, job: int) -> None:
         self.previews, self.job = previews, job
         self.next_s = 0.0
 
-    def saw(self, progress: Progress, store: Store) -> None:
+    def saw(self, progress: Progress, store: TensorStore) -> None:
         """Draw this step, if it is time. `store` is that of the run's tensors."""
         began = time.monotonic()
         if began < self.next_s and not progress.is_last:
@@ -73,10 +73,10 @@ class Showing:
         self.next_s = began + max(EVERY_S, cost_s / SHARE)
 
 
-def look(progress: Progress, store: Store) -> bytes:
+def look(progress: Progress, store: TensorStore) -> bytes:
     """A step as a small JPEG, as the picture would be if it ended there."""
     scene = progress.scene
     changed = scene.retouch is not None or scene.free is not None
-    pixels = shown(progress, store)[1] if changed else progress.image
+    pixels = render(progress, store)[1] if changed else progress.image
     height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
     return jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)

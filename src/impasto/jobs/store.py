@@ -18,7 +18,7 @@ from typing import Any
 from impasto.jobs.database import REVISION, Database, Statement
 from impasto.jobs.errors import JobError, LostJobError, UnknownJobError
 from impasto.jobs.files import Files
-from impasto.jobs.model import Asked, Claim, Job
+from impasto.jobs.model import Claim, Job, JobCommand
 from impasto.jobs.previews import Previews
 
 __all__ = ["JobStore"]
@@ -176,7 +176,7 @@ class JobStore:
             ).fetchone()
         return Claim(_job(row), row["attempt"]) if row is not None else None
 
-    def renew(self, claim: Claim) -> Asked:
+    def renew(self, claim: Claim) -> JobCommand:
         """Say that the worker lives; what is asked of it meanwhile. Raises `LostJobError`."""
         return self._ours(claim, lease_s=self.clock() + self.lease_s)
 
@@ -188,7 +188,7 @@ class JobStore:
         *,
         scales: Sequence[Sequence[int]] = (),
         elapsed_s: float = 0.0,
-    ) -> Asked:
+    ) -> JobCommand:
         """Write down steps (number, scale, iteration, total, content, style), and renew. Raises `LostJobError`."""
         lease_s = self.clock() + self.lease_s
         told = {"progress": progress, "scales": json.dumps(scales), "elapsed_s": elapsed_s, "lease_s": lease_s}
@@ -275,18 +275,18 @@ class JobStore:
             self._set(write, number, **values)
         return self.get(number)
 
-    def _ours(self, claim: Claim, **values: Any) -> Asked:
+    def _ours(self, claim: Claim, **values: Any) -> JobCommand:
         with self._database.writing() as write:
             asked = self._require_ours(write, claim)
             self._set(write, claim.job.id, **values)
         return asked
 
-    def _require_ours(self, write: Statement, claim: Claim) -> Asked:
+    def _require_ours(self, write: Statement, claim: Claim) -> JobCommand:
         """Raise `LostJobError` unless it is; what is asked of whoever has it."""
         row = write("SELECT * FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
         if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
             raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
-        return Asked(row["asked"] == "cancel", bool(row["held"]), row["asked_alpha"])
+        return JobCommand(row["asked"] == "cancel", bool(row["held"]), row["asked_alpha"])
 
     def _set(self, write: Statement, number: int, **values: Any) -> None:
         columns = "".join(f"{name} = ?, " for name in values)

@@ -21,12 +21,12 @@ from starlette.exceptions import HTTPException
 from impasto import __version__
 from impasto.errors import ImpastoError, OutputError, WeightsError
 from impasto.jobs import BrokenQueueError, JobError, UnknownJobError
-from impasto.studio.guard import COOKIE, Guard, SignInError
+from impasto.studio.auth import COOKIE, Guard, SignInError
+from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
 from impasto.studio.routes import add_jobs, add_pictures
+from impasto.studio.schemas import Problem, Token
 from impasto.studio.studio import Studio
-from impasto.studio.views import Problem, Token
-from impasto.studio.watching import Seen
 
 __all__ = ["create_app"]
 
@@ -111,7 +111,7 @@ def _add_pages(app: FastAPI, studio: Studio) -> None:
         last_event_id: Annotated[str | None, Header(description="Where to go on.", max_length=100)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """What happens, as server-sent events: `jobs`, and for the watched one `losses` and `preview`."""
-        async for event in studio.watch.events(job, Seen.of(last_event_id)):
+        async for event in studio.watch.events(job, EventCursor.of(last_event_id)):
             yield event
 
 

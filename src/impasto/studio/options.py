@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from impasto import samples, weights
 from impasto.config import Config, Options, RunOptions
-from impasto.presets import PRESETS, load_preset
-from impasto.recipes import chosen
-from impasto.studio.views import Wire
+from impasto.config.presets import PRESETS, load_preset
+from impasto.run.recipe import chosen
+from impasto.studio.schemas import Schema
 
 __all__ = ["Field", "Form", "form"]
 
@@ -23,13 +23,13 @@ WORDS = {
     "iterations": "Steps",
     "init": "Start",
     "color": "Colors",
-    "tv": "Total variation",
+    "tv_norm": "Total variation",
     "tv_weight": "Weight of total variation",
     "lbfgs": "L-BFGS",
 }
 
 
-class Field(Wire):
+class Field(Schema):
     """One option: what it is called, what it takes, what it does."""
 
     name: str
@@ -43,7 +43,7 @@ class Field(Wire):
     first: bool
 
 
-class Preset(Wire):
+class Preset(Schema):
     """Named options: those that differ from the usual ones."""
 
     name: str
@@ -51,7 +51,7 @@ class Preset(Wire):
     config: dict[str, Any]
 
 
-class Sample(Wire):
+class Sample(Schema):
     """A picture that ships."""
 
     name: str
@@ -59,7 +59,7 @@ class Sample(Wire):
     kind: Literal["photo", "painting"]
 
 
-class Form(Wire):
+class Form(Schema):
     """All that a page needs to know before it can ask for a picture."""
 
     fields: list[Field]

@@ -16,9 +16,10 @@ from impasto.config import Config
 from impasto.errors import ImageError, RecipeError
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
-from impasto.recipes import chosen, read_recipe
-from impasto.samples.naming import SAMPLE, source
-from impasto.studio.views import FileView, InputView, PictureRef, RecallView
+from impasto.run.recipe import chosen
+from impasto.run.recipe_files import read_recipe
+from impasto.samples.sources import SAMPLE, resolve_picture
+from impasto.studio.schemas import FileView, InputView, PictureRef, RecallView
 
 __all__ = ["FORMATS", "Pictures", "base_name", "download_name", "recalled"]
 
@@ -73,14 +74,14 @@ class Pictures:
     def sample(self, name: str, size_px: int) -> NamedImage:
         """A picture that ships, as large as a painting is drawn for that size, once. Raises `InputError`."""
         if name not in samples.PAINTINGS:
-            photo: NamedImage = source(SAMPLE + name, size_px)
+            photo: NamedImage = resolve_picture(SAMPLE + name, size_px)
             return photo
         folder = self.store.folder / "samples"
         path = folder / f"{name}-{samples.fitting_px(size_px)}.png"
         with self._drawing:  # two at once would draw it twice
             if not path.exists():
                 folder.mkdir(exist_ok=True)
-                images.save(path, images.load(source(SAMPLE + name, size_px)).pixels)
+                images.save(path, images.load(resolve_picture(SAMPLE + name, size_px)).pixels)
         return NamedImage(SAMPLE + name, path)
 
     def draw_samples(self) -> None:
@@ -113,7 +114,12 @@ class Pictures:
         run = read_recipe(source).run
         bits = run.bits if kind in ("png", "tiff") else 8
         images.save(
-            path, picture.pixels, picture.alpha, bits=bits, quality=run.quality, note=images.read_note(source) or ""
+            path,
+            picture.pixels,
+            picture.alpha,
+            bits=bits,
+            quality=run.quality,
+            note=images.read_note(source) or "",
         )
         return path
 

@@ -12,10 +12,10 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from impasto.jobs import UnknownJobError
-from impasto.jobs.work import ask_alpha
+from impasto.jobs.worker import ask_alpha
 from impasto.studio.pictures import FORMATS, download_name, recalled
+from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecallView
 from impasto.studio.studio import Studio
-from impasto.studio.views import Alpha, FileView, JobView, Painting, RecallView
 
 __all__ = ["add_jobs", "add_pictures"]
 
@@ -109,7 +109,7 @@ def add_jobs(app: FastAPI, studio: Studio) -> None:
     store = studio.store
 
     @app.post("/api/jobs", status_code=201)
-    def paint(asked: Painting) -> JobView:
+    def paint(asked: PaintRequest) -> JobView:
         """Put a picture into the queue."""
         return studio.paint(asked)
 

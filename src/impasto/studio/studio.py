@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from impasto.compose import session
 from impasto.config import Config, RunOptions
+from impasto.config.presets import PRESETS, load_preset
 from impasto.jobs import JobError, JobStore
-from impasto.jobs.work import submit
-from impasto.presets import PRESETS, load_preset
-from impasto.studio.guard import Doors
+from impasto.jobs.worker import submit
+from impasto.run.run import prepare_run
+from impasto.studio.auth import AccessPolicy
+from impasto.studio.events import EventHub
 from impasto.studio.options import RUN
 from impasto.studio.pictures import Pictures
-from impasto.studio.views import JobView, Painting
-from impasto.studio.watching import Watch
+from impasto.studio.schemas import JobView, PaintRequest
 
 __all__ = ["Studio"]
 
@@ -27,14 +27,14 @@ class Studio:
     """What the application works with."""
 
     store: JobStore
-    doors: Doors = field(default_factory=Doors)
+    doors: AccessPolicy = field(default_factory=AccessPolicy)
     longest_queue: int = LONGEST_QUEUE
 
     def __post_init__(self) -> None:
         self.pictures = Pictures(self.store)
-        self.watch = Watch(self.store)
+        self.watch = EventHub(self.store)
 
-    def paint(self, asked: Painting) -> JobView:
+    def paint(self, asked: PaintRequest) -> JobView:
         """Put a picture into the queue. Raises `ImpastoError`."""
         if self.store.waiting() >= self.longest_queue:
             raise JobError(f"{self.longest_queue} pictures wait already. Let some of them be painted first.")
@@ -48,7 +48,7 @@ class Studio:
             return [self.pictures.source(ref, config.size) for ref in refs]
 
         start = {"init": self.pictures.source(asked.init, config.size)} if asked.init is not None else {}
-        ready = session(
+        ready = prepare_run(
             self.pictures.source(asked.content, config.size),
             pictures(asked.styles),
             config,

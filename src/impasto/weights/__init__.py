@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.encoder import Weights
+from impasto.config.networks import architecture
+from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
-from impasto.networks import architecture
 from impasto.weights.cache import cache_folder, keep, recorded_sha256, writable_cache
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import PullProgress, require_hash

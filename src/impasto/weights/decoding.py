@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from impasto.encoder import Triple, Weights
+from impasto.config.networks import Network
+from impasto.core.encoder import Triple, Weights
 from impasto.errors import WeightsError
-from impasto.networks import Network
 from impasto.weights.unpickling import read_tree
 
 __all__ = ["as_tensors", "decode", "file_sha256", "refused"]

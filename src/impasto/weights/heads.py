@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from impasto.networks import ALEXNET
+from impasto.config.networks import ALEXNET
 from impasto.weights.decoding import refused
 from impasto.weights.unpickling import read_tree
 

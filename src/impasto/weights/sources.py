@@ -10,8 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from impasto.encoder import Weights
-from impasto.networks import architecture
+from impasto.config.networks import architecture
+from impasto.core.encoder import Weights
 from impasto.weights.cache import cache_folder
 from impasto.weights.decoding import as_tensors, decode
 from impasto.weights.download import Mirror, PyPiArchive, WebFile

@@ -6,9 +6,9 @@ import { choiceWord } from "./words.js";
 
 const GROUPS = {
   "What is measured": ["content_layers", "style_layers", "style_loss", "content_loss", "content_weight", "units", "pooling", "padding"],
-  "Strokes and surface": ["style_scale", "color_transfer", "tv_weight", "tv", "laplacian_weight", "detail"],
-  "Descent": ["optimizer", "parametrization", "fourier_power", "bounded", "scales", "history", "learning_rate"],
-  "Beginning": ["noise", "noise_std", "seed"],
+  "Strokes and surface": ["style_scale", "color_transfer", "tv_weight", "tv_norm", "laplacian_weight", "detail_transfer"],
+  "Descent": ["optimizer", "parametrization", "fourier_power", "clamp", "scales", "lbfgs_history", "learning_rate"],
+  "Beginning": ["init_noise", "noise_std", "seed"],
   "File and machine": ["enlarge", "bits", "quality", "precision", "memory"],
 };
 const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];

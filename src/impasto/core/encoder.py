@@ -1,0 +1,136 @@
+"""A pretrained network as a frozen measuring device: image -> features, each layer by name.
+
+Laws: an image is float, sRGB in [0, 1], (1, 3, H, W); features are (1, C, h, w). The encoder's tensors
+never change and never have a gradient. An index into a chain never leaves this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.config.networks import Layer, Network
+from impasto.errors import LayerError
+
+__all__ = ["POOLING_GAIN", "Encoder", "Features", "Padding", "Pooling", "Triple", "Weights"]
+
+Features = dict[str, Tensor]
+Triple = tuple[float, float, float]
+Padding = Literal["zero", "replicate", "reflect"]
+Pooling = Literal["max", "avg", "avg-rescaled"]
+
+POOLING_GAIN = {"max": 1.0, "avg": 1.0, "avg-rescaled": 2.0}
+"""What pooled features are multiplied by: averages are smaller than maxima, and the network was trained on those.
+style-transfer-pytorch has 2 for them."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Kernels and biases by convolution name, and the normalization of the image that they expect."""
+
+    kernels: Mapping[str, Tensor]
+    biases: Mapping[str, Tensor]
+    mean: Triple
+    std: Triple
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the decoded weights: the same for every file that holds these numbers."""
+        digest = hashlib.sha256(repr((self.mean, self.std)).encode())
+        for name in sorted(self.kernels):
+            for tensor in (self.kernels[name], self.biases[name]):
+                digest.update(f"{name}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+class Encoder:
+    """A frozen chain of convolution, ReLU and pooling, with the normalization that its weights expect.
+
+    `padding` is that of the image: zeros are a frame that a network sees, and paints.
+
+    `encoder(image, layers)` gives the features of those layers and computes nothing deeper.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Weights,
+        *,
+        pooling: Pooling = "max",
+        padding: Padding = "zero",
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        def frozen(tensor: Tensor) -> Tensor:
+            return tensor.detach().to(device, dtype).requires_grad_(False)
+
+        self.network = network
+        self.pooling, self.padding = pooling, padding
+        self.weights_sha256 = weights.sha256
+        self.kernels = {name: frozen(tensor) for name, tensor in weights.kernels.items()}
+        self.biases = {name: frozen(tensor) for name, tensor in weights.biases.items()}
+        self.mean = frozen(torch.tensor(weights.mean).view(1, 3, 1, 1))
+        self.std = frozen(torch.tensor(weights.std).view(1, 3, 1, 1))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and images must be."""
+        return self.mean.device
+
+    def __call__(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of `layers`, shallow to deep. Raises `LayerError` if the image is too small for one."""
+        wanted = set(layers)
+        if unknown := wanted - set(self.network.names):
+            raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}.")
+        deepest = max(wanted, key=self.network.names.index)
+        self.require_size(image, [deepest])
+        x = self.entered(image)
+        features = {}
+        for layer in self.layers_to(deepest):
+            x = self._apply(layer, x)
+            if layer.name in wanted:
+                features[layer.name] = x
+        return features
+
+    def entered(self, image: Tensor) -> Tensor:
+        """What the first convolution sees: normalized, and padded where that is not with zeros."""
+        x = (image - self.mean) / self.std
+        return x if self.padding == "zero" else F.pad(x, [self.network.layers[0].padding] * 4, mode=self.padding)
+
+    def layers_to(self, deepest: str) -> tuple[Layer, ...]:
+        """The chain as deep as that; its first convolution has no padding of its own if the image has it already."""
+        first, *rest = self.network.upto(deepest)
+        return (first if self.padding == "zero" else replace(first, padding=0), *rest)
+
+    def minimum_px(self, layers: Iterable[str]) -> int:
+        """The smallest image side at which every one of `layers` has a position."""
+        return max(self.network.minimum_px(layer) for layer in layers)
+
+    def require_size(self, image: Tensor, layers: Iterable[str], *, what: str = "An image of") -> None:
+        """Raise `LayerError` unless an image (1, 3, H, W) reaches every one of `layers`."""
+        height, width = image.shape[2:]
+        deepest = max(layers, key=self.network.minimum_px)
+        least = self.network.minimum_px(deepest)
+        if min(height, width) < least:
+            raise LayerError(
+                f"{what} {width}x{height} px is too small for {deepest}, which needs at least {least} px a side. "
+                "Give a larger picture, raise the size, or drop the layer."
+            )
+
+    def _apply(self, layer: Layer, x: Tensor) -> Tensor:
+        if layer.kind == "conv":
+            kernel, bias = self.kernels[layer.name], self.biases[layer.name]
+            return F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
+        if layer.kind == "relu":
+            return F.relu(x)
+        if self.pooling == "max":
+            return F.max_pool2d(x, layer.kernel, layer.stride)
+        return F.avg_pool2d(x, layer.kernel, layer.stride) * POOLING_GAIN[self.pooling]

@@ -1,0 +1,84 @@
+"""A store on disk: tensors whose numbers are in files, so that memory holds only what is being worked on.
+
+The files have no names: whatever happens, nothing stays behind. Their room is taken at once, so that a
+disk that is too full says so when a tensor is made and not by a crash in the middle of a step.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from impasto.errors import OutputError
+
+__all__ = ["DiskStore"]
+
+
+class DiskStore:
+    """A store in nameless files in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._maps: dict[int, weakref.ref[mmap.mmap]] = {}
+
+    def require(self, size: float) -> None:
+        """Raise `OutputError` now if `size` bytes will not fit."""
+        place = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if free < size:
+            raise OutputError(
+                f"This run needs {size / 1e9:.1f} GB of scratch in {self.folder}, and {free / 1e9:.1f} GB are free. "
+                "Free some space, give more --memory, or point IMPASTO_CACHE elsewhere."
+            )
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """An uninitialized tensor in a file. Raises `OutputError` if the disk is full."""
+        size = max(1, math.prod(shape) * dtype.itemsize)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+                mapped = mmap.mmap(file.fileno(), size)
+        except OSError as error:
+            raise OutputError(
+                f"{size / 1e9:.1f} GB of scratch in {self.folder}: {error.strerror}. Free some space, "
+                "give more --memory, or point IMPASTO_CACHE elsewhere."
+            ) from error
+        tensor = torch.frombuffer(mapped, dtype=dtype, count=math.prod(shape)).view(tuple(shape))
+        self._maps[tensor.data_ptr()] = weakref.ref(mapped)
+        return tensor
+
+    def release(self, *tensors: Tensor) -> None:
+        """Let the system have the pages back that these tensors, or views, stand on."""
+        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows takes them back by itself
+            return
+        for tensor in tensors:
+            first = tensor.data_ptr()
+            last = first + _extent(tensor)
+            for base, reference in list(self._maps.items()):
+                mapped = reference()
+                if mapped is None:
+                    del self._maps[base]
+                elif base <= first < base + len(mapped):
+                    # Whole pages: a neighbor's numbers are read again from the file if need be.
+                    start = (first - base) // mmap.PAGESIZE * mmap.PAGESIZE
+                    mapped.madvise(mmap.MADV_DONTNEED, start, min(last - base, len(mapped)) - start)
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes from a tensor's first number to its last."""
+    if tensor.numel() == 0:
+        return 0
+    return (sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1) * tensor.itemsize

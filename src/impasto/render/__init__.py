@@ -1,0 +1,1 @@
+"""Drawing: grids of pictures, text, heat maps, charts, films and pages."""
