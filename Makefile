@@ -23,6 +23,14 @@ test: $(VENV)/installed-dev
 test-fast: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "$(FAST)"
 
+# The tests of `make test`, with the lines they reach. On Python 3.11 that takes 12 to 30 % longer.
+coverage: $(VENV)/installed-dev
+	scripts/find_browser.sh
+	$(BIN)/python -m coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(PYTEST)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
