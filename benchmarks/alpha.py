@@ -20,7 +20,7 @@ from typing import Any
 
 import impasto
 from impasto.metrics.lpips import lpips
-from impasto.metrics.score import load_judges
+from impasto.metrics.score import load_score_networks
 from impasto.samples.sources import resolve_picture
 
 PAIRS = [["sample:cat", "sample:swirl"], ["sample:cat", "sample:mosaic"]]
@@ -78,14 +78,14 @@ def across_seeds(content: str, style: str, size: int, seeds: int, given: dict[st
     """The spread of losses over seeds, and how far the pictures are from each other; nothing of less than two."""
     if seeds < 2:
         return {}
-    judges = load_judges()
+    networks = load_score_networks()
     results = [painted(content, style, size, given | {"seed": seed}) for seed in range(seeds)]
     spread = {}
     for name in LOSSES:
         values = [result.losses[name] for result in results]
         spread[name] = statistics.stdev(values) / statistics.mean(values)
     pairs = itertools.combinations([result.image for result in results], 2)
-    distances = [lpips(judges.alexnet, judges.heads, one, other) for one, other in pairs]
+    distances = [lpips(networks.alexnet, networks.heads, one, other) for one, other in pairs]
     return spread | {"lpips": statistics.mean(distances)}
 
 

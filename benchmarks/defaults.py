@@ -24,7 +24,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.cli import main as impasto
-from impasto.metrics.score import load_judges, load_score_inputs, score_images
+from impasto.metrics.score import load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 
 SHALLOW, DEEP = (
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="where the contact sheet goes, .png or .jpg")
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     options = parser.parse_args()
-    judges, rows = load_judges(), []
+    networks, rows = load_score_networks(), []
     painted: list[list[Tensor]] = []
     for content, style in options.pair or PAIRS:
         painted.append([])
@@ -69,12 +69,12 @@ def main() -> None:
                 if impasto([*command, "-o", str(path), "--quiet"]):
                     raise SystemExit(f"{name} failed on {content} and {style}")
                 seconds = time.perf_counter() - began
-                views = load_score_inputs(
+                inputs = load_score_inputs(
                     resolve_picture(content, options.size), resolve_picture(style, options.size), path
                 )
             row = {"content_image": content, "style_image": style, "setting": name, "seconds": seconds}
-            rows.append(row | asdict(score_images(views, judges)))
-            painted[-1].append(views.image)
+            rows.append(row | asdict(score_images(inputs, networks)))
+            painted[-1].append(inputs.image)
             if not options.json:
                 print("  ".join(f"{v:.3f}" if isinstance(v, float) else Path(v).name for v in rows[-1].values()))
     if options.sheet:

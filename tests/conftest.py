@@ -22,7 +22,7 @@ from impasto.core.encoder import Encoder, Weights
 from impasto.core.evaluate import AutogradEngine, Evaluation, objective_for
 from impasto.core.objective import Losses, Objective
 from impasto.errors import WeightsError
-from impasto.metrics.score import Judges, load_judges
+from impasto.metrics.score import ScoreNetworks, load_score_networks
 from impasto.weights import load
 
 pytest_plugins = ("studio_pages",)
@@ -81,12 +81,12 @@ def vgg19() -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def judges() -> Judges:
-    """VGG16, AlexNet and the LPIPS heads, pulled if they are not here yet."""
+def score_networks() -> ScoreNetworks:
+    """VGG16, AlexNet and the LPIPS heads, downloaded if missing."""
     try:
-        return load_judges()
+        return load_score_networks()
     except WeightsError as error:  # pragma: no cover
-        pytest.skip(f"the networks that judge could not be pulled here: {error}")
+        pytest.skip(f"the networks of a score could not be downloaded: {error}")
 
 
 @pytest.fixture

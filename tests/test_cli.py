@@ -257,8 +257,8 @@ BAD = [
     (["score", "photo.jpg", "painting.png", "nothere.png"], "nothere.png: no such file"),
     (["score", "nothere.jpg", "painting.png", "photo.jpg"], "nothere.jpg: no such file"),
     (["score", "photo.jpg", "text.png", "photo.jpg"], "text.png"),
-    (["score", "photo.jpg", "painting.png", "dot.png"], "dot.png at 1x1 px is too small to be judged"),
-    (["score", "photo.jpg", "dot.png", "photo.jpg"], "dot.png at 1x1 px is too small to be judged"),
+    (["score", "photo.jpg", "painting.png", "dot.png"], "dot.png at 1x1 px is too small for a score"),
+    (["score", "photo.jpg", "dot.png", "photo.jpg"], "dot.png at 1x1 px is too small for a score"),
     (["score", "photo.jpg", "painting.png", "bomb.png"], "100000x100000"),
     (["score", "photo.jpg", "sample:nothing", "photo.jpg"], "nothing"),
     (["score", "photo.jpg", "painting.png"], "IMAGE"),
@@ -373,7 +373,7 @@ def test_weights_are_listed_and_verified(
         assert "vgg19" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("judges")
+@pytest.mark.usefixtures("score_networks")
 def test_heads_are_listed_pulled_and_verified_like_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

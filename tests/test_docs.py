@@ -53,7 +53,7 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("judges")
+@pytest.mark.usefixtures("score_networks")
 def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stylize", "photo.jpg", "painting.jpg", "-o", "painted.png", *SMALL, "--quiet"]) == 0
     for line in SCORED:

@@ -1,4 +1,4 @@
-"""Scores: the published distance, style in the core's units, and defects that are noticed one by one."""
+"""Scores: the published distance, style in relative units, and artifacts one by one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from impasto.core.encoder import Encoder
 from impasto.errors import ImageError, WeightsError
 from impasto.metrics.artifacts import border, checkerboard, haze, speckle
 from impasto.metrics.lpips import lpips
-from impasto.metrics.score import MEANINGS, Judges, Score, load_score_inputs, score, score_images, style_error
+from impasto.metrics.score import MEANINGS, Score, ScoreNetworks, load_score_inputs, score, score_images, style_error
 from impasto.weights import Heads
 from impasto.weights.download import WebFile
 
@@ -44,9 +44,11 @@ def random_images(count: int, *shape: int, dtype: torch.dtype = torch.float32) -
 
 
 @pytest.fixture(scope="module")
-def seeded() -> Judges:
-    """Judges with random weights: what they say means nothing, and must still be zero for the same picture."""
-    return Judges(Encoder(VGG16, random_weights(VGG16)), Encoder(ALEXNET, random_weights(ALEXNET)), random_heads())
+def seeded() -> ScoreNetworks:
+    """Networks with random weights: their scores mean nothing, but the same picture must still score zero."""
+    return ScoreNetworks(
+        Encoder(VGG16, random_weights(VGG16)), Encoder(ALEXNET, random_weights(ALEXNET)), random_heads()
+    )
 
 
 # ---- LPIPS ---------------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ def test_lpips_is_the_published_formula() -> None:
     assert lpips(encoder, random_heads(), image, other) == pytest.approx(expected, rel=1e-6)
 
 
-def test_lpips_is_a_distance(seeded: Judges) -> None:
+def test_lpips_is_a_distance(seeded: ScoreNetworks) -> None:
     image, other = random_images(2, 70, 81)
     assert lpips(seeded.alexnet, seeded.heads, image, image) == 0
     there, back = (lpips(seeded.alexnet, seeded.heads, *pair) for pair in ((image, other), (other, image)))
@@ -90,17 +92,17 @@ def test_lpips_is_a_distance(seeded: Judges) -> None:
     assert 0 < near < there / 10
 
 
-def test_lpips_in_blocks_is_lpips_of_the_whole() -> None:
+def test_lpips_in_tiles_is_lpips_of_the_whole() -> None:
     encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
     image, other = random_images(2, 201, 330, dtype=torch.float64)
     whole = lpips(encoder, random_heads(), image, other)
-    assert lpips(encoder, random_heads(), image, other, block=64) == pytest.approx(whole, rel=1e-9)
+    assert lpips(encoder, random_heads(), image, other, tile_px=64) == pytest.approx(whole, rel=1e-9)
 
 
 # ---- style ---------------------------------------------------------------------------------------
 
 
-def test_style_is_in_the_cores_units(seeded: Judges) -> None:
+def test_style_is_in_the_cores_units(seeded: ScoreNetworks) -> None:
     image, style = random_images(2, 40, 52)
     objective = objective_of(seeded.vgg16, image, style, Config(network="vgg16"))
     expected = float(losses_of(seeded.vgg16, objective, image).style)
@@ -108,7 +110,9 @@ def test_style_is_in_the_cores_units(seeded: Judges) -> None:
     assert style_error(seeded.vgg16, image, style) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_style_itself_and_the_content_itself_are_nothing_off(photo: Path, painting: Path, seeded: Judges) -> None:
+def test_the_style_itself_and_the_content_itself_are_nothing_off(
+    photo: Path, painting: Path, seeded: ScoreNetworks
+) -> None:
     by_style, by_content = (
         score_images(load_score_inputs(photo, painting, image), seeded) for image in (painting, photo)
     )
@@ -133,7 +137,7 @@ def test_a_picture_is_judged_at_its_own_size(photo: Path, painting: Path) -> Non
     assert max(small.style.shape) == 160  # style never
 
 
-def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: Judges, tmp_path: Path) -> None:
+def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: ScoreNetworks, tmp_path: Path) -> None:
     with Image.open(photo) as opened:
         picture = opened.convert("RGB").resize((120, 80))
     gray = np.asarray(picture.convert("L"))
@@ -155,9 +159,9 @@ def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: Judg
 def test_what_is_too_small_is_refused_by_its_name(photo: Path, painting: Path, tmp_path: Path) -> None:
     Image.new("RGB", (200, 63)).save(tmp_path / "low.png")
     Image.new("RGB", (3000, 100)).save(tmp_path / "band.png")
-    with pytest.raises(ImageError, match=r"low\.png at 200x63 px is too small to be judged, .* 64 px a side"):
+    with pytest.raises(ImageError, match=r"low\.png at 200x63 px is too small for a score, .* 64 px a side"):
         load_score_inputs(photo, painting, tmp_path / "low.png")
-    with pytest.raises(ImageError, match=r"band\.png at 300x10 px is too small to be judged, .* 16 px a side"):
+    with pytest.raises(ImageError, match=r"band\.png at 300x10 px is too small for a score, .* 16 px a side"):
         load_score_inputs(photo, tmp_path / "band.png", images.load(photo, long_side_px=300).pixels)
     with pytest.raises(ImageError, match="The picture at 63x64 px is too small"):
         load_score_inputs(photo, painting, np.zeros((64, 63), np.uint8))
@@ -322,10 +326,12 @@ def test_a_defect_raises_its_own_number_to_the_mark_and_no_other(name: str, defe
 
 
 @pytest.mark.weights
-def test_a_painted_picture_lies_between_its_content_and_its_style(photo: Path, painting: Path, judges: Judges) -> None:
+def test_a_painted_picture_lies_between_its_content_and_its_style(
+    photo: Path, painting: Path, score_networks: ScoreNetworks
+) -> None:
     painted = impasto.stylize(photo, painting, size=128, iterations=30)
     by_content, by_style, found = (
-        score_images(load_score_inputs(photo, painting, image), judges)
+        score_images(load_score_inputs(photo, painting, image), score_networks)
         for image in (images.load(photo, long_side_px=128).pixels, painting, painted.image)
     )
     assert found.style < by_content.style / 2
@@ -337,14 +343,16 @@ def test_a_painted_picture_lies_between_its_content_and_its_style(photo: Path, p
 
 
 @pytest.mark.weights
-def test_lpips_orders_pictures_as_eyes_do(photo: Path, judges: Judges) -> None:
+def test_lpips_orders_pictures_as_eyes_do(photo: Path, score_networks: ScoreNetworks) -> None:
     """A shift by a pixel moves every pixel and is hardly seen; a blur of the same error is."""
     image = images.load(photo, long_side_px=200).pixels
     shifted = image.roll(1, dims=3)
     blurred = image
     while (blurred - image).square().mean() < (shifted - image).square().mean():
         blurred = F.avg_pool2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    by_shift, by_blur = (lpips(judges.alexnet, judges.heads, image, other) for other in (shifted, blurred))
+    by_shift, by_blur = (
+        lpips(score_networks.alexnet, score_networks.heads, image, other) for other in (shifted, blurred)
+    )
     assert by_shift < by_blur / 2
 
 
@@ -355,7 +363,7 @@ def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("at_the_desk", "judges")
+@pytest.mark.usefixtures("at_the_desk", "score_networks")
 def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "photo.jpg", "painting.png", "painting.png", "--json"]) == 0
     captured = capsys.readouterr()
@@ -371,7 +379,7 @@ def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("at_the_desk", "judges")
+@pytest.mark.usefixtures("at_the_desk", "score_networks")
 def test_pictures_that_ship_are_scored_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "sample:cat", "sample:swirl", "sample:cat", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

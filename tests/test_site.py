@@ -147,7 +147,7 @@ def smaller(line: str, *, scored: bool = False) -> list[str]:
 
 
 @pytest.mark.weights
-@pytest.mark.usefixtures("judges")
+@pytest.mark.usefixtures("score_networks")
 @pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page)], ids=named)
 def test_what_a_page_asks_for_runs_in_order(
     page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -23,8 +23,10 @@ __all__ = [
     "Recipe",
     "Result",
     "RunOptions",
+    "Score",
     "load_preset",
     "read_recipe",
+    "score",
     "stylize",
     "stylize_steps",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "errors": ("ImpastoError",),
     "images": ("NamedImage",),
     "core.method": ("Progress",),
+    "metrics.score": ("Score", "score"),
     "config.presets": ("load_preset",),
     "run.recipe": ("Recipe",),
     "run.recipe_files": ("read_recipe",),
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from impasto.core.method import Progress
     from impasto.errors import ImpastoError
     from impasto.images import NamedImage
+    from impasto.metrics.score import Score, score
     from impasto.run.recipe import Recipe
     from impasto.run.recipe_files import read_recipe
     from impasto.run.run import Result, stylize, stylize_steps

@@ -13,7 +13,7 @@ from rich.table import Table
 from impasto import images
 from impasto.cli.progress import pull_missing
 from impasto.cli.stylize import Json
-from impasto.metrics.score import JUDGES, MEANINGS, load_judges, load_score_inputs, score_images
+from impasto.metrics.score import MEANINGS, WEIGHTS, load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 
 __all__ = ["score"]
@@ -42,12 +42,12 @@ def score(
     """
     picture = resolve_picture(image, SAMPLE_PX)
     size_px = max(images.dimensions(picture, max_megapixels=max_megapixels))
-    views = load_score_inputs(
+    inputs = load_score_inputs(
         resolve_picture(content, size_px), resolve_picture(style, size_px), picture, max_megapixels=max_megapixels
     )
-    for name in JUDGES:
+    for name in WEIGHTS:
         pull_missing(name)
-    found = asdict(score_images(views, load_judges()))
+    found = asdict(score_images(inputs, load_score_networks()))
     if json:
         print(json_format.dumps(found))
         return 0

@@ -1,1 +1,1 @@
-"""Numbers that judge a picture: distances to content and style, and artifacts."""
+"""Numbers that judge a picture: distances to content and style, and visible artifacts."""

@@ -1,9 +1,9 @@
-"""A score for any picture: how near it is to content and style, and what is wrong with it.
+"""Score a picture against its content and its style, whatever program made it.
 
-Laws: the networks that judge are not those that Impasto paints with by default, for a network flatters what was
-optimized against it; whoever painted with VGG16 or AlexNet should not trust `style` or `content`. A picture is
-judged as it is, at its own size: the content is brought to that size, the style to its long side but never
-enlarged, as it was when it was painted. What lies under transparency is the mean color of what can be seen.
+Laws: the networks are not the one that Impasto paints with by default, because a network favors a picture that was
+optimized against it; `style` means little for a picture painted with VGG16, `content` for one painted with AlexNet.
+A picture is scored at its own size. The content is resized to it; the style gets its long side but is never enlarged,
+as when painting. Transparent areas take the mean color of the visible ones.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from impasto.core.objective import LEAST_ENERGY
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ImageError
-from impasto.metrics.artifacts import LEAST_PX, border, checkerboard, haze, speckle
+from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
 from impasto.metrics.lpips import lpips
 from impasto.weights import Heads, load, load_heads
 
 __all__ = [
-    "JUDGES",
     "MEANINGS",
-    "Judges",
+    "WEIGHTS",
     "Score",
     "ScoreInputs",
-    "load_judges",
+    "ScoreNetworks",
     "load_score_inputs",
+    "load_score_networks",
     "score",
     "score_images",
     "style_error",
 ]
 
-BLOCK = 1024
-"""Pixels a side. Larger pictures are measured in blocks of that, exactly."""
+TILE_PX = 1024
+"""Side of a tile. Tiles bound memory and do not change the result."""
 
-JUDGES = ("lpips", "vgg16", "alexnet")
-"""The weights that it takes. The heads first: the archive that they are pulled in has the networks too."""
+WEIGHTS = ("lpips", "vgg16", "alexnet")
+"""Names of the weights that a score needs. The heads come first: their download contains the networks too."""
 
 MEANINGS = {
     "style": "Gram error on VGG16, relative: 0 is the style itself",
@@ -52,12 +52,12 @@ MEANINGS = {
     "haze": "share of the tonal range lost: 0 is clean",
     "checkerboard": "grids of 2, 4 or 8 px: 1 is clean, 2 a grid",
 }
-"""What each number says, in a line."""
+"""The meaning of each number, in one line."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Numbers that are lower for a better picture; `MEANINGS` says what each is, `defects` by what formula."""
+    """Numbers that are lower for a better picture. `MEANINGS` explains each; `artifacts` has the formulas."""
 
     style: float
     content: float
@@ -69,7 +69,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreInputs:
-    """The three pictures as they are judged, (1, 3, H, W): the content has the picture's size."""
+    """The three pictures (1, 3, H, W) at the sizes of a score: the content has the picture's size."""
 
     content: Tensor
     style: Tensor
@@ -77,8 +77,8 @@ class ScoreInputs:
 
 
 @dataclass(frozen=True)
-class Judges:
-    """The networks that judge, and the heads that make AlexNet a distance."""
+class ScoreNetworks:
+    """The networks of a score, and the heads that turn AlexNet's features into a distance."""
 
     vgg16: Encoder
     alexnet: Encoder
@@ -86,40 +86,41 @@ class Judges:
 
 
 def score(content: Any, style: Any, image: Any, *, max_megapixels: float = 250.0) -> Score:
-    """Judge `image` against any content and style: paths, PIL images, arrays or tensors.
+    """Score `image` against a content and a style: paths, PIL images, arrays or tensors.
 
-    Raises `ImageError` if one cannot be read or is too small to be judged, `WeightsError` if the networks
-    cannot be had. To judge many pictures, `load_judges` once, then `judge(look(...), judges)` each.
+    Downloads missing weights. Raises `ImageError` if a picture cannot be read or is too small, and `WeightsError` if
+    weights are not available. To score many pictures, call `load_score_networks` once, and
+    `score_images(load_score_inputs(...), networks)` for each.
     """
-    views = load_score_inputs(content, style, image, max_megapixels=max_megapixels)
-    return score_images(views, load_judges())
+    inputs = load_score_inputs(content, style, image, max_megapixels=max_megapixels)
+    return score_images(inputs, load_score_networks())
 
 
 def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: float = 250.0) -> ScoreInputs:
-    """Load the pictures at the sizes that they are judged at. Raises `ImageError`."""
+    """Load the three pictures at the sizes of a score. Raises `ImageError`."""
     picture = images.load(image, max_megapixels=max_megapixels).pixels
     height, width = picture.shape[2:]
-    least_px = max(LEAST_PX, *map(ALEXNET.minimum_px, ALEXNET.style_layers))
-    _require_side(image, "The picture", picture, least_px)
+    min_px = max(MIN_PX, *map(ALEXNET.minimum_px, ALEXNET.style_layers))
+    _require_side(image, "The picture", picture, min_px)
     long_side_px = max(height, width)
-    whole = images.load(content, long_side_px=long_side_px, enlarge=True, max_megapixels=max_megapixels).pixels
-    seen = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels).pixels
-    _require_side(style, "The style", seen, max(map(VGG16.minimum_px, VGG16.style_layers)))
-    return ScoreInputs(resize(whole, height, width).clamp_(0, 1), seen, picture)
+    content_pixels = images.load(content, long_side_px=long_side_px, enlarge=True, max_megapixels=max_megapixels).pixels
+    style_pixels = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels).pixels
+    _require_side(style, "The style", style_pixels, max(map(VGG16.minimum_px, VGG16.style_layers)))
+    return ScoreInputs(resize(content_pixels, height, width).clamp_(0, 1), style_pixels, picture)
 
 
-def load_judges() -> Judges:
-    """The networks, from the cache or pulled. Raises `WeightsError`."""
+def load_score_networks() -> ScoreNetworks:
+    """Load the networks from the cache, or download them. Raises `WeightsError`."""
     heads = load_heads()
-    return Judges(Encoder(VGG16, load("vgg16")), Encoder(ALEXNET, load("alexnet")), heads)
+    return ScoreNetworks(Encoder(VGG16, load("vgg16")), Encoder(ALEXNET, load("alexnet")), heads)
 
 
-def score_images(views: ScoreInputs, judges: Judges) -> Score:
-    """Score pictures that were looked at."""
-    content, style, image = views.content, views.style, views.image
+def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
+    """Score pictures that are already loaded."""
+    content, style, image = inputs.content, inputs.style, inputs.image
     return Score(
-        style=style_error(judges.vgg16, image, style),
-        content=lpips(judges.alexnet, judges.heads, image, content, block=BLOCK),
+        style=style_error(networks.vgg16, image, style),
+        content=lpips(networks.alexnet, networks.heads, image, content, tile_px=TILE_PX),
         speckle=speckle(image, content, style),
         border=border(image, content),
         haze=haze(image, content, style),
@@ -128,22 +129,22 @@ def score_images(views: ScoreInputs, judges: Judges) -> Score:
 
 
 def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
-    """Style loss of an image in relative units, as `objective` has it, averaged over the network's style layers."""
+    """Measure the Gram error of an image in relative units, averaged over the network's style layers."""
     layers = encoder.network.style_layers
-    engine, gram = TiledEngine(encoder, block=BLOCK), STYLE_LOSSES["gram"]
-    found, wanted = engine.moments(image, layers), engine.moments(style, layers)
+    engine, gram = TiledEngine(encoder, block=TILE_PX), STYLE_LOSSES["gram"]
+    image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers)
     errors = []
     for layer in layers:
-        kept = gram.kept([(1.0, wanted[layer][0])])
-        errors.append(float(gram.distance(found[layer][0], kept)) / max(gram.energy(kept), LEAST_ENERGY))
+        target = gram.kept([(1.0, style_moments[layer][0])])
+        errors.append(float(gram.distance(image_moments[layer][0], target)) / max(gram.energy(target), LEAST_ENERGY))
     return sum(errors) / len(errors)
 
 
-def _require_side(source: Any, role: str, pixels: Tensor, least_px: int) -> None:
+def _require_side(source: Any, role: str, pixels: Tensor, min_px: int) -> None:
     height, width = pixels.shape[2:]
-    if min(height, width) < least_px:
+    if min(height, width) < min_px:
         name = images.name_of(source) or role
         raise ImageError(
-            f"{name} at {width}x{height} px is too small to be judged, which takes at least {least_px} px a side. "
+            f"{name} at {width}x{height} px is too small for a score, which needs at least {min_px} px a side. "
             "Give a larger one."
         )
