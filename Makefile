@@ -42,10 +42,11 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The site is site/index.html; it asks no outside address.
+# The site is site/index.html; it loads nothing from other servers.
 docs: $(VENV)/installed-dev
 	$(BIN)/python scripts/write_options.py
 	$(BIN)/python scripts/write_commands.py
+	$(BIN)/python scripts/write_quotes.py
 	$(BIN)/zensical build --clean --strict
 
 # Seeded. The figures of the walk take about 20 minutes, the sheets of single flags as long again.

@@ -23,8 +23,10 @@ def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     height, width = images.load(photo, long_side_px=size).pixels.shape[2:]
     views = []
+    # region steps
     for number, progress in enumerate(impasto.stylize_steps(photo, painting, size=size, **options), start=1):
         if number in SHOWN or progress.is_last:
+            # endregion
             # A step's image is a view that the next step changes: what is to stay must be copied, as resizing does.
             view = resize(progress.image.clone(), height, width).clamp(0, 1)
             views.append(Cell(view, f"step {number}, loss {float(progress.losses.total):.2f}"))

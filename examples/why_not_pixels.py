@@ -30,8 +30,10 @@ def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
     wanted = engine.features(cropped, [LAYER])[LAYER]
     cells = []
     for name, image in changes.items():
+        # region both errors
         pixels = float((image - cropped).square().mean() / cropped.var())
         content = float(content_error(engine.features(image, [LAYER])[LAYER], wanted)[0] / energy([wanted]))
+        # endregion
         print(f"{name}: pixels {pixels:.3f}, {LAYER} {content:.3f}")
         cells.append(Cell(image, f"pixels {pixels:.2f}, features {content:.2f}"))
     images.save(Path(output), draw_grid([cells], columns=list(changes)))

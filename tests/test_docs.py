@@ -22,6 +22,7 @@ SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for
 SCORED = [line for line in SHELL if line.startswith("impasto score ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--size", "96", "--iterations", "2"]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PAINTED = ("reconstruct", "texture", "recombine", "sweep")
 """Views that are painted, and not only looked at."""
 
@@ -92,6 +93,24 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"impasto insight {name}" in README, name
     for name in (name for name in app["jobs"] if not name.startswith("-")):
         assert f"impasto jobs {name}" in README, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_quoted_code_is_the_code(page: Path) -> None:
+    text = page.read_text()
+    quotes = runpy.run_path(str(ROOT / "scripts" / "write_quotes.py"))
+    assert len(quotes["QUOTE"].findall(text)) == text.count(' title="'), "a title is PATH: NAME"
+    assert quotes["render"](text) == text, "run: python scripts/write_quotes.py"
+
+
+def test_the_measured_figures_in_the_readme_are_in_the_results() -> None:
+    section = re.search(r"^## Performance\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    assert section
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    figures = re.findall(r"\d[\d.]*\d", section[1])
+    assert len(figures) >= 8
+    for figure in figures:
+        assert figure in results, figure
 
 
 def test_options_become_flags() -> None:

@@ -124,6 +124,7 @@ def stylize_steps(
         if since and number < since.scale:
             continue
         last: State | None = since.state if since and number == since.scale else None
+        # region start of a scale
         objective = objective_at(scene, scale, config, engine)
         if last is not None:
             target = last.image
@@ -131,6 +132,7 @@ def stylize_steps(
             target = initial_target(scene, config, scale, store)
         else:
             target = upscale_target(target, scene, scene.scales[number - 2], scale, config, store)
+        # endregion
         is_full_size = number == len(scene.scales)
         evaluate, refine = engine.evaluator(objective), engine.refiner(objective) if is_full_size else None
         cover = protect_at(scene, scale, store)

@@ -166,8 +166,10 @@ class Objective:
         bent = zero
         if self.laplacian is not None and pooled is not None:
             bent = (loss.laplacian(pooled) - self.laplacian.value).square().mean() / self.laplacian.scale
+        # region total
         total = config.content_weight * content + config.alpha * styled
         total = total + config.tv_weight * tv + config.laplacian_weight * bent
+        # endregion
         return Losses(total, content, styled, tv, bent, by_content, by_style)
 
 

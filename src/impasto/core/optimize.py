@@ -97,9 +97,11 @@ def _lbfgs(
         move = surface.smooth(direction)
         length = 1.0 if pairs else FIRST_STEP_RMS / max(rms(store, move), 1e-30)
         for _ in range(MAX_TRIES):
+            # region accepted step
             moved = surface.at(weighted_sum(store, 1, point.image, length, move))
             # Armijo's condition.
             if moved.is_finite and moved.value <= point.value + 1e-4 * length * slope:
+                # endregion
                 pair = _pair(store, direction, length, weighted_sum(store, 1, moved.gradient, -1, point.gradient))
                 if pair is not None:
                     pairs.append(pair)
