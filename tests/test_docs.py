@@ -22,6 +22,8 @@ SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for
 SCORED = [line for line in SHELL if line.startswith("impasto score ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--size", "96", "--iterations", "2"]
+KINDS_OF_CHANGE = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+"""The headings of keepachangelog.com."""
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PAINTED = ("reconstruct", "texture", "recombine", "sweep")
 """Views that are painted, and not only looked at."""
@@ -122,7 +124,9 @@ def test_options_become_flags() -> None:
 
 
 def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
-    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert changelog.index("## [Unreleased]\n") < min(found.start() for found in re.finditer(r"^### ", changelog, re.M))
+    assert set(re.findall(r"^### (.*)$", changelog, re.MULTILINE)) <= KINDS_OF_CHANGE
 
 
 def test_links_between_the_pages_hold() -> None:
