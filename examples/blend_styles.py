@@ -1,4 +1,4 @@
-"""Blend two styles: from all of the one to all of the other.
+"""Blend two styles, from only the first to only the second.
 
 python examples/blend_styles.py [blend.jpg]
 """
@@ -13,17 +13,17 @@ import impasto
 from impasto import images, samples
 from impasto.render.grid import Cell, draw_grid
 
-SHARES = ("1,0", "2,1", "1,1", "1,2", "0,1")
+WEIGHTS = ("1,0", "2,1", "1,1", "1,2", "0,1")
 
 
 def main(output: str = "blend.jpg", *, size: int = 224, **options: Any) -> None:
-    """Paint the photo once for each pair of shares."""
+    """Paint the photo with each pair of weights."""
     photo = samples.photo_path("cat")
     styles = [samples.paint(name, size_px=size) for name in ("swirl", "mosaic")]
     cells = []
-    for shares in SHARES:
-        result = impasto.stylize(photo, styles, style_weights=shares, size=size, **options)
-        cells.append(Cell(result.image, f"swirl, mosaic: {shares}"))
+    for weights in WEIGHTS:
+        result = impasto.stylize(photo, styles, style_weights=weights, size=size, **options)
+        cells.append(Cell(result.image, f"swirl, mosaic: {weights}"))
     images.save(Path(output), draw_grid([cells]))
 
 

@@ -1,4 +1,4 @@
-"""Turn the artist's knob: one pair at several values of alpha, as a sheet and as numbers.
+"""Paint one pair with several values of alpha, as a sheet and as numbers.
 
 python examples/sweep_alpha.py [alphas.jpg]
 """
@@ -13,7 +13,7 @@ from impasto import images, insight, samples
 
 
 def main(output: str = "alphas.jpg", *, size: int = 192, **options: Any) -> None:
-    """Paint, write the sheet, and print how content gives way to style."""
+    """Paint, write the sheet, and print both losses for each alpha."""
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     swept = insight.sweep(photo, painting, {"alpha": (1, 5, 25)}, size=size, **options)
     images.save(Path(output), swept.wall.painted())

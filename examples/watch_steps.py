@@ -1,4 +1,4 @@
-"""Watch noise become a picture: the target at some of its steps, side by side.
+"""Show the target at some steps of a run, side by side.
 
 python examples/watch_steps.py [stages.jpg]
 """
@@ -15,11 +15,11 @@ from impasto.core.image import resize
 from impasto.render.grid import Cell, draw_grid
 
 SHOWN = {1, 3, 10, 30, 60, 120}
-"""Steps of the whole run."""
+"""Step numbers, counted over all sizes."""
 
 
 def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None:
-    """Go through a run step by step and keep a view of some."""
+    """Iterate over the steps of a run and keep some images."""
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     height, width = images.load(photo, long_side_px=size).pixels.shape[2:]
     views = []
@@ -27,7 +27,7 @@ def main(output: str = "stages.jpg", *, size: int = 224, **options: Any) -> None
     for number, progress in enumerate(impasto.stylize_steps(photo, painting, size=size, **options), start=1):
         if number in SHOWN or progress.is_last:
             # endregion
-            # A step's image is a view that the next step changes: what is to stay must be copied, as resizing does.
+            # The next step overwrites progress.image: copy it.
             view = resize(progress.image.clone(), height, width).clamp(0, 1)
             views.append(Cell(view, f"step {number}, loss {float(progress.losses.total):.2f}"))
     half = (len(views) + 1) // 2

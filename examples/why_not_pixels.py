@@ -1,4 +1,4 @@
-"""Why not compare pixels? Three changes to a photo, measured by its pixels and by a network's features.
+"""Measure three changes to a photo by its pixels and by the features of a network.
 
 python examples/why_not_pixels.py [pixels.jpg]
 """
@@ -19,7 +19,7 @@ LAYER, EDGE = "relu4_2", 8
 
 
 def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
-    """Measure each change twice, and draw it with both numbers below."""
+    """Measure each change twice and draw it with both numbers."""
     photo = samples.photo_path("cat")
     engine = prepare_view(photo, size=size).engine
     large = images.load(photo, long_side_px=size + 2 * EDGE).pixels
@@ -27,12 +27,12 @@ def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
     blurred = F.avg_pool2d(F.pad(cropped, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
     shifted = large[:, :, EDGE // 2 : -EDGE * 3 // 2, EDGE // 2 : -EDGE * 3 // 2].contiguous()
     changes = {"the photo": cropped, "blurred": blurred, "moved by 4 pixels": shifted, "darker": 0.8 * cropped}
-    wanted = engine.features(cropped, [LAYER])[LAYER]
+    target = engine.features(cropped, [LAYER])[LAYER]
     cells = []
     for name, image in changes.items():
         # region both errors
         pixels = float((image - cropped).square().mean() / cropped.var())
-        content = float(content_error(engine.features(image, [LAYER])[LAYER], wanted)[0] / energy([wanted]))
+        content = float(content_error(engine.features(image, [LAYER])[LAYER], target)[0] / energy([target]))
         # endregion
         print(f"{name}: pixels {pixels:.3f}, {LAYER} {content:.3f}")
         cells.append(Cell(image, f"pixels {pixels:.2f}, features {content:.2f}"))

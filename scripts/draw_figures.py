@@ -1,4 +1,4 @@
-"""Draw the figures of the docs by the commands that the pages show: `make figures`. Seeded; about 20 minutes.
+"""Draw the figures of the docs with the commands that the pages show: `make figures`. Takes about 20 minutes.
 
 python scripts/draw_figures.py [NAME ...]
 """
@@ -21,8 +21,8 @@ from impasto.cli import main as impasto
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "figures"
-MOST_BYTES = {".jpg": 150_000, ".webp": 250_000}
-"""So that a page comes at once, and the repository stays light."""
+MAX_BYTES = {".jpg": 150_000, ".webp": 250_000}
+"""Limits, so that pages load quickly and the repository stays small."""
 
 COMMANDS = (
     "impasto insight recombine sample:cat sample:ink --styles sample:swirl sample:dots sample:mosaic"
@@ -44,11 +44,11 @@ COMMANDS = (
     "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
     "python examples/blend_styles.py blend.jpg",
 )
-"""As a reader types them. Each writes its figure under the name it has in docs/figures."""
+"""Commands as a reader types them. Each writes a file with the name that it has in docs/figures."""
 
 
 def figures() -> dict[str, str]:
-    """The file of each figure, and the command that makes it."""
+    """Return the command for each figure, by file name."""
     return {next(word for word in reversed(shlex.split(line)) if _is_figure(word)): line for line in COMMANDS}
 
 
@@ -57,7 +57,7 @@ def _is_figure(word: str) -> bool:
 
 
 def main(names: list[str]) -> None:
-    """Draw those figures, or all."""
+    """Draw the named figures, or all of them."""
     for name, line in figures().items():
         if not names or Path(name).stem in names:
             began = time.perf_counter()
@@ -67,17 +67,17 @@ def main(names: list[str]) -> None:
 
 
 def draw(name: str, line: str) -> None:
-    """Run one command in an empty folder, and keep what it drew as small as a page wants it."""
+    """Run one command in an empty folder and compress its figure into docs/figures."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, _inside(Path(folder)):
-        # Drawn as PNG first: a JPEG of a JPEG has the errors of both.
-        drawn = Path(name).with_suffix(".png") if name.endswith(".jpg") else Path(name)
-        run([str(drawn) if word == name else word for word in shlex.split(line)])
-        compress(drawn, FOLDER / name)
+        # Draw PNG first: compressing a JPEG again would add up the errors of both.
+        drawing = Path(name).with_suffix(".png") if name.endswith(".jpg") else Path(name)
+        run([str(drawing) if word == name else word for word in shlex.split(line)])
+        compress(drawing, FOLDER / name)
 
 
 def run(words: list[str]) -> None:
-    """A command line of `impasto`, or of a script in examples/."""
+    """Run a command of `impasto`, or a script in examples/."""
     program, *rest = words
     if program == "impasto":
         status = impasto([*rest, "--quiet"])
@@ -88,15 +88,20 @@ def run(words: list[str]) -> None:
     runpy.run_path(str(ROOT / script))["main"](*arguments)
 
 
-def compress(drawn: Path, place: Path) -> None:
-    """The best that is small enough: of a picture a JPEG, of a film a film."""
-    with Image.open(drawn) as image:
+def compress(drawing: Path, place: Path) -> None:
+    """Save an image or a film with the highest quality that stays below the limit."""
+    with Image.open(drawing) as image:
         frames = [(frame.convert("RGB"), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(image)]
     first, *others = (frame for frame, _ in frames)
-    film = {"save_all": True, "append_images": others, "duration": [shown_ms for _, shown_ms in frames], "loop": 0}
+    film = {
+        "save_all": True,
+        "append_images": others,
+        "duration": [ms for _, ms in frames],
+        "loop": 0,
+    }
     for quality in range(90, 20, -5):
         first.save(place, quality=quality, **(film if others else {"optimize": True}))
-        if place.stat().st_size <= MOST_BYTES[place.suffix]:
+        if place.stat().st_size <= MAX_BYTES[place.suffix]:
             return
     sys.exit(f"{place.name} is too large. Draw it smaller.")
 

@@ -1,4 +1,4 @@
-"""Draw docs/demo.jpg: the sample photo, the sample painting, and what the demo makes of them."""
+"""Draw docs/demo.jpg: the sample photo, the sample painting, and the result of the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the command line itself; a test compares the two."""
+"""Write docs/commands.md from the command line. A test compares the two."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ SHARED = {flag_name(name) for model in (Config, RunOptions) for name in model.mo
 
 
 def render() -> str:
-    """The whole page."""
+    """Return the text of the page."""
     parts = [
         "# Commands\n",
-        "Written by `scripts/write_commands.py` from the command line itself. `impasto COMMAND --help` says the same,",
-        "and more. Options of the picture and of the run are told once, in [Options](options.md).\n",
+        "`impasto COMMAND --help` prints the same texts. [Options](options.md) describes the options that several",
+        "commands share.\n",
+        "This page is generated from the command line by `scripts/write_commands.py`.\n",
     ]
     for words, command in _commands(app, ["impasto"]):
         parts += [
@@ -70,7 +71,7 @@ def _table(command: App) -> list[str]:
         f"| {argument.parameter.help} |"
         for argument in _arguments(command, shared=False)
     ]
-    table = ["| argument | what |", "|---|---|", *rows, ""] if rows else []
+    table = ["| argument | description |", "|---|---|", *rows, ""] if rows else []
     return [*table, *_shared(command)]
 
 
@@ -81,10 +82,10 @@ def _shared(command: App) -> list[str]:
         return []
     missing = sorted(SHARED - taken)
     if not missing:
-        return ["And all [options](options.md).\n"]
+        return ["It also takes all [options](options.md).\n"]
     if len(missing) < len(taken):
-        return [f"And all [options](options.md) but {_listed(missing)}.\n"]
-    return [f"And of the [options](options.md): {_listed(sorted(taken))}.\n"]
+        return [f"It also takes all [options](options.md) except {_listed(missing)}.\n"]
+    return [f"It also takes these [options](options.md): {_listed(sorted(taken))}.\n"]
 
 
 def _listed(flags: list[str]) -> str:

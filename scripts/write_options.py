@@ -1,4 +1,4 @@
-"""Write docs/options.md from the option models; a test compares the two."""
+"""Write docs/options.md from the option models. A test compares the two."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ TITLES: dict[type[BaseModel], str] = {Config: "What shapes the picture", RunOpti
 
 
 def render() -> str:
-    """The whole page."""
+    """Return the text of the page."""
     parts = [
         "# Options\n",
-        "Written by `scripts/write_options.py` from `src/impasto/config.py`. On the command line an option",
-        "is a flag (`--style-layers`), in Python a keyword (`style_layers=`). Those that shape the picture may be",
-        "lines of TOML in a preset; layers are then a string as on the command line, or a table of weights.\n",
+        "On the command line an option is a flag (`--style-layers`), in Python a keyword argument (`style_layers=`).",
+        "Options that shape the picture can also be set in a preset, a TOML file.\n",
+        "This page is generated from `src/impasto/config/options.py` by `scripts/write_options.py`.\n",
     ]
     for model, title in TITLES.items():
-        parts += [f"## {title}\n", "| option | default | range | what |", "|---|---|---|---|"]
+        parts += [f"## {title}\n", "| option | default | range | description |", "|---|---|---|---|"]
         parts += [_row(name, field) for name, field in model.model_fields.items()]
         parts.append("")
-    parts += ["## Presets\n", "| preset | what |", "|---|---|"]
+    parts += ["## Presets\n", "| preset | description |", "|---|---|"]
     parts += [f"| `{name}` | {about} |" for name, (about, _) in PRESETS.items()]
     parts += [
         "",
-        "`--preset FILE.toml` reads one of your own; `impasto presets show NAME` prints one to begin with.",
-        "Options given beside a preset override it.",
+        "`--preset NAME` uses a preset; options that you give with it override its values. `--preset FILE.toml` reads",
+        "your own preset. To start one, print an existing preset: `impasto presets show NAME`. In a preset, layers are",
+        "a string as on the command line, or a table of weights.",
     ]
     return "\n".join(parts) + "\n"
 

@@ -104,7 +104,7 @@ def test_every_figure_that_is_drawn_is_shown_and_light() -> None:
     assert set((DOCS / "figures").iterdir()) == {DOCS / "figures" / name for name in FIGURES}
     assert {DOCS / "figures" / name for name in FIGURES} <= shown
     for name in FIGURES:
-        assert (DOCS / "figures" / name).stat().st_size <= DRAWN["MOST_BYTES"][Path(name).suffix]
+        assert (DOCS / "figures" / name).stat().st_size <= DRAWN["MAX_BYTES"][Path(name).suffix]
 
 
 def test_figures_are_drawn_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
