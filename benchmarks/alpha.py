@@ -1,12 +1,11 @@
-"""Whether α means the same at every size, and how much of a picture is the seed's: losses of the default run.
+"""Measure whether α means the same at every size, and how much the seed changes.
 
     python benchmarks/alpha.py --pair photo.jpg painting.jpg --pair ...
         [--size 256 512 1024] [--seeds 4] [--option alpha 20] [--enlarge] [--json]
 
-Each pair is painted at every size, whose relative losses are given over those at 512 px (or the size in the middle);
-then with several seeds at the smallest, where the spread is the deviation over the mean, and the pictures' distance
-the mean LPIPS of any two. Pictures should be as large as the largest size: a style is never enlarged, and content only
-with `--enlarge`.
+Sizes: paints each pair at every size and reports its losses relative to 512 px (or the middle size). Seeds: paints the
+smallest size with several seeds and reports the standard deviation over the mean, and the mean LPIPS between two
+pictures. Inputs should be as large as the largest size: a style is never enlarged, and content only with `--enlarge`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ LOSSES = ("content", "style", "total")
 
 
 def main() -> None:
-    """Paint, compare, report."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"))
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512, 1024])
@@ -53,14 +52,14 @@ def main() -> None:
 
 
 def painted(content: str, style: str, size: int, given: dict[str, Any]) -> impasto.Result:
-    """One run, the style as large as the picture."""
+    """Paint one picture, with a style of the same size."""
     return impasto.stylize(resolve_picture(content, size), resolve_picture(style, size), size=size, **given)
 
 
 def across_sizes(
     content: str, style: str, sizes: list[int], given: dict[str, Any], *, quiet: bool
 ) -> dict[int, dict[str, float]]:
-    """By size: losses, and each of them over that at 512 px, which is painted first."""
+    """Return by size the losses and their ratios to those at 512 px, which is painted first."""
     middle = 512 if 512 in sizes else sorted(sizes)[len(sizes) // 2]
     found: dict[int, dict[str, float]] = {}
     for size in sorted(sizes, key=lambda size: size != middle):
@@ -75,7 +74,7 @@ def across_sizes(
 
 
 def across_seeds(content: str, style: str, size: int, seeds: int, given: dict[str, Any]) -> dict[str, float]:
-    """The spread of losses over seeds, and how far the pictures are from each other; nothing of less than two."""
+    """Return the spread of losses over seeds and the distance between the pictures; empty for fewer than two seeds."""
     if seeds < 2:
         return {}
     networks = load_score_networks()

@@ -1,11 +1,10 @@
-"""What a default is chosen by: several settings over several pairs, scored by networks that did not paint them.
+"""Compare settings over several pairs, scored by networks that did not paint them.
 
     python benchmarks/defaults.py --pair photo.jpg painting.jpg --pair ... --sheet sheet.png
         [--setting "name" "--alpha 5 --style-loss gram" ...] [--size 256] [--json]
 
-Style is judged on VGG16 and content by LPIPS (`impasto score`), defects are counted, and the contact sheet has a row
-for each pair and a column for each setting: no number replaces looking at it. `sample:NAME` are the pictures that
-ship.
+Prints the numbers of `impasto score`. The contact sheet has a row for each pair and a column for each setting: look at
+it, too. `sample:NAME` is a sample picture.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ PAIRS = [["sample:cat", f"sample:{painting}"] for painting in ("swirl", "dots", 
 
 
 def main() -> None:
-    """Paint, judge, lay out."""
+    """Paint, score and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"))
     parser.add_argument("--setting", nargs=2, action="append", metavar=("NAME", "FLAGS"))
@@ -91,7 +90,7 @@ def main() -> None:
 
 
 def sheet(painted: list[list[Tensor]]) -> Tensor:
-    """Pictures in rows, (1, 3, H, W), each row as high as its highest."""
+    """Arrange pictures in rows, (1, 3, H, W)."""
     wide = max(image.shape[3] for row in painted for image in row)
 
     def padded(image: Tensor, tall: int) -> Tensor:

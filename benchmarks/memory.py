@@ -1,10 +1,9 @@
-"""Peak resident memory under `--memory`, and time for each megapixel, each size in a fresh process.
+"""Measure peak resident memory under `--memory`, and the time per megapixel.
 
     python benchmarks/memory.py [--megapixels 1 4 16 64] [--memory 4GB] [--json]
 
-Each run is one full step at one scale, from a real photo enlarged to the size: targets, the loss and
-gradient of the start, one step of L-BFGS with the loss and gradient there, and the picture written as
-TIFF. The seconds of an evaluation are the median of the two.
+Each size runs in a fresh process: one step of L-BFGS at one scale, from an enlarged photo to a TIFF file. It has two
+evaluations, at the start and after the step; the seconds of an evaluation are their median.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def main() -> None:
 
 
 def one(megapixels: float, memory: str, folder: Path) -> dict[str, float]:
-    """One size, in a fresh process."""
+    """Measure one size in a fresh process."""
     photo = pyvips.Image.new_from_file(str(samples.photo_path("cat")))
     side = round((megapixels * 1e6 * photo.width / photo.height) ** 0.5)
     content, style = folder / "content.tif", folder / "style.png"

@@ -1,7 +1,7 @@
-"""What the two races share: environments of their own, prepared pictures, snapshots, a report.
+"""Shared parts of the races: isolated environments, prepared pictures, snapshots, a report.
 
-Both sides run as whole processes, one after the other, and everything from process start counts. Time
-to a loss is read off the snapshots that Impasto writes as it goes; each is scored by the rival's own code.
+Both programs run as whole processes, one after the other, and times count from process start. Impasto writes snapshots
+during the run; the rival's own code scores them to find when Impasto reached a loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENVIRONMENTS = Path(__file__).parent / ".environments"
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one program: wall-clock seconds, and the pictures that it left with their times."""
+    """A run of one program: wall-clock seconds, and its pictures with their times."""
 
     seconds: float
     pictures: list[tuple[float, Path]]
@@ -39,10 +39,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One race: the rival's time and loss, and when Impasto had that loss too.
+    """A race: the rival's time and loss, and when Impasto reached that loss.
 
-    The rival's own loss is the one that it prints, of pixels that are not yet clamped to what a picture
-    can hold. Nobody ever sees that picture, and it is lower than any that is written.
+    The rival's own loss is the one that it prints, for pixels that are not yet clamped. It is lower than that of any
+    picture that it writes.
     """
 
     steps: int
@@ -59,12 +59,12 @@ class Outcome:
 
 
 def torch_requirement() -> str:
-    """The torch that we run on, for the rival's environment."""
+    """Return the requirement for the installed torch version."""
     return f"torch=={version('torch').partition('+')[0]}"
 
 
 def arguments(description: str | None, rival: str, size: int, *, steps: int = 1000) -> argparse.Namespace:
-    """The options of a race."""
+    """Parse the options of a race."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="+", default=[steps], help=f"{rival}'s steps, one race each")
     parser.add_argument("--ours", type=int, default=0, help=f"Impasto's steps; 0: a fifth of {rival}'s")
@@ -77,7 +77,7 @@ def arguments(description: str | None, rival: str, size: int, *, steps: int = 10
 
 
 def environment(name: str, *requirements: str, without_dependencies: tuple[str, ...] = ()) -> Path:
-    """The Python of an environment that holds `requirements` and nothing of ours; made once."""
+    """Return the Python of an isolated environment with `requirements`, creating it once."""
     folder = ENVIRONMENTS / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / "ready").exists():
@@ -92,7 +92,7 @@ def environment(name: str, *requirements: str, without_dependencies: tuple[str, 
 
 
 def pictures(content: Path | None, style: Path | None, folder: Path) -> tuple[Path, Path]:
-    """The photo and painting given, or those that ship."""
+    """Return the given photo and painting, or the samples."""
     if style is None:
         style = folder / "swirl.png"
         pyvips.Image.new_from_array(samples.paint("swirl", size_px=1024)).write_to_file(str(style))
@@ -100,7 +100,7 @@ def pictures(content: Path | None, style: Path | None, folder: Path) -> tuple[Pa
 
 
 def run(command: list[str], folder: Path, pattern: str, surroundings: dict[str, str] | None = None) -> Run:
-    """Run a command in `folder`; its pictures are those that match `pattern`, by time of writing."""
+    """Run a command in `folder` and collect the pictures that match `pattern`."""
     folder.mkdir(parents=True, exist_ok=True)
     print("+", shlex.join(command), file=sys.stderr)
     # The clock of files, for the pictures' times; a race is long enough for it.
@@ -114,13 +114,13 @@ def run(command: list[str], folder: Path, pattern: str, surroundings: dict[str, 
 
 
 def paint(folder: Path, content: Path, style: Path, steps: int, *options: str) -> Run:
-    """Impasto's side: its command line, with a picture written every five steps."""
+    """Run Impasto's command line, with a snapshot every five steps."""
     command = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "-o", "result.png", "--quiet"]
     return run([*command, "--iterations", str(steps), "--save-every", "5", *options], folder, "result*.png")
 
 
 def first_reaching(pictures: list[tuple[float, Path]], loss: float, score: Callable[[Path], float]) -> int | None:
-    """Where in `pictures` the loss is reached first, by bisection: losses fall from picture to picture."""
+    """Find the first of `pictures` that reaches the loss, by bisection: losses fall over time."""
     low, high = 0, len(pictures)
     while low < high:
         middle = (low + high) // 2
@@ -138,7 +138,7 @@ def race(
     score: Callable[[Path], float],
     curve: Callable[[Run], list[tuple[float, float]]],
 ) -> Outcome:
-    """One race. `curve` reads (seconds, loss) off what the rival printed."""
+    """Run one race. `curve` parses (seconds, loss) from the output of the rival."""
     theirs, ours = rival(steps), impasto(steps)
     scored: dict[Path, float] = {}
 
@@ -148,7 +148,7 @@ def race(
         return scored[picture]
 
     def ratio_to(loss: float) -> tuple[float, float, float] | None:
-        """Impasto's seconds to a loss, its loss then, and how many times sooner that was."""
+        """Return Impasto's seconds to a loss, its loss then, and how many times sooner that was."""
         reached = first_reaching(ours.pictures, loss, cached)
         if reached is None:
             return None

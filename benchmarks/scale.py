@@ -1,16 +1,15 @@
-"""Many pictures and many machines: what workers and Ray nodes gain, what each costs, and how far that would go.
+"""Measure the gain and the overhead of several workers, Ray nodes and tiles.
 
 python benchmarks/scale.py [--size 256] [--pictures 4] [--tile-size 768] [--repeats 3] [--json]
 
-Pictures: batches with one process, with two, and on two Ray nodes of one processor each, in turn. What a call costs
-before its first picture is told apart by batches of two lengths; so is what a job costs beside its steps, by jobs of
-one small step. The driver of a cluster is a process by itself, so its processor time is known exactly.
+Pictures: batches with one process, with two, and on two Ray nodes with one CPU each, in alternation. Batches of two
+lengths separate the startup time from the time per picture; jobs of one small step measure the overhead per job. The
+driver of a cluster is a process, so its CPU time is known exactly.
 
-Tiles: evaluations by one actor and by two, of the same blocks, over one process with as many threads as an actor, and
-the bytes that go either way at a step.
+Tiles: evaluations by one actor and by two, with the same tiles, compared with one process with as many threads as an
+actor, and the bytes sent and received in a step.
 
-The sheet at the end works out 16 and 256 workers from these costs, over a network of 10 Gbit a second. It is
-arithmetic: machines that are slower than others, or far away, are not in it.
+The table at the end extrapolates to 16 and 256 workers over a network of 10 Gbit per second. It assumes equal machines.
 """
 
 from __future__ import annotations
@@ -37,26 +36,26 @@ from impasto import samples
 from impasto.run.run import prepare_run
 
 JOBS = 80
-"""So many that what a driver spends on them is more than its start varies by, half a second."""
+"""Enough that their driver time exceeds the variation of the startup time, half a second."""
 
 NETWORK_BYTES_S = 10e9 / 8
 WORKERS = (16, 256)
 PAINT_S = 60.0
-"""What a picture at default size takes a worker of two processors, about (RESULTS.md)."""
+"""Approximate time of a default picture on a worker with two CPUs (RESULTS.md)."""
 
 
 def folder_of(count: int, place: Path) -> None:
-    """So many different photos, and one painting."""
+    """Create `count` different photos and one painting."""
     (place / "photos").mkdir()
     photo = Path(samples.photo_path("cat")).read_bytes()
     for number in range(count):
-        # Bytes after the end of a JPEG are no part of the picture, and make it another file.
+        # Bytes after the end of a JPEG are ignored by decoders but make it a different file.
         (place / "photos" / f"{number:03d}.jpg").write_bytes(photo + bytes([number]))
     Image.fromarray(samples.paint("swirl", size_px=256)).save(place / "painting.png")
 
 
 def batch(count: int, words: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds by the clock, and processor seconds of the call and what it waited for itself."""
+    """Return wall-clock seconds and CPU seconds of a batch."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         folder_of(count, place)
@@ -71,7 +70,7 @@ def batch(count: int, words: list[str], environment: dict[str, str]) -> tuple[fl
 
 
 def hands(nodes: Nodes) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Who paints: the words for it, and their environment."""
+    """Return command line arguments and environment for each configuration."""
     here = dict(os.environ)
     return {
         "one process": (["--workers", "1"], here),
@@ -81,7 +80,7 @@ def hands(nodes: Nodes) -> dict[str, tuple[list[str], dict[str, str]]]:
 
 
 def pictures(nodes: Nodes, size: int, count: int, repeats: int) -> dict[str, Any]:
-    """Seconds a picture beyond the first two, and a job beside its steps, by who paints."""
+    """Measure seconds per picture and overhead per job for each configuration."""
     found: dict[str, dict[str, list[float]]] = {name: {"picture": [], "job": [], "driver": []} for name in hands(nodes)}
     long, short = ["--size", str(size), "--iterations", "20"], ["--size", "64", "--iterations", "1", "--scales", "1"]
     for _ in range(repeats):
@@ -95,7 +94,7 @@ def pictures(nodes: Nodes, size: int, count: int, repeats: int) -> dict[str, Any
 
 
 def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
-    """Seconds of an evaluation in one process, by one actor and by two, and the bytes of a step."""
+    """Measure seconds per evaluation in one process, with one and two actors, and the bytes of a step."""
     os.environ.update(nodes.environment)
     from impasto.core.evaluate import Engine
     from impasto.core.method import objective_at
@@ -132,7 +131,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
 
     def measure(name: str, engine: Engine) -> None:
-        """Two evaluations after a first one; `step` is of the last."""
+        """Time two evaluations after a first one; `step` is for the last."""
         nonlocal out, back
         evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
         evaluate(image)
@@ -165,13 +164,13 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
 
 
 def sheet(pictures: dict[str, Any], tiles: dict[str, Any]) -> list[dict[str, Any]]:
-    """What 16 and 256 workers would do, and what they would wait for."""
+    """Extrapolate to 16 and 256 workers."""
     driver = pictures["two Ray nodes"]["driver"]["median"]
     rows = []
     for count in WORKERS:
-        # A worker asks the driver for each job; the driver is one process.
+        # Workers get each job from the driver, which is one process.
         rate = min(count / PAINT_S, 1 / driver)
-        # One picture: its pixels are shared out; what goes by the driver is not, nor what it does itself.
+        # One picture: workers share its pixels, but not the network traffic and the work of the driver.
         moved = (tiles["sent"] + tiles["received"]) / tiles["pixels"]
         compute = tiles["seconds"]["one process, blocks"]["median"] / tiles["pixels"]
         large = 64e6
@@ -194,7 +193,7 @@ def sheet(pictures: dict[str, Any], tiles: dict[str, Any]) -> list[dict[str, Any
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--pictures", type=int, default=4)

