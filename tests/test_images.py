@@ -612,7 +612,7 @@ def test_a_place_that_cannot_be_written_is_known_before(
 ) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(OutputError, match=complaint) as caught:
-        images.check_output(tmp_path / name, bits=bits, height=size[0], width=size[1])
+        images.require_output(tmp_path / name, bits=bits, height=size[0], width=size[1])
     assert "\n" not in str(caught.value)
     with pytest.raises(OutputError, match=complaint):
         images.save(tmp_path / name, torch.zeros(1, 3, *size), bits=bits)
@@ -646,7 +646,6 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from impasto import images
-from impasto.engine.scratch import Scratch
 from impasto.errors import OutputError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

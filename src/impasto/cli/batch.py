@@ -22,7 +22,7 @@ from impasto.config.presets import load_preset
 from impasto.config.roles import assign_roles
 from impasto.distributed import LOCAL, connected
 from impasto.errors import ConfigError, OutputError
-from impasto.images import check_output
+from impasto.images import require_output
 from impasto.insight import parse_sweep
 from impasto.jobs import JobStore
 from impasto.jobs.batch import Batch
@@ -105,7 +105,7 @@ def batch(
         check_further(wanted)
     _make(output)
     for one in wanted:
-        check_output(one.output, bits=run.bits)
+        require_output(one.output, bits=run.bits)
     with contextlib.ExitStack() as stack:
         # What the machines of a cluster have is not what this one has.
         here = run if on == LOCAL else run.model_copy(update={"device": "auto"})

@@ -248,7 +248,7 @@ def _opened(
     """
     values = {name: [options[name]] for name in ("init", "network") if name in options} | dict(over or {})
     place = output or free_name(f"{stem_of(*names)}_{view}")
-    images.check_output(place)
+    images.require_output(place)
     require_distinct([place], [*names, *values.get("init", [])])
     for network in values.get("network", [Config.model_fields["network"].default]):
         if network in weights.SOURCES:  # others are refused by the option itself

@@ -27,7 +27,7 @@ from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
-from impasto.images import check_output
+from impasto.images import require_output
 from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import KEEP_S
 from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit, worker_name
@@ -91,7 +91,7 @@ def add(
     )
     height, width = run.work.height, run.work.width  # finds out that they are pictures
     if output is not None:
-        check_output(output, bits=run.run.bits, height=height, width=width)
+        require_output(output, bits=run.run.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
     job = submit(store_in(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
     print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")

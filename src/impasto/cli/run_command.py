@@ -77,7 +77,7 @@ def paint(
     with contextlib.ExitStack() as stack:
         # From the start: what is raised inside a callback of libvips is lost, and must be remembered.
         caught = stack.enter_context(signals())
-        images.check_output(output or free_name(stem, suffix), bits=run.bits)
+        images.require_output(output or free_name(stem, suffix), bits=run.bits)
         place = output or free_name(stem, suffix)
         kept = [saving.path] if saving.path is not None else []
         _check_inputs(session, [place, *keepsakes.check(place), *kept])
@@ -91,7 +91,7 @@ def paint(
         for number, progress in enumerate(steps, start=1):
             if number == 1:
                 full = progress.scene.scales[-1]
-                images.check_output(
+                images.require_output(
                     output or free_name(stem, suffix), bits=run.bits, height=full.height, width=full.width
                 )
                 caught.painting = True

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from impasto import images
 from impasto import samples as shipped
 from impasto.errors import OutputError
+from impasto.files import atomic_write
 
 __all__ = ["samples"]
 
@@ -45,7 +46,8 @@ def write(
             print(f"{path}  kept")
             continue
         if photo:
-            shutil.copyfile(photo, path)
+            with atomic_write(path) as temporary:
+                shutil.copyfile(photo, temporary)
         else:
             images.save(path, images.load(shipped.paint(name, size_px=size)).pixels)
         print(path)

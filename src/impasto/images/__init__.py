@@ -5,12 +5,11 @@ from impasto.images.masks import Mask, count_regions, load_mask
 from impasto.images.metadata import read_note
 from impasto.images.read import dimensions, load, sha256_of
 from impasto.images.row_blocks import iter_row_blocks
-from impasto.images.write import check_output, jpeg, save
+from impasto.images.write import jpeg, require_output, save
 
 __all__ = [
     "Mask",
     "NamedImage",
-    "check_output",
     "count_regions",
     "dimensions",
     "iter_row_blocks",
@@ -19,6 +18,7 @@ __all__ = [
     "load_mask",
     "name_of",
     "read_note",
+    "require_output",
     "save",
     "sha256_of",
 ]

@@ -17,7 +17,7 @@ from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
 from impasto.images.metadata import attach
 
-__all__ = ["check_output", "jpeg", "save"]
+__all__ = ["jpeg", "require_output", "save"]
 
 WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Bits that each output format can hold."""
@@ -31,7 +31,7 @@ LARGE, BIGTIFF_FROM = 1 << 27, 1 << 31
 LONGEST_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 
 
-def check_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) -> None:
+def require_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) -> None:
     """Raise `OutputError` now if `save` would later: unknown format, no folder, no permission."""
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
@@ -60,7 +60,7 @@ def save(
     `note` (ASCII) goes along as PNG text and XMP. A file that was there is replaced only by a whole
     one. Raises `OutputError`.
     """
-    check_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
+    require_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
     suffix = path.suffix.lower()
     if alpha is not None and suffix in (".jpg", ".jpeg"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None

@@ -6,13 +6,13 @@ It is a file beside the queue, so that any number may watch, from any program, w
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
 from impasto.core.image import fit, resize
 from impasto.core.method import Progress, render
 from impasto.core.tensor_store import TensorStore
+from impasto.files import atomic_write
 from impasto.images import jpeg
 
 __all__ = ["PreviewWriter", "Previews"]
@@ -47,9 +47,8 @@ class Previews:
         """Show another one. A disk that is full shows none, which is no reason to stop."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(exist_ok=True)
-            new = self.folder / f"{job}-{os.getpid()}.new"
-            new.write_bytes(data)
-            new.replace(self.path(job))
+            with atomic_write(self.path(job)) as temporary:
+                temporary.write_bytes(data)
 
     def remove(self, job: int) -> None:
         """There is nothing to watch any more."""

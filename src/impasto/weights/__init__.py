@@ -17,7 +17,7 @@ from typing import Any
 from impasto.config.networks import architecture
 from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
-from impasto.weights.cache import cache_folder, keep, recorded_sha256, writable_cache
+from impasto.weights.cache import cache_folder, create_cache_folder, recorded_sha256, write_cache
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import PullProgress, require_hash
 from impasto.weights.heads import Heads
@@ -74,7 +74,7 @@ def pull(name: str) -> Iterator[PullProgress]:
     if not source.mirrors:
         _from_carrier(source)
         return
-    cache, failures = writable_cache(), []
+    cache, failures = create_cache_folder(), []
     for mirror in source.mirrors:
         try:
             with tempfile.TemporaryDirectory(prefix="impasto-", dir=cache) as folder:
@@ -167,7 +167,7 @@ def _found(source: Source[T]) -> T:
 
 
 def _store(source: Source[T], decoded: T) -> None:
-    keep(source.path, source.tensors(decoded), sha256=decoded.sha256, source=source.name)
+    write_cache(source.path, source.tensors(decoded), sha256=decoded.sha256, source=source.name)
 
 
 def _read_cache(source: Source[T]) -> T | None:

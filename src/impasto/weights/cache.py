@@ -1,4 +1,4 @@
-"""The folder that decoded tensors are kept in: written atomically, believed only if their hash is right."""
+"""The folder of decoded weights: files are written atomically, and used only if their hash is right."""
 
 from __future__ import annotations
 
@@ -11,51 +11,49 @@ import safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from impasto.errors import WeightsError
+from impasto.errors import OutputError, WeightsError
+from impasto.files import atomic_write
 
-__all__ = ["cache_folder", "keep", "recorded_sha256", "writable_cache"]
+__all__ = ["cache_folder", "create_cache_folder", "recorded_sha256", "write_cache"]
 
 
 def cache_folder() -> Path:
-    """`$IMPASTO_CACHE`, or the user's cache folder of this system."""
+    """Return the folder of weights below `$IMPASTO_CACHE` or the system's cache folder of this user."""
     chosen = os.environ.get("IMPASTO_CACHE")
     try:
         return (Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")) / "weights"
-    except RuntimeError:  # no home: a place that may vanish is better than none
+    except RuntimeError:  # no home folder: a temporary folder is better than none
         return Path(tempfile.gettempdir()) / "impasto" / "weights"
 
 
-def writable_cache() -> Path:
-    """The folder, made if it was not there. Raises `WeightsError` if nothing can be written there."""
+def create_cache_folder() -> Path:
+    """Create the cache folder if it is missing. Raises `WeightsError` if nothing can be written there."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):  # asking for permission is not enough: a disk may be read-only
+        with tempfile.TemporaryFile(dir=folder):  # permissions are not enough: a disk may be read-only
             pass
     except OSError as error:
         raise WeightsError(
-            f"No place to keep weights: {folder}: {error.strerror}. Set IMPASTO_CACHE to a folder of yours."
+            f"Weights cannot be cached in {folder}: {error.strerror}. Set IMPASTO_CACHE to a folder that you can write."
         ) from error
     return folder
 
 
-def keep(path: Path, tensors: dict[str, Tensor], *, sha256: str, source: str) -> None:
-    """Write tensors and their identity to `path` in the cache, at once or not at all. Raises `WeightsError`."""
-    folder, temporary = writable_cache(), None
+def write_cache(path: Path, tensors: dict[str, Tensor], *, sha256: str, source: str) -> None:
+    """Write tensors and their identity to `path` in the cache, atomically. Raises `WeightsError`."""
+    create_cache_folder()
     try:
-        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=folder)
-        os.close(handle)
-        save_file(tensors, temporary, metadata={"sha256": sha256, "source": source})
-        os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, metadata={"sha256": sha256, "source": source})
+    except OutputError as error:
+        raise WeightsError(str(error)) from error
+    except safetensors.SafetensorError as error:
         raise WeightsError(f"{path} could not be written: {error}. Free some space.") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def recorded_sha256(path: Path) -> str | None:
-    """The identity that was written beside the tensors; None if there is no such file, or none in it."""
+    """Return the identity recorded in a cached file, or None if the file or the record is missing."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("sha256")

@@ -1,0 +1,112 @@
+"""The one writer of files: complete or not at all, and no other module replaces files."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+import impasto
+from impasto.errors import OutputError
+from impasto.files import atomic_write, require_distinct, require_writable
+
+ROOT = Path(impasto.__file__).parent
+REPLACING = ("os.replace", "os.rename", "os.renames", "shutil.move", "tempfile.mkstemp", "tempfile.NamedTemporaryFile")
+WRITING = (".write_bytes", ".write_text", ".copyfile", ".copy2")
+WRITERS = ("atomic_write", "tempfile.TemporaryDirectory")
+IN_THE_CALLERS_FOLDER = ("weights/download.py", "studio/pictures.py")
+"""Modules that write into a temporary folder that their caller made."""
+
+every_module = pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def calls_in(path: Path) -> list[ast.Call]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+
+
+def replaces_a_file(call: ast.Call) -> bool:
+    """Return True for `os.replace(a, b)` and `path.replace(b)`, not for `text.replace("a", "b")`."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    of_a_path = call.func.attr in ("replace", "rename") and len(call.args) == 1 and not call.keywords
+    return of_a_path or ast.unparse(call.func) in REPLACING
+
+
+@every_module
+def test_no_other_module_replaces_files(path: Path) -> None:
+    assert not any(map(replaces_a_file, calls_in(path))) or path == ROOT / "files.py"
+
+
+@every_module
+def test_files_are_written_by_the_one_writer_or_into_a_temporary_folder(path: Path) -> None:
+    names = [ast.unparse(call.func) for call in calls_in(path)]
+    writes = any(name.endswith(WRITING) for name in names)
+    assert not writes or any(map(names.count, WRITERS)) or path.relative_to(ROOT).as_posix() in IN_THE_CALLERS_FOLDER
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with atomic_write(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".txt"
+        temporary.write_text("complete")
+        assert not path.exists()
+    assert path.read_text() == "complete"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_and_fail(path: Path, failure: BaseException) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("new, but not all of it")
+        raise failure
+
+
+@pytest.mark.parametrize("failure", [ValueError("a bug"), OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, failure: BaseException) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    wanted = OutputError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(wanted):
+        write_and_fail(path, failure)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("encoder error -2"), "encoder error"),
+    ],
+)
+def test_the_error_says_which_file_and_why(tmp_path: Path, error: OSError, reason: str) -> None:
+    with pytest.raises(OutputError, match=rf"out\.gif could not be written: {reason}.*Free some space") as caught:
+        write_and_fail(tmp_path / "out.gif", error)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_error_inside_keeps_its_own_message(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"^mine$"):
+        write_and_fail(tmp_path / "out.txt", OutputError("mine"))
+
+
+@pytest.mark.parametrize("name", ["missing/out.png", "folder", "x" * 300])
+def test_what_cannot_be_written_is_refused_before(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError):
+        require_writable(tmp_path / name)
+    with pytest.raises(OutputError), atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_outputs_must_differ_from_each_other_and_from_inputs(tmp_path: Path) -> None:
+    photo, link = tmp_path / "photo.png", tmp_path / "link.png"
+    photo.write_text("")
+    os.link(photo, link)
+    require_distinct([tmp_path / "a.png", tmp_path / "b.png"], [photo, None, object()])
+    for outputs in ([photo], [link], [tmp_path / "." / "photo.png"], [tmp_path / "a.png", tmp_path / "a.png"]):
+        with pytest.raises(OutputError, match="is an input of this run, or given for two outputs"):
+            require_distinct(outputs, [photo])
