@@ -41,7 +41,7 @@ began = time.perf_counter()
 expected = run.estimate()
 for progress in run.steps():
     pass
-result = run.finish(progress)
+result = run.result()
 result.save(output)
 print(json.dumps({
     "seconds": time.perf_counter() - began,

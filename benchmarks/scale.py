@@ -33,7 +33,7 @@ from cluster import Nodes, two_nodes
 from studio import spread
 
 from impasto import samples
-from impasto.run.run import prepare_run
+from impasto.run import prepare_run
 
 JOBS = 80
 """Enough that their driver time exceeds the variation of the startup time, half a second."""
@@ -123,8 +123,10 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     ready = prepare_run(
         samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1
     )
-    plan = ready.plan.model_copy(update={"block": block_for(ready.work, ready.plan, 2, 64e9), "precision": "float32"})
-    scene = load_inputs(ready.inputs, ready.config, ready.run, ready.engine)
+    plan = ready.plan.model_copy(
+        update={"block": block_for(ready.workload, ready.plan, 2, 64e9), "precision": "float32"}
+    )
+    scene = load_inputs(ready.inputs, ready.config, ready.options, ready.engine)
     image, full = scene.content.pixels, scene.scales[-1]
 
     step: dict[str, float] = {}
@@ -155,8 +157,8 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
                 measure(name, SpreadEngine(team, plan, ready.encoder, None))
                 team.leave()
     return {
-        "size": f"{ready.work.width}x{ready.work.height}",
-        "pixels": ready.work.pixels,
+        "size": f"{ready.workload.width}x{ready.workload.height}",
+        "pixels": ready.workload.pixels,
         "block": plan.block,
         "seconds": {name: spread(values) for name, values in found.items()},
         **step,

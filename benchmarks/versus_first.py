@@ -18,8 +18,8 @@ from racing import Run, arguments, paint, pictures, race, report, run
 
 from impasto import images
 from impasto.core.method import objective_at
+from impasto.run import prepare_run
 from impasto.run.loading import load_inputs
-from impasto.run.run import prepare_run
 
 FIRST = "7277298"
 HERE = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def main() -> None:
             return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
 
         ready = prepare_run(photo, painting, size=options.size, padding="zero", precision="float32")
-        scene = load_inputs(ready.inputs, ready.config, ready.run, ready.engine)
+        scene = load_inputs(ready.inputs, ready.config, ready.options, ready.engine)
         objective = objective_at(scene, scene.scales[-1], ready.config, ready.engine)
 
         def score(picture: Path) -> float:

@@ -17,7 +17,7 @@ from impasto import images, samples
 from impasto.core.evaluate import AutogradEngine
 from impasto.core.method import Progress
 from impasto.render.grid import draw_grid
-from impasto.run.run import prepare_run
+from impasto.run import prepare_run
 
 SHOWN = (1, 5, 40)
 

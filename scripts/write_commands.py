@@ -10,7 +10,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from impasto.cli import app
-from impasto.cli.parameters import GROUPS, flag_name
+from impasto.cli.options import GROUPS, flag_name
 from impasto.config import Config, RunOptions
 
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"

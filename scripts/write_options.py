@@ -9,7 +9,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.cli.parameters import default_of
+from impasto.cli.options import default_of
 from impasto.config import Config, RunOptions
 from impasto.config.presets import PRESETS
 

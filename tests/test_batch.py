@@ -23,8 +23,7 @@ from rich.console import Console
 
 import impasto
 from impasto import images
-from impasto.cli import main
-from impasto.cli import progress as console
+from impasto.cli import main, progress
 from impasto.cli.batch_report import write_index
 from impasto.config import Config, RunOptions
 from impasto.distributed import Cluster
@@ -411,18 +410,18 @@ def test_the_contact_sheet_tells_the_options_that_vary() -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_a_narrow_terminal_shows_first_how_long_it_takes(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(console, "errors", Console(file=shown, width=width, force_terminal=True))
+    monkeypatch.setattr(progress, "console", Console(file=shown, width=width, force_terminal=True))
     job = SimpleNamespace(
         id=1, state="running", progress=0.6, inputs={"content": {"name": "a"}, "style": {"name": "b"}}
     )
     done = SimpleNamespace(id=2, state="done", progress=1.0)
-    with console.tally(quiet=False) as tally:
-        tally.show([job, done], 3, 60.0)  # type: ignore[list-item]
+    with progress.ProgressView(quiet=False) as view:
+        view.show_jobs([job, done], 3, 60.0)  # type: ignore[list-item]
     text = shown.getvalue()
     assert "1/2" in text
     assert "0:15 left" in text
     assert ("96 an hour" in text) == (width >= 80)
-    assert ("3 there already" in text) == (width >= 120)
+    assert ("3 existed" in text) == (width >= 120)
 
 
 def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from impasto.engine import memory as budget
 from impasto.engine.memory import Workload, arrange, available_bytes
 from impasto.engine.planning import estimate, make_plan
 from impasto.errors import ConfigError, OutputError
-from impasto.run.run import Run, prepare_run
+from impasto.run import Run, drive, prepare_run
 
 GB = 10**9
 
@@ -80,7 +80,7 @@ def test_every_color_of_a_label_mask_counts() -> None:
     content, style = np.full((100, 150, 3), 0.5, np.float32), np.full((80, 120, 3), 0.3, np.float32)
 
     def needed(**masks: Any) -> tuple[int, float]:
-        found = prepare_run(content, style, size=150, **masks).work
+        found = prepare_run(content, style, size=150, **masks).workload
         return found.regions, budget.needs(found, 0, 20, False, "float32", 0).memory
 
     by_regions = [
@@ -136,8 +136,8 @@ def test_an_estimate_grows_with_the_work() -> None:
 def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), work(0.02))
-    whole = Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})).paint()
-    tiled = Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})).paint()
+    whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})))
+    tiled = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})))
     assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
     assert (tiled.image - whole.image).abs().mean() < 0.01
     assert torch.isfinite(tiled.image).all()
@@ -146,9 +146,9 @@ def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> 
 PEAK = """
 import re, sys
 from pathlib import Path
-from impasto.run import prepare_run
+from impasto.run import drive, prepare_run
 run = prepare_run(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
-run.paint().save(sys.argv[3])
+drive(run).save(sys.argv[3])
 assert run.plan.block and run.plan.scratch, run.plan
 # Not ru_maxrss, which a child inherits from the process that started it.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)

@@ -19,7 +19,7 @@ from conftest import losses_of, objective_of, pixels
 from PIL import Image
 
 import impasto
-from impasto.run.recipe_files import read_recipe
+from impasto.run import read_recipe
 
 pytestmark = pytest.mark.weights
 
@@ -62,7 +62,7 @@ def test_reported_losses_belong_to_the_file(desk: Path) -> None:
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
     report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
     from impasto.images import load
-    from impasto.run.run import prepare_run
+    from impasto.run import prepare_run
 
     run = prepare_run(desk / "photo.jpg", desk / "painting.png", size=64)
     content = load(desk / "photo.jpg", long_side_px=64).pixels

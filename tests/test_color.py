@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 import pyvips
 import torch
-from test_method import PLAN, picture
+from builders.runs import build_run, picture
 from test_objective import tiny_config
 from torch import Tensor
 
 import impasto
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Config
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine
-from impasto.core.method import stylize_steps
 from impasto.core.tensor_store import RamStore
 from impasto.images import load
 from impasto.images.color import Transfer, luminance, match_luminance, matched, with_colors_of
-from impasto.run.loading import load_inputs
-from impasto.run.run import finish
+from impasto.run import drive
 
 STORE = RamStore()
 LINEAR: tuple[Transfer, ...] = ("cholesky", "pca", "ot")
@@ -123,10 +120,7 @@ def test_a_gray_style_takes_the_contents_brightness() -> None:
 
 
 def painted(encoder: Encoder, color: str, content: object) -> Tensor:
-    inputs, engine = Inputs(content=content, styles=(picture(2),)), AutogradEngine(encoder)
-    config, run = tiny_config(iterations=8, color=color, alpha=5), RunOptions()
-    *_, last = stylize_steps(load_inputs(inputs, config, run, engine), config, engine=engine)
-    return finish(last, inputs, config, engine=engine, run=run, plan=PLAN).image
+    return drive(build_run(encoder, tiny_config(iterations=8, color=color, alpha=5), content=content)).image
 
 
 def test_painting_luminance_alone_keeps_every_pixels_chroma(tiny: Encoder) -> None:

@@ -32,8 +32,8 @@ from impasto.render.colorbar import draw_colorbar
 from impasto.render.grid import Cell, draw_grid
 from impasto.render.heatmap import ANCHORS, heatmap
 from impasto.render.text import load_font, replace_missing_glyphs, text_width_px, truncate_middle
+from impasto.run import drive, prepare_run
 from impasto.run.model_cache import CachingEngine, ModelCache
-from impasto.run.run import prepare_run
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
 
@@ -194,20 +194,20 @@ def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
     for seed in range(40):
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
         engine.features(image, ["relu1_1"])  # 6 × 32 × 32 × 4 bytes
-        assert sum(size for _, size in engine._measured.values()) <= 100_000
-    assert len(engine._measured) == 100_000 // (6 * 32 * 32 * 4)
+        assert sum(size for _, size in engine._values.values()) <= 100_000
+    assert len(engine._values) == 100_000 // (6 * 32 * 32 * 4)
 
 
 @pytest.mark.weights
 def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> None:
-    atelier = ModelCache(remember=True)
-    shared = [prepare_run(photo, painting, **SMALL, alpha=alpha, atelier=atelier).paint() for alpha in (1, 20)]
+    cache = ModelCache(cache_measurements=True)
+    shared = [drive(prepare_run(photo, painting, **SMALL, alpha=alpha, cache=cache)) for alpha in (1, 20)]
     for alpha, result in zip((1, 20), shared, strict=True):
-        alone = prepare_run(photo, painting, **SMALL, alpha=alpha).paint()
+        alone = drive(prepare_run(photo, painting, **SMALL, alpha=alpha))
         assert torch.equal(result.image, alone.image)
-    assert len(atelier._encoders) == 1
-    prepare_run(photo, painting, **SMALL, padding="zero", atelier=atelier).paint()
-    assert len(atelier._encoders) == 2
+    assert len(cache._encoders) == 1
+    drive(prepare_run(photo, painting, **SMALL, padding="zero", cache=cache))
+    assert len(cache._encoders) == 2
 
 
 # ---- Features ------------------------------------------------------------------------------------

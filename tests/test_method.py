@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from builders.runs import build_run, picture
 from conftest import losses_of, objective_of, pixels
 from test_objective import tiny_config
 from torch import Tensor
 
-from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.config import Config, Inputs, RunOptions
 from impasto.core import method
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
@@ -21,16 +22,8 @@ from impasto.core.method import Progress, pink_noise
 from impasto.core.objective import Objective
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.images import NamedImage, load
+from impasto.run import Result
 from impasto.run.loading import load_inputs
-from impasto.run.run import Result, finish
-
-
-def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
-    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
-
-
-PLAN = Plan(device="cpu", threads=1, torch=torch.__version__)
 
 
 class Recording(AutogradEngine):
@@ -60,13 +53,9 @@ def stylize_steps(
 
 
 def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
-    given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
-    run = RunOptions()
-    # The image is a view until the next step, so keep none but the last.
-    engine = AutogradEngine(encoder)
-    steps = list(stylize_steps(given, config, engine=engine, run=run))
-    result = finish(steps[-1], given, config, engine=engine, run=run, plan=PLAN)
-    return steps, result
+    run = build_run(encoder, config, **inputs)
+    # The image is a view until the next step: only that of the last one is valid.
+    return list(run.steps()), run.result()
 
 
 def test_both_losses_fall_from_noise(tiny: Encoder) -> None:
@@ -214,17 +203,12 @@ def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encode
 
 
 def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
-    given, config, run = (
-        Inputs(content=picture(1), styles=(picture(2),)),
-        tiny_config(iterations=5, scales=2),
-        RunOptions(),
-    )
-    engine = AutogradEngine(tiny)
-    steps = stylize_steps(given, config, engine=engine)
+    run = build_run(tiny, tiny_config(iterations=5, scales=2))
+    steps = run.steps()
     next(steps)
-    progress = next(steps)
+    next(steps)
     steps.close()
-    result = finish(progress, given, config, engine=engine, run=run, plan=PLAN)
+    result = run.result()
     assert result.image.shape == (1, 3, 40, 56)
     assert result.recipe.stopped is not None
     assert (result.recipe.stopped.scale, result.recipe.stopped.iteration) == (1, 2)

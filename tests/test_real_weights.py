@@ -16,7 +16,7 @@ from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import WeightsError
 from impasto.images import load as load_image
 from impasto.metrics.artifacts import speckle
-from impasto.run.run import Result
+from impasto.run import Result, drive
 from impasto.weights import load, pull
 
 pytestmark = pytest.mark.weights
@@ -134,11 +134,11 @@ def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
 
 
 def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> None:
-    from impasto.run.run import prepare_run
+    from impasto.run import prepare_run
 
     run = prepare_run(photo, painting, size=64, iterations=2)
     before = {name: kernel.clone() for name, kernel in run.encoder.kernels.items()}
-    run.paint()
+    drive(run)
     assert all(torch.equal(kernel, before[name]) for name, kernel in run.encoder.kernels.items())
     assert not any(t.requires_grad or t.grad is not None for t in run.encoder.kernels.values())
 

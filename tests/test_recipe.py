@@ -15,8 +15,9 @@ from impasto import images
 from impasto.config import Config, Plan, RunOptions
 from impasto.config.presets import PRESETS, load_preset
 from impasto.errors import ImageError, RecipeError
-from impasto.run.recipe import InputRecord, Recipe, Stop, chosen
-from impasto.run.recipe_files import find_input, read_recipe
+from impasto.run import read_recipe
+from impasto.run.recipe import InputRecord, Recipe, StopPoint, chosen
+from impasto.run.recorded import _find_file
 
 RECIPE = Recipe(
     version="0.0.test",
@@ -29,7 +30,7 @@ RECIPE = Recipe(
     },
     weights_name=None,
     weights_sha256="22",
-    stopped=Stop(scale=1, iteration=4),
+    stopped=StopPoint(scale=1, iteration=4),
 )
 
 
@@ -73,14 +74,14 @@ def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:
     second.mkdir()
     record = InputRecord(name=photo.name, sha256=images.load(photo).sha256)
     with pytest.raises(RecipeError, match=r"content image .* is missing"):
-        find_input("content", record, (first, second))
+        _find_file("content", record, (first, second))
     shutil.copy(photo, second)
-    assert find_input("content", record, (first, second)) == second / photo.name
+    assert _find_file("content", record, (first, second)) == second / photo.name
     Image.new("RGB", (4, 4)).save(first / photo.name)  # another picture of that name does not hide it
-    assert find_input("content", record, (first, second)) == second / photo.name
+    assert _find_file("content", record, (first, second)) == second / photo.name
     (second / photo.name).unlink()
     with pytest.raises(RecipeError, match=r"has changed since"):
-        find_input("content", record, (first, second))
+        _find_file("content", record, (first, second))
 
 
 def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path) -> None:
@@ -88,12 +89,12 @@ def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path)
     shutil.copy(photo, tmp_path)
     record = InputRecord(name=f"../{photo.name}", sha256=images.load(photo).sha256)
     with pytest.raises(RecipeError, match="missing"):
-        find_input("content", record, (tmp_path / "inside",))
+        _find_file("content", record, (tmp_path / "inside",))
 
 
 def test_nameless_inputs_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--style FILE"):
-        find_input("style", RECIPE.inputs["style"], (tmp_path,))
+        _find_file("style", RECIPE.inputs["style"], (tmp_path,))
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import pyvips
 import torch
+from builders.runs import build_run, picture
 from conftest import random_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_engine import assert_same
-from test_method import PLAN, picture
 from test_objective import tiny_config
 from torch import Tensor
 
@@ -32,9 +32,9 @@ from impasto.engine.disk_store import DiskStore
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError, ImageError
 from impasto.images import load, load_mask
+from impasto.run import drive
 from impasto.run.loading import load_inputs
 from impasto.run.mask_pairing import pair_masks
-from impasto.run.run import finish
 
 HEIGHT, WIDTH = 40, 56
 RUN = RunOptions()
@@ -61,10 +61,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 200, 0), (0, 0, 255)
 
 
 def paint(encoder: Encoder, *, iterations: int = 8, options: dict[str, Any] | None = None, **inputs: Any) -> Tensor:
-    given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
-    config, engine = tiny_config(iterations=iterations, **(options or {})), AutogradEngine(encoder)
-    *_, last = stylize_steps(load_inputs(given, config, RUN, engine), config, engine=engine)
-    return finish(last, given, config, engine=engine, run=RUN, plan=PLAN).image
+    return drive(build_run(encoder, tiny_config(iterations=iterations, **(options or {})), **inputs)).image
 
 
 @settings(deadline=None)

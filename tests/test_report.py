@@ -25,11 +25,10 @@ from impasto.errors import OutputError
 from impasto.insight.report import Report, command_of, steps_of
 from impasto.render.chart import draw_chart
 from impasto.render.film import Film, Frame, check_film
+from impasto.run import drive, prepare_run, read_recipe
 from impasto.run.checkpoint import read_checkpoint
-from impasto.run.loss_trace import LONGEST, LossTrace
+from impasto.run.loss_trace import MAX_ROWS, LossTrace
 from impasto.run.recipe import Trace
-from impasto.run.recipe_files import read_recipe
-from impasto.run.run import prepare_run
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Steps that take milliseconds."""
@@ -55,7 +54,7 @@ def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
     seen = []
     for progress in run.steps():
         seen.append((progress.scale, progress.iteration, progress.losses.as_floats(), progress.gradient_rms))
-    trace = run.finish(progress).recipe.trace
+    trace = run.result().recipe.trace
     assert trace is not None
     assert list(zip(trace.scale, trace.iteration, strict=True)) == [row[:2] for row in seen]
     for at, (_, _, losses, gradient) in enumerate(seen):
@@ -67,13 +66,12 @@ def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
 
 @pytest.mark.weights
 def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, painting: Path) -> None:
-    run = prepare_run(photo, painting, iterations=LONGEST * 2 + 7, **SHALLOW)
-    *_, progress = run.steps()
-    trace = run.finish(progress).recipe.trace
+    run = prepare_run(photo, painting, iterations=MAX_ROWS * 2 + 7, **SHALLOW)
+    trace = drive(run).recipe.trace
     assert trace is not None
-    assert LONGEST / 2 <= len(trace.scale) <= LONGEST + 1
+    assert MAX_ROWS / 2 <= len(trace.scale) <= MAX_ROWS + 1
     assert trace.iteration[0] == 1
-    assert trace.iteration[-1] == LONGEST * 2 + 7
+    assert trace.iteration[-1] == MAX_ROWS * 2 + 7
     assert len(set(np.diff(trace.iteration[:-1]))) == 1
 
 
@@ -84,12 +82,12 @@ def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, pai
     many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
     losses = replace(progress.losses, style_layers=many, content_layers=many)
     for number in range(600):
-        tracer._saw(replace(progress, state=replace(progress.state, iteration=number), losses=losses))
-    result = run.finish(progress)
-    recipe = result.recipe.model_copy(update={"trace": tracer.trace})
+        tracer.record(replace(progress, state=replace(progress.state, iteration=number), losses=losses))
+    result = run.result()
+    recipe = result.recipe.model_copy(update={"trace": tracer.columns()})
     replace(result, recipe=recipe).save(tmp_path / "long.jpg")
     kept = read_recipe(tmp_path / "long.jpg").trace
-    assert kept == tracer.trace
+    assert kept == tracer.columns()
     assert kept is not None
     assert len(kept.numbers) > 60
 
@@ -138,7 +136,7 @@ def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, paintin
     run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for progress in run.steps():
         film.saw(progress)
-    result = run.finish(progress)
+    result = run.result()
     # Small pictures are enlarged by a whole factor.
     first, last = film.views[0].pixels[::5, ::5].astype(float), film.views[-1].pixels[::5, ::5]
     assert abs(first.mean() - 127.5) < 4
@@ -409,9 +407,9 @@ def test_a_report_replaces_no_picture(place: str, painted: Path, capsys: pytest.
 @pytest.mark.weights
 def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, painting: Path, tmp_path: Path) -> None:
     run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
-    for number, progress in enumerate(run.steps()):
+    for number, _ in enumerate(run.steps()):
         if number == 4:
-            run.keep(progress, tmp_path / "run.impasto")
+            run.save_checkpoint(tmp_path / "run.impasto")
             break
     for progress in run.steps(read_checkpoint(tmp_path / "run.impasto")):
         film.saw(progress)

@@ -26,8 +26,8 @@ from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.method import Progress
 from impasto.core.optimize import descend
 from impasto.errors import OutputError, RecipeError
+from impasto.run import Run, drive, prepare_run
 from impasto.run.checkpoint import read_checkpoint
-from impasto.run.run import Run, prepare_run
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 5, "scales": 2}
 RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", "--quiet"]
@@ -101,7 +101,7 @@ def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
 def cut_at(run: Run, number: int, path: Path) -> Progress:
     for count, progress in enumerate(run.steps(), start=1):
         if count == number:
-            run.keep(progress, path)
+            run.save_checkpoint(path)
             return progress
     raise AssertionError("it ended before")
 
@@ -109,13 +109,13 @@ def cut_at(run: Run, number: int, path: Path) -> Progress:
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
 def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
-    whole = prepare_run(photo, painting, **SMALL).paint()
+    whole = drive(prepare_run(photo, painting, **SMALL))
     first = prepare_run(photo, painting, **SMALL)
     cut_at(first, number, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
-    second = Run(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
-    *_, progress = second.steps(checkpoint)
-    result = second.finish(progress)
+    second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
+    drive(second, checkpoint=checkpoint)
+    result = second.result()
     assert torch.equal(result.image, whole.image)
     assert result.recipe == whole.recipe  # its trace too
     assert result.evaluations == whole.evaluations
@@ -135,13 +135,13 @@ def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting
 )
 def test_every_kind_of_run_goes_on(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
     options = SMALL | options
-    whole = prepare_run(photo, painting, **options).paint()
+    whole = drive(prepare_run(photo, painting, **options))
     first = prepare_run(photo, painting, **options)
     cut_at(first, 3, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
-    second = Run(first.inputs, first.config, first.run, recorded_plan=checkpoint.recipe.plan)
-    *_, progress = second.steps(checkpoint)
-    assert torch.equal(second.finish(progress).image, whole.image)
+    second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
+    drive(second, checkpoint=checkpoint)
+    assert torch.equal(second.result().image, whole.image)
 
 
 @pytest.mark.weights
@@ -216,10 +216,10 @@ def test_a_checkpoint_of_another_run_is_refused(
 ) -> None:
     run, path = cut
     changes = dict(changes)
-    monkeypatch.setattr("impasto.run.run.__version__", changes.pop("version", impasto.__version__))
+    monkeypatch.setattr("impasto.run.options.__version__", changes.pop("version", impasto.__version__))
     content = painting if changes.pop("content", None) else photo
     other = prepare_run(content, painting, **(SMALL | changes))
-    other = Run(other.inputs, other.config, other.run, recorded_plan=run.plan)
+    other = Run(other.inputs, other.config, other.options, recorded_plan=run.plan)
     with pytest.raises(RecipeError, match=words):
         list(other.steps(read_checkpoint(path)))
 
@@ -230,14 +230,14 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 ) -> None:
     run, path = cut
     before = path.read_bytes()
-    progress = next(run.steps())
+    next(run.steps())
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match="No space left"):
-        run.keep(progress, path)
+        run.save_checkpoint(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -12,10 +12,11 @@ import torch
 import impasto
 from impasto.cli import main
 from impasto.errors import RecipeError
+from impasto.run import Run, drive, prepare_run
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import read_checkpoint
 from impasto.run.recipe import AlphaChange
-from impasto.run.run import Run, prepare_run
+from impasto.run.recorded import stop_where_recorded
 
 pytestmark = pytest.mark.weights
 
@@ -31,8 +32,8 @@ def turned(run: Run, places: dict[tuple[int, int], float]) -> Any:
     for progress in run.steps():
         alpha = places.get((progress.scale, progress.iteration))
         if alpha is not None:
-            run.helm.turn(progress, alpha)
-    return run.finish(progress)
+            run.set_alpha(alpha)
+    return run.result()
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -42,7 +43,7 @@ def test_a_turned_run_is_replayed_to_the_bit(
 ) -> None:
     run = begun(photo, painting, optimizer=optimizer)
     made = turned(run, places)
-    assert [(turn.scale, turn.iteration, turn.alpha) for turn in made.recipe.turns] == [
+    assert [(turn.scale, turn.iteration, turn.alpha) for turn in made.recipe.alpha_changes] == [
         (*place, alpha) for place, alpha in sorted(places.items())
     ]
     assert made.recipe.config.alpha == 5  # as it began
@@ -54,7 +55,7 @@ def test_a_turned_run_is_replayed_to_the_bit(
 
 
 def test_the_picture_follows_alpha(photo: Path, painting: Path) -> None:
-    stays = begun(photo, painting, iterations=30).paint()
+    stays = drive(begun(photo, painting, iterations=30))
     abstract = turned(begun(photo, painting, iterations=30), {(2, 5): 100.0})
     real = turned(begun(photo, painting, iterations=30), {(2, 5): 0.1})
     assert abstract.losses["style"] < stays.losses["style"] < real.losses["style"]
@@ -64,7 +65,7 @@ def test_the_picture_follows_alpha(photo: Path, painting: Path) -> None:
 
 
 def test_a_turn_to_the_same_alpha_only_forgets_curvature(photo: Path, painting: Path) -> None:
-    stays = begun(photo, painting).paint()
+    stays = drive(begun(photo, painting))
     again = turned(begun(photo, painting), {(2, 5): 5.0})
     assert not torch.equal(stays.image, again.image)
     assert again.losses["total"] == pytest.approx(stays.losses["total"], rel=0.1)
@@ -76,25 +77,25 @@ def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
 ) -> None:
     places = {(1, 4): 30.0, (2, 3): 1.0}
     whole = turned(begun(photo, painting), places)
-    turns = whole.recipe.turns
-    first = replace(begun(photo, painting), helm=AlphaSchedule(turns))
+    turns = whole.recipe.alpha_changes
+    first = replace(begun(photo, painting), schedule=AlphaSchedule(turns))
     for progress in first.steps():
         if (progress.scale, progress.iteration) == cut:
-            first.keep(progress, tmp_path / "c.impasto")
+            first.save_checkpoint(tmp_path / "c.impasto")
             break
-    second = replace(begun(photo, painting), helm=AlphaSchedule(turns))
-    *_, last = second.steps(read_checkpoint(tmp_path / "c.impasto"))
-    assert torch.equal(second.finish(last).image, whole.image)
-    assert second.finish(last).recipe.turns == turns
+    second = replace(begun(photo, painting), schedule=AlphaSchedule(turns))
+    drive(second, checkpoint=read_checkpoint(tmp_path / "c.impasto"))
+    assert torch.equal(second.result().image, whole.image)
+    assert second.result().recipe.alpha_changes == turns
 
 
 def test_a_checkpoint_of_a_run_that_was_turned_otherwise_is_refused(
     photo: Path, painting: Path, tmp_path: Path
 ) -> None:
-    first = replace(begun(photo, painting), helm=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
+    first = replace(begun(photo, painting), schedule=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
     for progress in first.steps():
         if progress.iteration == 3:
-            first.keep(progress, tmp_path / "c.impasto")
+            first.save_checkpoint(tmp_path / "c.impasto")
             break
     with pytest.raises(RecipeError, match="alpha"):
         begun(photo, painting).steps(read_checkpoint(tmp_path / "c.impasto"))
@@ -104,13 +105,12 @@ def test_a_picture_stopped_after_a_turn_is_replayed(photo: Path, painting: Path,
     run = begun(photo, painting)
     for progress in run.steps():
         if (progress.scale, progress.iteration) == (1, 3):
-            run.helm.turn(progress, 40.0)
+            run.set_alpha(40.0)
         if (progress.scale, progress.iteration) == (1, 8):
             break
-    run.finish(progress).save(tmp_path / "stopped.png")
+    run.result().save(tmp_path / "stopped.png")
     recipe = impasto.read_recipe(tmp_path / "stopped.png")
-    again = replace(begun(photo, painting), helm=AlphaSchedule(recipe.turns), recorded_plan=recipe.plan).paint(
-        recipe.stopped
-    )
+    replayed = replace(begun(photo, painting), schedule=AlphaSchedule(recipe.alpha_changes), recorded_plan=recipe.plan)
+    again = drive(replayed, stop=stop_where_recorded(recipe))
     again.save(tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "stopped.png").read_bytes()

@@ -80,7 +80,7 @@ def test_alpha_is_changed_while_it_is_painted(page: Page, studio: Running, tmp_p
     page.keyboard.press("Tab")
     expect(page.locator(".turn .help")).to_have_text("It is 40; it was 5.")
     expect(state(page)).to_have_text("Finished")
-    turns = impasto.read_recipe(download(page, tmp_path)).turns
+    turns = impasto.read_recipe(download(page, tmp_path)).alpha_changes
     assert [turn.alpha for turn in turns] == [40]
     press(page, "Use these settings")
     assert page.locator("#alpha-number").input_value() == "40"

@@ -31,7 +31,7 @@ from impasto import samples
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.jobs import Job, JobStore
 from impasto.jobs.worker import submit
-from impasto.run.run import prepare_run
+from impasto.run import drive, prepare_run
 from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
 
@@ -161,7 +161,7 @@ def test_killed_at_random_moments_every_job_ends_once_and_is_the_same_picture(
         assert steps == sorted(set(steps))
         alone = prepare_run(photo, painting, **(SMALL | {"iterations": 150, "seed": job.config["seed"]}))
 
-        undisturbed = replace(alone, recorded_plan=Plan(**done.plan), run=RunOptions(precision="float32")).paint()
+        undisturbed = drive(replace(alone, recorded_plan=Plan(**done.plan), options=RunOptions(precision="float32")))
         undisturbed.save(tmp_path / "alone.png")
         assert store.files.path(done.result["sha256"]).read_bytes() == (tmp_path / "alone.png").read_bytes()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from builders.runs import build_run, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_method import PLAN, picture
 from test_objective import tiny_config
 from torch import Tensor
 
@@ -24,8 +24,8 @@ from impasto.core.objective import Objective
 from impasto.core.statistics import Moments, blend_moments, compute_moments
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError
+from impasto.run import drive
 from impasto.run.loading import load_inputs
-from impasto.run.run import finish
 
 
 def features(seed: int, positions: int = 40) -> Tensor:
@@ -178,9 +178,7 @@ def test_no_style_at_all_is_refused(photo: Path) -> None:
 
 
 def test_a_recipe_names_every_style(tiny: Encoder) -> None:
-    inputs, engine = Inputs(content=picture(1), styles=(picture(2), picture(3))), AutogradEngine(tiny)
-    config, run = tiny_config(iterations=1, scales=1), RunOptions()
-    *_, last = stylize_steps(load_inputs(inputs, config, run, engine), config, engine=engine)
-    records = finish(last, inputs, config, engine=engine, run=run, plan=PLAN).recipe.inputs
+    run = build_run(tiny, tiny_config(iterations=1, scales=1), styles=(picture(2), picture(3)))
+    records = drive(run).recipe.inputs
     assert list(records) == ["content", "style", "style_2"]
     assert records["style"].sha256 != records["style_2"].sha256

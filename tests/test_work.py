@@ -20,7 +20,7 @@ from impasto.errors import ConfigError, OutputError
 from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
 from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit
-from impasto.run.run import prepare_run
+from impasto.run import drive, prepare_run
 
 pytestmark = pytest.mark.xdist_group("work")
 
@@ -50,7 +50,7 @@ def test_a_job_is_painted_as_stylize_paints_it(store: JobStore, photo: Path, pai
     assert done is not None
     assert done.state == "done", done.error
     alone = prepare_run(photo, painting, **SMALL, precision="float32")
-    alone.paint().save(tmp_path / "alone.png")
+    drive(alone).save(tmp_path / "alone.png")
     assert picture(store, done) == (tmp_path / "alone.png").read_bytes() == (tmp_path / "out.png").read_bytes()
     assert impasto.read_recipe(tmp_path / "out.png").inputs["content"].name == photo.name
     steps = store.losses(job.id)
@@ -156,7 +156,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
         tried.append(given)
         raise OutputError("No space left on device.")
 
-    monkeypatch.setattr("impasto.run.run.write_checkpoint", full)
+    monkeypatch.setattr("impasto.run.options.write_checkpoint", full)
     job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
     failed = Worker(store, "w", keep_s=0).run_one()
     assert failed is not None
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, p
     done = Worker(store, "w").run_one()
     assert done is not None
     assert (done.state, done.id) == ("done", job.id)
-    alone = prepare_run(photo, painting, **SMALL, precision="float32").paint()
+    alone = drive(prepare_run(photo, painting, **SMALL, precision="float32"))
     assert done.result is not None
     assert done.result["losses"] == alone.losses
 
@@ -258,7 +258,7 @@ def test_workers_killed_at_random_moments_leave_every_job_done_once_and_alike(
         options = SMALL | {"iterations": 60, "seed": job.config["seed"]}
         run = prepare_run(photo, painting, **options, precision="float32")
         assert job.plan is not None
-        alone = replace(run, recorded_plan=Plan(**job.plan)).paint().save(store.folder / "alone.png")
+        alone = drive(replace(run, recorded_plan=Plan(**job.plan))).save(store.folder / "alone.png")
         assert picture(store, job) == alone.read_bytes()
     assert kills >= 2
     assert store.verify() == []

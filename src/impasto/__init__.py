@@ -24,23 +24,24 @@ __all__ = [
     "Result",
     "RunOptions",
     "Score",
+    "estimate",
     "load_preset",
     "read_recipe",
+    "reproduce",
+    "resume",
     "score",
     "stylize",
     "stylize_steps",
 ]
 
 _HOMES = {
-    "run": ("Result", "stylize", "stylize_steps"),
+    "run": ("Recipe", "Result", "estimate", "read_recipe", "reproduce", "resume", "stylize", "stylize_steps"),
     "config": ("Config", "Inputs", "RunOptions"),
     "errors": ("ImpastoError",),
     "images": ("NamedImage",),
     "core.method": ("Progress",),
     "metrics.score": ("Score", "score"),
     "config.presets": ("load_preset",),
-    "run.recipe": ("Recipe",),
-    "run.recipe_files": ("read_recipe",),
 }
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ if TYPE_CHECKING:
     from impasto.errors import ImpastoError
     from impasto.images import NamedImage
     from impasto.metrics.score import Score, score
-    from impasto.run.recipe import Recipe
-    from impasto.run.recipe_files import read_recipe
-    from impasto.run.run import Result, stylize, stylize_steps
+    from impasto.run import Recipe, Result, estimate, read_recipe, reproduce, resume, stylize, stylize_steps
 
 
 def __getattr__(name: str) -> Any:

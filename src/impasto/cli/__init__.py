@@ -1,6 +1,6 @@
-"""The command line: a thin front. Only this package prints or exits.
+"""The command line, a thin layer over the library. Only this package prints or exits.
 
-Commands are loaded when they are called, so that `impasto --help` is immediate.
+Commands are imported when they are called, so that `impasto --help` is fast.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from impasto import __version__
-from impasto.cli.signals import early
+from impasto.cli.signals import catch_early
 
 __all__ = ["app", "main", "run"]
 
@@ -24,34 +24,37 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-app.command("impasto.cli.stylize:stylize", name="stylize", help="Paint CONTENT in the manner of STYLE.")
-app.command("impasto.cli.stylize:demo", name="demo", help="Paint a photo that ships with Impasto.")
-app.command("impasto.cli.reproduce:reproduce", name="reproduce", help="Repeat the run that is recorded in a picture.")
-app.command("impasto.cli.score:score", name="score", help="Score a picture against its content and style.")
-app.command("impasto.cli.insight:app", name="insight", help="See what the network sees.")
-app.command("impasto.cli.studio:studio", name="studio", help="Open the studio, a web page on this machine.")
-app.command("impasto.cli.batch:batch", name="batch", help="Paint every content of a folder in every style of another.")
-app.command("impasto.cli.jobs:app", name="jobs", help="Runs in a queue that survives anything.")
-app.command("impasto.cli.presets:presets", name="presets", help="List presets, or show and save them.")
-app.command("impasto.cli.weights:weights", name="weights", help="List, pull, import and verify weights.")
-app.command("impasto.cli.samples:samples", name="samples", help="List or write the pictures that ship with Impasto.")
+for name, target, summary in (
+    ("stylize", "stylize:stylize", "Paint CONTENT in the manner of STYLE."),
+    ("demo", "stylize:demo", "Paint a photo that ships with Impasto."),
+    ("reproduce", "reproduce:reproduce", "Repeat the run recorded in a picture."),
+    ("score", "score:score", "Score a picture against its content and style."),
+    ("insight", "insight:app", "See what the network sees."),
+    ("studio", "studio:studio", "Open the studio, a web page on this machine."),
+    ("batch", "batch:batch", "Paint every content of a folder in every style of another."),
+    ("jobs", "jobs:app", "Manage a durable queue of runs."),
+    ("presets", "presets:presets", "List presets, or show and save them."),
+    ("weights", "weights:weights", "List, pull, import and verify weights."),
+    ("samples", "samples:samples", "List or write the pictures that ship with Impasto."),
+):
+    app.command(f"impasto.cli.{target}", name=name, help=summary)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; the exit status: 0 done, 2 a user's mistake, 130 interrupted."""
+    """Run a command line and return its exit status: 0 done, 2 a user's mistake, 130 interrupted."""
     from impasto.errors import ImpastoError
 
-    # Threads that spin while they wait slow everything on a busy machine, by up to five times (measured at
-    # a load of 3 on two cores); those that never do lose a fifth of the time at small sizes on an idle one.
-    # Ten microseconds of it cost neither. Only before torch is loaded can they be told.
+    # Threads that spin while waiting slow a busy machine down up to five times (measured at a load of 3 on two
+    # cores). Threads that never spin lose a fifth of the time at small sizes on an idle machine. Spinning for ten
+    # microseconds avoids both. It must be set before torch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot spell is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
-        with early():
+        with catch_early():
             status = app(
                 arguments if arguments is not None else sys.argv[1:],
                 exit_on_error=False,
@@ -61,15 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     except UnusedCliTokensError as error:
         command = " ".join(["impasto", *(error.command_chain or ())])
         words = " ".join(error.unused_tokens or ())
-        return _fail(f"{words!r} is more than this command takes. See: {command} --help", 2)
+        return _fail(f"{words!r}: this command takes no more arguments. See: {command} --help", 2)
     except (CycloptsError, ImpastoError) as error:
-        # Cyclopts documents 2 for what it cannot parse; ours are a user's mistakes too.
+        # Cyclopts documents 2 for arguments that it cannot parse; Impasto's errors are a user's mistakes too.
         return _fail(" ".join(str(error).split()), 2)
     except KeyboardInterrupt:
         return _fail("stopped before the result was written", 130)
     except BrokenPipeError:
         return 141
-    except OSError as error:  # what is printed to is full, or gone
+    except OSError as error:  # the output stream is full or closed
         return _fail(str(error), 1)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():

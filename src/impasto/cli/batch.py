@@ -13,10 +13,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.batch_report import print_dry_run, report, write_index
-from impasto.cli.parameters import with_options
-from impasto.cli.progress import errors, pull_missing, tally
-from impasto.cli.signals import signals
-from impasto.cli.stylize import Json, On, Preset, Quiet
+from impasto.cli.console import console, pull_missing
+from impasto.cli.options import with_options
+from impasto.cli.parameters import Json, On, Preset, Quiet
+from impasto.cli.progress import ProgressView
+from impasto.cli.signals import catch_signals
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
 from impasto.config.roles import assign_roles
@@ -167,20 +168,20 @@ def _paint(work: Batch, painters: AbstractContextManager[Executor], *, quiet: bo
     """Work until everything has ended, a signal comes, or those who paint are gone; its status."""
     if not work.jobs:
         return 0
-    with signals() as caught, tally(quiet=quiet) as shown, painters as painting:
-        caught.painting = True
+    with catch_signals() as catcher, ProgressView(quiet=quiet) as view, painters as painting:
+        catcher.deferring = True
         began = said = time.monotonic()
-        while not caught.signal:
+        while not catcher.signal:
             jobs = work.standing()
-            shown.show(jobs, len(work.skipped), time.monotonic() - began)
+            view.show_jobs(jobs, len(work.skipped), time.monotonic() - began)
             if all(job.state not in ("queued", "running") for job in jobs):
                 break
             if painting.error is not None:
-                errors.print(f"impasto: {painting.error}")
+                console.print(f"impasto: {painting.error}")
                 return 2
             if painting.absent and not quiet and time.monotonic() - said >= PATIENCE_S:
                 said = time.monotonic()
-                errors.print("impasto: the cluster has no room for a painter yet; `ray status` says what it does")
+                console.print("impasto: the cluster has no room for a painter yet; `ray status` says what it does")
             time.sleep(LOOK_S)
     work.standing()
-    return 128 + caught.signal if caught.signal else 0
+    return 128 + catcher.signal if catcher.signal else 0

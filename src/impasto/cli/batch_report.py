@@ -6,12 +6,12 @@ import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
 
-from impasto.cli.progress import duration, errors
+from impasto.cli.console import console, format_duration
 from impasto.config import Config
 from impasto.jobs.batch import Batch
 from impasto.jobs.batch_plan import BatchItem
 from impasto.render.gallery import GalleryEntry, write_gallery
-from impasto.run.run import Run
+from impasto.run import Run
 from impasto.samples.sources import SAMPLE
 
 __all__ = ["print_dry_run", "report", "write_index"]
@@ -31,8 +31,8 @@ def print_dry_run(wanted: Sequence[BatchItem], sessions: Sequence[Run], count: i
     for one in missing:
         print(f"{one.output}  {' × '.join(one.sources.values())}")
     for line in failing:
-        errors.print(f"{line['output']} will fail: {line['error']}")
-    print(f"{len(missing)} of {len(wanted)} are missing: about {duration(seconds)} with {count} at once")
+        console.print(f"{line['output']} will fail: {line['error']}")
+    print(f"{len(missing)} of {len(wanted)} are missing: about {format_duration(seconds)} with {count} at once")
     return 0
 
 
@@ -75,8 +75,8 @@ def report(work: Batch, seconds: float, *, json: bool, quiet: bool) -> None:
         print(json_format.dumps(told))
         return
     for one in failed:
-        errors.print(f"{one['output']}: {one['error']}")
+        console.print(f"{one['output']}: {one['error']}")
     if not quiet:
         for path, first in alike.items():
-            errors.print(f"{path} is the same picture as {first}")
+            console.print(f"{path} is the same picture as {first}")
         print(f"{len(work.finished)} painted, {len(work.skipped)} there already, {len(failed)} failed")

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from platformdirs import user_data_path
 from rich.console import Console
 from rich.table import Table
 
-from impasto.cli.parameters import with_options
-from impasto.cli.progress import errors, pull_missing
-from impasto.cli.signals import signals
-from impasto.cli.stylize import Json, Preset, Quiet
+from impasto.cli.console import console, pull_missing
+from impasto.cli.options import with_options
+from impasto.cli.parameters import CheckpointInterval, DataDir, Json, Preset, Quiet, open_store
+from impasto.cli.signals import catch_signals
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
 from impasto.core.method import Progress
@@ -31,29 +30,19 @@ from impasto.images import require_output
 from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import KEEP_S
 from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit, worker_name
+from impasto.run import prepare_run
 from impasto.run.recipe import chosen
-from impasto.run.run import prepare_run
 from impasto.samples.sources import resolve_picture
 
-__all__ = ["DataDir", "KeepEvery", "app", "store_in"]
+__all__ = ["app"]
 
 app = App(name="jobs", help="Runs in a queue that survives crashes: add them, work at them, see what became of them.")
 
-DataDir = Annotated[
-    Path | None, Parameter(help="Folder of the queue. Without it, IMPASTO_DATA, or the user's own data folder.")
-]
 Number = Annotated[int, Parameter(help="The job's number.")]
 
-KeepEvery = Annotated[float, Parameter(help="Seconds between checkpoints: what the death of a worker costs at most.")]
 
 IDLE_S, LOOK_S = 1.0, 0.1
 """How long a worker waits for work at most: others' leases end. And how often it asks whether anything changed."""
-
-
-def store_in(data_dir: Path | None) -> JobStore:
-    """The queue that is meant: in this folder, that of IMPASTO_DATA, or the user's own. Raises `JobError`."""
-    named = os.environ.get("IMPASTO_DATA")
-    return JobStore(data_dir or (Path(named) if named else user_data_path("impasto")))
 
 
 @app.command
@@ -89,11 +78,11 @@ def add(
         weights=weights,
         **options,
     )
-    height, width = run.work.height, run.work.width  # finds out that they are pictures
+    height, width = run.workload.height, run.workload.width  # finds out that they are pictures
     if output is not None:
-        require_output(output, bits=run.run.bits, height=height, width=width)
+        require_output(output, bits=run.options.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
-    job = submit(store_in(data_dir), run.inputs, run.config, run.run, output=place, priority=priority)
+    job = submit(open_store(data_dir), run.inputs, run.config, run.options, output=place, priority=priority)
     print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")
     return 0
 
@@ -101,7 +90,7 @@ def add(
 @app.command(name="list")
 def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     """List all jobs, oldest first."""
-    jobs = store_in(data_dir).jobs()
+    jobs = open_store(data_dir).jobs()
     if json:
         print(json_format.dumps([asdict(job) for job in jobs]))
         return 0
@@ -118,7 +107,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
 @app.command
 def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
     """Show what a job is, how far it is, and what it came to; with --json, all that is known of it."""
-    found = store_in(data_dir).get(job)
+    found = open_store(data_dir).get(job)
     if json:
         print(json_format.dumps(asdict(found)))
         return 0
@@ -159,14 +148,14 @@ def _state(job: Job) -> str:
 @app.command
 def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Cancel a job: at once if it waits, at its next step if it runs."""
-    print(f"job {job} is {'being ' if store_in(data_dir).cancel(job).state == 'running' else ''}cancelled")
+    print(f"job {job} is {'being ' if open_store(data_dir).cancel(job).state == 'running' else ''}cancelled")
     return 0
 
 
 @app.command
 def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job wait, from its next step on if it runs, until it is resumed."""
-    store_in(data_dir).hold(job)
+    open_store(data_dir).hold(job)
     print(f"job {job} waits. Go on with: impasto jobs resume {job}")
     return 0
 
@@ -174,7 +163,7 @@ def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job that was paused go on, exactly where it was."""
-    store_in(data_dir).release(job)
+    open_store(data_dir).release(job)
     print(f"job {job} goes on")
     return 0
 
@@ -182,7 +171,7 @@ def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], /, *, data_dir: DataDir = None) -> int:
     """Let a job go on with another α, from its next step on. Its picture's recipe tells where."""
-    ask_alpha(store_in(data_dir), job, value)
+    ask_alpha(open_store(data_dir), job, value)
     print(f"job {job} goes on with α = {value:g}")
     return 0
 
@@ -190,14 +179,14 @@ def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], 
 @app.command
 def retry(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Put a job that failed or was cancelled back into the queue; it goes on where it was."""
-    print(f"job {store_in(data_dir).retry(job).id} is queued")
+    print(f"job {open_store(data_dir).retry(job).id} is queued")
     return 0
 
 
 @app.command
 def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Forget a job, and the files that no other job needs."""
-    store = store_in(data_dir)
+    store = open_store(data_dir)
     store.remove(job)
     store.tidy()
     return 0
@@ -206,7 +195,7 @@ def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def verify(*, data_dir: DataDir = None) -> int:
     """Check the queue and its files; what is wrong is told, and nothing is changed."""
-    wrong = store_in(data_dir).verify()
+    wrong = open_store(data_dir).verify()
     for line in wrong:
         print(line)
     if not wrong:
@@ -221,29 +210,29 @@ def worker(
     until_eof: Annotated[
         bool, Parameter(negative="", help="End when standard input does: with the program that began it.")
     ] = False,
-    checkpoint_every: KeepEvery = KEEP_S,
+    checkpoint_every: CheckpointInterval = KEEP_S,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> int:
     """Paint jobs, one after the other, until it is stopped. Several workers share the work."""
-    store = store_in(data_dir)
+    store = open_store(data_dir)
     keep_freed_memory()
     seen: dict[str, int] = {}
     left = threading.Event()
     if until_eof:
         threading.Thread(target=_wait_for_eof, args=(left,), daemon=True).start()
 
-    with signals() as caught:
-        caught.painting = True  # a signal waits for the step
+    with catch_signals() as catcher:
+        catcher.deferring = True  # a signal waits for the step
 
         def stopped() -> bool:
-            return bool(caught.signal) or left.is_set()
+            return bool(catcher.signal) or left.is_set()
 
         def watch(job: Job, progress: Progress) -> None:
             painter.stopping = stopped()
             if not quiet and seen.get("job") != job.id:
                 seen["job"] = job.id
-                errors.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
+                console.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
         fetch = functools.partial(pull_missing, quiet=quiet)
         painter = Worker(store, worker_name(os.getpid()), watch=watch, fetch=fetch, keep_s=checkpoint_every)
@@ -257,7 +246,7 @@ def worker(
                     break
                 _wait(store, revision, stopped)
             elif not quiet:
-                errors.print(f"job {done.id} is {done.state}{f': {done.error}' if done.error else ''}")
+                console.print(f"job {done.id} is {done.state}{f': {done.error}' if done.error else ''}")
     return 0
 
 

@@ -1,86 +1,94 @@
-"""Flags from the fields of option models: type, range, default and help are written on the model only."""
+"""Parameters that several commands share."""
 
 from __future__ import annotations
 
-import inspect
-import types
-import typing
-from collections.abc import Callable, Collection, Mapping
-from functools import wraps
-from typing import Annotated, Any
+import os
+from pathlib import Path
+from typing import Annotated
 
-from cyclopts import Group, Parameter
-from pydantic import BaseModel, BeforeValidator
-from pydantic.fields import FieldInfo
+from cyclopts import Parameter
+from platformdirs import user_data_path
 
-from impasto.config import Config, RunOptions
+from impasto.jobs import JobStore
+from impasto.jobs.painter import KEEP_S
 
-__all__ = ["default_of", "flag_name", "with_options"]
+__all__ = [
+    "CheckpointInterval",
+    "ContentMasks",
+    "DataDir",
+    "Json",
+    "MovedContent",
+    "MovedStyles",
+    "On",
+    "Output",
+    "Preset",
+    "Protect",
+    "Quiet",
+    "Report",
+    "StyleMasks",
+    "Timelapse",
+    "TimelapseSeconds",
+    "Verbose",
+    "Weights",
+    "open_store",
+]
 
-GROUPS = {Config: Group("The picture", sort_key=1), RunOptions: Group("The run", sort_key=2)}
-
-HELP = {"init": "What the target starts as: noise, content, style, or the FILE of a picture."}
-"""Where the command line takes more than the model: a file goes with init = image."""
-
-
-def flag_name(field: str) -> str:
-    """`style_layers` -> `--style-layers`."""
-    return "--" + field.replace("_", "-")
-
-
-def with_options(
-    *models: type[BaseModel], without: Collection[str] = (), defaults: Mapping[str, Any] | None = None
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command a flag for every field of `models`; it receives those that were given as `**options`.
-
-    Fields named in `without` mean nothing to it; `defaults` are those that it has of its own, for the help.
-    """
-
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        @wraps(command)
-        def with_given_only(*args: Any, **kwargs: Any) -> int:
-            fields = {name for model in models for name in model.model_fields}
-            return command(*args, **{k: v for k, v in kwargs.items() if k not in fields or v is not None})
-
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        generated = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=_annotation(name, field, model, (defaults or {}).get(name)),
-            )
-            for model in models
-            for name, field in model.model_fields.items()
-            if name not in without
-        ]
-        parameters = [*own, *generated]
-        with_given_only.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        with_given_only.__annotations__ = {p.name: p.annotation for p in parameters}
-        return with_given_only
-
-    return decorate
-
-
-def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default: Any = None) -> Any:
-    kind: Any = str if name == "init" or _is_written(field) else field.annotation
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    default = default_of(field) if own_default is None else str(own_default)
-    help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
-    return Annotated[
-        kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
-    ]
+Output = Annotated[
+    Path | None,
+    Parameter(
+        name=["-o", "--output"],
+        help="File to write: .png, .jpg, .webp or .tif. Default: a new name made from the inputs.",
+    ),
+]
+Preset = Annotated[str, Parameter(help="Name of a preset, or a FILE.toml. Other options override it.")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, and all messages on stderr.")
+]
+Quiet = Annotated[bool, Parameter(negative="", help="Print only errors.")]
+Verbose = Annotated[bool, Parameter(negative="", help="Also print which plan was chosen, and why.")]
+On = Annotated[
+    str,
+    Parameter(
+        help="Where to compute: local; ray, a Ray started on this machine; or the address of a Ray cluster, such as "
+        "ray://HOST:10001, or auto on one of its machines."
+    ),
+]
+Timelapse = Annotated[
+    Path | None,
+    Parameter(help="Write a film of the run, from noise to picture: .mp4 (needs impasto[video]), .webp or .gif."),
+]
+TimelapseSeconds = Annotated[float | None, Parameter(help="Length of the film in seconds. [default: 6]")]
+Report = Annotated[
+    bool, Parameter(name="--report", negative="", help="Write an HTML report beside the picture, with loss curves.")
+]
+Weights = Annotated[Path | None, Parameter(help="Weights file to use in place of the network's own.")]
+ContentMasks = Annotated[
+    list[Path] | None,
+    Parameter(
+        help="Gray FILE that is white where a style applies; soft edges blend. Give one for each style, or pairs with "
+        "--style-mask. Areas outside all masks stay unchanged. Or one FILE that labels regions by color.",
+        negative="",
+    ),
+]
+StyleMasks = Annotated[
+    list[Path] | None,
+    Parameter(help="Part of a style to use for a region: a gray FILE, or labels in the same colors.", negative=""),
+]
+Protect = Annotated[Path | None, Parameter(help="Gray FILE that is white where the photo stays unchanged.")]
+MovedContent = Annotated[Path | None, Parameter(help="The content image, if it was moved.")]
+MovedStyles = Annotated[
+    list[Path] | None, Parameter(help="The style image, if it was moved; give each of several.", negative="")
+]
+DataDir = Annotated[
+    Path | None, Parameter(help="Folder of the queue. Default: IMPASTO_DATA, or the user's data folder.")
+]
+CheckpointInterval = Annotated[
+    float, Parameter(help="Seconds between checkpoints: a crashed worker loses at most this much work.")
+]
+CHECKPOINT_INTERVAL_S = KEEP_S
 
 
-def default_of(field: FieldInfo) -> str:
-    """A field's default as it is written by hand; empty where it has none."""
-    if field.default is None:
-        return ""
-    return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-
-
-def _is_written(field: FieldInfo) -> bool:
-    """Whether the model reads this option out of text itself."""
-    return any(isinstance(rule, BeforeValidator) for rule in field.metadata)
+def open_store(data_dir: Path | None) -> JobStore:
+    """Open the queue in this folder, in IMPASTO_DATA, or in the user's data folder. Raises `JobError`."""
+    configured = os.environ.get("IMPASTO_DATA")
+    return JobStore(data_dir or (Path(configured) if configured else user_data_path("impasto")))

@@ -1,136 +1,149 @@
-"""One run as a person sees it: output checked first, progress shown, Ctrl-C obeyed, nothing lost."""
+"""One run on the command line: check outputs first, show progress, obey Ctrl-C, lose nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from impasto import images
-from impasto.cli.checkpointing import Checkpointing
-from impasto.cli.progress import announce, display, errors, pull_missing
+from impasto.cli.console import console, format_duration, pull_missing
+from impasto.cli.progress import ProgressView
 from impasto.cli.run_outputs import RunOutputs
-from impasto.cli.signals import signals
+from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.config.roles import pictures_by_role
-from impasto.core.method import Progress, render
-from impasto.core.tensor_store import RamStore
+from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.files import require_distinct
-from impasto.run.recipe import Stop
-from impasto.run.run import Result, Run
+from impasto.run import Observer, Result, Run, drive
+from impasto.run.checkpoint import Checkpoint
+from impasto.run.loop import StopCondition
+from impasto.run.observers import CheckpointWriter, SnapshotWriter, unused_path
 from impasto.samples.sources import SAMPLE
 
-__all__ = ["free_name", "paint", "stem_of"]
+__all__ = ["file_stem", "run_and_save"]
 
-LONGEST_STEM = 180
-"""Bytes. Files may have names of 255, and ours get an ending and a number."""
+MAX_STEM_BYTES = 180
+"""File names may have 255 bytes; a suffix and a number are added to the stem."""
 
-
-def free_name(stem: str, suffix: str = ".png") -> Path:
-    """A file that does not exist yet: `stem.png`, `stem_2.png`, …"""
-    candidate, number = Path(f"{stem}{suffix}"), 1
-    while os.path.lexists(candidate):
-        number += 1
-        candidate = Path(f"{stem}_{number}{suffix}")
-    return candidate
+ANNOUNCED_WORK = 100e6
+"""Pixels times steps above which a run is announced with its estimate: about ten minutes on two cores."""
 
 
-def stem_of(*names: str) -> str:
-    """A short and harmless stem for a file made from these."""
+def file_stem(*names: str) -> str:
+    """Return a short, safe file stem made from the names of inputs."""
     joined = "_".join(Path(name.removeprefix(SAMPLE)).stem[:80] for name in names)
     clean = re.sub(r"[^\w.+-]", "_", joined).lstrip("-")
-    return clean.encode()[:LONGEST_STEM].decode(errors="ignore") or "picture"
+    return clean.encode()[:MAX_STEM_BYTES].decode(errors="ignore") or "picture"
 
 
-def _check_inputs(session: Run, written: list[Path]) -> None:
-    """Find out before anything is fetched or painted: an input that is none, or that would be replaced."""
-    pictures = pictures_by_role(session.inputs).values()
-    require_distinct(written, [*pictures, session.inputs.weights])
+def run_and_save(
+    run: Run,
+    output: Path | None,
+    *,
+    default: str,
+    json_output: bool = False,
+    quiet: bool = False,
+    stop: StopCondition | None = None,
+    outputs: RunOutputs | None = None,
+    checkpoints: CheckpointWriter | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> int:
+    """Carry out a run and save its picture as `output`, or under an unused name like `default`.
+
+    Returns 0, or 128 plus the number of the signal that stopped it; the picture so far is saved then.
+    """
+    outputs = outputs or RunOutputs()
+    keep_freed_memory()
+    with catch_signals() as catcher, ProgressView(quiet=quiet) as view:
+        path = output or unused_path(Path(default))
+        images.require_output(path, bits=run.options.bits)
+        _check_files(run, [path, *outputs.check(path), *([checkpoints.path] if checkpoints else [])])
+        _announce(run, quiet=quiet)
+        if run.inputs.weights is None:
+            pull_missing(run.config.network, quiet=quiet)
+        if checkpoint is not None and outputs.film is not None and not quiet:
+            console.print("impasto: the film starts at the checkpoint")
+        observers: list[Observer] = [_FirstStep(path, catcher), view.on_step, outputs.observe]
+        if checkpoints is not None:
+            observers.append(checkpoints)
+        if run.options.save_every:
+            observers.append(SnapshotWriter(output or Path(default), run.options.save_every))
+
+        def on_signal(run: Run, progress: Progress) -> None:
+            if catcher.signal and not progress.is_last:
+                if not quiet:
+                    console.print("stopping: saving the picture so far (press again to discard it)")
+                if checkpoints is not None:
+                    checkpoints.write(run)
+
+        def is_over(progress: Progress) -> bool:
+            return bool(catcher.signal) or (stop is not None and stop(progress))
+
+        result = drive(run, [*observers, on_signal], is_over, checkpoint=checkpoint)
+        saved = _save(result, output or unused_path(Path(default)))
+        if checkpoints is not None and result.recipe.stopped is None:
+            checkpoints.remove()
+        try:
+            others = outputs.write(result, run, saved)
+        except OutputError as error:
+            raise OutputError(f"{error} The picture was saved as {saved}") from error
+    _print_result(result, saved, others, json_output=json_output, quiet=quiet)
+    return 128 + catcher.signal if catcher.signal else 0
+
+
+class _FirstStep:
+    """An observer of the first step: the size is known then, and signals wait for the next step."""
+
+    def __init__(self, path: Path, catcher: SignalCatcher) -> None:
+        self.path, self.catcher = path, catcher
+
+    def __call__(self, run: Run, progress: Progress) -> None:
+        if self.catcher.deferring:
+            return
+        full = progress.scene.scales[-1]
+        images.require_output(self.path, bits=run.options.bits, height=full.height, width=full.width)
+        self.catcher.deferring = True
+
+
+def _check_files(run: Run, written: Sequence[Path]) -> None:
+    """Check inputs before anything is downloaded or painted: unreadable ones, and ones that would be replaced."""
+    pictures = pictures_by_role(run.inputs).values()
+    require_distinct(written, [*pictures, run.inputs.weights])
     for picture in pictures:
         images.sha256_of(picture)
 
 
-def paint(
-    session: Run,
-    output: Path | None,
-    *,
-    stem: str,
-    suffix: str = ".png",
-    json_output: bool = False,
-    quiet: bool = False,
-    stop: Stop | None = None,
-    keepsakes: RunOutputs | None = None,
-    saving: Checkpointing | None = None,
-) -> int:
-    """Run `session` and write its picture to `output`, or to a free name made of `stem`.
-
-    The exit status is 0, or 128 plus the signal that stopped it; then the picture so far was written.
-    """
-    run, config = session.run, session.config
-    keepsakes, saving = keepsakes or RunOutputs(), saving or Checkpointing()
-    keep_freed_memory()
-    progress: Progress | None = None
-    with contextlib.ExitStack() as stack:
-        # From the start: what is raised inside a callback of libvips is lost, and must be remembered.
-        caught = stack.enter_context(signals())
-        images.require_output(output or free_name(stem, suffix), bits=run.bits)
-        place = output or free_name(stem, suffix)
-        kept = [saving.path] if saving.path is not None else []
-        _check_inputs(session, [place, *keepsakes.check(place), *kept])
-        announce(session, quiet=quiet)
-        if session.inputs.weights is None:
-            pull_missing(config.network, quiet=quiet)
-        bar = stack.enter_context(display(quiet=quiet))
-        steps = session.steps(saving.since)
-        if saving.since is not None and keepsakes.film is not None and not quiet:
-            errors.print("impasto: the film begins where the run goes on")
-        for number, progress in enumerate(steps, start=1):
-            if number == 1:
-                full = progress.scene.scales[-1]
-                images.require_output(
-                    output or free_name(stem, suffix), bits=run.bits, height=full.height, width=full.width
-                )
-                caught.painting = True
-            bar.show(progress)
-            keepsakes.saw(progress)
-            saving.saw(progress, session)
-            if run.save_every and number % run.save_every == 0:
-                _snapshot(progress, output or Path(f"{stem}{suffix}"), number, run.quality)
-            if caught.signal or (stop and stop.is_at(progress.scale, progress.iteration)):
-                break
-        assert progress is not None  # a plan has at least one step
-        if caught.signal and not progress.is_last:
-            if not quiet:
-                errors.print("stopping: writing the picture so far (again to give up)")
-            saving.keep(progress, session)
-        result = session.finish(progress)
-        written = _save(result, output or free_name(stem, suffix))
-        if progress.is_last:
-            saving.done()
-        try:
-            beside = keepsakes.write(result, session, written)
-        except OutputError as error:
-            raise OutputError(f"{error} The picture is there: {written}") from error
-    _report(result, written, beside, json_output=json_output, quiet=quiet)
-    return 128 + caught.signal if caught.signal else 0
+def _announce(run: Run, *, quiet: bool) -> None:
+    """Plan the run, which refuses one that cannot fit, and print the estimate of a large one."""
+    plan, work = run.plan, run.workload
+    if quiet or (work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.block):
+        return
+    expected = run.estimate()
+    disk = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""
+    tiles = f", in tiles of {plan.block} px" if plan.block else ""
+    console.print(
+        f"{work.width}x{work.height} px: about {format_duration(expected.seconds)}, "
+        f"{expected.memory / 1e9:.1f} GB of memory{disk}{tiles}"
+    )
 
 
 def _save(result: Result, path: Path) -> Path:
-    """Write the picture; if its place fails now, keep it somewhere else and say where."""
+    """Save the picture; if that fails, save it in a temporary folder and say where."""
     try:
         return result.save(path)
     except OutputError as error:
-        kept = _keep_elsewhere(result, path.name)
-        if kept is None:
+        rescued = _save_elsewhere(result, path.name)
+        if rescued is None:
             raise
-        raise OutputError(f"{error} The picture was kept as {kept}") from error
+        raise OutputError(f"{error} The picture was saved as {rescued}") from error
 
 
-def _keep_elsewhere(result: Result, name: str) -> Path | None:
+def _save_elsewhere(result: Result, name: str) -> Path | None:
     with contextlib.suppress(OSError):
         folder = Path(tempfile.mkdtemp(prefix="impasto-"))
         try:
@@ -140,25 +153,16 @@ def _keep_elsewhere(result: Result, name: str) -> Path | None:
     return None
 
 
-def _snapshot(progress: Progress, output: Path, number: int, quality: int) -> None:
-    _, pixels = render(progress, RamStore())
-    path = free_name(str(output.with_name(f"{output.stem}-{number:04d}")), output.suffix)
-    try:
-        images.save(path, pixels, progress.scene.content.alpha, quality=quality)
-    except OutputError as error:  # a snapshot that fails is no reason to lose the run
-        errors.print(f"impasto: {error}")
-
-
-def _report(result: Result, path: Path, beside: list[Path], *, json_output: bool, quiet: bool) -> None:
+def _print_result(result: Result, path: Path, others: Sequence[Path], *, json_output: bool, quiet: bool) -> None:
     height, width = result.image.shape[2:]
+    recipe, losses = result.recipe, result.losses
     if json_output:
-        recipe = result.recipe
         report = {
             "output": str(path),
-            "beside": [str(place) for place in beside],
+            "others": [str(other) for other in others],
             "width": width,
             "height": height,
-            "losses": result.losses,
+            "losses": losses,
             "iterations": result.iterations,
             "evaluations": result.evaluations,
             "seconds": round(result.seconds, 3),
@@ -171,10 +175,9 @@ def _report(result: Result, path: Path, beside: list[Path], *, json_output: bool
         }
         print(json.dumps(report))
     elif not quiet:
-        losses = result.losses
         print(
             f"{path}  {width}x{height} px in {result.seconds:.0f} s  "
             f"total {losses['total']:.4g} = content {losses['content']:.4g}, style {losses['style']:.4g}"
         )
-        for place in beside:
-            print(place)
+        for other in others:
+            print(other)

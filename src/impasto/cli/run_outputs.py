@@ -1,4 +1,4 @@
-"""What a run leaves beside its picture where it is asked for: a film of how it went, and a report."""
+"""Files that a run writes beside its picture: a film and a report."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from impasto.errors import ConfigError
 from impasto.files import require_writable
 from impasto.insight.report import SHOWN_PX, STRIP_PX, Report, write_report
 from impasto.render.film import LONG_SIDE_PX, SECONDS, Film, check_film
+from impasto.run import Result, Run
 from impasto.run.recipe import Recipe
-from impasto.run.run import Result, Run
 
-__all__ = ["RunOutputs", "report_of", "report_place"]
+__all__ = ["RunOutputs", "report_of", "report_path"]
 
-STRIP = 12
-"""Views in a report's strip."""
+STRIP_FRAMES = 12
+"""Frames in a report's strip."""
 
-LEAST_S, MOST_S = 0.5, 600.0
+MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 
 
-def report_place(picture: Path) -> Path:
-    """Where a picture's report goes: beside it."""
+def report_path(picture: Path) -> Path:
+    """Return the path of a picture's report, beside it."""
     return picture.with_suffix(".html")
 
 
 @dataclass
 class RunOutputs:
-    """What was asked for, and what was seen of the run by now. What was not asked for costs nothing."""
+    """The files that a run writes beside its picture, if asked: a film and a report."""
 
     timelapse: Path | None = None
     seconds: float | None = None
@@ -43,32 +43,31 @@ class RunOutputs:
     film: Film | None = None
 
     def check(self, output: Path) -> list[Path]:
-        """Where they go. Raises `ConfigError`, `OutputError` before anything is painted if one cannot be written."""
-        places = []
+        """Return the paths to be written. Raises `ConfigError`, `OutputError` if one cannot be."""
+        paths = []
         if self.timelapse is None and self.seconds is not None:
-            raise ConfigError("--timelapse-seconds is of a film. Say where that goes with --timelapse FILE.")
+            raise ConfigError("--timelapse-seconds needs a film. Name its file with --timelapse FILE.")
         if self.timelapse is not None:
             check_film(self.timelapse)
-            if self.seconds is not None and not LEAST_S <= self.seconds <= MOST_S:
+            if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
                 raise ConfigError(
-                    f"A film of {self.seconds:g} s is refused. Give --timelapse-seconds from {LEAST_S:g} to {MOST_S:g}."
+                    f"--timelapse-seconds {self.seconds:g} is out of range. Give {MIN_SECONDS:g} to {MAX_SECONDS:g}."
                 )
-            places.append(self.timelapse)
+            paths.append(self.timelapse)
         if self.report:
-            require_writable(report_place(output))
-            places.append(report_place(output))
-        if places:
-            side = LONG_SIDE_PX[self.timelapse.suffix.lower()] if self.timelapse else STRIP_PX
-            self.film = Film(side)
-        return places
+            require_writable(report_path(output))
+            paths.append(report_path(output))
+        if paths:
+            self.film = Film(LONG_SIDE_PX[self.timelapse.suffix.lower()] if self.timelapse else STRIP_PX)
+        return paths
 
-    def saw(self, progress: Progress) -> None:
-        """Look at a step."""
+    def observe(self, run: Run, progress: Progress) -> None:
+        """Record a step for the film and the report."""
         if self.film is not None:
             self.film.saw(progress)
 
-    def write(self, result: Result, session: Run, picture: Path) -> list[Path]:
-        """Write what was asked for; where each of it is. Raises `OutputError`."""
+    def write(self, result: Result, run: Run, picture: Path) -> list[Path]:
+        """Write the files and return their paths. Raises `OutputError`."""
         written = []
         if self.timelapse is not None and self.film is not None:
             self.film.write(self.timelapse, seconds=self.seconds or SECONDS)
@@ -79,12 +78,12 @@ class RunOutputs:
                 result.recipe,
                 thumbnail(result.image, SHOWN_PX),
                 (result.image.shape[2], result.image.shape[3]),
-                pictures_by_role(session.inputs),
+                pictures_by_role(run.inputs),
                 losses=result.losses,
                 seconds=result.seconds,
                 film=self.film,
             )
-            written.append(write_report(report, report_place(picture)))
+            written.append(write_report(report, report_path(picture)))
         return written
 
 
@@ -118,6 +117,6 @@ def report_of(
         content=resize(content, height, width).clamp(0, 1) if content is not None else None,
         styles=[(role, load(role, long_side_px=SHOWN_PX)) for role in styles],
         losses=losses or {},
-        strip=film.evenly(STRIP) if film else (),
+        strip=film.evenly(STRIP_FRAMES) if film else (),
         seconds=seconds,
     )

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from impasto import images
-from impasto.cli.progress import pull_missing
-from impasto.cli.stylize import Json
+from impasto.cli.console import pull_missing
+from impasto.cli.parameters import Json
 from impasto.metrics.score import MEANINGS, WEIGHTS, load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first one asks, the second one ends. Light enough to be there from the first moment on."""
+"""Ctrl-C and SIGTERM: the first one asks to stop, the second one stops at once.
+
+This module imports nothing heavy, so that signals are handled from the start.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +11,47 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["Caught", "early", "signals"]
+__all__ = ["SignalCatcher", "catch_early", "catch_signals"]
 
 
-class Caught:
-    """The first signal is remembered, and the run ends at the next step; the second one ends it now."""
+class SignalCatcher:
+    """A signal handler. Once `deferring`, the first signal is only recorded, and the next one interrupts."""
 
     signal = 0
-    painting = False
+    deferring = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
         again, self.signal = self.signal, number
-        # Raised inside a callback, such as libvips', it would be lost; what was remembered is seen at the next step.
-        if again or not self.painting:
+        # An exception raised inside a callback, such as libvips', is lost; the recorded signal is not.
+        if again or not self.deferring:
             raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def early() -> Iterator[None]:
-    """Remember a Ctrl-C that comes while things are loaded, for `signals` to find."""
+def catch_early() -> Iterator[None]:
+    """Record a Ctrl-C that comes while modules are loaded; `catch_signals` then raises it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    with _handled(Caught(), signal.SIGINT):
+    with _handle(SignalCatcher(), signal.SIGINT):
         yield
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[Caught]:
-    """Remember the first signal to stop instead of being stopped by it; see `Caught`."""
+def catch_signals() -> Iterator[SignalCatcher]:
+    """Record the first signal instead of stopping; see `SignalCatcher`."""
     before = signal.getsignal(signal.SIGINT)
-    if isinstance(before, Caught) and before.signal:
+    if isinstance(before, SignalCatcher) and before.signal:
         raise KeyboardInterrupt
-    caught = Caught()
-    with _handled(caught, signal.SIGINT, signal.SIGTERM):
-        yield caught
+    catcher = SignalCatcher()
+    with _handle(catcher, signal.SIGINT, signal.SIGTERM):
+        yield catcher
 
 
 @contextlib.contextmanager
-def _handled(caught: Caught, *numbers: int) -> Iterator[None]:
-    before = {number: signal.signal(number, caught) for number in numbers}
+def _handle(catcher: SignalCatcher, *numbers: int) -> Iterator[None]:
+    before = {number: signal.signal(number, catcher) for number in numbers}
     try:
         yield
     finally:

@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from impasto.cli.jobs import DataDir, KeepEvery, store_in
-from impasto.cli.progress import errors
-from impasto.cli.signals import signals
+from impasto.cli.console import console
+from impasto.cli.parameters import CheckpointInterval, DataDir, open_store
+from impasto.cli.signals import catch_signals
 from impasto.errors import ConfigError
 from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.painter import KEEP_S
@@ -36,7 +36,7 @@ def studio(
         list[str] | None, Parameter(help="A name by which others call this machine, such as studio.local.", negative="")
     ] = None,
     workers: Annotated[int, Parameter(help="Pictures that are painted at once; 0: none, other workers do.")] = 1,
-    checkpoint_every: KeepEvery = KEEP_S,
+    checkpoint_every: CheckpointInterval = KEEP_S,
     browser: Annotated[bool, Parameter(help="Open the page.")] = True,
     data_dir: DataDir = None,
 ) -> int:
@@ -50,18 +50,18 @@ def studio(
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port} is out of range. Give 0 to 65535.")
     doors = AccessPolicy(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()))
-    store = store_in(data_dir)
+    store = open_store(data_dir)
     torch.set_num_threads(1)  # this process draws small looks; the workers paint
-    with listen(host, port) as listening, signals() as caught:
+    with listen(host, port) as listening, catch_signals() as catcher:
 
         def ready() -> None:
             print(f"the studio is open: {server.address}", flush=True)
             if browser:
                 webbrowser.open(server.address)
 
-        server = Server(Studio(store, doors), listening, ready, lambda: bool(caught.signal))
-        caught.painting = True
+        server = Server(Studio(store, doors), listening, ready, lambda: bool(catcher.signal))
+        catcher.deferring = True
         with LocalExecutor(store, workers, checkpoint_every):
             server.run(sockets=[listening])
-    errors.print("the studio is closed; what it painted goes on when it is opened again")
+    console.print("the studio is closed; what it painted goes on when it is opened again")
     return 0

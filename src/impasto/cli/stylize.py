@@ -10,98 +10,75 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from impasto.cli.checkpointing import EVERY_S, Checkpointing
-from impasto.cli.parameters import with_options
-from impasto.cli.progress import errors
-from impasto.cli.run_command import paint, stem_of
+from impasto.cli.console import console, log_to_console
+from impasto.cli.options import with_options
+from impasto.cli.parameters import (
+    ContentMasks,
+    Json,
+    On,
+    Output,
+    Preset,
+    Protect,
+    Quiet,
+    Report,
+    StyleMasks,
+    Timelapse,
+    TimelapseSeconds,
+    Verbose,
+    Weights,
+)
+from impasto.cli.run_command import file_stem, run_and_save
 from impasto.cli.run_outputs import RunOutputs
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
 from impasto.distributed import LOCAL, connected
-from impasto.render.film import SECONDS
-from impasto.run.run import Run, prepare_run
+from impasto.errors import ConfigError
+from impasto.run import Run, prepare_run
+from impasto.run.observers import CHECKPOINT_INTERVAL_S, CheckpointWriter
 from impasto.samples.sources import resolve_picture
 
 __all__ = ["demo", "stylize"]
 
-Output = Annotated[
-    Path | None,
-    Parameter(
-        name=["-o", "--output"],
-        help="File to write: .png, .jpg, .webp or .tif. Without it a new name is made from the inputs.",
-    ),
-]
-Preset = Annotated[str, Parameter(help="A preset's name, or a FILE.toml. Other options override it.")]
-Json = Annotated[
-    bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, all else on stderr.")
-]
-On = Annotated[
-    str,
-    Parameter(
-        help="Where it is painted: local; ray, one of our own on this machine; or a Ray cluster's address, such as "
-        "ray://HOST:10001, or auto on one of its machines."
-    ),
-]
-Quiet = Annotated[bool, Parameter(negative="", help="Print nothing but errors.")]
-Timelapse = Annotated[
-    Path | None,
-    Parameter(help="Write a film of noise becoming the picture: .mp4 (needs impasto[video]), .webp or .gif."),
-]
-TimelapseSeconds = Annotated[float | None, Parameter(help=f"How long the film is. [default: {SECONDS:g}]")]
-WithReport = Annotated[
-    bool,
-    Parameter(name="--report", negative="", help="Write a report beside the picture: one HTML file, curves and all."),
-]
-
 
 @with_options(Config, RunOptions)
 def stylize(
-    content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
+    content: Annotated[str, Parameter(help="The photo: a file, or sample:NAME.")],
     style: Annotated[
-        list[str], Parameter(help="How it looks: a picture's file, or sample:NAME. Several are blended.", negative="")
+        list[str], Parameter(help="The painting: a file, or sample:NAME. Several are blended.", negative="")
     ],
     /,
     *,
     output: Output = None,
     preset: Preset = "painterly",
-    content_mask: Annotated[
-        list[Path] | None,
-        Parameter(
-            help="Where a style goes: a gray FILE, white there; soft edges blend. Once for each style, or in pairs "
-            "with --style-mask. What no mask covers stays as it is. Or one FILE that labels regions by color.",
-            negative="",
-        ),
-    ] = None,
-    style_mask: Annotated[
-        list[Path] | None,
-        Parameter(help="The part of a style that a region is painted from, or labels of the same colors.", negative=""),
-    ] = None,
-    protect: Annotated[Path | None, Parameter(help="What stays as it is: a gray FILE, white there.")] = None,
-    weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
+    content_mask: ContentMasks = None,
+    style_mask: StyleMasks = None,
+    protect: Protect = None,
+    weights: Weights = None,
     timelapse: Timelapse = None,
     timelapse_seconds: TimelapseSeconds = None,
-    report: WithReport = False,
+    report: Report = False,
     checkpoint: Annotated[
-        Path | None, Parameter(help="Keep the run's whole state in FILE, to go on from after anything.")
+        Path | None, Parameter(help="Save the run's state in FILE at intervals, to continue after an interruption.")
     ] = None,
     checkpoint_every: Annotated[
-        float | None, Parameter(help=f"Seconds between checkpoints. [default: {EVERY_S:g}]")
+        float | None, Parameter(help=f"Seconds between checkpoints. [default: {CHECKPOINT_INTERVAL_S:g}]")
     ] = None,
     resume: Annotated[
-        bool, Parameter(negative="", help="Go on from the checkpoint, if there is one: the same pixels in the end.")
+        bool, Parameter(negative="", help="Continue from the checkpoint if it exists; the pixels are the same.")
     ] = False,
     on: On = LOCAL,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> int:
     """Paint CONTENT in the manner of STYLE."""
+    log_to_console(verbose=verbose)
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    styles = [resolve_picture(name, size_px) for name in style]
-    ready = prepare_run(
+    run = prepare_run(
         resolve_picture(content, size_px),
-        styles,
+        [resolve_picture(name, size_px) for name in style],
         config,
         content_masks=content_mask or (),
         style_masks=style_mask or (),
@@ -109,29 +86,48 @@ def stylize(
         weights=weights,
         **options,
     )
-    keepsakes = RunOutputs(timelapse, timelapse_seconds, report)
-    saving = Checkpointing(checkpoint, resume, checkpoint_every)
-    saving.open()
-    if saving.since is not None:
-        ready = replace(ready, recorded_plan=saving.since.recipe.plan)
-    stem = stem_of(content, *style)
-    with _spread(ready, on, quiet=quiet) as spreading:
-        return paint(spreading, output, stem=stem, json_output=json, quiet=quiet, keepsakes=keepsakes, saving=saving)
+    writer = _checkpoint_writer(checkpoint, checkpoint_every, resume=resume)
+    saved = writer.open(resume=resume) if writer is not None else None
+    if saved is not None:
+        run = replace(run, recorded_plan=saved.recipe.plan)
+    with _distribute(run, on, quiet=quiet) as ready:
+        return run_and_save(
+            ready,
+            output,
+            default=f"{file_stem(content, *style)}.png",
+            json_output=json,
+            quiet=quiet,
+            outputs=RunOutputs(timelapse, timelapse_seconds, report),
+            checkpoints=writer,
+            checkpoint=saved,
+        )
+
+
+def _checkpoint_writer(path: Path | None, interval_s: float | None, *, resume: bool) -> CheckpointWriter | None:
+    """Build the observer that writes checkpoints. Raises `ConfigError` for options without --checkpoint."""
+    if path is None:
+        if resume or interval_s is not None:
+            option = "--resume" if resume else "--checkpoint-every"
+            raise ConfigError(f"{option} needs a checkpoint. Name its file with --checkpoint FILE.")
+        return None
+    return CheckpointWriter(path) if interval_s is None else CheckpointWriter(path, interval_s)
 
 
 @contextlib.contextmanager
-def _spread(ready: Run, on: str, *, quiet: bool) -> Iterator[Run]:
-    """The same session, its tiles measured where `on` says."""
+def _distribute(run: Run, on: str, *, quiet: bool) -> Iterator[Run]:
+    """Yield the run with its tiles measured where `on` says."""
     if on == LOCAL:
-        yield ready
+        yield run
         return
     with connected(on) as cluster:
         from impasto.distributed.tile_backend import spread
 
-        with spread(ready, cluster, tell=lambda told: errors.print(f"impasto: {told}")) as (spreading, team):
+        with spread(run, cluster, tell=lambda told: console.print(f"impasto: {told}")) as (distributed, team):
             if not quiet:
-                errors.print(f"in {spreading.plan.block} px blocks by {team.count} actors on {cluster.nodes} machines")
-            yield spreading
+                console.print(
+                    f"in tiles of {distributed.plan.block} px by {team.count} actors on {cluster.nodes} machines"
+                )
+            yield distributed
 
 
 @with_options(Config, RunOptions)
@@ -141,20 +137,22 @@ def demo(
     preset: Preset = "painterly",
     timelapse: Timelapse = None,
     timelapse_seconds: TimelapseSeconds = None,
-    report: WithReport = False,
+    report: Report = False,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     **options: Any,
 ) -> int:
-    """Paint a photo that ships with Impasto in a style drawn by its own code."""
+    """Paint the photo that ships with Impasto in a style drawn by its own code."""
+    log_to_console(verbose=verbose)
     config = load_preset(preset)
     size_px = options.get("size", config.size)
-    photo, painting = resolve_picture("sample:cat", size_px), resolve_picture("sample:swirl", size_px)
-    return paint(
+    photo, painting = (resolve_picture(name, size_px) for name in ("sample:cat", "sample:swirl"))
+    return run_and_save(
         prepare_run(photo, painting, config, **options),
         output,
-        stem="impasto_demo",
+        default="impasto_demo.png",
         json_output=json,
         quiet=quiet,
-        keepsakes=RunOutputs(timelapse, timelapse_seconds, report),
+        outputs=RunOutputs(timelapse, timelapse_seconds, report),
     )

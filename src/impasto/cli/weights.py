@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from impasto import weights as store
-from impasto.cli.progress import pull_weights
+from impasto.cli.console import pull_weights
 
 __all__ = ["weights"]
 

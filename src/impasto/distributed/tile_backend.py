@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import ray
@@ -30,8 +29,8 @@ from impasto.engine.memory import Workload, block_fits
 from impasto.engine.tile_targets import TileStats, TileTargets
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.tiles import Tile, alignment, cut
+from impasto.run import Run
 from impasto.run.model_cache import ModelCache
-from impasto.run.run import Run
 
 __all__ = ["ActorPool", "SpreadEngine", "block_for", "spread"]
 
@@ -52,7 +51,7 @@ def spread(
 
     Raises `ClusterError`: nothing to be spread, or nobody to do it.
     """
-    work = session.work
+    work = session.workload
     if work.is_whole:
         raise ClusterError(
             f"style_loss = {work.config.style_loss!r} looks at a whole picture, which cannot be spread over machines. "
@@ -60,7 +59,7 @@ def spread(
         )
     recorded = session.recorded_plan
     fitting = max(1, min(cluster.least_cpus, cluster.cpus // 2, THREADS))
-    threads = recorded.threads if recorded else session.run.threads or fitting
+    threads = recorded.threads if recorded else session.options.threads or fitting
     count = cluster.cpus // threads
     if count < (1 if recorded else 2):
         raise ClusterError(
@@ -79,17 +78,17 @@ def spread(
     count = min(count, len(_tiles(work, plan.block)), *([cluster.gpus] if plan.device == "cuda" else []))
     team = ActorPool(count, threads, gpus=int(plan.device == "cuda"), pulse=cluster.pulse, tell=tell)
     try:
-        yield replace(session, recorded_plan=plan, atelier=Spreading(team)), team
+        yield Run(session.inputs, session.config, session.options, plan, Spreading(team), session.schedule), team
     finally:
         team.leave()
 
 
 def _plan(session: Run, cluster: Cluster, count: int, threads: int) -> Plan:
     """That of this machine, in blocks that the others have room for."""
-    run = session.run.model_copy(update={"threads": threads})
-    plan = replace(session, run=run).plan
-    room = session.run.memory or cluster.memory / count
-    return plan.model_copy(update={"block": block_for(session.work, plan, count, room)})
+    run = session.options.model_copy(update={"threads": threads})
+    plan = Run(session.inputs, session.config, run).plan
+    room = session.options.memory or cluster.memory / count
+    return plan.model_copy(update={"block": block_for(session.workload, plan, count, room)})
 
 
 def block_for(work: Workload, plan: Plan, count: int, room: float) -> int:

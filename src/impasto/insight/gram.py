@@ -17,7 +17,7 @@ from impasto.insight.view_options import require_used_options
 from impasto.render.colorbar import draw_colorbar
 from impasto.render.grid import Cell, draw_grid, stack_grids
 from impasto.render.heatmap import heatmap
-from impasto.run.run import as_tuple
+from impasto.run import as_tuple
 
 __all__ = ["GramView", "distance", "gram"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from impasto import images
-from impasto.run.run import Run, prepare_run
+from impasto.run import Run, prepare_run
 
 __all__ = ["SIZE_PX", "display_names", "load_view_image", "prepare_view"]
 
@@ -31,7 +31,7 @@ def load_view_image(ready: Run, picture: Any, layers: Iterable[str] | None = Non
     """
     config = ready.config
     pixels = images.load(
-        picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=ready.run.max_megapixels
+        picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=ready.options.max_megapixels
     ).pixels
     if layers is None:
         layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]

@@ -14,8 +14,8 @@ from impasto.insight.inputs import load_view_image, prepare_view
 from impasto.insight.run_grid import GridCell, RunGrid
 from impasto.insight.view_options import require_used_options
 from impasto.render.grid import Cell
+from impasto.run import Result, Run
 from impasto.run.model_cache import ModelCache
-from impasto.run.run import Result, Run
 
 __all__ = ["reconstruct", "texture"]
 
@@ -58,13 +58,13 @@ class _Alone:
     part: Literal["content", "style"]
     picture: Any
     options: dict[str, Any]
-    atelier: ModelCache = field(default_factory=lambda: ModelCache(remember=True))
+    cache: ModelCache = field(default_factory=lambda: ModelCache(cache_measurements=True))
 
     def session(self, layers: Any = None) -> Run:
         options = {"iterations": ITERATIONS} | self.options
         if layers is not None:
             options[f"{self.part}_layers"] = layers
-        return prepare_view(self.picture, **options, atelier=self.atelier)
+        return prepare_view(self.picture, **options, cache=self.cache)
 
     def layers(self, asked: Any) -> list[str]:
         """Names of layers, checked as the option that they are given to."""

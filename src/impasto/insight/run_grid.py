@@ -14,7 +14,7 @@ from torch import Tensor
 
 from impasto.core.method import Progress
 from impasto.render.grid import Cell, draw_grid
-from impasto.run.run import Result, Run
+from impasto.run import Result, Run, iterate
 
 EMPTY = 0.9
 """How bright the place of a picture is that is not painted."""
@@ -59,14 +59,14 @@ class RunGrid:
     def paint(self) -> Generator[GridProgress, None, None]:
         """Paint panel after panel, as a stream of steps; close it to stop."""
         for number, panel in enumerate(self.panels, start=1):
-            for progress in panel.session.steps():
+            for progress in iterate(panel.session):
                 yield (standing := GridProgress(panel.name, number, len(self.panels), progress))
             self.keep(standing)
 
     def keep(self, standing: GridProgress) -> None:
         """Hang a panel as it stands, where painting is stopped."""
         panel, progress = self.panels[standing.number - 1], standing.progress
-        panel.result = panel.session.finish(progress)
+        panel.result = panel.session.result()
         if not progress.is_last:
             panel.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
 
@@ -86,5 +86,5 @@ def _hung(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:
     if not isinstance(cell, GridCell):
         return cell
     if cell.result is None:
-        return Cell(torch.full((1, 3, cell.session.work.height, cell.session.work.width), EMPTY), "not painted")
+        return Cell(torch.full((1, 3, cell.session.workload.height, cell.session.workload.width), EMPTY), "not painted")
     return Cell(cell.result.image, cell.caption(cell.result))

@@ -17,8 +17,8 @@ from impasto.insight.run_grid import GridCell, RunGrid
 from impasto.insight.view_options import require_used_options
 from impasto.render.grid import Cell
 from impasto.render.text import to_words
+from impasto.run import Result, Run, as_tuple, prepare_run
 from impasto.run.model_cache import ModelCache
-from impasto.run.run import Result, Run, as_tuple, prepare_run
 
 __all__ = ["Sweep", "parse_sweep", "recombine", "sweep"]
 
@@ -36,12 +36,12 @@ def recombine(contents: Any, styles: Any, **options: Any) -> RunGrid:
     require_used_options("recombine", options)
     _require_few(len(contents) * len(styles))
     options = {"size": SIZE_PX} | options
-    atelier = ModelCache(remember=True)
+    cache = ModelCache(cache_measurements=True)
     names = display_names([*contents, *styles])
     beside_names, head_names = names[: len(contents)], names[len(contents) :]
     rows = [
         [
-            GridCell(f"{name} × {head}", prepare_run(content, style, **options, atelier=atelier))
+            GridCell(f"{name} × {head}", prepare_run(content, style, **options, cache=cache))
             for style, head in zip(styles, head_names, strict=True)
         ]
         for content, name in zip(contents, beside_names, strict=True)
@@ -93,13 +93,13 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     (across, values), (down, others) = (*over.items(), ("", [None]))[:2]
     _require_few(len(values) * len(others))
     options = {"size": SIZE_PX} | options
-    atelier = ModelCache(remember=True)
+    cache = ModelCache(cache_measurements=True)
     settings, rows = [], []
     for other, value in itertools.product(others, values):
         setting = {across: value} | ({down: other} if down else {})
         label = ", ".join(_written(name, chosen) for name, chosen in setting.items())
         settings.append(setting)
-        ready: Run = prepare_run(content, style, **(options | setting), atelier=atelier)
+        ready: Run = prepare_run(content, style, **(options | setting), cache=cache)
         rows.append(GridCell(label, ready, _losses))
     laid = [rows[first : first + len(values)] for first in range(0, len(rows), len(values))]
     wall = RunGrid(

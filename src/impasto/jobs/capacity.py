@@ -20,7 +20,7 @@ from impasto.errors import ConfigError, ImpastoError
 from impasto.jobs import JobStore
 from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.executors.local import LocalExecutor
-from impasto.run.run import Run
+from impasto.run import Run
 from impasto.samples.sources import resolve_picture
 
 __all__ = ["Executor", "distinct_runs", "fitting_workers", "start_executor", "threads_each", "with_cards"]
@@ -55,7 +55,7 @@ def distinct_runs(wanted: Iterable[BatchItem], run: RunOptions) -> list[Run]:
                 Path(weights) if weights else None,
             )
             ready = Run(inputs, one.config, run)
-            ready.work  # noqa: B018 - whether they can be read
+            ready.workload  # noqa: B018 - whether they can be read
         except ImpastoError as error:
             refused = error if isinstance(error, ConfigError) else refused
             continue

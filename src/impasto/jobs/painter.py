@@ -20,12 +20,12 @@ from impasto.core.tensor_store import TensorStore
 from impasto.errors import ImpastoError, OutputError, RecipeError, one_line
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job, JobCommand, Step, WorkerUpdate
+from impasto.run import Run, iterate
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import read_checkpoint
 from impasto.run.model_cache import ModelCache
 from impasto.run.pace import share_done, step_of
 from impasto.run.recipe import AlphaChange
-from impasto.run.run import Run
 from impasto.samples.sources import restore_picture
 
 __all__ = ["KEEP_S", "JobPainter"]
@@ -85,8 +85,8 @@ class JobPainter:
         elif asked.cancel or asked.hold:
             return replace(self._keep(report, session, self._at), left=True)
         elif asked.alpha is not None:
-            session.helm.turn(self._at, asked.alpha)
-            report = replace(report, turns=[turn.model_dump() for turn in session.helm.turns])
+            session.set_alpha(asked.alpha)
+            report = replace(report, turns=[turn.model_dump() for turn in session.schedule.changes])
         began = time.monotonic()
         rows = []
         for progress in self._steps:
@@ -121,8 +121,8 @@ class JobPainter:
             Config(**job.config),
             RunOptions(**job.run),
             recorded_plan=Plan(**job.plan) if job.plan is not None else None,
-            atelier=self.atelier,
-            helm=AlphaSchedule(AlphaChange(**turn) for turn in job.turns),
+            cache=self.atelier,
+            schedule=AlphaSchedule(AlphaChange(**turn) for turn in job.turns),
         )
         session.plan  # noqa: B018 - whether there can be one
         return session
@@ -131,21 +131,21 @@ class JobPainter:
         """What is left of a run; a checkpoint that is damaged costs its steps, and not the job."""
         if self.checkpoint is not None:
             with contextlib.suppress(RecipeError):
-                return session.steps(read_checkpoint(self.checkpoint))
-        return session.steps()
+                return iterate(session, checkpoint=read_checkpoint(self.checkpoint))
+        return iterate(session)
 
     def _keep(self, report: WorkerUpdate, session: Run, progress: Progress) -> WorkerUpdate:
         """A new file each time, named by attempt and step: what the queue knows of is always whole."""
         path = self.folder / f"{self.job.id}-{self.job.attempt}-{step_of(progress)[0]}.impasto"
         with contextlib.suppress(OutputError, OSError):  # a disk that is full costs a checkpoint, and not the job
-            session.keep(progress, path)
+            session.save_checkpoint(path)
             report = replace(report, checkpoint=path)
         self._kept_s = time.monotonic()
         return report
 
     def _finish(self, report: WorkerUpdate, session: Run, progress: Progress) -> WorkerUpdate:
         job = self.job
-        result = session.finish(progress)
+        result = session.result()
         suffix = Path(job.output).suffix if job.output else ".png"
         picture = result.save(self.folder / f"{job.id}-{job.attempt}{suffix}")
         told = {

@@ -120,7 +120,7 @@ class Worker:
         keep_s: float = KEEP_S,
     ) -> None:
         self.store, self.name, self.watch, self.fetch, self.keep_s = store, name, watch, fetch, keep_s
-        self.atelier = ModelCache(remember=True)
+        self.atelier = ModelCache(cache_measurements=True)
         self.stopping = False
 
     def warm(self) -> None:

@@ -1,4 +1,4 @@
-"""Part of the composition root: α changed while a run goes, at the boundary of a step."""
+"""Changes of α during a run, each after one of its steps."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ __all__ = ["AlphaSchedule"]
 
 
 class AlphaSchedule:
-    """Where α is turned: `turns` that are known of, to be replayed, and those that are made meanwhile.
+    """The changes of α of one run: recorded ones to replay, and those made while it runs.
 
-    A turn ends the run after a step and begins it again from there, with another α and without the curvature that
-    L-BFGS had gathered of another surface. So the same turns give the same bits, whoever makes them.
+    A change restarts descent from the step before it, with another α and without the curvature that L-BFGS had
+    gathered on the old objective. So the same changes give the same bits, whoever makes them.
     """
 
-    def __init__(self, turns: Iterable[AlphaChange] = ()) -> None:
-        self.turns = tuple(sorted(turns, key=lambda turn: (turn.scale, turn.iteration)))
+    def __init__(self, changes: Iterable[AlphaChange] = ()) -> None:
+        self.changes = tuple(sorted(changes, key=_position))
 
-    def turn(self, at: ResumePoint, alpha: float) -> AlphaChange:
-        """Go on with this α after the step `at`, which must be the latest."""
-        turn = AlphaChange(scale=at.scale, iteration=at.state.iteration, alpha=alpha)
-        self.turns = (*(known for known in self.turns if _place(known) != _place(turn)), turn)
-        return turn
+    def change(self, at: ResumePoint, alpha: float) -> AlphaChange:
+        """Continue with this α after the step `at`, which must be the latest."""
+        change = AlphaChange(scale=at.scale, iteration=at.state.iteration, alpha=alpha)
+        self.changes = (*(known for known in self.changes if _position(known) != _position(change)), change)
+        return change
 
-    def before(self, scale: int, iteration: int) -> tuple[AlphaChange, ...]:
-        """The turns that a run took on its way to a step."""
-        return tuple(turn for turn in self.turns if _place(turn) < (scale, iteration))
+    def changes_before(self, scale: int, iteration: int) -> tuple[AlphaChange, ...]:
+        """Return the changes made before a step."""
+        return tuple(change for change in self.changes if _position(change) < (scale, iteration))
 
     def config_at(self, scale: int, iteration: int, config: Config) -> Config:
-        """The options that hold at a step: those of the run, with the α of its last turn."""
-        turns = self.before(scale, iteration)
-        return config.model_copy(update={"alpha": turns[-1].alpha}) if turns else config
+        """Return the options in force at a step: the run's, with the α of the last change before it."""
+        changes = self.changes_before(scale, iteration)
+        return config.model_copy(update={"alpha": changes[-1].alpha}) if changes else config
 
     def steps(
         self,
@@ -43,34 +43,34 @@ class AlphaSchedule:
         config: Config,
         since: ResumePoint | None = None,
     ) -> Generator[Progress, None, None]:
-        """The steps of a run that `begin` begins, begun again wherever it is turned."""
+        """Run `begin`, restarting it after each change of alpha."""
         while True:
-            turn = self._turn_at(since)
-            if turn is not None and since is not None:
-                config, since = config.model_copy(update={"alpha": turn.alpha}), _unbent(since)
+            change = self._change_after(since)
+            if change is not None and since is not None:
+                config, since = config.model_copy(update={"alpha": change.alpha}), _without_curvature(since)
             steps = begin(config, since)
             for progress in steps:
                 yield progress
-                if self._turn_at(progress) is not None and not progress.is_last:
+                if self._change_after(progress) is not None and not progress.is_last:
                     steps.close()
                     since = progress
                     break
             else:
                 return
 
-    def _turn_at(self, at: ResumePoint | None) -> AlphaChange | None:
-        places = {_place(turn): turn for turn in self.turns}
-        return places.get((at.scale, at.state.iteration)) if at is not None else None
+    def _change_after(self, at: ResumePoint | None) -> AlphaChange | None:
+        positions = {_position(change): change for change in self.changes}
+        return positions.get((at.scale, at.state.iteration)) if at is not None else None
 
 
-def _place(turn: AlphaChange) -> tuple[int, int]:
-    return turn.scale, turn.iteration
+def _position(change: AlphaChange) -> tuple[int, int]:
+    return change.scale, change.iteration
 
 
-def _unbent(since: ResumePoint) -> ResumePoint:
-    """The same place, without what descent knew of the curvature there. Adam's averages follow by themselves."""
+def _without_curvature(since: ResumePoint) -> ResumePoint:
+    """Return the same point without L-BFGS's curvature. Adam's averages adapt by themselves."""
     state = since.state
     memory = {name: tensor for name, tensor in state.memory.items() if not name.startswith(("step_", "change_"))}
     numbers = {name: False if name == "at_rest" else value for name, value in state.numbers.items()}
-    standing = {field.name: getattr(since, field.name) for field in fields(ResumePoint)}
-    return ResumePoint(**(standing | {"state": replace(state, memory=memory, numbers=numbers)}))
+    values = {field.name: getattr(since, field.name) for field in fields(ResumePoint)}
+    return ResumePoint(**(values | {"state": replace(state, memory=memory, numbers=numbers)}))

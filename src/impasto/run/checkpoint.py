@@ -1,8 +1,8 @@
-"""Part of the composition root: a run's whole state as one file, to stop and go on exactly.
+"""Checkpoints: the whole state of a run in one file, to stop and resume it exactly.
 
-The file is safetensors: a header of JSON, then the numbers. It is written in pieces by our own few lines, because the
-library wants all tensors in memory at once, and a run on disk has more of them than memory. Its header holds the
-recipe of the run so far, where it stands, and a hash of all the numbers.
+The file is in the safetensors format: a JSON header, then the numbers. It is written here chunk by chunk, because the
+library needs all tensors in memory at once, and a run on disk has more of them than fit. The header holds the recipe
+of the run so far, its position, and a hash of everything.
 """
 
 from __future__ import annotations
@@ -28,57 +28,52 @@ from impasto.run.recipe import Recipe
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "impasto-checkpoint-2"
-LONGEST_HEADER = 1 << 24
+MAX_HEADER_BYTES = 1 << 24
 
 _DTYPES = {"F32": torch.float32, "F64": torch.float64}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 class Checkpoint:
-    """What a file holds: the recipe of its run, and where that run stands, read into a store when asked for."""
+    """A checkpoint file: the recipe of its run and the position reached; `load` reads the tensors."""
 
     def __init__(self, path: Path, header: Mapping[str, Any], start: int) -> None:
-        told = json.loads(header["__metadata__"]["impasto"])
+        metadata = json.loads(header["__metadata__"]["impasto"])
         self.path, self._header, self._start = path, header, start
-        self.recipe = Recipe.model_validate(told["recipe"])
-        self.traced: list[Any] = told["traced"]
-        self.place: tuple[int, int] = (told["standing"]["scale"], told["state"]["iteration"])
-        self._told = told
+        self.recipe = Recipe.model_validate(metadata["recipe"])
+        self.trace_state: list[Any] = metadata["trace"]
+        self.position: tuple[int, int] = (metadata["point"]["scale"], metadata["state"]["iteration"])
+        self._metadata = metadata
 
-    def require(self, recipe: Recipe) -> None:
-        """Raise `RecipeError` unless the run of `recipe` is this one, which may differ in how it is written."""
-        if self.recipe.version != recipe.version:
+    def require_same_run(self, recipe: Recipe) -> None:
+        """Raise `RecipeError` unless `recipe` describes the same run, apart from how its picture is written."""
+        mine, advice = self.recipe, "Use the same, or start over without --resume."
+        if mine.version != recipe.version:
             raise RecipeError(
-                f"{self.path} is of Impasto {self.recipe.version}, and this is {recipe.version}. Go on with that one, "
-                "or begin without --resume."
+                f"{self.path} was written by Impasto {mine.version}, and this is {recipe.version}. Resume with that "
+                "version, or start over without --resume."
             )
-        for what, ours, theirs in (
-            ("options", self.recipe.config, recipe.config),
-            ("plan", self.recipe.plan, recipe.plan),
-        ):
-            ours_told, theirs_told = ours.model_dump(mode="json"), theirs.model_dump(mode="json")
-            for name, value in theirs_told.items():
-                if ours_told[name] != value:
+        for kind, ours, given in (("options", mine.config, recipe.config), ("plan", mine.plan, recipe.plan)):
+            saved = ours.model_dump(mode="json")
+            for name, value in given.model_dump(mode="json").items():
+                if saved[name] != value:
                     raise RecipeError(
-                        f"{self.path} is of a run with other {what}: {name} = {ours_told[name]}, not {value}. "
-                        "Give the same ones, or begin without --resume."
+                        f"{self.path} belongs to a run with other {kind}: {name} = {saved[name]}, not {value}. {advice}"
                     )
-        ours_seen, theirs_seen = (
-            {role: file.sha256 for role, file in told.inputs.items()} for told in (self.recipe, recipe)
-        )
-        if ours_seen != theirs_seen:
-            raise RecipeError(f"{self.path} is of a run with other pictures. Give those, or begin without --resume.")
-        if self.recipe.turns != recipe.turns:
-            raise RecipeError(f"{self.path} is of a run whose alpha was changed otherwise. Begin without --resume.")
-        if self.recipe.weights_sha256 != recipe.weights_sha256:
-            raise RecipeError(f"{self.path} is of a run with other weights. Give those, or begin without --resume.")
+        hashes = [{role: record.sha256 for role, record in each.inputs.items()} for each in (mine, recipe)]
+        if hashes[0] != hashes[1]:
+            raise RecipeError(f"{self.path} belongs to a run with other pictures. {advice}")
+        if mine.alpha_changes != recipe.alpha_changes:
+            raise RecipeError(f"{self.path} belongs to a run with other changes of alpha. {advice}")
+        if mine.weights_sha256 != recipe.weights_sha256:
+            raise RecipeError(f"{self.path} belongs to a run with other weights. {advice}")
 
-    def standing(self, store: TensorStore) -> ResumePoint:
-        """Where the run stands. Raises `RecipeError` if the file is not what was written."""
+    def load(self, store: TensorStore) -> ResumePoint:
+        """Read the tensors into `store`. Raises `RecipeError` if the file is not what was written."""
         tensors: dict[str, Tensor] = {}
-        told = self._told
-        digest = _begun(told)
-        with _complaining(self.path), self.path.open("rb") as file:
+        metadata = self._metadata
+        digest = _hash_metadata(metadata)
+        with _recipe_errors(self.path), self.path.open("rb") as file:
             for name, entry in _entries(self._header):
                 file.seek(self._start + entry["data_offsets"][0])
                 tensor = store.empty(entry["shape"], _DTYPES[entry["dtype"]])
@@ -90,25 +85,25 @@ class Checkpoint:
                     part.copy_(torch.frombuffer(bytearray(data), dtype=tensor.dtype))
                     store.release(part)
                 tensors[name] = tensor
-        if digest.hexdigest() != told["digest"]:
-            raise RecipeError(f"{self.path} is damaged: it is not what was written. Begin without --resume.")
-        state = State(**told["state"], image=tensors.pop("image"), memory=tensors)
-        return ResumePoint(**told["standing"], state=state)
+        if digest.hexdigest() != metadata["digest"]:
+            raise RecipeError(f"{self.path} is damaged: its hash does not match. Start over without --resume.")
+        state = State(**metadata["state"], image=tensors.pop("image"), memory=tensors)
+        return ResumePoint(**metadata["point"], state=state)
 
 
-def write_checkpoint(path: Path, standing: ResumePoint, recipe: Recipe, traced: list[Any], store: TensorStore) -> None:
-    """Write where a run stands; a file that was there is replaced by a whole one. Raises `OutputError`."""
-    state = standing.state
+def write_checkpoint(path: Path, point: ResumePoint, recipe: Recipe, trace: list[Any], store: TensorStore) -> None:
+    """Write the state after a step, replacing an older file only when complete. Raises `OutputError`."""
+    state = point.state
     tensors = {"image": state.image} | state.memory
-    told = {
+    metadata = {
         "format": FORMAT,
         "recipe": recipe.model_dump(mode="json"),
-        "traced": traced,
-        "standing": {name: getattr(standing, name) for name in ("scale", "evaluations", "restarts", "elapsed_s")},
+        "trace": trace,
+        "point": {name: getattr(point, name) for name in ("scale", "evaluations", "restarts", "elapsed_s")},
         "state": {name: getattr(state, name) for name in ("iteration", "evaluations", "restarts", "numbers")},
     }
-    told["digest"] = _digest(told, tensors, store)
-    header: dict[str, Any] = {"__metadata__": {"impasto": json.dumps(told)}}
+    metadata["digest"] = _hash_all(metadata, tensors, store)
+    header: dict[str, Any] = {"__metadata__": {"impasto": json.dumps(metadata)}}
     end = 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.numel() * tensor.element_size()
@@ -119,27 +114,27 @@ def write_checkpoint(path: Path, standing: ResumePoint, recipe: Recipe, traced: 
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
         for tensor in tensors.values():
-            for data in _bytes_of(tensor, store):
+            for data in _iter_bytes(tensor, store):
                 file.write(data)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """What a file says of its run. Raises `RecipeError`: there is none, it is damaged, or of another program."""
-    with _complaining(path), path.open("rb") as file:
-        header, start = _header(file)
+    """Read the header of a checkpoint. Raises `RecipeError`: missing, damaged, or of another program."""
+    with _recipe_errors(path), path.open("rb") as file:
+        header, start = _read_header(file)
         ends = [entry["data_offsets"][1] for _, entry in _entries(header)]
         if not ends or start + max(ends) != path.stat().st_size:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         return Checkpoint(path, header, start)
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+def _read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     size = file.read(8)
-    if len(size) < 8 or (length := struct.unpack("<Q", size)[0]) > LONGEST_HEADER:
+    if len(size) < 8 or (length := struct.unpack("<Q", size)[0]) > MAX_HEADER_BYTES:
         raise ValueError("it has no header")
     header = json.loads(file.read(length))
     if json.loads(header["__metadata__"]["impasto"])["format"] != FORMAT:
-        raise ValueError("it is of another version")
+        raise ValueError("another version wrote it")
     return header, 8 + length
 
 
@@ -147,21 +142,21 @@ def _entries(header: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return ((name, entry) for name, entry in header.items() if name != "__metadata__")
 
 
-def _begun(told: Mapping[str, Any]) -> hashlib.blake2b:
-    """A hash of all that is told but the hash, to which the numbers come."""
-    rest = {name: value for name, value in told.items() if name != "digest"}
+def _hash_metadata(metadata: Mapping[str, Any]) -> hashlib.blake2b:
+    """Hash all metadata but the digest itself; the tensors' bytes are added to it."""
+    rest = {name: value for name, value in metadata.items() if name != "digest"}
     return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=32)
 
 
-def _digest(told: Mapping[str, Any], tensors: Mapping[str, Tensor], store: TensorStore) -> str:
-    digest = _begun(told)
+def _hash_all(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], store: TensorStore) -> str:
+    digest = _hash_metadata(metadata)
     for tensor in tensors.values():
-        for data in _bytes_of(tensor, store):
+        for data in _iter_bytes(tensor, store):
             digest.update(data)
     return digest.hexdigest()
 
 
-def _bytes_of(tensor: Tensor, store: TensorStore) -> Iterator[memoryview]:
+def _iter_bytes(tensor: Tensor, store: TensorStore) -> Iterator[memoryview]:
     flat = tensor.contiguous().view(-1)
     for first in range(0, flat.numel(), CHUNK):
         part = flat[first : first + CHUNK]
@@ -170,13 +165,13 @@ def _bytes_of(tensor: Tensor, store: TensorStore) -> Iterator[memoryview]:
 
 
 @contextlib.contextmanager
-def _complaining(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading is one clear line."""
+def _recipe_errors(path: Path) -> Iterator[None]:
+    """Turn anything that goes wrong while reading into a one-line `RecipeError`."""
     try:
         yield
     except RecipeError:
         raise
     except FileNotFoundError as error:
-        raise RecipeError(f"{path}: there is no such checkpoint. Begin without --resume.") from error
+        raise RecipeError(f"{path}: no such checkpoint. Start without --resume.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ImpastoError) as error:
-        raise RecipeError(f"{path} is no checkpoint that can be used: {error}. Begin without --resume.") from error
+        raise RecipeError(f"{path} is not a usable checkpoint: {error}. Start over without --resume.") from error

@@ -1,8 +1,8 @@
-"""Part of the composition root: how a run went, written down while it goes."""
+"""The losses of a run, recorded step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from impasto.core.method import Progress
@@ -10,9 +10,9 @@ from impasto.run.recipe import Trace
 
 __all__ = ["LossTrace"]
 
-LONGEST, LARGEST = 256, 4096
-"""Rows that a trace has at most, and numbers: a JPEG holds no more than 64 kB of notes. Longer runs keep every second
-step, every fourth …, and always the last."""
+MAX_ROWS, MAX_NUMBERS = 256, 4096
+"""Limits of a trace: a JPEG holds at most 64 kB of metadata. Longer runs keep every second step, every fourth, and so
+on, and always the last."""
 
 DIGITS = 4
 
@@ -20,50 +20,47 @@ _Row = tuple[int, int, dict[str, float]]
 
 
 class LossTrace:
-    """Takes a row from each step. None holds a time, for the same run leaves the same bytes."""
+    """A table of losses with a row for each recorded step.
+
+    Rows contain no timestamps, so identical runs write identical files.
+    """
 
     def __init__(self) -> None:
-        self._begin()
+        self.clear()
 
-    def _begin(self) -> None:
-        self._kept: list[_Row] = []
-        self._every, self._seen = 1, 0
+    def clear(self) -> None:
+        """Remove all rows."""
+        self._rows: list[_Row] = []
+        self._every, self._steps = 1, 0
         self._last: _Row | None = None
 
-    def followed(
-        self, steps: Generator[Progress, None, None], before: Sequence[Any] = ()
-    ) -> Generator[Progress, None, None]:
-        """The same steps, each written down before it is handed on; `before` are the `rows` of those before them."""
-        self._begin()
-        if before:
-            self._every, self._seen, kept, last = before
-            self._kept, self._last = [_row(row) for row in kept], _row(last)
-        for progress in steps:
-            self._saw(progress)
-            yield progress
-
-    def _saw(self, progress: Progress) -> None:
+    def record(self, progress: Progress) -> None:
+        """Add one step."""
         numbers = {**progress.losses.as_floats(), "gradient": progress.gradient_rms}
         row = progress.scale, progress.iteration, numbers
         self._last = row
-        if self._seen % self._every == 0:
-            self._kept.append(row)
-        self._seen += 1
-        if len(self._kept) > min(LONGEST, LARGEST // len(numbers)):
-            self._kept = self._kept[::2]
+        if self._steps % self._every == 0:
+            self._rows.append(row)
+        self._steps += 1
+        if len(self._rows) > min(MAX_ROWS, MAX_NUMBERS // len(numbers)):
+            self._rows = self._rows[::2]
             self._every *= 2
 
     @property
-    def rows(self) -> list[Any]:
-        """All that it knows, as JSON can hold it."""
-        return [self._every, self._seen, self._kept, self._last]
+    def state(self) -> list[Any]:
+        """Everything recorded, as JSON can hold it."""
+        return [self._every, self._steps, self._rows, self._last]
 
-    @property
-    def trace(self) -> Trace | None:
-        """The columns so far; None before the first step."""
+    def restore(self, state: Sequence[Any]) -> None:
+        """Continue from a `state` that was saved."""
+        self._every, self._steps, rows, last = state
+        self._rows, self._last = [_parse_row(row) for row in rows], _parse_row(last)
+
+    def columns(self) -> Trace | None:
+        """Return the recorded rows as columns, or None before the first step."""
         if self._last is None:
             return None
-        rows = self._kept if self._kept[-1] == self._last else [*self._kept, self._last]
+        rows = self._rows if self._rows[-1] == self._last else [*self._rows, self._last]
         return Trace(
             scale=tuple(scale for scale, _, _ in rows),
             iteration=tuple(iteration for _, iteration, _ in rows),
@@ -71,6 +68,6 @@ class LossTrace:
         )
 
 
-def _row(told: Any) -> _Row:
-    scale, iteration, numbers = told
+def _parse_row(row: Any) -> _Row:
+    scale, iteration, numbers = row
     return scale, iteration, dict(numbers)

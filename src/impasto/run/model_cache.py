@@ -1,4 +1,4 @@
-"""Part of the composition root: what stays loaded from one run to the next, so that many cost less than their sum."""
+"""Caches shared by several runs: loaded networks, and measurements of pictures."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from impasto.weights import load as load_weights
 
 __all__ = ["CachingEngine", "ModelCache", "SharedCache"]
 
-MEASURED_BYTES = 512 << 20
-"""Of measurements that are remembered at most; those of a style at 512 px are 3 MB, the content's features 6 MB."""
+CACHE_BYTES = 512 << 20
+"""Cache limit. One style at 512 px takes 3 MB, a content's features 6 MB."""
 
 
 class SharedCache(Protocol):
-    """Measurements that several processes share, by what was measured; each is for one network and plan."""
+    """A cache of measurements shared by several processes, for one network and plan."""
 
     def take(self, key: Any) -> Any:
-        """What somebody measured; None: it is the caller's to measure, and to put here."""
+        """Return a cached value, or None: then the caller computes it and calls `put`."""
 
     def put(self, key: Any, value: Any) -> None:
-        """A measurement, for others."""
+        """Store a value for other processes."""
 
 
 class ModelCache:
-    """Networks by what they are made of, loaded at first use and kept for other runs.
+    """Networks and engines, loaded at first use and kept for other runs.
 
-    With `remember`, what they measured is kept too, which is worth it where runs share a picture and its size;
-    `shared` says where others keep theirs of styles. `load` gets weights, from elsewhere than this machine if need be.
+    With `cache_measurements`, their measurements are kept too, which pays when runs share a picture at one size;
+    `shared` makes the cache that processes share. `load` loads weights, by default from this machine.
     """
 
     def __init__(
         self,
         *,
-        remember: bool = False,
+        cache_measurements: bool = False,
         load: Callable[[str, Path | None], Weights] = load_weights,
         shared: Callable[[Encoder, Plan], SharedCache] | None = None,
     ) -> None:
-        self.remember, self.load, self.shared = remember, load, shared
+        self.cache_measurements, self.load, self.shared = cache_measurements, load, shared
         self._encoders: dict[Any, Encoder] = {}
         self._engines: dict[Any, Engine] = {}
 
     def encoder(self, config: Config, weights: Any, device: str) -> Encoder:
-        """The frozen network that a run asks for. Raises `WeightsError`."""
-        place = weights.pixels if isinstance(weights, NamedImage) else weights  # a file that had another name
-        file = Path(place) if place is not None else None
+        """Return the frozen network that a config names. Raises `WeightsError`."""
+        source = weights.pixels if isinstance(weights, NamedImage) else weights  # a file stored under another name
+        file = Path(source) if source is not None else None
         key = (config.network, file, config.pooling, config.padding, device)
         if key not in self._encoders:
             loaded = self.load(config.network, file)
@@ -67,83 +67,86 @@ class ModelCache:
             )
         return self._encoders[key]
 
-    def engine(self, plan: Plan, encoder: Encoder, scratch: TensorStore | None) -> Engine:
-        """What measures with it, as the plan says. One that works in blocks or on disk is not kept."""
-        if plan.block or scratch is not None:
-            return build_engine(plan, encoder, scratch)
+    def engine(self, plan: Plan, encoder: Encoder, store: TensorStore | None) -> Engine:
+        """Return the engine of a plan. One that works in tiles or on disk is not cached."""
+        if plan.block or store is not None:
+            return build_engine(plan, encoder, store)
         key = (id(encoder), plan)
         if key not in self._engines:
             engine = build_engine(plan, encoder)
             shared = self.shared(encoder, plan) if self.shared is not None else None
-            self._engines[key] = CachingEngine(engine, shared) if self.remember else engine
+            self._engines[key] = CachingEngine(engine, shared) if self.cache_measurements else engine
         return self._engines[key]
 
 
 class CachingEngine:
-    """An engine that measures a picture once: what was asked of the same pixels before is given again."""
+    """An engine that measures the same pixels only once."""
 
-    def __init__(self, engine: Engine, shared: SharedCache | None = None, limit_bytes: int = MEASURED_BYTES) -> None:
+    def __init__(self, engine: Engine, shared: SharedCache | None = None, limit_bytes: int = CACHE_BYTES) -> None:
         self.engine, self.shared, self.limit_bytes = engine, shared, limit_bytes
         self.encoder, self.store = engine.encoder, engine.store
-        self._measured: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._values: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Features of an image, which are not to be changed."""
-        return self._recalled("features", image, layers, self.engine.features, lambda found: [found])
+        """Return the features of an image; do not change them."""
+        return self._cached("features", image, layers, self.engine.features, lambda value: [value])
 
     def moments(
         self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
     ) -> dict[str, tuple[Moments, ...]]:
-        """Moments of its features; those of regions are measured each time."""
+        """Return the moments of an image's features. Those of regions are not cached."""
         if guides:
             return self.engine.moments(image, layers, guides)
-        return self._recalled(
-            "moments", image, layers, self.engine.moments, lambda found: [part.outer for part in found], self.shared
+        return self._cached(
+            "moments", image, layers, self.engine.moments, lambda value: [part.outer for part in value], self.shared
         )
 
     def measure(self, objective: Objective, image: Tensor) -> Losses:
-        """Losses without a gradient."""
+        """Return losses without a gradient."""
         return self.engine.measure(objective, image)
 
     def evaluator(self, objective: Objective) -> Evaluator:
-        """What descent asks at every step."""
+        """Return the evaluator for the steps of descent."""
         return self.engine.evaluator(objective)
 
     def refiner(self, objective: Objective) -> Evaluator | None:
-        """A more precise evaluator for the last steps."""
+        """Return a more precise evaluator for the last steps, if there is one."""
         return self.engine.refiner(objective)
 
-    def _recalled(
+    def _cached(
         self,
-        what: str,
+        kind: str,
         image: Tensor,
         layers: Iterable[str],
         measure: Callable[[Tensor, list[str]], dict[str, Any]],
         tensors: Callable[[Any], list[Tensor]],
         shared: SharedCache | None = None,
     ) -> dict[str, Any]:
+        """Return values by layer, measuring only the layers that are not cached."""
         pixels = hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest()
-        keys = {layer: (what, tuple(image.shape), pixels, layer) for layer in layers}
-        missing = [layer for layer, key in keys.items() if key not in self._measured]
-        fresh = _fresh(tuple(keys[layer] for layer in missing), lambda: measure(image, missing), shared)
-        for layer, found in fresh.items():
-            size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(found))
-            self._measured[keys[layer]] = found, size
-        values = {layer: self._measured[key][0] for layer, key in keys.items()}
+        keys = {layer: (kind, tuple(image.shape), pixels, layer) for layer in layers}
+        missing = [layer for layer, key in keys.items() if key not in self._values]
+        measured = _take_or_measure(tuple(keys[layer] for layer in missing), lambda: measure(image, missing), shared)
+        for layer, value in measured.items():
+            size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(value))
+            self._values[keys[layer]] = value, size
+        values = {layer: self._values[key][0] for layer, key in keys.items()}
         for key in keys.values():
-            self._measured.move_to_end(key)
-        while sum(size for _, size in self._measured.values()) > self.limit_bytes:
-            self._measured.popitem(last=False)
+            self._values.move_to_end(key)
+        while sum(size for _, size in self._values.values()) > self.limit_bytes:
+            self._values.popitem(last=False)
         return values
 
 
-def _fresh(keys: tuple[Any, ...], measure: Callable[[], dict[str, Any]], shared: SharedCache | None) -> dict[str, Any]:
-    """What is not remembered, measured here or by whoever shares with us."""
+def _take_or_measure(
+    keys: tuple[Any, ...], measure: Callable[[], dict[str, Any]], shared: SharedCache | None
+) -> dict[str, Any]:
+    """Return values that are not cached here: from the shared cache, or measured now."""
     if not keys:
         return {}
-    found: dict[str, Any] | None = shared.take(keys) if shared is not None else None
-    if found is None:
-        found = measure()
+    values: dict[str, Any] | None = shared.take(keys) if shared is not None else None
+    if values is None:
+        values = measure()
         if shared is not None:
-            shared.put(keys, found)
-    return found
+            shared.put(keys, values)
+    return values

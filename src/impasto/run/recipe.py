@@ -1,28 +1,32 @@
-"""What made an image: written into it, read back from it, enough to make it again.
+"""Recipes: everything that made a picture, written into it and read back from it.
 
-Files are kept as base names with hashes, never as paths: a picture that is shared tells nothing of the
-machine that it was painted on.
+Files are recorded by base name and hash, never by path: a shared picture reveals nothing about the machine that
+painted it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from impasto.config import Config, Options, Plan, RunOptions
+from impasto.errors import ConfigError, LayerError, RecipeError
+from impasto.images import read_note
 
-__all__ = ["AlphaChange", "InputRecord", "Recipe", "Stop", "Trace", "chosen"]
+__all__ = ["AlphaChange", "InputRecord", "Recipe", "StopPoint", "Trace", "chosen", "read_recipe"]
 
 
 LEADING = ("network", "size")
-"""Options that others come to by themselves from."""
+"""Options that other defaults depend on."""
 
 
 def chosen(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What was chosen of a config as JSON has it: no option that network and size would have come to by themselves."""
+    """Return the options of a JSON config that differ from the defaults for its network and size."""
     usual = _usual(*(told.get(name, Config.model_fields[name].default) for name in LEADING))
     return {name: value for name, value in told.items() if value != usual[name]}
 
@@ -34,25 +38,25 @@ def _usual(network: Any, size: int) -> dict[str, Any]:
 
 
 class InputRecord(Options):
-    """A picture that went in: its base name, if it had one, and its SHA-256."""
+    """An input picture: its base name, if it had one, and its SHA-256."""
 
     name: str | None
     sha256: str
 
 
-class Stop(Options):
-    """Where a run was stopped before its end: after this step of this scale, both counted from 1."""
+class StopPoint(Options):
+    """The step after which a run was stopped early; scale and iteration count from 1."""
 
     scale: int = Field(ge=1)
     iteration: int = Field(ge=1)
 
     def is_at(self, scale: int, iteration: int) -> bool:
-        """Whether it is this step."""
+        """Return True if this is the step."""
         return (self.scale, self.iteration) == (scale, iteration)
 
 
 class AlphaChange(Options):
-    """Where α was changed while the run went: after this step of this scale, both counted from 1."""
+    """A change of α during the run, after this step; scale and iteration count from 1."""
 
     scale: int = Field(ge=1)
     iteration: int = Field(ge=1)
@@ -60,7 +64,7 @@ class AlphaChange(Options):
 
 
 class Trace(Options):
-    """How a run went: a row for each step that is kept, `numbers` as columns (losses, and the gradient's size)."""
+    """The recorded steps of a run as columns: losses and the gradient's size, by name, in `numbers`."""
 
     scale: tuple[int, ...]
     iteration: tuple[int, ...]
@@ -68,21 +72,32 @@ class Trace(Options):
 
 
 class Recipe(Options):
-    """Everything that made an image."""
+    """Everything that made a picture."""
 
     version: str = Field(description="Impasto's version.")
     config: Config
     run: RunOptions
     plan: Plan
     inputs: dict[str, InputRecord] = Field(
-        description="By role: content, style, style_2 …, init, content_mask …, style_mask …, protect."
+        description="Pictures by role: content, style, style_2 …, init, content_mask …, style_mask …, protect."
     )
-    weights_name: str | None = Field(description="Base name of the weights file, where one was given.")
+    weights_name: str | None = Field(description="Base name of the weights file, if one was given.")
     weights_sha256: str
-    turns: tuple[AlphaChange, ...] = Field((), description="What α became on the way; it began as the options say.")
-    stopped: Stop | None = None
+    alpha_changes: tuple[AlphaChange, ...] = Field((), description="Changes of α, in order; it began as in config.")
+    stopped: StopPoint | None = None
     trace: Trace | None = None
 
     def to_json(self) -> str:
-        """One line of ASCII JSON."""
+        """Return the recipe as one line of ASCII JSON."""
         return self.model_dump_json(ensure_ascii=True)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read the recipe inside a picture. Raises `ImageError` if it is not a picture, `RecipeError` without a recipe."""
+    note = read_note(Path(path))
+    if note is None:
+        raise RecipeError(f"{path} has no recipe. Give a picture that Impasto wrote and no other program changed.")
+    try:
+        return Recipe.model_validate(json.loads(note))
+    except (ConfigError, LayerError, ValueError, RecursionError) as error:
+        raise RecipeError(f"The recipe in {path} cannot be used: {error}") from error

@@ -16,8 +16,8 @@ from impasto.config import Config
 from impasto.errors import ImageError, RecipeError
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
+from impasto.run import read_recipe
 from impasto.run.recipe import chosen
-from impasto.run.recipe_files import read_recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
 from impasto.studio.schemas import FileView, InputView, PictureRef, RecallView
 
@@ -142,7 +142,7 @@ def recalled(store: JobStore, sha256: str) -> RecallView:
     inputs = [InputView.of(role, file.name, file.sha256) for role, file in recipe.inputs.items()]
     return RecallView(
         chosen=chosen(recipe.config.model_dump(mode="json")),
-        alphas=[recipe.config.alpha, *(turn.alpha for turn in recipe.turns)],
+        alphas=[recipe.config.alpha, *(change.alpha for change in recipe.alpha_changes)],
         inputs=inputs,
         here=[file.role for file in inputs if file.sample or store.files.path(file.sha256).is_file()],
     )

@@ -9,7 +9,7 @@ from impasto.config import Config, RunOptions
 from impasto.config.presets import PRESETS, load_preset
 from impasto.jobs import JobError, JobStore
 from impasto.jobs.worker import submit
-from impasto.run.run import prepare_run
+from impasto.run import prepare_run
 from impasto.studio.auth import AccessPolicy
 from impasto.studio.events import EventHub
 from impasto.studio.options import RUN
@@ -58,8 +58,8 @@ class Studio:
             **start,
             **run.model_dump(exclude_unset=True),
         )
-        ready.work  # noqa: B018 - finds out whether they go together
-        return JobView.of(submit(self.store, ready.inputs, ready.config, ready.run, priority=asked.priority))
+        ready.workload  # noqa: B018 - finds out whether they go together
+        return JobView.of(submit(self.store, ready.inputs, ready.config, ready.options, priority=asked.priority))
 
 
 def _only(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class RayWorker:
             identity = encoder.weights_sha256, encoder.pooling, encoder.padding, plan.model_dump_json()
             return RayCacheClient(shelf, identity)
 
-        self.atelier = ModelCache(remember=True, load=loaded, shared=shared)
+        self.atelier = ModelCache(cache_measurements=True, load=loaded, shared=shared)
         self.folder, self.kept = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
         self.painting: JobPainter | None = None
 

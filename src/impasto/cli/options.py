@@ -1,0 +1,86 @@
+"""Flags from the fields of option models: type, range, default and help are written on the model only."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from impasto.config import Config, RunOptions
+
+__all__ = ["default_of", "flag_name", "with_options"]
+
+GROUPS = {Config: Group("The picture", sort_key=1), RunOptions: Group("The run", sort_key=2)}
+
+HELP = {"init": "What the target starts as: noise, content, style, or the FILE of a picture."}
+"""Where the command line takes more than the model: a file goes with init = image."""
+
+
+def flag_name(field: str) -> str:
+    """`style_layers` -> `--style-layers`."""
+    return "--" + field.replace("_", "-")
+
+
+def with_options(
+    *models: type[BaseModel], without: Collection[str] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command a flag for every field of `models`; it receives those that were given as `**options`.
+
+    Fields named in `without` mean nothing to it; `defaults` are those that it has of its own, for the help.
+    """
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_given_only(*args: Any, **kwargs: Any) -> int:
+            fields = {name for model in models for name in model.model_fields}
+            return command(*args, **{k: v for k, v in kwargs.items() if k not in fields or v is not None})
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        generated = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(name, field, model, (defaults or {}).get(name)),
+            )
+            for model in models
+            for name, field in model.model_fields.items()
+            if name not in without
+        ]
+        parameters = [*own, *generated]
+        with_given_only.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_given_only.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_given_only
+
+    return decorate
+
+
+def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default: Any = None) -> Any:
+    kind: Any = str if name == "init" or _is_written(field) else field.annotation
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    default = default_of(field) if own_default is None else str(own_default)
+    help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
+    return Annotated[
+        kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
+    ]
+
+
+def default_of(field: FieldInfo) -> str:
+    """A field's default as it is written by hand; empty where it has none."""
+    if field.default is None:
+        return ""
+    return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+
+
+def _is_written(field: FieldInfo) -> bool:
+    """Whether the model reads this option out of text itself."""
+    return any(isinstance(rule, BeforeValidator) for rule in field.metadata)

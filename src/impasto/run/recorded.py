@@ -1,0 +1,163 @@
+"""Repeating a recorded run: from the recipe inside a picture, or from a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto.config import RunOptions
+from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
+from impasto.engine.planning import require_device
+from impasto.errors import RecipeError
+from impasto.images import sha256_of
+from impasto.run.alpha_schedule import AlphaSchedule
+from impasto.run.checkpoint import Checkpoint, read_checkpoint
+from impasto.run.loop import StopCondition, drive
+from impasto.run.model_cache import ModelCache
+from impasto.run.recipe import InputRecord, Recipe, read_recipe
+from impasto.run.result import Result
+from impasto.run.run import Run
+from impasto.samples.sources import SAMPLE, resolve_picture
+
+__all__ = ["find_recorded_picture", "prepare_recorded_run", "reproduce", "resume", "stop_where_recorded"]
+
+logger = logging.getLogger("impasto")
+
+Pictures = Mapping[str, Sequence[Any]]
+"""Pictures by kind (`content`, `style`, `content_mask` …), in place of those that a recipe names."""
+
+
+def reproduce(picture: str | Path, *, pictures: Pictures | None = None, weights: str | Path | None = None) -> Result:
+    """Repeat the run recorded in `picture`: the same pixels on the same machine with the same versions.
+
+    Inputs are looked for beside the picture and in the working directory, and must be unchanged; `pictures` gives
+    those that are elsewhere, by kind: `{"content": ["photo.jpg"]}`. Raises `RecipeError`, `ImageError`, `ConfigError`,
+    `WeightsError`.
+    """
+    path = Path(picture)
+    recipe = read_recipe(path)
+    run = prepare_recorded_run(recipe, folder=path.parent, pictures=pictures, weights=weights)
+    return drive(run, stop=stop_where_recorded(recipe))
+
+
+def resume(checkpoint: str | Path, *, pictures: Pictures | None = None, weights: str | Path | None = None) -> Result:
+    """Continue the run saved in a checkpoint to its end: the same pixels as if it had never stopped.
+
+    Inputs are found as by `reproduce`. Raises what it raises.
+    """
+    saved: Checkpoint = read_checkpoint(Path(checkpoint))
+    run = prepare_recorded_run(saved.recipe, folder=saved.path.parent, pictures=pictures, weights=weights)
+    return drive(run, checkpoint=saved)
+
+
+def stop_where_recorded(recipe: Recipe) -> StopCondition | None:
+    """Return a condition that ends a run where the recorded one was stopped, or None if it was not."""
+    stopped = recipe.stopped
+    return None if stopped is None else lambda progress: stopped.is_at(progress.scale, progress.iteration)
+
+
+def prepare_recorded_run(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    pictures: Pictures | None = None,
+    weights: str | Path | None = None,
+    cache: ModelCache | None = None,
+) -> Run:
+    """Build the run of a recipe, with its plan and its changes of α.
+
+    Raises `RecipeError` if an input or the weights are missing or changed, `ConfigError` without the device.
+    """
+    given = pictures or {}
+    known = {role for kind in KINDS for role in role_names(kind, _count(recipe, kind))}
+    if unknown := ", ".join(recipe.inputs.keys() - known):
+        raise RecipeError(f"The recipe names unknown pictures: {unknown}. Was it edited by hand?")
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        found |= assign_roles(kind, _find_pictures(recipe, kind, given.get(kind, ()), folder))
+    inputs = build_inputs(found, _find_weights(recipe, weights, folder))
+    require_device(recipe.plan.device)
+    if recipe.plan.torch != torch.__version__:
+        logger.warning("painted with torch %s, this is %s: pixels may differ", recipe.plan.torch, torch.__version__)
+    options = RunOptions(**(recipe.run.model_dump() | {"save_every": 0}))
+    shared = {"cache": cache} if cache is not None else {}
+    run = Run(
+        inputs,
+        recipe.config,
+        options,
+        recorded_plan=recipe.plan,
+        schedule=AlphaSchedule(recipe.alpha_changes),
+        **shared,
+    )
+    if run.encoder.weights_sha256 != recipe.weights_sha256:
+        raise RecipeError("These weights are not those that painted it. Give the old ones with --weights FILE.")
+    return run
+
+
+def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -> Any:
+    """Return the picture of a role: `given`, a sample, or a file found in `folder` or the working directory.
+
+    Raises `RecipeError` if it is missing, or not the one that was recorded.
+    """
+    record = recipe.inputs[role]
+    if given is None and record.name is not None and record.name.startswith(SAMPLE):
+        sample = resolve_picture(record.name, recipe.config.size)
+        if sha256_of(sample) != record.sha256:
+            raise RecipeError(f"{record.name} has changed since Impasto {recipe.version}. Install that version.")
+        return sample
+    if given is None:
+        return _find_file(role, record, (folder, Path()))
+    if sha256_of(given) != record.sha256:
+        raise RecipeError(f"{given} is not the {role} image of this recipe: its SHA-256 differs.")
+    return given
+
+
+def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path) -> list[Any]:
+    """Return all pictures of one kind, in order."""
+    count = _count(recipe, kind)
+    if given and len(given) != count:
+        raise RecipeError(f"{_flag(kind)} was given {len(given)} times, and the recipe has {count}. Give all of them.")
+    pictures = list(given) or [None] * count
+    return [
+        find_recorded_picture(recipe, role, picture, folder)
+        for role, picture in zip(role_names(kind, count), pictures, strict=True)
+    ]
+
+
+def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> Path:
+    """Return the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
+    flag = _flag(kind_of(role))
+    if record.name is None:
+        raise RecipeError(f"The {role} image was not a file. Give it with {flag} FILE.")
+    changed = None
+    for folder in folders:
+        path = folder / Path(record.name).name
+        if path.is_file():
+            if sha256_of(path) == record.sha256:
+                return path
+            changed = path
+    if changed is not None:
+        raise RecipeError(f"The {role} image {changed} has changed. Give the original with {flag} FILE.")
+    raise RecipeError(f"The {role} image {record.name} is missing. Put it beside the picture, or use {flag} FILE.")
+
+
+def _find_weights(recipe: Recipe, given: str | Path | None, folder: Path) -> Path | None:
+    if given is not None or recipe.weights_name is None:
+        return None if given is None else Path(given)
+    name = Path(recipe.weights_name).name  # a recipe is not trusted: its name must not lead elsewhere
+    for place in (folder, Path()):
+        if (place / name).is_file():
+            return place / name
+    raise RecipeError(f"The weights {recipe.weights_name} are missing. Give them with --weights FILE.")
+
+
+def _count(recipe: Recipe, kind: str) -> int:
+    return sum(kind_of(role) == kind for role in recipe.inputs)
+
+
+def _flag(kind: str) -> str:
+    return "--" + kind.replace("_", "-")
