@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from impasto.config import Config
 from impasto.config.networks import VGG19
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.evaluate import AutogradEngine, build_objective
 from impasto.engine import DTYPES
 from impasto.engine.allocation import keep_freed_memory
-from impasto.engine.planning import fastest_convolution
+from impasto.engine.planning import choose_convolution
 from impasto.engine.tiled import TiledEngine
 from impasto.weights import load
 
@@ -56,11 +56,11 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     """Measure the seconds of each variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
-    objective = objective_for(AutogradEngine(encoder), content, [(1.0, style)], Config())
+    objective = build_objective(AutogradEngine(encoder), content, [(1.0, style)], Config())
     plain = AutogradEngine(encoder).evaluator(objective)
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():
-        _, winograd = fastest_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
+        _, winograd = choose_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
         evaluate = TiledEngine(encoder, dtype=dtype, winograd=winograd).evaluator(objective)
         variants[f"chained {name}"] = lambda evaluate=evaluate: evaluate(target)  # type: ignore[misc]
         variants[f"convolutions {name}"] = convolutions(encoder, size, dtype)

@@ -19,7 +19,7 @@ from impasto import samples
 from impasto.config import Config
 from impasto.config.networks import ALEXNET, VGG16, VGG19, Layer, Network
 from impasto.core.encoder import Encoder, Weights
-from impasto.core.evaluate import AutogradEngine, Evaluation, objective_for
+from impasto.core.evaluate import AutogradEngine, Evaluation, build_objective
 from impasto.core.objective import Losses, Objective
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
@@ -169,7 +169,7 @@ def watch(page: Page) -> Watched:
 
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
     """What is asked of a target, measured plainly."""
-    return objective_for(AutogradEngine(encoder), content, [(1.0, style)], config)
+    return build_objective(AutogradEngine(encoder), content, [(1.0, style)], config)
 
 
 def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:

@@ -18,7 +18,7 @@ from torch import Tensor
 from impasto.config import Config, Plan
 from impasto.config.networks import VGG19
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import Evaluation, objective_for
+from impasto.core.evaluate import Evaluation, build_objective
 from impasto.core.masks import Region, StyleUse
 from impasto.distributed import ClusterError, actor_pool, connected, tile_actor, tile_backend
 from impasto.engine import build_engine
@@ -39,7 +39,7 @@ REGIONS = (Region(MASK, 0.5, (StyleUse(0, 1.0, None),)), Region(1 - MASK, 0.5, (
 
 
 def asked(engine: Any) -> Any:
-    return objective_for(engine, CONTENT, [(1.0, STYLE)], CONFIG, REGIONS)
+    return build_objective(engine, CONTENT, [(1.0, STYLE)], CONFIG, REGIONS)
 
 
 def same(a: Evaluation, b: Evaluation) -> bool:

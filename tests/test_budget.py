@@ -15,7 +15,7 @@ import impasto
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.types import parse_bytes
 from impasto.engine import memory as budget
-from impasto.engine.memory import Workload, arrange, available_bytes
+from impasto.engine.memory import Workload, available_bytes, plan_memory
 from impasto.engine.planning import estimate, make_plan
 from impasto.errors import ConfigError, OutputError
 from impasto.run import Run, drive, prepare_run
@@ -29,7 +29,7 @@ def work(megapixels: float, **options: Any) -> Workload:
 
 
 def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPlan:
-    return arrange(work(megapixels, **options), memory, precision="float32", winograd=128)
+    return plan_memory(work(megapixels, **options), memory, precision="float32", winograd=128)
 
 
 @pytest.mark.parametrize("megapixels", [0.2, 1, 4, 16, 64, 75])

@@ -161,7 +161,7 @@ def test_every_style_loss_is_carried_back_whole_and_in_blocks(network: Network, 
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     asked, target = objective(encoder, (97, 131), style_loss=style_loss), image(3, 97, 131).double()
     engine = TiledEngine(encoder, block=block)
-    if block and STYLE_LOSSES[style_loss].of_features:
+    if block and STYLE_LOSSES[style_loss].needs_features:
         with pytest.raises(ConfigError, match="blocks"):
             engine.evaluator(asked)(target)
         return
@@ -207,7 +207,7 @@ def test_the_faster_convolution_is_chosen(
         return float32 if x.dtype == torch.float32 else bfloat16
 
     monkeypatch.setattr(planning, "_seconds", seconds)
-    assert planning.fastest_convolution("cpu") == expected
+    assert planning.choose_convolution("cpu") == expected
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.config import Config
-from impasto.core.losses import content_error, content_loss, energy, laplacian, pooled, style_loss, total_variation
-from impasto.core.statistics import Moments, compute_moments, covariance, gram_matrix
-from impasto.core.style_losses import STYLE_LOSSES, gaussian, mean_and_deviation, wasserstein_loss
+from impasto.core.losses import (
+    content_error,
+    content_loss,
+    energy,
+    laplacian,
+    pool_image,
+    statistic_error,
+    total_variation,
+)
+from impasto.core.statistics import Moments, compute_moments, covariance_matrix, gram_matrix
+from impasto.core.style_losses import STYLE_LOSSES, gaussian, mean_and_std, wasserstein_loss
 
 # Two channels, 1 x 3 positions: vectors (1, 2), (0, 1), (3, -1).
 FEATURES = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
@@ -87,7 +95,7 @@ def test_content_loss_by_hand() -> None:
 
 def test_style_loss_by_hand() -> None:
     gram, target = torch.tensor([[1.0, 2.0], [2.0, 5.0]]), torch.tensor([[0.0, 2.0], [2.0, 3.0]])
-    assert style_loss(gram, target) == pytest.approx(5 / 4)
+    assert statistic_error(gram, target) == pytest.approx(5 / 4)
 
 
 def test_relative_losses_do_not_change_when_features_are_scaled() -> None:
@@ -119,7 +127,7 @@ def test_losses_are_zero_at_their_targets() -> None:
     gram = gram_matrix(compute_moments(features))
     assert content_loss(content_error(features, features)) == 0
     assert content_loss(content_error(features, features), "scaled") == 0
-    assert style_loss(gram, gram) == 0
+    assert statistic_error(gram, gram) == 0
 
 
 def test_gradients_are_right() -> None:
@@ -128,7 +136,7 @@ def test_gradients_are_right() -> None:
     target_gram = gram_matrix(compute_moments(target))
     assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), scale=3.0), features)
     assert torch.autograd.gradcheck(lambda f: content_loss(content_error(f, target), "scaled", scale=3.0), features)
-    assert torch.autograd.gradcheck(lambda f: style_loss(gram_matrix(compute_moments(f)), target_gram), features)
+    assert torch.autograd.gradcheck(lambda f: statistic_error(gram_matrix(compute_moments(f)), target_gram), features)
     assert torch.autograd.gradcheck(total_variation, features)
     assert torch.autograd.gradcheck(lambda f: total_variation(f, "absolute"), features)
 
@@ -140,12 +148,14 @@ def test_the_registry_and_the_option_have_the_same_names() -> None:
 def test_covariance_by_hand() -> None:
     # Means 4/3 and 2/3; second moments 10/3, -1/3, 2.
     expected = torch.tensor([[10 / 3 - 16 / 9, -1 / 3 - 8 / 9], [-1 / 3 - 8 / 9, 2 - 4 / 9]])
-    torch.testing.assert_close(covariance(compute_moments(FEATURES)), expected)
-    torch.testing.assert_close(covariance(compute_moments(FEATURES)), torch.cov(FEATURES.flatten(2)[0], correction=0))
+    torch.testing.assert_close(covariance_matrix(compute_moments(FEATURES)), expected)
+    torch.testing.assert_close(
+        covariance_matrix(compute_moments(FEATURES)), torch.cov(FEATURES.flatten(2)[0], correction=0)
+    )
 
 
 def test_mean_and_deviation_by_hand() -> None:
-    found = mean_and_deviation(compute_moments(FEATURES))
+    found = mean_and_std(compute_moments(FEATURES))
     expected = torch.tensor([[4 / 3, 2 / 3], [math.sqrt(14 / 9), math.sqrt(14 / 9)]])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
 
@@ -178,11 +188,11 @@ def test_wasserstein_of_correlated_channels_is_that_of_scipys_root() -> None:
 
 def measured(name: str, features: Tensor) -> Any:
     """What a style loss is a function of."""
-    return features if STYLE_LOSSES[name].of_features else compute_moments(features)
+    return features if STYLE_LOSSES[name].needs_features else compute_moments(features)
 
 
 def kept(name: str, *styles: Tensor) -> Tensor:
-    return STYLE_LOSSES[name].kept([(1 / len(styles), measured(name, style)) for style in styles])
+    return STYLE_LOSSES[name].target([(1 / len(styles), measured(name, style)) for style in styles])
 
 
 @pytest.mark.parametrize("name", STYLE_LOSSES)
@@ -275,7 +285,7 @@ def test_laplacian_by_hand() -> None:
     """One bright block of four by four pixels: 4 less in its place, 1 more on each side."""
     image = torch.zeros(1, 3, 14, 13)  # what is left of 3 by 3 blocks does not count
     image[:, :, 4:8, 4:8] = 1
-    bends = laplacian(pooled(image))
+    bends = laplacian(pool_image(image))
     assert bends.shape == (1, 3, 3, 3)
     assert bends[0, 1].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
-    assert laplacian(pooled(torch.full((1, 3, 8, 8), 0.7))).abs().max() < 1e-6
+    assert laplacian(pool_image(torch.full((1, 3, 8, 8), 0.7))).abs().max() < 1e-6

@@ -13,7 +13,7 @@ from impasto.config import Config
 from impasto.config.types import LayerWeight
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
-from impasto.core.losses import laplacian, pooled
+from impasto.core.losses import laplacian, pool_image
 from impasto.core.objective import Objective
 
 
@@ -85,7 +85,7 @@ def test_the_laplacian_holds_the_contents_lines(tiny: Encoder) -> None:
     objective = objective_of(tiny, content, image(2), tiny_config(laplacian_weight=0.4))
     plain = losses_of(tiny, objective_of(tiny, content, image(2), tiny_config()), target)
     found = losses_of(tiny, objective, target)
-    bends, wanted = (laplacian(pooled(x)) for x in (target, content))
+    bends, wanted = (laplacian(pool_image(x)) for x in (target, content))
     expected = (bends - wanted).square().mean() / wanted.square().mean()
     torch.testing.assert_close(found.laplacian, expected)
     torch.testing.assert_close(found.total, plain.total + 0.4 * expected)

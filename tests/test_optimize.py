@@ -53,8 +53,8 @@ def test_every_solver_finds_the_bottom_of_a_bowl(optimizer: str, rate: float, st
 
 def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     final = {}
-    for cosine in (optimize.LEAST_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
-        monkeypatch.setattr(optimize, "LEAST_CURVATURE", cosine)
+    for cosine in (optimize.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
+        monkeypatch.setattr(optimize, "MIN_CURVATURE", cosine)
         *_, last = descend(bowl(UNEVEN), START, Config(parametrization="pixels", clamp=False), 60)
         final[cosine] = float(last.losses.total)
     learned, steepest = final.values()

@@ -23,7 +23,7 @@ from impasto.cli import main
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.networks import ALEXNET, VGG19, Network
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.evaluate import AutogradEngine, build_objective
 from impasto.core.masks import Region, StyleUse, downsample_masks
 from impasto.core.method import stylize_steps
 from impasto.core.statistics import compute_moments, compute_moments_by_region, gram_matrix
@@ -109,7 +109,7 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
     )
     config = Config(network=network.name, style_loss=style_loss, alpha=3)
     styles = [(0.5, style), (0.5, other)]
-    whole, tiled = (objective_for(of, content, styles, config, regions) for of in (plain, engine))
+    whole, tiled = (build_objective(of, content, styles, config, regions) for of in (plain, engine))
     tolerance = 1e-5 if style_loss == "wasserstein" else 1e-10
     for a, b in zip(whole.style, tiled.style, strict=True):
         assert [part.share for part in a.parts] == [0.4, 0.6]

@@ -18,7 +18,7 @@ import impasto
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.types import Length
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.evaluate import AutogradEngine, build_objective
 from impasto.core.method import objective_at, stylize_steps
 from impasto.core.objective import Objective
 from impasto.core.statistics import Moments, blend_moments, compute_moments
@@ -50,7 +50,7 @@ def test_a_blend_in_proportion_to_area_is_the_two_pictures_side_by_side() -> Non
 
 def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
     styles = list(zip(shares, (picture(2), picture(3)), strict=True))
-    return objective_for(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
+    return build_objective(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
 
 
 @settings(deadline=None)  # a machine may be busy
@@ -122,8 +122,8 @@ def test_pictures_between_two_styles_go_from_one_to_the_other(tiny: Encoder) -> 
 def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
     styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
     config = tiny_config(units="absolute")
-    whole = objective_for(AutogradEngine(tiny), picture(1), styles, config)
-    tiled = objective_for(TiledEngine(tiny, block=16), picture(1), styles, config)
+    whole = build_objective(AutogradEngine(tiny), picture(1), styles, config)
+    tiled = build_objective(TiledEngine(tiny, block=16), picture(1), styles, config)
     for a, b in zip((x.parts[0] for x in whole.style), (x.parts[0] for x in tiled.style), strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
 

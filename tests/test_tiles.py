@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.config import Config
 from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, objective_for
+from impasto.core.evaluate import AutogradEngine, build_objective
 from impasto.core.objective import Objective
 from impasto.core.optimize import descend
 from impasto.core.style_losses import STYLE_LOSSES
@@ -50,7 +50,7 @@ def test_blocks_give_the_gradient_of_the_whole(
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=block)
     config = Config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
-    asked = objective_for(whole, content, [(1.0, style)], config)
+    asked = build_objective(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
     measured, expected = tiled.measure(asked, target).as_floats(), whole.measure(asked, target).as_floats()
     assert measured == pytest.approx(expected, rel=1e-11)
@@ -64,16 +64,16 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
     config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
-    asked = objective_for(whole, content, [(1.0, style)], config)
+    asked = build_objective(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
 
 
-@pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.of_features])
+@pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
 def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
     whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, block=16)
     config = Config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
-    asked, in_blocks = (objective_for(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
+    asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
     for one, two in zip(asked.style, in_blocks.style, strict=True):
         torch.testing.assert_close(two.parts[0].value, one.parts[0].value, rtol=1e-6, atol=1e-6)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-6)
@@ -85,7 +85,7 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
     config = Config(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
-    tiled = objective_for(TiledEngine(encoder, block=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config)
+    tiled = build_objective(TiledEngine(encoder, block=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config)
 
     def targets(objective: Objective) -> list[tuple[Tensor, float]]:
         found = [(target.value, target.scale) for target in objective.content]
@@ -147,7 +147,7 @@ LAYERS = {"content_layers": (("relu2_1", 1.0),), "style_layers": (("relu1_1", 1.
 def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from impasto.core import tensor_store as module
 
-    monkeypatch.setattr(module, "PIECE", piece)
+    monkeypatch.setattr(module, "CHUNK", piece)
     for store in (RamStore(), DiskStore(tmp_path)):
         a, b = (clone(store, torch.randn(1, 3, 9, 11, generator=torch.Generator().manual_seed(s))) for s in (1, 2))
         assert dot(store, a, b) == pytest.approx(float((a * b).sum()), rel=1e-5)
@@ -188,7 +188,7 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
     encoder, store = double(ALEXNET), Watched(tmp_path)
     engine = TiledEngine(encoder, block=64, store=store)
     content, config = image(1, 150, 170).double(), Config(network="alexnet")
-    asked = objective_for(engine, content, [(1.0, image(2, 90, 90).double())], config)
+    asked = build_objective(engine, content, [(1.0, image(2, 90, 90).double())], config)
     tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
     (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
     released.clear()

@@ -1,7 +1,7 @@
-"""A pretrained network as a frozen measuring device: image -> features, each layer by name.
+"""The frozen encoder: image -> features of a pretrained network, by layer name.
 
-Laws: an image is float, sRGB in [0, 1], (1, 3, H, W); features are (1, C, h, w). The encoder's tensors
-never change and never have a gradient. An index into a chain never leaves this module.
+Laws: an image is float, sRGB in [0, 1], (1, 3, H, W); features are (1, C, h, w). The encoder's tensors never change
+and never have a gradient.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Padding = Literal["zero", "replicate", "reflect"]
 Pooling = Literal["max", "avg", "avg-rescaled"]
 
 POOLING_GAIN = {"max": 1.0, "avg": 1.0, "avg-rescaled": 2.0}
-"""What pooled features are multiplied by: averages are smaller than maxima, and the network was trained on those.
-style-transfer-pytorch has 2 for them."""
+"""Factor of pooled features: averages are smaller than the maxima that the network was trained on.
+style-transfer-pytorch uses 2."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Kernels and biases by convolution name, and the normalization of the image that they expect."""
+    """Kernels and biases by convolution name, and the image normalization that they expect."""
 
     kernels: Mapping[str, Tensor]
     biases: Mapping[str, Tensor]
@@ -42,7 +42,7 @@ class Weights:
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the decoded weights: the same for every file that holds these numbers."""
+        """The identity of the decoded weights, the same for every file with these values."""
         digest = hashlib.sha256(repr((self.mean, self.std)).encode())
         for name in sorted(self.kernels):
             for tensor in (self.kernels[name], self.biases[name]):
@@ -52,11 +52,10 @@ class Weights:
 
 
 class Encoder:
-    """A frozen chain of convolution, ReLU and pooling, with the normalization that its weights expect.
+    """A frozen chain of convolution, ReLU and pooling layers, with the normalization of its weights.
 
-    `padding` is that of the image: zeros are a frame that a network sees, and paints.
-
-    `encoder(image, layers)` gives the features of those layers and computes nothing deeper.
+    `encoder(image, layers)` computes the features of those layers and nothing deeper. `padding` extends the image at
+    its edges: zero padding shows up as a painted frame.
     """
 
     def __init__(
@@ -82,47 +81,48 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and images must be."""
+        """The device of the weights, where images must be too."""
         return self.mean.device
 
     def __call__(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Features of `layers`, shallow to deep. Raises `LayerError` if the image is too small for one."""
-        wanted = set(layers)
-        if unknown := wanted - set(self.network.names):
-            raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}.")
-        deepest = max(wanted, key=self.network.names.index)
+        """Compute features of `layers`, shallow to deep. Raises `LayerError` if the image is too small."""
+        names = set(layers)
+        if unknown := names - set(self.network.names):
+            known = ", ".join(self.network.names)
+            raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}. It has {known}.")
+        deepest = max(names, key=self.network.names.index)
         self.require_size(image, [deepest])
-        x = self.entered(image)
+        x = self.normalize(image)
         features = {}
         for layer in self.layers_to(deepest):
             x = self._apply(layer, x)
-            if layer.name in wanted:
+            if layer.name in names:
                 features[layer.name] = x
         return features
 
-    def entered(self, image: Tensor) -> Tensor:
-        """What the first convolution sees: normalized, and padded where that is not with zeros."""
+    def normalize(self, image: Tensor) -> Tensor:
+        """Normalize an image as the weights expect, and pad it unless that is done with zeros."""
         x = (image - self.mean) / self.std
         return x if self.padding == "zero" else F.pad(x, [self.network.layers[0].padding] * 4, mode=self.padding)
 
     def layers_to(self, deepest: str) -> tuple[Layer, ...]:
-        """The chain as deep as that; its first convolution has no padding of its own if the image has it already."""
+        """Return the layers down to `deepest`; the first one does not pad if `normalize` has padded the image."""
         first, *rest = self.network.upto(deepest)
         return (first if self.padding == "zero" else replace(first, padding=0), *rest)
 
     def minimum_px(self, layers: Iterable[str]) -> int:
-        """The smallest image side at which every one of `layers` has a position."""
+        """Return the smallest image side at which all `layers` have at least one position."""
         return max(self.network.minimum_px(layer) for layer in layers)
 
     def require_size(self, image: Tensor, layers: Iterable[str], *, what: str = "An image of") -> None:
-        """Raise `LayerError` unless an image (1, 3, H, W) reaches every one of `layers`."""
+        """Raise `LayerError` if an image (1, 3, H, W) is too small for one of `layers`."""
         height, width = image.shape[2:]
         deepest = max(layers, key=self.network.minimum_px)
-        least = self.network.minimum_px(deepest)
-        if min(height, width) < least:
+        minimum_px = self.network.minimum_px(deepest)
+        if min(height, width) < minimum_px:
             raise LayerError(
-                f"{what} {width}x{height} px is too small for {deepest}, which needs at least {least} px a side. "
-                "Give a larger picture, raise the size, or drop the layer."
+                f"{what} {width}x{height} px is too small for {deepest}, which needs at least {minimum_px} px a side. "
+                "Use a larger image, raise --size, or drop the layer."
             )
 
     def _apply(self, layer: Layer, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from impasto.core.statistics import Moments, compute_moments_by_region
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.core.tensor_store import RamStore, TensorStore
 
-__all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "objective_for"]
+__all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "build_objective"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Engine(Protocol):
     def evaluator(self, objective: Objective) -> Evaluator:
         """What descent asks at every step."""
 
-    def refiner(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
         """A more precise evaluator for the last steps, if there is one."""
 
 
-def objective_for(
+def build_objective(
     engine: Engine,
     content: Tensor,
     styles: Sequence[tuple[float, Tensor]],
@@ -69,7 +69,7 @@ def objective_for(
     features = engine.features(content, [name for name, _ in config.content_layers])
     layers = [name for name, _ in config.style_layers]
     if not regions:
-        whole = _whole(engine, styles, layers, of_features=STYLE_LOSSES[config.style_loss].of_features)
+        whole = _whole(engine, styles, layers, needs_features=STYLE_LOSSES[config.style_loss].needs_features)
         return make_objective(features, content, [(1.0, whole)], {}, config, engine.store)
     guides = downsample_masks(
         [region.mask for region in regions], engine.encoder.network, layers, content, engine.store
@@ -79,10 +79,10 @@ def objective_for(
 
 
 def _whole(
-    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], *, of_features: bool
+    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], *, needs_features: bool
 ) -> StyleParts:
     def measured(image: Tensor) -> Mapping[str, Measured]:
-        if of_features:
+        if needs_features:
             return engine.features(image, layers)
         return {layer: whole for layer, (whole,) in engine.moments(image, layers).items()}
 
@@ -151,6 +151,6 @@ class AutogradEngine:
 
         return evaluate
 
-    def refiner(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
         """None: it is precise."""
         return None

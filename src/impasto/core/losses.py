@@ -1,8 +1,7 @@
-"""Content, style and smoothness as numbers: pure functions of tensors.
+"""Losses: pure functions that turn tensors into numbers.
 
-Laws: each returns a scalar of at least float32. A `scale` divides a squared error by the energy of what
-it is measured against, so that 0.1 means that a tenth of the energy is off; a scale of 1 leaves it as
-published.
+Laws: each returns a scalar of at least float32. A `scale` divides a squared error by the energy of its target, so
+that 0.1 means that 10 % of the energy is off. A scale of 1 gives the published loss.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ __all__ = [
     "content_loss",
     "energy",
     "laplacian",
-    "pooled",
-    "style_loss",
+    "pool_image",
+    "statistic_error",
     "total_variation",
     "variation",
 ]
@@ -34,78 +33,81 @@ __all__ = [
 Norm = Literal["squared", "absolute", "mean-squared"]
 ContentNorm = Literal["squared", "scaled"]
 
-SMALL = 1e-8
-"""Keeps a quotient finite where nothing is wrong at all."""
+EPSILON = 1e-8
+"""Keeps a quotient finite where the error is zero."""
 
 ROWS = 256
-"""Pooled at a time: a multiple of four."""
+"""Rows that are pooled at a time, a multiple of `LAPLACIAN_POOL`."""
 
 LAPLACIAN_POOL = 4
-"""Pixels that are averaged before the Laplacian is taken: it is lines that it should hold, not grain."""
+"""Side in pixels of the averages that the Laplacian is taken of: it preserves lines, not grain."""
 
 
-def energy(parts: Iterable[Tensor]) -> float:
-    """The mean square of a target given in parts: what relative losses are measured in."""
+def energy(chunks: Iterable[Tensor]) -> float:
+    """Compute the mean square of a target given in chunks: the unit of relative losses."""
     total, count = 0.0, 0
-    for part in parts:
-        total += float(to_float32(part).square().sum())
-        count += part.numel()
+    for chunk in chunks:
+        total += float(to_float32(chunk).square().sum())
+        count += chunk.numel()
     return total / count
 
 
 def content_error(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared and mean absolute difference of two feature maps (1, C, h, w): (2,), additive over positions."""
+    """Compute the mean squared and mean absolute difference of two feature maps (1, C, h, w), -> (2,).
+
+    Means over positions: errors of tiles, weighted by their share of the positions, add up to that of the whole.
+    """
     difference = to_float32(features) - to_float32(target)
     return torch.stack([difference.square().mean(), difference.abs().mean()])
 
 
 def content_loss(error: Tensor, norm: ContentNorm = "squared", *, scale: float = 1.0) -> Tensor:
-    """Mean squared error over `scale`, from what `content_error` gave.
+    """Return the mean squared error over `scale`, from the result of `content_error`.
 
-    Gatys et al. 2016, eq. 1, is half the sum instead: a constant factor. "scaled" divides by the mean absolute
-    error, as style-transfer-pytorch does, so that the gradient's size hardly depends on how far off it is.
+    Gatys et al. 2016, eq. 1, is half the sum: a constant factor. "scaled" divides by the mean absolute error,
+    as style-transfer-pytorch does, so that the size of the gradient hardly depends on the size of the error.
     """
-    return error[0] / (scale if norm == "squared" else scale**0.5 * (error[1] + SMALL))
+    return error[0] / (scale if norm == "squared" else scale**0.5 * (error[1] + EPSILON))
 
 
-def style_loss(statistic: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error between two style statistics of one shape, such as Gram matrices.
+def statistic_error(statistic: Tensor, target: Tensor) -> Tensor:
+    """Compute the mean squared error between two style statistics, such as Gram matrices.
 
-    Gatys et al. 2016, eq. 4, has the same up to the constant 1/(4 h² w²) of its unscaled Gram matrices.
+    Gatys et al. 2016, eq. 4, up to the constant 1/(4 h² w²) of its unscaled Gram matrices.
     """
     return (to_float32(statistic) - to_float32(target)).square().mean()
 
 
-def pooled(image: Tensor, store: TensorStore | None = None) -> Tensor:
-    """The means of 4 by 4 pixels, (1, 3, H, W) -> (1, 3, H // 4, W // 4), what the Laplacian is taken of."""
-    rows = []
+def pool_image(image: Tensor, store: TensorStore | None = None) -> Tensor:
+    """Average 4×4 pixels, (1, 3, H, W) -> (1, 3, H // 4, W // 4), as input of the Laplacian."""
+    pooled = []
     whole = image[:, :, : image.shape[2] // LAPLACIAN_POOL * LAPLACIAN_POOL]
-    for strip in torch.split(whole, ROWS, dim=2):
-        rows.append(F.avg_pool2d(to_float32(strip), LAPLACIAN_POOL))
+    for rows in torch.split(whole, ROWS, dim=2):
+        pooled.append(F.avg_pool2d(to_float32(rows), LAPLACIAN_POOL))
         if store is not None:
-            store.release(strip)
-    return torch.cat(rows, dim=2)
+            store.release(rows)
+    return torch.cat(pooled, dim=2)
 
 
-def laplacian(x: Tensor) -> Tensor:
-    """Where a `pooled` image bends, (1, 3, h, w): its lines and edges, by the five-point Laplacian.
+def laplacian(pooled: Tensor) -> Tensor:
+    """Apply the five-point Laplacian to a pooled image (1, 3, h, w): it responds to lines and edges.
 
-    Li et al. 2017 (1707.01253) hold content by the squared difference of these.
+    Li et al. 2017 (1707.01253) preserve content by the squared difference of two of these.
     """
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    padded = F.pad(pooled, (1, 1, 1, 1), mode="replicate")
     across = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
-    return across + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] - 4 * x
+    return across + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] - 4 * pooled
 
 
 def total_variation(image: Tensor, norm: Norm = "squared") -> Tensor:
-    """Differences of neighboring pixels, squared or absolute, across and down, summed: of an image (1, 3, H, W).
+    """Sum the squared or absolute differences of neighboring pixels of an image (1, 3, H, W).
 
-    Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1. Divided by the image's numel, size does not change it.
+    Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1. Divide by the image's numel to compare sizes.
     """
     return variation(image, 3, norm) + variation(image, 2, norm)
 
 
 def variation(image: Tensor, dim: int, norm: Norm) -> Tensor:
-    """The same along one dimension."""
+    """Sum the differences of neighboring pixels along one dimension."""
     difference = to_float32(image).diff(dim=dim)
     return (difference.abs() if norm == "absolute" else difference.square()).sum()

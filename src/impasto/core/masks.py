@@ -1,7 +1,7 @@
-"""Regions: parts of the target that are painted from a style of their own, or from a part of one.
+"""Regions: areas of the target that are painted from their own styles, or from part of a style.
 
-Laws: a mask is (1, 1, H, W) in [0, 1]. At every pixel the regions of a picture sum to at most one; what they
-leave is not painted, and stays the content. A guide is a mask at the positions of a layer.
+Laws: a mask is (1, 1, H, W) in [0, 1]. At each pixel the masks of all regions sum to at most one; the rest stays as
+the content is. A layer's mask is a mask at the resolution of that layer, (h, w).
 
 Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer" (1611.07865).
 """
@@ -22,7 +22,7 @@ __all__ = ["Region", "StyleUse", "downsample_masks"]
 
 @dataclass(frozen=True)
 class StyleUse:
-    """A style by its number, its share in a region, and the part of it that is looked at; None: all."""
+    """The number of a style, its share in a region, and the mask of the part to use; None: all of it."""
 
     style: int
     share: float
@@ -31,7 +31,7 @@ class StyleUse:
 
 @dataclass(frozen=True)
 class Region:
-    """Where in the target, its share of what is painted, and the styles that it is painted from."""
+    """An area of the target, its share of the painted area, and the styles that it is painted from."""
 
     mask: Tensor
     share: float
@@ -41,14 +41,14 @@ class Region:
 def downsample_masks(
     masks: Sequence[Tensor | None], network: Network, layers: Sequence[str], image: Tensor, store: TensorStore
 ) -> dict[str, Tensor]:
-    """Each mask at the positions of each layer of an image: (R, h, w), by area; None is everywhere."""
+    """Average each mask of an image to the resolution of each layer, -> (R, h, w); None is everywhere."""
     height, width = image.shape[2:]
-    guides = {}
+    by_layer = {}
     for layer in layers:
         size = network.output_px(layer, height), network.output_px(layer, width)
-        guide = store.empty((len(masks), *size))
+        downsampled = store.empty((len(masks), *size))
         for number, mask in enumerate(masks):
-            guide[number] = 1 if mask is None else F.adaptive_avg_pool2d(mask, size)[0, 0]
-            store.release(guide)
-        guides[layer] = guide
-    return guides
+            downsampled[number] = 1 if mask is None else F.adaptive_avg_pool2d(mask, size)[0, 0]
+            store.release(downsampled)
+        by_layer[layer] = downsampled
+    return by_layer

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from impasto.config import Config
 from impasto.core.descent import State
-from impasto.core.evaluate import Engine, objective_for
+from impasto.core.evaluate import Engine, build_objective
 from impasto.core.image import Picture, fit, resize
 from impasto.core.masks import Region
 from impasto.core.objective import Losses, Objective
@@ -134,10 +134,10 @@ def stylize_steps(
             target = upscale_target(target, scene, scene.scales[number - 2], scale, config, store)
         # endregion
         is_full_size = number == len(scene.scales)
-        evaluate, refine = engine.evaluator(objective), engine.refiner(objective) if is_full_size else None
+        evaluate, refine = engine.evaluator(objective), engine.precise_evaluator(objective) if is_full_size else None
         cover = protect_at(scene, scale, store)
         if cover is not None:
-            evaluate, refine = cover.over(evaluate), refine and cover.over(refine)
+            evaluate, refine = cover.wrap(evaluate), refine and cover.wrap(refine)
         for step in descend(evaluate, target, config, scale.iterations, refine=refine, store=store, since=last):
             last = step
             yield Progress(
@@ -147,7 +147,7 @@ def stylize_steps(
                 restarts + step.restarts,
                 time.perf_counter() - began,
                 scene,
-                cover(step.image) if cover else step.image,
+                cover.apply(step.image) if cover else step.image,
                 step.losses,
                 step.gradient_rms,
                 objective,
@@ -173,7 +173,7 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     target = clamp_unit(store, resize(progress.image, full.height, full.width))
     cover = protect_at(scene, full, store)
     if cover is not None:
-        target = cover(target)  # exactly, where it was resized
+        target = cover.apply(target)  # exactly, where it was resized
     return target, scene.retouch(target) if scene.retouch else target
 
 
@@ -190,7 +190,7 @@ def objective_at(scene: RunInputs, scale: Scale, config: Config, engine: Engine)
     content = resize_to_scale(scene.content.pixels, scale).to(device)
     least_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, resize_style(style, scale, least_px).to(device)) for style in scene.styles]
-    return objective_for(engine, content, styles, config, scene.regions)
+    return build_objective(engine, content, styles, config, scene.regions)
 
 
 def resize_to_scale(pixels: Tensor, scale: Scale) -> Tensor:

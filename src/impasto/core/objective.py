@@ -26,7 +26,7 @@ from impasto.core.tensor_store import TensorStore
 __all__ = ["ContentTarget", "Losses", "Measured", "Objective", "Part", "StyleParts", "StyleTarget", "make_objective"]
 
 ROWS = 64
-LEAST_ENERGY = 1e-12
+MIN_ENERGY = 1e-12
 """What a loss is divided by at least, so that a black target has a loss too."""
 
 Measured = Moments | Tensor
@@ -133,11 +133,11 @@ class Objective:
         errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}
         style = {t.layer: self.measured(t.layer, features[t.layer]) for t in self.style}
         tv = self.tv_share(image) * loss.total_variation(image, self.config.tv_norm)
-        return self.combine(errors, style, tv, loss.pooled(image) if self.laplacian else None)
+        return self.combine(errors, style, tv, loss.pool_image(image) if self.laplacian else None)
 
     def measured(self, layer: str, features: Tensor) -> tuple[Measured, ...]:
         """What the style loss needs of a layer, for each region."""
-        if self.style_loss.of_features:
+        if self.style_loss.needs_features:
             return (features,)
         return compute_moments_by_region(features, self.guides.get(layer))
 
@@ -189,7 +189,7 @@ def make_objective(
     relative = config.units == "relative"
 
     def scale(energy: float) -> float:
-        return max(energy, LEAST_ENERGY) if relative else 1.0
+        return max(energy, MIN_ENERGY) if relative else 1.0
 
     def weighted(layers: tuple[LayerWeight, ...]) -> Iterator[tuple[str, float]]:
         whole = sum(weight for _, weight in layers) if relative else 1.0
@@ -199,10 +199,10 @@ def make_objective(
         return Part(share, value, scale(energy))
 
     def kept(layer: str) -> tuple[Part, ...]:
-        values = [(share, chosen.kept(found[layer])) for share, found in style]
+        values = [(share, chosen.target(found[layer])) for share, found in style]
         return tuple(part(share, value, chosen.energy(value)) for share, value in values)
 
-    bends = loss.laplacian(loss.pooled(image, store)) if config.laplacian_weight else None
+    bends = loss.laplacian(loss.pool_image(image, store)) if config.laplacian_weight else None
     return Objective(
         content=tuple(
             ContentTarget(name, weight, content[name], scale(loss.energy(_strips(content[name], store))))

@@ -37,7 +37,7 @@ REFINED_SHARE = 5
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 """Adam's."""
 
-LEAST_CURVATURE = 1e-6
+MIN_CURVATURE = 1e-6
 """Cosine between a step and the change of gradient along it below which the pair tells nothing."""
 
 EXPLODED = 100.0
@@ -123,7 +123,7 @@ def _pair(store: TensorStore, direction: Tensor, length: float, change: Tensor) 
     scale(store, direction, length)
     curvature = dot(store, direction, change)
     # As an angle: it must not matter what units the loss is in.
-    least = LEAST_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
+    least = MIN_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
     return (direction, change, curvature) if curvature > least else None
 
 

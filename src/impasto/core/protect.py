@@ -1,7 +1,7 @@
-"""The content over the target, where it is to stay as it is.
+"""Protection of areas of the content.
 
-Laws: where a picture is not free to be painted its pixels are exactly the content's, before every
-measurement and in the end, and have no gradient.
+Laws: where the paint mask is 0, the image has exactly the content's pixels, before every evaluation and in the
+result, and the gradient is zero.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ __all__ = ["ProtectedImage"]
 
 @dataclass(frozen=True)
 class ProtectedImage:
-    """A content image (1, 3, H, W), and how far each of its pixels may be painted over, (1, 1, H, W) in [0, 1]."""
+    """A content image (1, 3, H, W), and a mask (1, 1, H, W) that is 1 where it may be painted over."""
 
     content: Tensor
-    free: Tensor
+    paint_mask: Tensor
     store: TensorStore
 
-    def __call__(self, painted: Tensor) -> Tensor:
-        """The painted image where it is free, the content where it is not: a new image."""
+    def apply(self, painted: Tensor) -> Tensor:
+        """Blend a painted image with the content by the mask, in a new tensor."""
         image = self.store.empty(painted.shape, painted.dtype)
-        free = self.free[:, 0].to(painted)
-        for channel in range(painted.shape[1]):  # one at a time needs a third of the memory
-            # lerp gives both of its ends exactly
-            image[:, channel] = torch.lerp(self.content[:, channel].to(painted), painted[:, channel], free)
+        mask = self.paint_mask[:, 0].to(painted)
+        for channel in range(painted.shape[1]):  # one at a time takes a third of the memory
+            # lerp returns both of its ends exactly.
+            image[:, channel] = torch.lerp(self.content[:, channel].to(painted), painted[:, channel], mask)
             self.store.release(image, painted, self.content)
         return image
 
-    def over(self, evaluate: Evaluator) -> Evaluator:
-        """The same losses, of the covered image, and their gradient at what is below."""
+    def wrap(self, evaluate: Evaluator) -> Evaluator:
+        """Evaluate the blended image, and pass the gradient on to the painted one."""
 
-        def evaluate_covered(painted: Tensor) -> Evaluation:
-            evaluation = evaluate(self(painted))
-            free = self.free[:, 0].to(painted)
+        def evaluate_blended(painted: Tensor) -> Evaluation:
+            evaluation = evaluate(self.apply(painted))
+            mask = self.paint_mask[:, 0].to(painted)
             for channel in range(painted.shape[1]):
-                evaluation.gradient[:, channel].mul_(free)
+                evaluation.gradient[:, channel].mul_(mask)
             return evaluation
 
-        return evaluate_covered
+        return evaluate_blended

@@ -1,8 +1,8 @@
-"""What style is made of: moments of features, and the statistics made from them.
+"""Statistics of features that describe style: moments, and the matrices made from them.
 
-Laws: features are (1, C, h, w). Moments are accumulated in at least float32, whatever the features'
-precision. They are sums over positions, so moments of parts add up to the moments of the whole, which
-is what lets a picture be measured in tiles or on many machines. Position is gone after this module.
+Laws: features are (1, C, h, w). Moments are at least float32, whatever the precision of the features. They are sums
+over positions, so moments of tiles add up to the moments of the whole image; this is why an image can be
+measured in tiles or on several machines. Positions are lost here: style does not depend on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
     "blend_moments",
     "compute_moments",
     "compute_moments_by_region",
-    "covariance",
+    "covariance_matrix",
     "gram_matrix",
     "mask_area",
     "to_float32",
@@ -29,8 +29,8 @@ __all__ = [
 class Moments:
     """First and second moments of a layer's features, as sums over `count` positions.
 
-    `sum` is (C,), `outer` is (C, C): the sum of every feature vector with itself. Where positions belong
-    to a region by a share of one, that is what each counts for.
+    `sum` is (C,). `outer` is (C, C), the sum of each feature vector's outer product with itself. A mask in [0, 1]
+    weights the positions.
     """
 
     count: float
@@ -42,9 +42,9 @@ class Moments:
 
 
 def blend_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
-    """Moments of a mixture of styles: means and second moments averaged, by shares that sum to one.
+    """Average the means and second moments of several styles, by shares that sum to one.
 
-    Not covariances: the mixture of two styles has the spread between them too.
+    Averaging covariances instead would lose the spread between the styles.
     """
     first = parts[0][1]
     if len(parts) == 1:
@@ -56,38 +56,36 @@ def blend_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
     return Moments(1, mean, second)
 
 
-def compute_moments(features: Tensor, guide: Tensor | None = None) -> Moments:
-    """Moments of a feature map, (1, C, h, w) -> (C,) and (C, C), or of a region of it by its guide, (h, w).
+def compute_moments(features: Tensor, mask: Tensor | None = None) -> Moments:
+    """Compute moments of a feature map (1, C, h, w), weighted by a mask (h, w) if given.
 
-    A guided Gram matrix (Gatys et al. 2017, 1611.07865) with the square root of the guide as its T, so that
-    the moments of regions that share a picture add up to those of the whole.
+    The guided Gram matrix of Gatys et al. 2017 (1611.07865) with T = √mask, so that moments of the regions of an
+    image add up to those of the whole.
     """
     vectors = to_float32(features).flatten(2).squeeze(0)  # (C, h*w)
-    if guide is None:
+    if mask is None:
         return Moments(vectors.shape[1], vectors.sum(dim=1), vectors @ vectors.T)
-    weighted = vectors * guide.flatten()
-    return Moments(mask_area(guide), weighted.sum(dim=1), weighted @ vectors.T)
+    weighted = vectors * mask.flatten()
+    return Moments(mask_area(mask), weighted.sum(dim=1), weighted @ vectors.T)
 
 
-def mask_area(guide: Tensor) -> float:
-    """How many positions a guide amounts to; in float64, so that it does not matter in which parts it is summed."""
-    return float(guide.cpu().sum(dtype=torch.float64))
+def mask_area(mask: Tensor) -> float:
+    """Sum a mask in float64, so that the result does not depend on how it is split into tiles."""
+    return float(mask.cpu().sum(dtype=torch.float64))
 
 
-def compute_moments_by_region(features: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
-    """Moments of each region by its guide, of guides (R, h, w); without any, of the whole."""
-    return (
-        (compute_moments(features),) if guides is None else tuple(compute_moments(features, guide) for guide in guides)
-    )
+def compute_moments_by_region(features: Tensor, masks: Tensor | None) -> tuple[Moments, ...]:
+    """Compute moments of each region by its mask, of masks (R, h, w); None is one region."""
+    return (compute_moments(features),) if masks is None else tuple(compute_moments(features, mask) for mask in masks)
 
 
 def to_float32(tensor: Tensor) -> Tensor:
-    """The same numbers in at least float32, what moments and losses are computed in."""
+    """Convert to float32 unless the tensor is wider: the precision of moments and losses."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def gram_matrix(moments: Moments) -> Tensor:
-    """Channel correlations, moments -> (C, C).
+    """Compute channel correlations, moments -> (C, C).
 
     Divides by the number of positions, h*w, so images of any size compare.
     Gatys et al. 2016 (CVPR), eq. 3, leaves it unscaled.
@@ -95,7 +93,7 @@ def gram_matrix(moments: Moments) -> Tensor:
     return moments.outer / moments.count
 
 
-def covariance(moments: Moments) -> Tensor:
-    """How channels vary together around their means, moments -> (C, C)."""
+def covariance_matrix(moments: Moments) -> Tensor:
+    """Compute channel correlations around their means, moments -> (C, C)."""
     mean = moments.sum / moments.count
     return gram_matrix(moments) - torch.outer(mean, mean)

@@ -1,7 +1,9 @@
-"""The ways to compare styles, by name: a registry of functions of `Moments`, or of features.
+"""The ways to compare styles, by name.
 
-Laws: each is zero at its target and does not see the order of positions. The energy of a target is what its
-distance is divided by in relative units.
+Laws: a style loss is zero at its target and does not depend on the order of positions. The energy of a target is the
+divisor of its distance in relative units. Most losses are functions of `Moments`. Those with `needs_features` compare
+the features themselves, (1, C, h, w), where moments say too little; they need all features of an image at
+once, so they work neither in tiles nor by regions.
 """
 
 from __future__ import annotations
@@ -11,86 +13,185 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.losses import energy, style_loss
-from impasto.core.matching import nearest_loss, quantiles, sampled, sliced_wasserstein_loss
-from impasto.core.statistics import Moments, blend_moments, covariance, gram_matrix
+from impasto.core.losses import energy, statistic_error
+from impasto.core.statistics import Moments, blend_moments, covariance_matrix, gram_matrix, to_float32
 
-__all__ = ["STYLE_LOSSES", "StyleLoss", "gaussian", "mean_and_deviation", "wasserstein_loss"]
+__all__ = [
+    "STYLE_LOSSES",
+    "StyleLoss",
+    "gaussian",
+    "mean_and_std",
+    "nearest_loss",
+    "quantiles",
+    "sample_vectors",
+    "sliced_wasserstein_loss",
+    "wasserstein_loss",
+]
 
-LEAST_VARIANCE = 1e-4
-"""Share of the mean variance that is added where a root is taken."""
+MIN_VARIANCE = 1e-4
+"""Share of the mean variance that is added before a root is taken."""
 
+SAMPLES, MIN_SAMPLES = 8, 512
+"""Feature vectors of a style that are matched, per channel and at least. Matching all of them would take the time of
+tens of steps."""
 
-def mean_and_deviation(moments: Moments) -> Tensor:
-    """Mean and standard deviation of each channel, moments -> (2, C). Huang & Belongie 2017 (1703.06868), AdaIN's."""
-    variance = covariance(moments).diagonal().clamp(min=0)
-    # A root has no slope at 0, where channels are that nothing excites.
-    return torch.stack([moments.sum / moments.count, (variance + LEAST_VARIANCE * variance.detach().mean()).sqrt()])
+CHUNK = 512
+"""Positions matched at a time, so that the vectors they are compared with stay in the cache."""
 
-
-def gaussian(moments: Moments) -> Tensor:
-    """Mean and root of the covariance, moments -> (C + 1, C): the Gaussian that a layer's features look like."""
-    spread = covariance(moments)
-    values, vectors = torch.linalg.eigh(doubled(spread))
-    least = LEAST_VARIANCE * values.clamp(min=0).mean()
-    root = (vectors * (values.clamp(min=0) + least).sqrt()) @ vectors.T
-    return torch.cat([(moments.sum / moments.count)[None], root.to(spread)])
-
-
-def doubled(tensor: Tensor) -> Tensor:
-    """In float64, which roots of matrices need, where the device has it."""
-    return tensor.to("cpu" if tensor.device.type == "mps" else tensor.device, torch.float64)
-
-
-def wasserstein_loss(moments: Moments, kept: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance between the Gaussian of `moments` and a `gaussian` that was kept.
-
-    |μ − μ*|² + tr(C + C* − 2 (C*^½ C C*^½)^½): Olkin & Pukelsheim 1982; what
-    style-transfer-pytorch compares styles by.
-    """
-    mean, root = doubled(moments.sum / moments.count), doubled(kept[1:])
-    wanted = root.square().sum()
-    least = LEAST_VARIANCE / (1 + LEAST_VARIANCE) * wanted / len(mean)
-    spread = doubled(covariance(moments)) + least * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
-    shared = torch.linalg.eigvalsh(root @ spread @ root).clamp(min=float(least) ** 2).sqrt().sum()
-    distance = (mean - doubled(kept[0])).square().sum() + spread.trace() + wanted - 2 * shared
-    loss: Tensor = distance.clamp(min=0).to(moments.sum)
-    return loss
+FeatureParts = Sequence[tuple[float, Tensor]]
+"""Share and features of each style; shares sum to one."""
 
 
 @dataclass(frozen=True)
 class StyleLoss:
-    """A way to compare styles: what is kept of some, the distance of a picture from that, and its energy.
+    """A way to compare styles.
 
-    The distance over the energy is the loss in relative units. What is measured of each picture are `Moments`,
-    or its features themselves where it says so; of several styles it comes with their shares.
+    `target` makes the target from the measurements of one or more styles, each with its share. `distance` compares
+    the measurement of an image with it. `energy` is the size of a target: distance / energy is the relative loss.
+    A measurement is `Moments`, or features with `needs_features`.
     """
 
-    kept: Callable[[Sequence[tuple[float, Any]]], Tensor]
+    target: Callable[[Sequence[tuple[float, Any]]], Tensor]
     distance: Callable[[Any, Tensor], Tensor]
-    energy: Callable[[Tensor], float]
-    of_features: bool = False
+    energy: Callable[[Tensor], float] = lambda target: energy([target])
+    needs_features: bool = False
 
 
-def _of_moments(
-    statistic: Callable[[Moments], Tensor],
-    distance: Callable[[Moments, Tensor], Tensor] | None = None,
-    size: Callable[[Tensor], float] = lambda kept: energy([kept]),
-) -> StyleLoss:
-    def error(moments: Moments, kept: Tensor) -> Tensor:
-        return style_loss(statistic(moments), kept)
+def _moment_loss(statistic: Callable[[Moments], Tensor]) -> StyleLoss:
+    """Compare a statistic of moments by its mean squared error."""
+    return StyleLoss(
+        lambda parts: statistic(blend_moments(parts)),
+        lambda moments, target: statistic_error(statistic(moments), target),
+    )
 
-    return StyleLoss(lambda parts: statistic(blend_moments(parts)), distance or error, size)
+
+def mean_and_std(moments: Moments) -> Tensor:
+    """Compute mean and standard deviation of each channel, moments -> (2, C).
+
+    Huang & Belongie 2017 (1703.06868), the statistics of AdaIN.
+    """
+    variance = covariance_matrix(moments).diagonal().clamp(min=0)
+    # A root has no slope at 0, and channels that never fire have variance 0.
+    return torch.stack([moments.sum / moments.count, (variance + MIN_VARIANCE * variance.detach().mean()).sqrt()])
+
+
+def gaussian(moments: Moments) -> Tensor:
+    """Compute mean and root of the covariance, moments -> (C + 1, C): a Gaussian fitted to the features."""
+    covariance = covariance_matrix(moments)
+    values, vectors = torch.linalg.eigh(_to_float64(covariance))
+    least = MIN_VARIANCE * values.clamp(min=0).mean()
+    root = (vectors * (values.clamp(min=0) + least).sqrt()) @ vectors.T
+    return torch.cat([(moments.sum / moments.count)[None], root.to(covariance)])
+
+
+def _to_float64(tensor: Tensor) -> Tensor:
+    """Convert to float64, which roots of matrices need; on the CPU where the device has none."""
+    return tensor.to("cpu" if tensor.device.type == "mps" else tensor.device, torch.float64)
+
+
+def wasserstein_loss(moments: Moments, target: Tensor) -> Tensor:
+    """Compute the squared 2-Wasserstein distance between two Gaussians, one given as `gaussian`.
+
+    |μ − μ*|² + tr(C + C* − 2 (C*^½ C C*^½)^½): Olkin & Pukelsheim 1982. style-transfer-pytorch compares styles
+    by it.
+    """
+    mean, root = _to_float64(moments.sum / moments.count), _to_float64(target[1:])
+    target_variance = root.square().sum()
+    least = MIN_VARIANCE / (1 + MIN_VARIANCE) * target_variance / len(mean)
+    identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
+    covariance = _to_float64(covariance_matrix(moments)) + least * identity
+    shared = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=float(least) ** 2).sqrt().sum()
+    distance = (mean - _to_float64(target[0])).square().sum() + covariance.trace() + target_variance - 2 * shared
+    loss: Tensor = distance.clamp(min=0).to(moments.sum)
+    return loss
+
+
+def quantiles(parts: FeatureParts) -> Tensor:
+    """Sort a style's features along each of C directions, -> (C, positions).
+
+    Several styles are blended by averaging their quantiles.
+    """
+    by_style = [(share, _project(features).sort(dim=1).values) for share, features in parts]
+    length = max(values.shape[1] for _, values in by_style)
+    return torch.stack([share * _resample(values, length) for share, values in by_style]).sum(dim=0)
+
+
+def sliced_wasserstein_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Compute the mean squared distance of quantiles along C directions: Heitz et al. 2021 (2006.07229).
+
+    They draw new directions at every step. L-BFGS needs a fixed loss, and C orthogonal directions span the space.
+    """
+    values = _project(features).sort(dim=1).values
+    return (values - _resample(target.to(values), values.shape[1])).square().mean()
+
+
+def _project(features: Tensor) -> Tensor:
+    """Rotate feature vectors into a fixed random basis, -> (C, positions): channels are not typical directions."""
+    vectors = to_float32(features).flatten(2)[0]
+    random = torch.randn(len(vectors), len(vectors), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(random).Q.to(vectors)
+    return basis @ vectors
+
+
+def _resample(values: Tensor, length: int) -> Tensor:
+    """Resample quantiles (C, K) to `length` positions; unchanged if that is K."""
+    return F.adaptive_avg_pool1d(values[None], length)[0]
+
+
+def sample_vectors(parts: FeatureParts) -> Tensor:
+    """Draw feature vectors of the styles, `SAMPLES` per channel if there are as many, -> (C, samples)."""
+    generator, samples = torch.Generator().manual_seed(0), []
+    for share, features in parts:
+        vectors = to_float32(features).flatten(2)[0]
+        most = max(MIN_SAMPLES, SAMPLES * len(vectors))
+        order = torch.randperm(vectors.shape[1], generator=generator)[: max(1, round(share * most))]
+        samples.append(vectors[:, order.to(vectors.device)])
+    return torch.cat(samples, dim=1)
+
+
+def nearest_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Match feature vectors with the style's by direction, and average the squared errors of both ways.
+
+    Li & Wand 2016 (1601.04589) match each feature with the style's most similar one. This alone leaves most of a style
+    unused and ends in a haze of its commonest color. So each of the style's vectors is matched with a feature too, as
+    by Kolkin et al. 2019 (1904.12785). Directions are taken from the style's mean.
+    """
+    vectors, candidates = to_float32(features).flatten(2)[0].T, target.T.to(features.device)  # (positions, C)
+    with torch.no_grad():
+        nearest, users = _match(vectors.detach().to(candidates), candidates)
+    used = (vectors - candidates[nearest]).square().mean()
+    covered = (vectors[users] - candidates).square().mean()
+    return (used + covered) / 2
+
+
+def _match(vectors: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the most similar candidate of each vector, and the most similar vector of each candidate."""
+    mean = candidates.mean(dim=0)
+    directions = F.normalize(candidates - mean, dim=1).T.contiguous()
+    nearest, first = [], 0
+    best = torch.full((len(candidates),), -2.0, dtype=candidates.dtype, device=candidates.device)
+    users = torch.zeros(len(candidates), dtype=torch.int64, device=candidates.device)
+    for chunk in torch.split(F.normalize(vectors - mean, dim=1), CHUNK):
+        similarity = chunk @ directions
+        nearest.append(similarity.argmax(dim=1))
+        values, places = similarity.max(dim=0)
+        better = values > best
+        best, users = torch.where(better, values, best), torch.where(better, places + first, users)
+        first += len(chunk)
+    return torch.cat(nearest), users
 
 
 STYLE_LOSSES = {
-    "gram": _of_moments(gram_matrix),
-    "covariance": _of_moments(covariance),
-    "mean-std": _of_moments(mean_and_deviation),
-    "wasserstein": _of_moments(gaussian, wasserstein_loss, lambda kept: float(kept.square().sum())),
-    "sliced-wasserstein": StyleLoss(quantiles, sliced_wasserstein_loss, lambda kept: energy([kept]), of_features=True),
-    "nearest": StyleLoss(sampled, nearest_loss, lambda kept: energy([kept]), of_features=True),
+    "gram": _moment_loss(gram_matrix),
+    "covariance": _moment_loss(covariance_matrix),
+    "mean-std": _moment_loss(mean_and_std),
+    "wasserstein": StyleLoss(
+        lambda parts: gaussian(blend_moments(parts)), wasserstein_loss, lambda target: float(target.square().sum())
+    ),
+    "sliced-wasserstein": StyleLoss(quantiles, sliced_wasserstein_loss, needs_features=True),
+    "nearest": StyleLoss(sample_vectors, nearest_loss, needs_features=True),
 }
-"""By the names that `Config.style_loss` has: a new one is a function of `Moments`, and a line here and there."""
+"""By the names of `Config.style_loss`. A new one is a function of `Moments` and a line here."""

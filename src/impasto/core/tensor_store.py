@@ -1,8 +1,8 @@
-"""Where the long vectors of a run are kept, and arithmetic on them a piece at a time.
+"""Storage for the large tensors of a run, and arithmetic on them in chunks.
 
-A picture of 64 megapixels is 768 MB of float32, and descent needs tens of such vectors. A `TensorStore` makes
-them, in memory or on disk; nothing else knows which. What works through them in pieces, and releases
-each piece, needs no more memory than a piece.
+An image of 64 megapixels is 768 MB of float32, and descent needs tens of such tensors. A `TensorStore` allocates
+them, in memory or on disk. The functions here work in chunks and release each one, so that their memory does not
+grow with the image.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "RamStore",
     "TensorStore",
+    "add_scaled",
     "clamp_unit",
     "clone",
     "dot",
@@ -28,35 +29,35 @@ __all__ = [
 ]
 
 CHUNK = 1 << 22
-"""Elements. A picture of 512 px is one piece."""
+"""Elements. An image of 512 px is one chunk."""
 
 
 class TensorStore(Protocol):
-    """A maker of large tensors."""
+    """An allocator of large tensors."""
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """An uninitialized contiguous tensor; its room is given back when nothing refers to it."""
+        """Allocate an uninitialized contiguous tensor, freed with its last reference."""
 
     def release(self, *tensors: Tensor) -> None:
-        """Say that these, or views of these, are not needed for a while. Their numbers stay."""
+        """Mark these tensors or views as unused for now. Their values stay."""
 
 
 class RamStore:
-    """A store that keeps everything in memory, or in that of a device."""
+    """A store in memory, or in the memory of a device."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """An uninitialized tensor on the device."""
+        """Allocate an uninitialized tensor on the device."""
         return torch.empty(tuple(shape), dtype=dtype, device=self.device)
 
     def release(self, *tensors: Tensor) -> None:
-        """Nothing: this is where they are."""
+        """Do nothing: memory is where these tensors live."""
 
 
 def iter_chunks(store: TensorStore, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same stretch of several contiguous tensors of one size, one stretch after another."""
+    """Yield matching chunks of contiguous tensors of one size, as flat views."""
     flat = [tensor.view(-1) for tensor in tensors]
     for start in range(0, flat[0].numel(), CHUNK):
         views = tuple(vector[start : start + CHUNK] for vector in flat)
@@ -65,25 +66,31 @@ def iter_chunks(store: TensorStore, *tensors: Tensor) -> Iterator[tuple[Tensor, 
 
 
 def dot(store: TensorStore, a: Tensor, b: Tensor) -> float:
-    """The inner product."""
+    """Compute the inner product."""
     return sum(float(torch.dot(p, q)) for p, q in iter_chunks(store, a, b))
 
 
 def rms(store: TensorStore, tensor: Tensor) -> float:
-    """The root of the mean square."""
+    """Compute the root mean square."""
     return float((dot(store, tensor, tensor) / tensor.numel()) ** 0.5)
 
 
 def weighted_sum(store: TensorStore, a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
-    """a·x + b·y, a new tensor."""
+    """Compute a·x + b·y in a new tensor."""
     total = store.empty(x.shape, x.dtype)
     for out, p, q in iter_chunks(store, total, x, y):
         torch.mul(p, a, out=out).add_(q, alpha=b)
     return total
 
 
+def add_scaled(store: TensorStore, total: Tensor, factor: float, vector: Tensor) -> None:
+    """Add factor · vector to `total` in place."""
+    for out, v in iter_chunks(store, total, vector):
+        out.add_(v, alpha=factor)
+
+
 def clone(store: TensorStore, tensor: Tensor) -> Tensor:
-    """The same numbers in a new tensor of this store."""
+    """Copy a tensor into the store."""
     copy = store.empty(tensor.shape, tensor.dtype)
     for out, p in iter_chunks(store, copy, tensor.contiguous()):
         out.copy_(p)
@@ -91,27 +98,27 @@ def clone(store: TensorStore, tensor: Tensor) -> Tensor:
 
 
 def zeros(store: TensorStore, like: Tensor) -> Tensor:
-    """A new tensor of that shape, of zeros."""
+    """Allocate a tensor of zeros of the same shape."""
     empty = store.empty(like.shape, like.dtype)
-    for (piece,) in iter_chunks(store, empty):
-        piece.zero_()
+    for (chunk,) in iter_chunks(store, empty):
+        chunk.zero_()
     return empty
 
 
 def clamp_unit(store: TensorStore, image: Tensor) -> Tensor:
-    """The same image within [0, 1], a new tensor."""
-    inside = store.empty(image.shape, image.dtype)
-    for out, p in iter_chunks(store, inside, image):
+    """Clamp an image to [0, 1] in a new tensor."""
+    clamped = store.empty(image.shape, image.dtype)
+    for out, p in iter_chunks(store, clamped, image):
         torch.clamp(p, 0, 1, out=out)
-    return inside
+    return clamped
 
 
 def scale(store: TensorStore, vector: Tensor, factor: float) -> None:
     """Multiply in place."""
-    for (piece,) in iter_chunks(store, vector):
-        piece.mul_(factor)
+    for (chunk,) in iter_chunks(store, vector):
+        chunk.mul_(factor)
 
 
 def is_finite(store: TensorStore, tensor: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity."""
-    return all(bool(torch.isfinite(piece).all()) for (piece,) in iter_chunks(store, tensor))
+    """Return True if a tensor has neither NaN nor infinity."""
+    return all(bool(torch.isfinite(chunk).all()) for (chunk,) in iter_chunks(store, tensor))

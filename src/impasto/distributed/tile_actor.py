@@ -16,7 +16,7 @@ from impasto.core.encoder import Encoder, Features, Triple, Weights
 from impasto.engine import DTYPES
 from impasto.engine.backprop import ForwardCache, ManualBackprop
 from impasto.engine.gradients import Gradients
-from impasto.engine.tile_targets import TileStats, TileTargets, own_features, pull_of, survey_of
+from impasto.engine.tile_targets import TileStats, TileTargets, crop_features, make_injector, measure_tile
 from impasto.engine.tiled import TiledEngine
 
 __all__ = ["Task", "TileActor", "sending_tensors"]
@@ -85,7 +85,7 @@ class TileActor:
     def features(self, task: Task, pixels: Tensor) -> Features:
         """A tile's own features."""
         portion = self._portion(task)
-        return own_features(portion, self._passage(task, portion, pixels, keep=False).features)
+        return crop_features(portion, self._passage(task, portion, pixels, keep=False).features)
 
     @torch.no_grad()
     def survey(self, task: Task, pixels: Tensor, keep: bool) -> TileStats:
@@ -94,7 +94,7 @@ class TileActor:
         passage = self._passage(task, portion, pixels, keep=keep)
         if keep:
             self.kept = (task.evaluation, task.tile, passage)
-        return survey_of(portion, passage.features)
+        return measure_tile(portion, passage.features)
 
     @torch.no_grad()
     def gradient(self, task: Task, pixels: Tensor, slopes: Gradients) -> Tensor:
@@ -106,7 +106,7 @@ class TileActor:
         else:
             del kept  # before as much is asked for again
             passage = self._passage(task, portion, pixels, keep=True)
-        return self._chain(task).backward(passage, pull_of(portion, slopes))
+        return self._chain(task).backward(passage, make_injector(portion, slopes))
 
     def _passage(self, task: Task, portion: TileTargets, pixels: Tensor, *, keep: bool) -> ForwardCache:
         self.kept = None

@@ -25,7 +25,7 @@ from impasto.distributed.tile_actor import Task
 from impasto.engine import DTYPES
 from impasto.engine.backprop import ManualBackprop
 from impasto.engine.gradients import Gradients
-from impasto.engine.memory import Workload, block_fits
+from impasto.engine.memory import Workload, tile_fits
 from impasto.engine.tile_targets import TileStats, TileTargets
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.tiles import Tile, alignment, cut
@@ -52,7 +52,7 @@ def spread(
     Raises `ClusterError`: nothing to be spread, or nobody to do it.
     """
     work = session.workload
-    if work.is_whole:
+    if work.needs_whole_image:
         raise ClusterError(
             f"style_loss = {work.config.style_loss!r} looks at a whole picture, which cannot be spread over machines. "
             "Leave out --on, or take another style_loss."
@@ -109,9 +109,7 @@ def block_for(work: Workload, plan: Plan, count: int, room: float) -> int:
         for side in (work.height, work.width)
         for parts in range(1, side // SMALLEST + 1)
     }
-    fitting = [
-        side for side in sides if side <= largest and block_fits(work, side, room, plan.precision, plan.winograd)
-    ]
+    fitting = [side for side in sides if side <= largest and tile_fits(work, side, room, plan.precision, plan.winograd)]
     # Of those as good, the largest: fewer bytes are sent.
     return min(sorted(fitting, reverse=True), key=cost, default=min(largest, SMALLEST))
 

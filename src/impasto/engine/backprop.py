@@ -20,7 +20,7 @@ from torch import Tensor
 from impasto.config.networks import Layer
 from impasto.core.encoder import POOLING_GAIN, Encoder, Features
 from impasto.core.statistics import to_float32
-from impasto.engine.winograd import Winograd, Workspace, suits
+from impasto.engine.winograd import Winograd, Workspace, uses_winograd
 
 __all__ = ["ForwardCache", "InjectGradient", "ManualBackprop"]
 
@@ -57,7 +57,7 @@ class ManualBackprop:
     def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True) -> ForwardCache:
         """Through the network as deep as `taps` reach. Without `keep` only their features are left."""
         passage = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
-        x = self.encoder.entered(image).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        x = self.encoder.normalize(image).to(self.dtype).contiguous(memory_format=torch.channels_last)
         for layer in passage.layers:
             if keep:
                 passage.shapes[layer.name] = x.shape
@@ -141,7 +141,7 @@ class ManualBackprop:
                 kernel = kernel.flip(2, 3).transpose(0, 1)
             else:
                 bias = self.encoder.biases[layer.name]
-            if suits(layer, self.winograd):
+            if uses_winograd(layer, self.winograd):
                 made[layer.name] = Winograd(kernel, bias, self._workspace)
             else:
                 made[layer.name] = _direct(layer, kernel.to(self.dtype), None if bias is None else bias.to(self.dtype))

@@ -19,7 +19,7 @@ from torch import Tensor
 from impasto.core.objective import Losses, Measured, Objective
 from impasto.core.statistics import Moments, mask_area, to_float32
 
-__all__ = ["Gradients", "add_slope", "moments_in_strips", "slopes_of"]
+__all__ = ["Gradients", "add_style_gradient", "compute_gradients", "moments_in_chunks"]
 
 ROWS = 1 << 14
 """Positions worked on at a time, so that they stay in the cache."""
@@ -44,7 +44,7 @@ class Slope:
     features: Tensor | None = None
 
 
-def slopes_of(
+def compute_gradients(
     objective: Objective,
     errors: dict[str, Tensor],
     style: dict[str, tuple[Measured, ...]],
@@ -81,7 +81,7 @@ def slopes_of(
     )
 
 
-def add_slope(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
+def add_style_gradient(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
     """Add to the gradient at a tile's own features what one region's style asks of them."""
     if slope.features is not None:
         own += slope.features
@@ -114,7 +114,7 @@ def _strips_of(guide: Tensor | None, features: Tensor) -> Iterator[Tensor | None
         yield None if guide is None else guide[first : first + step].to(features)
 
 
-def moments_in_strips(own: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
+def moments_in_chunks(own: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
     """As `statistics.moments_by_region`, a few rows at a time: of features (1, C, h, w), and guides (R, h, w)."""
     return (_moments(own, None),) if guides is None else tuple(_moments(own, guide) for guide in guides)
 

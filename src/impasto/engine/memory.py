@@ -15,10 +15,10 @@ from impasto.config import Config
 from impasto.config.networks import Layer, Network, architecture
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine.tiles import alignment, margin
-from impasto.engine.winograd import suits
+from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["MemoryPlan", "Workload", "arrange", "available_bytes", "block_fits", "disk_bytes", "needs"]
+__all__ = ["MemoryPlan", "Workload", "available_bytes", "disk_bytes", "needs", "plan_memory", "tile_fits"]
 
 SAFE_SHARE = 0.8
 """Of the memory that is free, what a run may take unasked."""
@@ -61,9 +61,9 @@ class Workload:
         return frozenset(name for name, _ in (*self.config.content_layers, *self.config.style_layers))
 
     @property
-    def is_whole(self) -> bool:
+    def needs_whole_image(self) -> bool:
         """Whether its style is a function of features, and cannot be measured in blocks."""
-        return STYLE_LOSSES[self.config.style_loss].of_features
+        return STYLE_LOSSES[self.config.style_loss].needs_features
 
     @property
     def network(self) -> Network:
@@ -101,7 +101,7 @@ def available_bytes() -> float:
     return SAFE_SHARE * free
 
 
-def arrange(work: Workload, budget: float, *, precision: str, winograd: int) -> MemoryPlan:
+def plan_memory(work: Workload, budget: float, *, precision: str, winograd: int) -> MemoryPlan:
     """The fastest arrangement that fits `budget` bytes. Raises `ConfigError` if none does."""
     history = work.config.lbfgs_history
     around = 2 * margin(work.network, work.layers)
@@ -120,7 +120,7 @@ def arrange(work: Workload, budget: float, *, precision: str, winograd: int) -> 
     whole = needs(work, 0, history, False, precision, winograd)
     if whole.memory <= budget:
         return whole
-    if work.is_whole:
+    if work.needs_whole_image:
         raise ConfigError(
             f"style_loss = {work.config.style_loss!r} looks at whole pictures: {work.width}x{work.height} px need "
             f"{whole.memory / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or take another."
@@ -153,7 +153,7 @@ def needs(work: Workload, block: int, history: int, scratch: bool, precision: st
     return MemoryPlan(block, history, True, max(measuring, filtering), long)
 
 
-def block_fits(work: Workload, block: int, budget: float, precision: str, winograd: int) -> bool:
+def tile_fits(work: Workload, block: int, budget: float, precision: str, winograd: int) -> bool:
     """Whether a process that does nothing but measure blocks stays within `budget` bytes."""
     around = 2 * margin(work.network, work.layers)
     passing = (block + around) ** 2 * _pass_bytes(work, precision)
@@ -188,7 +188,7 @@ def _network_bytes(work: Workload, precision: str, winograd: int) -> float:
         total += weights
         if layer.name in used:
             # F(4x4, 3x3) has 36 numbers for nine; a chain in bfloat16 has one in float32 beside it.
-            copies = 2 * (4 if suits(layer, winograd) else 1)
+            copies = 2 * (4 if uses_winograd(layer, winograd) else 1)
             total += weights * copies * (2 if precision == "bfloat16" else 1)
     return total + (80e6 if winograd else 0)
 
@@ -204,7 +204,7 @@ def _pass_bytes(work: Workload, precision: str) -> float:
             kept += number * here
         elif layer.kind == "pool":
             kept += (number + 8) * here
-    if work.is_whole:  # features along directions or matched, their order, and gradients
+    if work.needs_whole_image:  # features along directions or matched, their order, and gradients
         kept += sum(24.0 * _numbers(work.network, name) for name, _ in work.config.style_layers)
     # A gradient, the next one, and what a convolution makes for itself.
     return kept + 3 * number * largest + 48

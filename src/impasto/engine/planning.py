@@ -16,12 +16,12 @@ from torch import Tensor
 from impasto.config import Plan, RunOptions
 from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
-from impasto.engine.memory import Workload, arrange, available_bytes, needs
+from impasto.engine.memory import Workload, available_bytes, needs, plan_memory
 from impasto.engine.tiles import cut
-from impasto.engine.winograd import Winograd, Workspace, suits
+from impasto.engine.winograd import Winograd, Workspace, uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["Estimate", "estimate", "fastest_convolution", "make_plan", "require_device"]
+__all__ = ["Estimate", "choose_convolution", "estimate", "make_plan", "require_device"]
 
 WORTHWHILE = 1.15
 """How much faster is faster: what bfloat16 saves must outweigh finishing in float32."""
@@ -52,7 +52,7 @@ def make_plan(run: RunOptions, work: Workload) -> Plan:
     budget = run.memory or (available_bytes() if on_cpu else math.inf)
     if winograd and run.memory and budget < ROOMY:
         winograd = 0  # its kernels are four times as large, and blocks need the room
-    fitting = arrange(work, budget, precision=precision, winograd=winograd)
+    fitting = plan_memory(work, budget, precision=precision, winograd=winograd)
     return Plan(
         device=device,
         precision=precision,
@@ -84,7 +84,7 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
     per_pixel = 0.0
     for layer in work.chain:
         macs = layer.kernel**2 * layer.inputs * layer.outputs / network.stride(layer.name) ** 2
-        per_pixel += 2 * macs * (tiled if suits(layer, plan.winograd) else direct)
+        per_pixel += 2 * macs * (tiled if uses_winograd(layer, plan.winograd) else direct)
     seconds = 0.0
     for scale in plan_scales(
         work.height,
@@ -120,11 +120,11 @@ def _measured_once(
     device: str, asked: Literal["auto", "float32", "bfloat16"], threads: int
 ) -> tuple[Literal["float32", "bfloat16"], int]:
     """What one process found at first it goes on with: its pictures are all painted alike."""
-    return fastest_convolution(device, asked)
+    return choose_convolution(device, asked)
 
 
 @torch.no_grad()
-def fastest_convolution(
+def choose_convolution(
     device: str, asked: Literal["auto", "float32", "bfloat16"] = "auto"
 ) -> tuple[Literal["float32", "bfloat16"], int]:
     """Precision, and the channels from which Winograd's convolution pays, by timing the one VGG does most.

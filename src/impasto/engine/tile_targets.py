@@ -16,10 +16,19 @@ from impasto.core.encoder import Features
 from impasto.core.objective import Objective
 from impasto.core.statistics import Moments, to_float32
 from impasto.engine.backprop import InjectGradient
-from impasto.engine.gradients import Gradients, add_slope, moments_in_strips
+from impasto.engine.gradients import Gradients, add_style_gradient, moments_in_chunks
 from impasto.engine.tiles import Tile
 
-__all__ = ["TileStats", "TileTargets", "added", "guides_in", "own_features", "portion_of", "pull_of", "survey_of"]
+__all__ = [
+    "TileStats",
+    "TileTargets",
+    "added",
+    "crop_features",
+    "crop_masks",
+    "make_injector",
+    "measure_tile",
+    "select_targets",
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class TileStats:
     moments: dict[str, tuple[Moments, ...]]
 
 
-def portion_of(objective: Objective, tile: Tile) -> TileTargets:
+def select_targets(objective: Objective, tile: Tile) -> TileTargets:
     """What concerns one tile; views, no copies."""
 
     def own(target: Tensor, layer: str) -> tuple[Tensor, float]:
@@ -56,32 +65,32 @@ def portion_of(objective: Objective, tile: Tile) -> TileTargets:
     return TileTargets(
         tile,
         objective.layers,
-        frozenset() if objective.style_loss.of_features else frozenset(target.layer for target in objective.style),
+        frozenset() if objective.style_loss.needs_features else frozenset(target.layer for target in objective.style),
         {target.layer: own(target.value, target.layer) for target in objective.content},
-        guides_in(tile, objective.guides),
+        crop_masks(tile, objective.guides),
     )
 
 
-def guides_in(tile: Tile, guides: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def crop_masks(tile: Tile, guides: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Guides (R, h, w) where the tile has its own positions."""
     return {layer: guide[(slice(None), *tile.own(layer)[2:])] for layer, guide in guides.items()}
 
 
-def own_features(portion: TileTargets, features: Features) -> Features:
+def crop_features(portion: TileTargets, features: Features) -> Features:
     """Those of the tile without its margin."""
     return {layer: values[portion.tile.inside(layer)] for layer, values in features.items()}
 
 
-def survey_of(portion: TileTargets, features: Features) -> TileStats:
+def measure_tile(portion: TileTargets, features: Features) -> TileStats:
     """What a tile adds, by its features."""
-    own = own_features(portion, features)
+    own = crop_features(portion, features)
     return TileStats(
         {
             layer: share * loss.content_error(own[layer], target)
             for layer, (target, share) in portion.content.items()
             if target.numel()
         },
-        {layer: moments_in_strips(own[layer], portion.guides.get(layer)) for layer in portion.style},
+        {layer: moments_in_chunks(own[layer], portion.guides.get(layer)) for layer in portion.style},
     )
 
 
@@ -98,7 +107,7 @@ def added(surveys: Iterable[TileStats]) -> TileStats:
     return total
 
 
-def pull_of(portion: TileTargets, slopes: Gradients) -> InjectGradient:
+def make_injector(portion: TileTargets, slopes: Gradients) -> InjectGradient:
     """What the losses ask of a tile's features: added at its own, nothing in the margin."""
     tile = portion.tile
 
@@ -116,7 +125,7 @@ def pull_of(portion: TileTargets, slopes: Gradients) -> InjectGradient:
             own += found
         guides = portion.guides.get(layer)
         for number, by in enumerate(slopes.style.get(layer, ())):
-            add_slope(own, seen, by, None if guides is None else guides[number])
+            add_style_gradient(own, seen, by, None if guides is None else guides[number])
         return total
 
     return pull

@@ -24,16 +24,16 @@ from impasto.core.statistics import Moments, to_float32
 from impasto.core.tensor_store import RamStore, TensorStore, zeros
 from impasto.engine.allocation import give_back_freed_memory
 from impasto.engine.backprop import ForwardCache, ManualBackprop
-from impasto.engine.gradients import Gradients, slopes_of
+from impasto.engine.gradients import Gradients, compute_gradients
 from impasto.engine.tile_targets import (
     TileStats,
     TileTargets,
     added,
-    guides_in,
-    own_features,
-    portion_of,
-    pull_of,
-    survey_of,
+    crop_features,
+    crop_masks,
+    make_injector,
+    measure_tile,
+    select_targets,
 )
 from impasto.engine.tiles import Tile, cut
 from impasto.errors import ConfigError
@@ -66,7 +66,7 @@ class TiledEngine:
         """The evaluator for most steps."""
         return lambda image: self._evaluate(self.main, objective, image)
 
-    def refiner(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
         """The evaluator for the last steps, if it differs."""
         return None if self.main is self.exact else lambda image: self._evaluate(self.exact, objective, image)
 
@@ -94,7 +94,7 @@ class TiledEngine:
         """Moments of each layer over the whole picture, or over each region."""
         taps = frozenset(layers)
         tiles = self._tiles(image, taps)
-        portions = [TileTargets(tile, taps, style=taps, guides=guides_in(tile, guides or {})) for tile in tiles]
+        portions = [TileTargets(tile, taps, style=taps, guides=crop_masks(tile, guides or {})) for tile in tiles]
         return added(self._surveys(self.exact, image, portions)).moments
 
     @torch.no_grad()
@@ -108,9 +108,9 @@ class TiledEngine:
         portions = self._portions(objective, image)
         errors, style, kept = self._survey(chain, objective, image, portions, keep=True)
         pixels = self._variation(objective, image), self._pooled(objective, image)
-        losses, slopes = slopes_of(objective, errors, style, *pixels)
+        losses, slopes = compute_gradients(objective, errors, style, *pixels)
         if kept is not None:
-            gradient = chain.backward(kept, pull_of(portions[0], slopes))
+            gradient = chain.backward(kept, make_injector(portions[0], slopes))
         else:
             gradient = zeros(self.store, image)
             for portion, part in self._gradients(chain, image, portions, slopes):
@@ -131,22 +131,22 @@ class TiledEngine:
             whole = added(self._surveys(chain, image, portions))
             return whole.errors, dict(whole.moments), None
         [(_, passage)] = self._passages(chain, image, portions, keep=keep)
-        found = survey_of(portions[0], passage.features)
+        found = measure_tile(portions[0], passage.features)
         style: dict[str, tuple[Measured, ...]] = dict(found.moments)
-        if objective.style_loss.of_features:
+        if objective.style_loss.needs_features:
             style = {target.layer: (passage.features[target.layer],) for target in objective.style}
         return found.errors, style, passage if keep else None
 
     def _features(self, image: Tensor, portions: list[TileTargets]) -> Iterator[tuple[TileTargets, Features]]:
         """Each tile's own features, in their order."""
         for portion, passage in self._passages(self.exact, image, portions):
-            yield portion, own_features(portion, passage.features)
+            yield portion, crop_features(portion, passage.features)
             del passage  # before the next tile asks for as much
 
     def _surveys(self, chain: ManualBackprop, image: Tensor, portions: list[TileTargets]) -> Iterator[TileStats]:
         """What each tile adds, in their order."""
         for portion, passage in self._passages(chain, image, portions):
-            yield survey_of(portion, passage.features)
+            yield measure_tile(portion, passage.features)
             self.store.release(*portion.maps)
             del passage
 
@@ -155,7 +155,7 @@ class TiledEngine:
     ) -> Iterator[tuple[TileTargets, Tensor]]:
         """d(total) by each tile's pixels, in their order."""
         for portion, passage in self._passages(chain, image, portions, keep=True):
-            yield portion, chain.backward(passage, pull_of(portion, slopes))
+            yield portion, chain.backward(passage, make_injector(portion, slopes))
             self.store.release(*portion.maps)
             del passage
 
@@ -171,12 +171,12 @@ class TiledEngine:
 
     def _portions(self, objective: Objective, image: Tensor) -> list[TileTargets]:
         tiles = self._tiles(image, objective.layers)
-        if objective.style_loss.of_features and len(tiles) > 1:
+        if objective.style_loss.needs_features and len(tiles) > 1:
             raise ConfigError(
                 f"style_loss = {objective.config.style_loss!r} looks at a whole picture, and this one is measured in "
                 "blocks. Raise the memory, lower the size, or take another style_loss."
             )
-        return [portion_of(objective, tile) for tile in tiles]
+        return [select_targets(objective, tile) for tile in tiles]
 
     def _tiles(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
         height, width = image.shape[2:]
@@ -211,7 +211,7 @@ class TiledEngine:
         return total
 
     def _pooled(self, objective: Objective, image: Tensor) -> Tensor | None:
-        return loss.pooled(image, self.store) if objective.laplacian is not None else None
+        return loss.pool_image(image, self.store) if objective.laplacian is not None else None
 
     def _spread(self, slope: Tensor, into: Tensor) -> None:
         """Add what is asked of the pooled image to the gradient of the pixels that it is the means of."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from impasto.config.networks import Layer
 
-__all__ = ["Winograd", "Workspace", "suits"]
+__all__ = ["Winograd", "Workspace", "uses_winograd"]
 
 STRIP = 1 << 16
 """Tiles times channels that are transformed at a time: 9 MB of float32."""
@@ -41,7 +41,7 @@ AT = torch.tensor(
 )
 
 
-def suits(layer: Layer, channels: int) -> bool:
+def uses_winograd(layer: Layer, channels: int) -> bool:
     """Whether a layer's convolution is done this way, where those of `channels` and more are; 0: none."""
     plain = (layer.kernel, layer.stride, layer.padding) == (3, 1, 1)
     return plain and 0 < channels <= min(layer.inputs, layer.outputs)

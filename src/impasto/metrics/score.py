@@ -17,7 +17,7 @@ from impasto import images
 from impasto.config.networks import ALEXNET, VGG16
 from impasto.core.encoder import Encoder
 from impasto.core.image import resize
-from impasto.core.objective import LEAST_ENERGY
+from impasto.core.objective import MIN_ENERGY
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ImageError
@@ -135,8 +135,8 @@ def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
     image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers)
     errors = []
     for layer in layers:
-        target = gram.kept([(1.0, style_moments[layer][0])])
-        errors.append(float(gram.distance(image_moments[layer][0], target)) / max(gram.energy(target), LEAST_ENERGY))
+        target = gram.target([(1.0, style_moments[layer][0])])
+        errors.append(float(gram.distance(image_moments[layer][0], target)) / max(gram.energy(target), MIN_ENERGY))
     return sum(errors) / len(errors)
 
 

@@ -63,7 +63,7 @@ def _regions(
     """The regions of a run, where it paints if not everywhere, and the masks by role."""
     if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
         return (), None, {}
-    if STYLE_LOSSES[config.style_loss].of_features:
+    if STYLE_LOSSES[config.style_loss].needs_features:
         raise ConfigError(f"style_loss = {config.style_loss!r} knows no regions. Take another, or leave out the masks.")
 
     def load(mask: object, picture: Picture, labels: tuple[str, ...] = ()) -> images.Mask:
@@ -124,7 +124,7 @@ def _in_colors(
 
     def retouch(painted: Tensor) -> Tensor:
         colored = color.with_colors_of(store, painted, colors)
-        return colored if free is None else ProtectedImage(colors, free, store)(colored)
+        return colored if free is None else ProtectedImage(colors, free, store).apply(colored)
 
     return replace(content, pixels=gray), in_gray, retouch
 

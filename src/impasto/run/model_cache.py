@@ -109,9 +109,9 @@ class CachingEngine:
         """Return the evaluator for the steps of descent."""
         return self.engine.evaluator(objective)
 
-    def refiner(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
         """Return a more precise evaluator for the last steps, if there is one."""
-        return self.engine.refiner(objective)
+        return self.engine.precise_evaluator(objective)
 
     def _cached(
         self,
