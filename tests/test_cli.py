@@ -113,7 +113,7 @@ def test_two_styles_in_the_contents_colors_are_reproduced(desk: Path) -> None:
     (desk / "painting.png").rename(desk / "moved.png")
     assert "painting.png is missing" in refused(impasto_command("reproduce", "out.png", cwd=desk))
     one = impasto_command("reproduce", "out.png", "--style", "moved.png", cwd=desk)
-    assert "--style was given 1 times, and it was painted from 2" in refused(one)
+    assert "--style was given 1 times, and the recipe has 2" in refused(one)
     both = ["--style", "moved.png", "--style", "other.png"]
     assert impasto_command("reproduce", "out.png", *both, "-o", "third.png", cwd=desk).returncode == 0
     assert (pixels(desk / "third.png") == pixels(desk / "out.png")).all()

@@ -17,7 +17,7 @@ presets = App(name="presets", help="List presets, or show one as TOML.", suppres
 
 @presets.default
 def list_presets() -> int:
-    """List presets and what they are for."""
+    """List presets and their purpose."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, (about, _) in PRESETS.items():
         table.add_row(name, about)
@@ -27,6 +27,6 @@ def list_presets() -> int:
 
 @presets.command
 def show(name: Annotated[str, Parameter(help="A preset's name, or a FILE.toml.")], /) -> int:
-    """Print every option of a preset as TOML, ready to be saved, changed and given as --preset FILE.toml."""
+    """Print the options of a preset as TOML, to save, edit and use as --preset FILE.toml."""
     print(to_toml(load_preset(name)), end="")
     return 0

@@ -23,7 +23,7 @@ samples = App(
 @samples.default
 @samples.command(name="list")
 def list_samples() -> int:
-    """List them; each can be used as sample:NAME."""
+    """List the samples; each can be used as sample:NAME."""
     for name in shipped.NAMES:
         print(f"sample:{name}  {shipped.credit(name)}")
     return 0
@@ -36,14 +36,14 @@ def write(
     *,
     size: Annotated[int, Parameter(help="Long side of the paintings, in pixels.")] = 512,
 ) -> int:
-    """Write the photo and the paintings as files. Files that exist are kept."""
+    """Write the photo and the paintings as files. Existing files are not replaced."""
     if not folder.is_dir():
-        raise OutputError(f"There is no directory {folder}. Make it first.")
+        raise OutputError(f"There is no directory {folder}. Create it first.")
     for name in shipped.NAMES:
         photo = shipped.photo_path(name) if name in shipped.PHOTOS else None
         path = folder / (photo.name if photo else f"{name}.png")
         if path.exists():
-            print(f"{path}  kept")
+            print(f"{path}  exists already")
             continue
         if photo:
             with atomic_write(path) as temporary:

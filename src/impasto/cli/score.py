@@ -1,4 +1,4 @@
-"""`impasto score`: how good a picture is, in numbers."""
+"""`impasto score`."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from impasto.samples.sources import resolve_picture
 __all__ = ["score"]
 
 SAMPLE_PX = 512
-"""Long side of a painting that ships, where it is the picture to be scored."""
+"""Long side of a sample painting that is scored itself."""
 
 
 def score(
     content: Annotated[
         str,
         Parameter(
-            help="What is depicted: a picture's file, or sample:NAME. One of another aspect is stretched to IMAGE."
+            help="The photo: a file, or sample:NAME. It is stretched to the aspect ratio of IMAGE if they differ."
         ),
     ],
-    style: Annotated[str, Parameter(help="How it should look: a picture's file, or sample:NAME.")],
-    image: Annotated[str, Parameter(help="The picture to score: a file of any size, by whatever program.")],
+    style: Annotated[str, Parameter(help="The painting: a file, or sample:NAME.")],
+    image: Annotated[str, Parameter(help="The picture to score: a file of any size, written by any program.")],
     /,
     *,
-    max_megapixels: Annotated[float, Parameter(help="Pictures that claim more pixels are refused.")] = 250.0,
+    max_megapixels: Annotated[float, Parameter(help="Refuse pictures with more pixels, before decoding them.")] = 250.0,
     json: Json = False,
 ) -> int:
-    """Score IMAGE against CONTENT and STYLE, on networks that it was not optimized against.
+    """Score IMAGE against CONTENT and STYLE with networks that it was not optimized for.
 
-    Lower is better. Weights that are not here yet are fetched first.
+    Lower is better. Missing weights are downloaded first.
     """
     picture = resolve_picture(image, SAMPLE_PX)
     size_px = max(images.dimensions(picture, max_megapixels=max_megapixels))
@@ -47,12 +47,12 @@ def score(
     )
     for name in WEIGHTS:
         pull_missing(name)
-    found = asdict(score_images(inputs, load_score_networks()))
+    scores = asdict(score_images(inputs, load_score_networks()))
     if json:
-        print(json_format.dumps(found))
+        print(json_format.dumps(scores))
         return 0
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in found.items():
+    for name, value in scores.items():
         table.add_row(name, f"{value:.3f}", MEANINGS[name])
     Console(highlight=False, soft_wrap=True, markup=False).print(table)
     return 0

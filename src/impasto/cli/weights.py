@@ -22,22 +22,22 @@ weights = App(name="weights", help="List, pull, import and verify weights.", sup
 @weights.default
 @weights.command(name="list")
 def list_weights() -> int:
-    """List what weights there are, and which are on this machine."""
+    """List the weights, and which of them are on this machine."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("name", "here", "what"):
+    for heading in ("name", "state", "contents"):
         table.add_column(heading)
     for name, source in store.SOURCES.items():
-        here = "cached" if source.path.is_file() else "installed" if not source.mirrors else "to pull"
-        table.add_row(name, here, source.about)
+        state = "cached" if source.path.is_file() else "installed" if not source.mirrors else "not downloaded"
+        table.add_row(name, state, source.about)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(table)
-    console.print(f"kept in {store.cache_folder()}")
+    console.print(f"cache folder: {store.cache_folder()}")
     return 0
 
 
 @weights.command
-def pull(names: Annotated[tuple[Name, ...], Parameter(help="Weights to fetch.")], /) -> int:
-    """Fetch weights now rather than at first use."""
+def pull(names: Annotated[tuple[Name, ...], Parameter(help="Weights to download.")], /) -> int:
+    """Download weights now instead of at first use."""
     for name in names:
         pull_weights(name)
         print(f"{name}  {store.verify(name)}")
@@ -46,12 +46,12 @@ def pull(names: Annotated[tuple[Name, ...], Parameter(help="Weights to fetch.")]
 
 @weights.command(name="import")
 def import_file(
-    file: Annotated[Path, Parameter(help="A file that was fetched by hand.")],
+    file: Annotated[Path, Parameter(help="A weights file that you downloaded.")],
     /,
     *,
-    network: Annotated[Name | None, Parameter(help="What alone to take it for, if it holds several.")] = None,
+    network: Annotated[Name | None, Parameter(help="Import only this network, if the file holds several.")] = None,
 ) -> int:
-    """Take a file of weights that was fetched by hand: checked, decoded, kept."""
+    """Import a weights file that you downloaded: check it, decode it and cache it."""
     for source in store.import_file(file, network):
         print(f"{source.name}  {store.verify(source.name)}")
     return 0
@@ -59,9 +59,9 @@ def import_file(
 
 @weights.command
 def verify(
-    names: Annotated[tuple[Name, ...], Parameter(help="Weights to check; all that are here if none.")] = (), /
+    names: Annotated[tuple[Name, ...], Parameter(help="Weights to check. Default: all cached ones.")] = (), /
 ) -> int:
-    """Read cached weights again and compare them with what was stored."""
+    """Check cached weights against their stored hash."""
     for name in names or [name for name, source in store.SOURCES.items() if source.path.is_file()]:
         print(f"{name}  {store.verify(name)}")
     return 0
