@@ -46,7 +46,9 @@ def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> N
             print(f"step {step.iteration}: content and style agree by {agreement:.2f}")
             columns[f"after step {step.iteration}"] = (step.image.clamp(0, 1).clone(), draw(content), draw(style))
     rows = list(zip(*columns.values(), strict=True))
-    images.save(Path(output), draw_grid(rows, columns=list(columns), names=["target", "content asks", "style asks"]))
+    images.save(
+        Path(output), draw_grid(rows, column_labels=list(columns), row_labels=["target", "content asks", "style asks"])
+    )
 
 
 if __name__ == "__main__":

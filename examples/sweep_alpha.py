@@ -16,7 +16,7 @@ def main(output: str = "alphas.jpg", *, size: int = 192, **options: Any) -> None
     """Paint, write the sheet, and print both losses for each alpha."""
     photo, painting = samples.photo_path("cat"), samples.paint("swirl", size_px=size)
     swept = insight.sweep(photo, painting, {"alpha": (1, 5, 25)}, size=size, **options)
-    images.save(Path(output), swept.wall.painted())
+    images.save(Path(output), swept.grid.paint())
     for row in swept.table():
         print(f"alpha {row['alpha']:>3}: content {row['content']:.3f}, style {row['style']:.3f}")
 

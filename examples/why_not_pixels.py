@@ -36,7 +36,7 @@ def main(output: str = "pixels.jpg", *, size: int = 256) -> None:
         # endregion
         print(f"{name}: pixels {pixels:.3f}, {LAYER} {content:.3f}")
         cells.append(Cell(image, f"pixels {pixels:.2f}, features {content:.2f}"))
-    images.save(Path(output), draw_grid([cells], columns=list(changes)))
+    images.save(Path(output), draw_grid([cells], column_labels=list(changes)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from impasto.core.evaluate import AutogradEngine
 from impasto.core.image import thumbnail
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.insight import gram as gram_view
-from impasto.insight.gram import distance
+from impasto.insight.gram import gram_distance
 from impasto.insight.inputs import display_names
 from impasto.insight.view_options import UNUSED_OPTIONS
 from impasto.render.colorbar import draw_colorbar
@@ -58,7 +58,9 @@ def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
 
 def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another() -> None:
     images_ = [torch.rand(1, 3, 10 + 7 * i, 40 - 3 * i, generator=torch.Generator().manual_seed(i)) for i in range(5)]
-    sheet = draw_grid([[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], columns=["a", "b", "c"])
+    sheet = draw_grid(
+        [[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], column_labels=["a", "b", "c"]
+    )
     places = [found_at(sheet, image) for image in images_]
     assert None not in places
     tops = [place[0] for place in places if place]
@@ -69,7 +71,9 @@ def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another()
 
 def test_columns_and_rows_are_evenly_spaced() -> None:
     cells = [[gray(0.1 * (3 * row + column)) for column in range(3)] for row in range(3)]
-    sheet = draw_grid(cells, columns=["a", "b", "c"], names=["one", "two", "three"], title="Title", note="note")
+    sheet = draw_grid(
+        cells, column_labels=["a", "b", "c"], row_labels=["one", "two", "three"], title="Title", note="note"
+    )
     places = [[found_at(sheet, cell) for cell in row] for row in cells]
     lefts = [place[1] for place in places[0] if place]
     tops = [row[0][0] for row in places if row[0]]
@@ -85,10 +89,10 @@ def test_a_caption_is_never_shortened_for_it_may_hold_numbers() -> None:
     assert sheets[0].shape[3] >= room + 64
 
 
-@pytest.mark.parametrize("where", ["columns", "names", "title", "note", "caption"])
+@pytest.mark.parametrize("where", ["column_labels", "row_labels", "title", "note", "caption"])
 def test_every_kind_of_label_leaves_ink(where: str) -> None:
     cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
-    words: dict[str, Any] = {"columns": ["words"], "names": ["words"], "title": "words", "note": "words"}
+    words: dict[str, Any] = {"column_labels": ["words"], "row_labels": ["words"], "title": "words", "note": "words"}
     plain = draw_grid([[Cell(gray(1.0, 60, 120))]])
     labelled = draw_grid([[cell]], **({where: words[where]} if where in words else {}))
     assert labelled.numel() > plain.numel()
@@ -106,7 +110,7 @@ def test_the_font_has_the_signs_of_the_field() -> None:
 
 def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
     for name in ("絵.jpg", "絵", "\u202e\N{CAT FACE}"):
-        blank, labelled = (draw_grid([[gray(1.0, 60, 120)]], names=[text]) for text in ("", name))
+        blank, labelled = (draw_grid([[gray(1.0, 60, 120)]], row_labels=[text]) for text in ("", name))
         assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
     assert replace_missing_glyphs("絵.jpg") == "?.jpg"
     assert replace_missing_glyphs("a b, Жük × α…") == "a b, Жük × α…"
@@ -159,9 +163,9 @@ def test_pictures_of_one_name_are_told_apart_on_sheets(desk: Path) -> None:
         (desk / folder).mkdir()
         shutil.copy(desk / "photo.jpg", desk / folder / "x.jpg")
     files = [desk / "a" / "x.jpg", desk / "b" / "x.jpg"]
-    wall = insight.recombine(files[:1], [files[1], desk / "painting.png"], **SMALL)
-    assert (wall.names[1:], wall.columns[1:]) == (["a/x.jpg"], ["b/x.jpg", "painting.png"])
-    assert [panel.name for panel in wall.panels] == ["a/x.jpg × b/x.jpg", "a/x.jpg × painting.png"]
+    grid = insight.recombine(files[:1], [files[1], desk / "painting.png"], **SMALL)
+    assert (grid.row_labels[1:], grid.column_labels[1:]) == (["a/x.jpg"], ["b/x.jpg", "painting.png"])
+    assert [cell.name for cell in grid.cells] == ["a/x.jpg × b/x.jpg", "a/x.jpg × painting.png"]
     assert gram_view(files, size=64, layers="relu1_1").names == ("a/x.jpg", "b/x.jpg")
 
 
@@ -235,10 +239,10 @@ def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encode
 
 def test_the_distance_of_gram_matrices() -> None:
     one, other = torch.diag(torch.tensor([3.0, 0.0])), torch.diag(torch.tensor([0.0, 4.0]))
-    assert distance(one, one) == 0
-    assert distance(one, other) == 1  # nothing in common
-    assert distance(one, 2 * one) == pytest.approx((9 / 1) * 1 / (9 + 36))
-    assert distance(one, other) == distance(other, one)
+    assert gram_distance(one, one) == 0
+    assert gram_distance(one, other) == 1  # nothing in common
+    assert gram_distance(one, 2 * one) == pytest.approx((9 / 1) * 1 / (9 + 36))
+    assert gram_distance(one, other) == gram_distance(other, one)
 
 
 @pytest.mark.weights
@@ -253,7 +257,7 @@ def test_two_pictures_of_a_texture_are_near_and_shuffling_changes_nothing(tmp_pa
     assert torch.equal(d.diagonal(), torch.zeros(4))
     assert torch.allclose(d, d.T)
     assert max(d[0, 1], d[2, 3]) < 0.5 * d[:2, 2:].min()
-    assert 0 <= view.shuffled < 1e-4
+    assert 0 <= view.shuffle_error < 1e-4
     assert set(view.matrices) == {"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"}
     assert view.matrices["relu1_1"][0].shape == (64, 64)
 
@@ -272,78 +276,78 @@ def test_one_picture_is_cut_in_two_and_pictures_of_other_sizes_compare(photo: Pa
 
 @pytest.mark.weights
 def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: Path) -> None:
-    wall = insight.reconstruct(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
-    sheet = wall.painted()
+    grid = insight.reconstruct(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
+    sheet = grid.paint()
     picture = images.load(photo, long_side_px=64).pixels
     errors = []
-    for panel in wall.panels:
-        assert panel.result is not None
-        assert panel.result.recipe.config.alpha == 0
-        assert found_at(sheet, panel.result.image) is not None
-        errors.append(float((panel.result.image - picture).square().mean()))
+    for cell in grid.cells:
+        assert cell.result is not None
+        assert cell.result.recipe.config.alpha == 0
+        assert found_at(sheet, cell.result.image) is not None
+        errors.append(float((cell.result.image - picture).square().mean()))
     assert errors[0] < 0.5 * errors[1] < 0.5 * errors[2]
     assert found_at(sheet, picture) is not None
 
 
 @pytest.mark.weights
 def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
-    wall = insight.texture(painting, upto="relu1_1,relu2_1,relu3_1", **SMALL)
-    layers = [[layer.name for layer in panel.session.config.style_layers] for panel in wall.panels]
+    grid = insight.texture(painting, layers="relu1_1,relu2_1,relu3_1", **SMALL)
+    layers = [[layer.name for layer in cell.run.config.style_layers] for cell in grid.cells]
     assert layers == [["relu1_1"], ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1", "relu3_1"]]
-    wall.painted()
-    for panel in wall.panels:
-        assert panel.result is not None
-        assert panel.result.losses["total"] == pytest.approx(5 * panel.result.losses["style"])
+    grid.paint()
+    for cell in grid.cells:
+        assert cell.result is not None
+        assert cell.result.losses["total"] == pytest.approx(5 * cell.result.losses["style"])
 
 
 @pytest.mark.weights
 def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: Path) -> None:
-    wall = insight.reconstruct(photo, size=64, iterations=1)
-    assert [panel.name for panel in wall.panels] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
-    assert [p.name for p in insight.reconstruct(photo, size=96, iterations=1, network="alexnet").panels]
+    grid = insight.reconstruct(photo, size=64, iterations=1)
+    assert [cell.name for cell in grid.cells] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
+    assert [p.name for p in insight.reconstruct(photo, size=96, iterations=1, network="alexnet").cells]
     with pytest.raises(LayerError, match="twice"):
         insight.reconstruct(photo, layers="relu1_2,relu1_2")
     with pytest.raises(LayerError, match="relu9_9"):
         insight.reconstruct(photo, layers="relu9_9")
 
 
-# ---- Walls ---------------------------------------------------------------------------------------
+# ---- Grids ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.weights
 def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, painting: Path, tmp_path: Path) -> None:
     other = tmp_path / "mosaic.png"
     Image.fromarray(samples.paint("mosaic", size_px=160)).save(other)
-    wall = insight.recombine([photo, painting], [painting, other], **SMALL)
-    sheet = wall.painted()
+    grid = insight.recombine([photo, painting], [painting, other], **SMALL)
+    sheet = grid.paint()
     places = []
-    for panel in wall.panels:
-        assert panel.result is not None
-        places.append(found_at(sheet, panel.result.image))
+    for cell in grid.cells:
+        assert cell.result is not None
+        places.append(found_at(sheet, cell.result.image))
     assert None not in places
     first, second, third, fourth = (place for place in places if place)
     assert first[0] == second[0] < third[0] == fourth[0]
     assert first[1] < second[1]
-    names = [panel.session.inputs.content for panel in wall.panels]
+    names = [cell.run.inputs.content for cell in grid.cells]
     assert names == [photo, photo, painting, painting]
-    assert torch.equal(sheet, insight.recombine([photo, painting], [painting, other], **SMALL).painted())
+    assert torch.equal(sheet, insight.recombine([photo, painting], [painting, other], **SMALL).paint())
 
 
 @pytest.mark.weights
-def test_a_sweep_has_a_panel_and_a_row_for_each_setting(photo: Path, painting: Path) -> None:
+def test_a_sweep_has_a_cell_and_a_row_for_each_setting(photo: Path, painting: Path) -> None:
     swept = insight.sweep(photo, painting, {"alpha": [0.5, 50], "padding": ["zero", "replicate"]}, **SMALL)
     assert swept.table() == []
-    swept.wall.painted()
+    swept.grid.paint()
     table = swept.table()
     assert [(row["padding"], row["alpha"]) for row in table] == [
         ("zero", 0.5), ("zero", 50), ("replicate", 0.5), ("replicate", 50)
     ]  # fmt: skip
     assert table[1]["style"] < table[0]["style"]
     assert table[1]["content"] > table[0]["content"]
-    assert swept.wall.columns == ["alpha = 0.5", "alpha = 50"]
-    words = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).wall
-    assert (words.columns, words.names) == (["style scale = 0.5"], ["content layers = relu4_2"])
-    assert swept.wall.names == ["padding = zero", "padding = replicate"]
+    assert swept.grid.column_labels == ["alpha = 0.5", "alpha = 50"]
+    words = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).grid
+    assert (words.column_labels, words.row_labels) == (["style scale = 0.5"], ["content layers = relu4_2"])
+    assert swept.grid.row_labels == ["padding = zero", "padding = replicate"]
 
 
 def test_sweeps_are_written_as_options_and_checked() -> None:
@@ -402,7 +406,7 @@ VIEWS: dict[str, Any] = {
     "features": lambda photo, painting, **options: insight.features(photo, layers="relu2_1", **options),
     "gram": lambda photo, painting, **options: gram_view(painting, layers="relu2_1", **options).sheet,
     "reconstruct": lambda photo, painting, **options: insight.reconstruct(photo, layers="relu2_1", **options),
-    "texture": lambda photo, painting, **options: insight.texture(painting, upto="relu2_1", **options),
+    "texture": lambda photo, painting, **options: insight.texture(painting, layers="relu2_1", **options),
     "recombine": lambda photo, painting, **options: insight.recombine(photo, painting, **options),
 }
 
@@ -418,7 +422,7 @@ def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, pai
         painted = {} if view in ("features", "gram") else {"iterations": 5}
         shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
         made = VIEWS[view](small, painting, **({"size": 64} | painted | shallow | options))
-        return made if isinstance(made, Tensor) else made.painted()
+        return made if isinstance(made, Tensor) else made.paint()
 
     plain: dict[str, Tensor] = {}
     for name, value in OTHER.items():
@@ -443,7 +447,7 @@ def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, pai
         ["features", "photo.jpg", "--layers", "relu1_1,relu3_1"],
         ["gram", "painting.png", "photo.jpg"],
         ["reconstruct", "photo.jpg", "--layers", "relu1_2,relu3_2", "--iterations", "3"],
-        ["texture", "painting.png", "--upto", "relu1_1,relu2_1", "--iterations", "3"],
+        ["texture", "painting.png", "--layers", "relu1_1,relu2_1", "--iterations", "3"],
         ["recombine", "photo.jpg", "sample:cat", "--styles", "painting.png", "--iterations", "3"],
         ["sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", "--over", "pooling=max,avg", "--iterations", "3"],
     ],
@@ -479,7 +483,7 @@ def test_tables_are_printed_as_json(
     assert main(["insight", "gram", "photo.jpg", "painting.png", "--size", "64", "--json", "-o", "gram.png"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["distances"][0][1] == told["distances"][1][0] > 0
-    assert told["shuffled"] < 1e-4
+    assert told["shuffle_error"] < 1e-4
 
 
 @pytest.mark.weights
@@ -540,7 +544,7 @@ def test_only_what_is_looked_at_must_fit(desk: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.weights
-def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
+def test_an_interrupted_grid_shows_what_is_painted(desk: Path) -> None:
     asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "impasto", "insight", *asked, "--json"],
@@ -559,7 +563,7 @@ def test_an_interrupted_wall_hangs_what_is_painted(desk: Path) -> None:
         assert process.wait(timeout=60) == 130
         told = json.loads(process.stdout.read())
     assert [cell["iterations"] for cell in told["cells"]] == ["2", "200000"]
-    assert (told["stopped"]["panel"], told["stopped"]["scale"]) == (2, 1)
+    assert (told["stopped"]["cell"], told["stopped"]["scale"]) == (2, 1)
     assert 1 <= told["stopped"]["iteration"] < 200000
     sheet = pixels(desk / "sheet.png").astype(int)
     empty = (abs(sheet - 230) <= 1).all(axis=2)

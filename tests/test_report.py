@@ -22,9 +22,13 @@ from impasto.cli import main
 from impasto.config import Config
 from impasto.config.networks import VGG19
 from impasto.errors import OutputError
-from impasto.insight.report import Report, command_of, steps_of
+from impasto.insight.command import stylize_command
+from impasto.insight.loss_charts import step_numbers
+from impasto.insight.report import Report
 from impasto.render.chart import draw_chart
-from impasto.render.film import Film, Frame, check_film
+from impasto.render.film import Film
+from impasto.render.film_formats import require_film
+from impasto.render.film_frame import Frame
 from impasto.run import drive, prepare_run, read_recipe
 from impasto.run.checkpoint import read_checkpoint
 from impasto.run.loss_trace import MAX_ROWS, LossTrace
@@ -105,15 +109,15 @@ def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: 
 # ---- The film ------------------------------------------------------------------------------------
 
 
-def views(changes: list[float]) -> list[Frame]:
+def frames_with(changes: list[float]) -> list[Frame]:
     losses = {"total": 3.0, "content": 2.0, "style": 1.0}
     return [Frame(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
 
 
 def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
     film = Film()
-    film.views = views([0.0, 8.0, 9.0, 9.5, 10.0])
-    levels = [float(view.pixels.mean()) for _, view in film.frames(11)]
+    film.frames = frames_with([0.0, 8.0, 9.0, 9.5, 10.0])
+    levels = [float(view.pixels.mean()) for _, view in film.interpolate(11)]
     # Four fifths of the change are those of the first step: four fifths of the frames fade from 0 to 1.
     assert levels == sorted(levels)
     assert sum(level <= 1 for level in levels) == 9
@@ -123,8 +127,8 @@ def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
 
 def test_views_are_thinned_and_keep_both_ends() -> None:
     film = Film()
-    film.views = views([float(number**0.5) for number in range(200)])
-    kept = film.evenly(10)
+    film.frames = frames_with([float(number**0.5) for number in range(200)])
+    kept = film.select(10)
     assert 8 <= len(kept) <= 12
     assert (kept[0].label, kept[-1].label) == ("0", "199")
     gaps = np.diff([view.change for view in kept])
@@ -135,26 +139,26 @@ def test_views_are_thinned_and_keep_both_ends() -> None:
 def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, painting: Path) -> None:
     run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for progress in run.steps():
-        film.saw(progress)
+        film.observe(run, progress)
     result = run.result()
     # Small pictures are enlarged by a whole factor.
-    first, last = film.views[0].pixels[::5, ::5].astype(float), film.views[-1].pixels[::5, ::5]
+    first, last = film.frames[0].pixels[::5, ::5].astype(float), film.frames[-1].pixels[::5, ::5]
     assert abs(first.mean() - 127.5) < 4
     assert first.std() < 15  # noise of 0.02 around gray
     expected = (result.image[0] * 255).round().permute(1, 2, 0).numpy()
     assert abs(last - expected).max() <= 1
-    assert film.views[0].losses == {}  # nobody measured it
-    assert [view.change for view in film.views] == sorted(view.change for view in film.views)
+    assert film.frames[0].losses == {}  # nobody measured it
+    assert [view.change for view in film.frames] == sorted(view.change for view in film.frames)
 
 
 @pytest.mark.weights
 def test_memory_for_views_is_bounded(photo: Path, painting: Path) -> None:
-    run, film = prepare_run(photo, painting, iterations=150, **SHALLOW), Film(limit_bytes=1)
+    run, film = prepare_run(photo, painting, iterations=150, **SHALLOW), Film(max_bytes=1)
     for progress in run.steps():
-        film.saw(progress)
-        assert len(film.views) <= 65
-    assert film.views[0].label == "the start"
-    assert film.views[-1].label.startswith("32×21, step 150")
+        film.observe(run, progress)
+        assert len(film.frames) <= 65
+    assert film.frames[0].label == "the start"
+    assert film.frames[-1].label.startswith("32×21, step 150")
 
 
 @pytest.mark.weights
@@ -178,18 +182,18 @@ def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "film's name")]
+    ("name", "words"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "unknown film format")]
 )
 def test_a_film_that_cannot_be_written_is_refused_first(name: str, words: str, desk: Path) -> None:
     with pytest.raises(OutputError, match=words):
-        check_film(desk / name)
+        require_film(desk / name)
 
 
 def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impasto.render.film.find_spec", lambda name: None)
+    monkeypatch.setattr("impasto.render.film_formats.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"impasto\[video\]"):
-        check_film(desk / "film.mp4")
-    check_film(desk / "film.webp")
+        require_film(desk / "film.mp4")
+    require_film(desk / "film.webp")
 
 
 @pytest.mark.weights
@@ -278,10 +282,10 @@ def test_a_browser_opens_the_report_and_asks_nothing_of_anybody(painted: Path, w
     page.goto((painted.parent / "out.html").as_uri())
     assert page.title() == "out.png"
     assert page.locator("main h2").all_inner_texts() == [
-        "Three images", "Before and after", "How it went", "From noise to picture", "Make it again"
+        "Three images", "Before and after", "Losses over the run", "From noise to picture", "Paint it again"
     ]  # fmt: skip
     assert page.locator(".pictures img").count() == 3
-    assert 5 <= page.locator(".strip img").count() <= 14
+    assert 5 <= page.locator(".frames img").count() <= 14
     assert page.locator(".curves svg").count() == 3
     loaded = page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
     assert loaded
@@ -319,7 +323,7 @@ def test_three_images_are_equally_high_and_nothing_is_tiny_or_torn(
             assert slider["width"] / slider["height"] == pytest.approx(wide / high, rel=0.02)
             assert slider["height"] >= 200
             assert slider["height"] <= 0.81 * 900
-            for caption in watched.page.locator(".strip span").all():
+            for caption in watched.page.locator(".frames span").all():
                 assert caption.evaluate("(line) => line.getClientRects().length") == 1
                 assert caption.evaluate("(line) => line.scrollWidth <= line.clientWidth")
 
@@ -353,7 +357,7 @@ def test_steps_of_a_long_run_are_numbered_as_they_were() -> None:
     kept = [*every[::4], every[-1]]
     numbers = {"total": tuple(1.0 for _ in kept)}
     trace = Trace(scale=tuple(s for s, _ in kept), iteration=tuple(i for _, i in kept), numbers=numbers)
-    assert steps_of(trace) == [1, 5, 9, 13, 17, 21, 23]
+    assert step_numbers(trace) == [1, 5, 9, 13, 17, 21, 23]
 
 
 @pytest.mark.weights
@@ -376,11 +380,11 @@ def test_a_report_from_the_trace_is_the_one_of_the_run_without_the_strip(painted
         watched.page.goto((painted.parent / name).as_uri())
         curves.append([node.get_attribute("data-curves") for node in watched.page.locator(".curves").all()])
     assert curves[0] == curves[1]
-    assert not watched.page.locator(".strip").is_visible()
+    assert not watched.page.locator(".frames").is_visible()
     before = painted.read_bytes()
     assert main(["insight", "report", "out.png", "-o", "rerun.html", "--rerun", "--quiet"]) == 0
     watched.page.goto((painted.parent / "rerun.html").as_uri())
-    assert watched.page.locator(".strip img").count() >= 5
+    assert watched.page.locator(".frames img").count() >= 5
     assert painted.read_bytes() == before
 
 
@@ -412,8 +416,8 @@ def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, pain
             run.save_checkpoint(tmp_path / "run.impasto")
             break
     for progress in run.steps(read_checkpoint(tmp_path / "run.impasto")):
-        film.saw(progress)
-    assert film.views[0].label.endswith("step 6 of 6")
+        film.observe(run, progress)
+    assert film.frames[0].label.endswith("step 6 of 6")
 
 
 @pytest.mark.weights
@@ -431,7 +435,7 @@ def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch
     monkeypatch.chdir(desk)
     asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-clamp", "--style-scale", "0.5"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
-    words = shlex.split(command_of(read_recipe(desk / "out.png")))
+    words = shlex.split(stylize_command(read_recipe(desk / "out.png")))
     assert words[:2] == ["impasto", "stylize"]
     assert main([*words[1:], "-o", "again.png", "--quiet"]) == 0
     assert np.array_equal(pixels(desk / "again.png"), pixels(desk / "out.png"))

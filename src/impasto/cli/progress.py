@@ -61,9 +61,9 @@ class ProgressView:
     def show_cell(self, grid: GridProgress) -> None:
         """Show one step of a grid: a bar for the cells, and one for the steps of the current cell."""
         step, planned = step_of(grid.progress)
-        self._update("cells", "cells", grid.number - 1, grid.count, grid.panel)
+        self._update("cells", "cells", grid.number - 1, grid.count, grid.cell)
         self._update("steps", "steps", step, planned, _losses(grid.progress))
-        line = f"{grid.number}/{grid.count}  {grid.panel}"
+        line = f"{grid.number}/{grid.count}  {grid.cell}"
         self._print_line(lambda: line, now=line != self._last_line)
 
     def show_jobs(self, jobs: Sequence[Job], skipped: int, elapsed_s: float) -> None:

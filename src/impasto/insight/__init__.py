@@ -1,25 +1,19 @@
-"""See what the network sees: features, style and content apart, how they recombine, and how good a picture is.
+"""Views of what the network sees: features, style and content separated and recombined, reports on runs.
 
-Every view is made of the core's own pieces, and gives an image tensor (1, 3, H, W), or a `RunGrid` that is still to be
-painted.
+A view is an image tensor (1, 3, H, W), or a `RunGrid` that is still to be painted.
 """
 
+from impasto.insight.command import stylize_command
 from impasto.insight.features import features
-from impasto.insight.gram import GramView, distance, gram
+from impasto.insight.gram import GramView, gram, gram_distance
 from impasto.insight.reconstructions import reconstruct, texture
-from impasto.insight.report import Report, command_of, write_report
+from impasto.insight.report import Report, build_picture_report, build_report, build_run_report, write_report
 from impasto.insight.run_grid import GridCell, GridProgress, RunGrid
 from impasto.insight.sweeps import Sweep, parse_sweep, recombine, sweep
-from impasto.metrics.lpips import lpips
-from impasto.metrics.score import MEANINGS, Score, score
-from impasto.render.chart import draw_chart
-from impasto.render.film import Film, Frame
-from impasto.render.grid import Cell, draw_grid
-from impasto.render.heatmap import heatmap
+from impasto.render.film import Film
+from impasto.render.film_frame import Frame
 
 __all__ = [
-    "MEANINGS",
-    "Cell",
     "Film",
     "Frame",
     "GramView",
@@ -27,20 +21,17 @@ __all__ = [
     "GridProgress",
     "Report",
     "RunGrid",
-    "Score",
     "Sweep",
-    "command_of",
-    "distance",
-    "draw_chart",
-    "draw_grid",
+    "build_picture_report",
+    "build_report",
+    "build_run_report",
     "features",
     "gram",
-    "heatmap",
-    "lpips",
+    "gram_distance",
     "parse_sweep",
     "recombine",
     "reconstruct",
-    "score",
+    "stylize_command",
     "sweep",
     "texture",
     "write_report",

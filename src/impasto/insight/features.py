@@ -1,4 +1,4 @@
-"""Feature maps: what each layer of the network answers to, early layers to deep."""
+"""Feature maps: what each layer of the network responds to."""
 
 from __future__ import annotations
 
@@ -18,49 +18,47 @@ __all__ = ["features"]
 
 CELL_PX = 160
 STRONGEST = 8
+QUANTILE_SAMPLES = 500_000
+"""Values of a map that its quantile is computed from: torch accepts at most 16 million."""
 
 
 def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **options: Any) -> Tensor:
-    """A sheet (1, 3, H, W) with the `strongest` feature maps of each layer, a row for a layer.
+    """Draw the `strongest` feature maps of each layer as a sheet (1, 3, H, W), one row per layer.
 
-    `layers` are names, as a list or comma-separated; without them, the network's style layers and its content
-    layers. A map's strength is its share of the layer's energy, which stands beneath it. Each map is scaled to its
-    own largest value (the thousandth part above is cut). Options are those of `stylize` that mean something where
-    nothing is painted; `size` is 256. Raises `ImageError`, `LayerError`, `ConfigError`, `WeightsError`.
+    `layers` are names, as a list or comma-separated (default: the network's style and content layers). The strength of
+    a map is its share of the layer's energy, given in the caption. Each map is scaled to its own 99.9 % quantile.
+    Options are those of `stylize` that affect features; `size` is 256. Raises `ImageError`, `LayerError`,
+    `ConfigError`, `WeightsError`.
     """
     if not isinstance(strongest, int) or strongest < 1:
-        raise ConfigError(f"strongest = {strongest!r}: that many maps cannot be shown. Ask for 1 or more.")
+        raise ConfigError(f"strongest = {strongest!r} is not a number of maps. Give 1 or more.")
     require_used_options("features", options)
-    ready = prepare_view(picture, **(options | ({"content_layers": layers} if layers else {})))
-    looked_at = ready.config.content_layers if layers else (*ready.config.style_layers, *ready.config.content_layers)
-    chosen = {layer.name for layer in looked_at}
-    image = load_view_image(ready, picture, chosen)
-    found = ready.engine.features(image, chosen)
-    names, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX, enlarge=True))]]
-    for layer in sorted(chosen, key=ready.encoder.network.names.index):
-        maps = found[layer][0].float()
-        names.append(f"{layer}, {maps.shape[0]} maps")
-        rows.append(_row(maps, strongest))
+    run = prepare_view(picture, **(options | ({"content_layers": layers} if layers else {})))
+    config, network = run.config, run.encoder.network
+    chosen = {layer.name for layer in (*(() if layers else config.style_layers), *config.content_layers)}
+    image = load_view_image(run, picture, chosen)
+    maps_by_layer = run.engine.features(image, chosen)
+    labels, rows = ["the picture"], [[Cell(thumbnail(image, CELL_PX, enlarge=True))]]
+    for layer in sorted(chosen, key=network.names.index):
+        maps = maps_by_layer[layer][0].float()
+        labels.append(f"{layer}, {maps.shape[0]} maps")
+        rows.append(_draw_strongest(maps, strongest))
     height, width = image.shape[2:]
-    title = f"What {ready.encoder.network.name} sees"
     note = f"The {strongest} strongest maps of each layer, and their shares of its energy. {width}×{height} px"
-    return draw_grid(rows, names=names, title=title, note=note)
+    return draw_grid(rows, row_labels=labels, title=f"Feature maps of {network.name}", note=note)
 
 
-def _row(maps: Tensor, strongest: int) -> list[Cell]:
+def _draw_strongest(maps: Tensor, count: int) -> list[Cell]:
     energy = maps.square().sum(dim=(1, 2))
     shares = energy / energy.sum().clamp(min=1e-30)
-    best = shares.argsort(descending=True, stable=True)[:strongest]
     return [
         Cell(
-            heatmap(maps[channel], CELL_PX, highest=float(torch.quantile(_sampled(maps[channel]), 0.999))),
-            f"#{int(channel)}  {float(shares[channel]):.1%}",
+            heatmap(maps[channel], CELL_PX, highest=_high_quantile(maps[channel])), f"#{channel}  {shares[channel]:.1%}"
         )
-        for channel in best
+        for channel in shares.argsort(descending=True, stable=True)[:count].tolist()
     ]
 
 
-def _sampled(values: Tensor) -> Tensor:
-    """At most some hundred thousand of the values: torch's quantile takes no more than 16 million."""
+def _high_quantile(values: Tensor) -> float:
     flat = values.flatten()
-    return flat[:: max(1, flat.numel() // 500_000)]
+    return float(torch.quantile(flat[:: max(1, flat.numel() // QUANTILE_SAMPLES)], 0.999))

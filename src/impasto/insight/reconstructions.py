@@ -1,6 +1,6 @@
-"""Content alone and style alone, from noise: what a layer keeps of a picture.
+"""Content alone and style alone, painted from noise: what a layer knows of a picture.
 
-The two rows of Gatys et al. 2016, figure 1, by the method itself: content alone is `alpha` = 0, style alone
+The two rows of Gatys et al. 2016, figure 1, with the method unchanged: content alone is `alpha` = 0, style alone is
 `content_weight` = 0.
 """
 
@@ -23,68 +23,70 @@ ITERATIONS = 100
 
 
 def reconstruct(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
-    """A picture from its content alone, from noise, once for each layer: deep ones keep what, not how.
+    """Prepare a picture from its content alone, once for each layer: deep ones lose detail.
 
-    `layers` are names, as a list or comma-separated; without them, those that stand before each pooling. Options
-    are those of `stylize` that mean something here; `size` is 256 and `iterations` 100. Raises `ConfigError`,
-    `LayerError` and the like, also when painted.
+    `layers` are names, as a list or comma-separated (default: the last ones before each pooling). Options are those of
+    `stylize` that matter here; `size` is 256 and `iterations` 100. Raises `ConfigError` and `LayerError`; painting
+    raises what `stylize` raises.
     """
     require_used_options("reconstruct", options)
-    # What the content lends at an enlargement was not reconstructed from anything.
-    alone = _Alone("content", picture, {"detail_transfer": 0.0} | options | {"alpha": 0.0, "init": "noise"})
-    network = alone.session().encoder.network
-    names = alone.layers(layers) if layers is not None else _before_poolings(network.names)
-    note = f"What the features of one layer of {network.name} say of a picture, and the energy that is still off."
-    return alone.wall({name: [name] for name in names}, note)
+    # Detail transfer would copy pixels of the content.
+    single = _SingleTerm("content", picture, {"detail_transfer": 0.0} | options | {"alpha": 0.0, "init": "noise"})
+    network = single.prepare().encoder.network
+    names = single.layer_names(layers) if layers is not None else _before_poolings(network.names)
+    note = f"Painted from the features of one layer of {network.name}, with the relative error that remains."
+    return single.grid({name: [name] for name in names}, note)
 
 
-def texture(picture: Any, *, upto: Any = None, **options: Any) -> RunGrid:
-    """A style alone, from noise, by 1, 2, … of the layers `upto`: the more and deeper, the larger its forms.
+def texture(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
+    """Prepare a style alone, by the first of `layers`, the first two, and so on.
 
-    Without `upto`, the network's style layers. Options are those of `stylize` that mean something here; `size` is
-    256 and `iterations` 100. Raises `ConfigError`, `LayerError` and the like, also when painted.
+    More and deeper layers give larger shapes. `layers` are names (default: the network's style layers). Options are
+    those of `stylize` that matter here; `size` is 256 and `iterations` 100. Raises `ConfigError` and `LayerError`;
+    painting raises what `stylize` raises.
     """
     require_used_options("texture", options)
-    alone = _Alone("style", picture, options | {"content_weight": 0.0})
-    names = alone.layers(upto)
-    note = f"The Gram matrices of one layer of {alone.session().encoder.network.name}, of two, and so on."
-    return alone.wall({f"… and {name}" if at else name: names[: at + 1] for at, name in enumerate(names)}, note)
+    single = _SingleTerm("style", picture, options | {"content_weight": 0.0})
+    names = single.layer_names(layers)
+    network = single.prepare().encoder.network
+    note = f"Painted from the Gram matrices of one layer of {network.name}, of two layers, and so on."
+    return single.grid({f"… and {name}" if at else name: names[: at + 1] for at, name in enumerate(names)}, note)
 
 
 @dataclass(frozen=True)
-class _Alone:
-    """One side of the method by itself, over layers that vary."""
+class _SingleTerm:
+    """Runs with the content term only or the style term only, whose layers vary."""
 
-    part: Literal["content", "style"]
+    term: Literal["content", "style"]
     picture: Any
     options: dict[str, Any]
     cache: ModelCache = field(default_factory=lambda: ModelCache(cache_measurements=True))
 
-    def session(self, layers: Any = None) -> Run:
+    def prepare(self, layers: Any = None) -> Run:
         options = {"iterations": ITERATIONS} | self.options
         if layers is not None:
-            options[f"{self.part}_layers"] = layers
+            options[f"{self.term}_layers"] = layers
         return prepare_view(self.picture, **options, cache=self.cache)
 
-    def layers(self, asked: Any) -> list[str]:
-        """Names of layers, checked as the option that they are given to."""
-        return [layer.name for layer in getattr(self.session(asked).config, f"{self.part}_layers")]
+    def layer_names(self, layers: Any) -> list[str]:
+        """Parse and check names of layers."""
+        return [layer.name for layer in getattr(self.prepare(layers).config, f"{self.term}_layers")]
 
-    def wall(self, columns: Mapping[str, Sequence[str]], note: str) -> RunGrid:
-        """The picture, and a panel for each of `columns`, which are layers by what they are called."""
-        panels = [GridCell(name, self.session(tuple(layers)), self._left) for name, layers in columns.items()]
+    def grid(self, columns: Mapping[str, Sequence[str]], note: str) -> RunGrid:
+        """Arrange the picture and a cell for each column, which is a label with its layers."""
+        cells = [GridCell(label, self.prepare(tuple(layers)), self._caption) for label, layers in columns.items()]
         return RunGrid(
-            [[Cell(load_view_image(self.session(), self.picture), "the picture"), *panels]],
-            columns=["", *columns],
-            title=f"{self.part.capitalize()} alone, from noise",
+            [[Cell(load_view_image(self.prepare(), self.picture), "the picture"), *cells]],
+            column_labels=["", *columns],
+            title=f"{self.term.capitalize()} alone, from noise",
             note=note,
         )
 
-    def _left(self, result: Result) -> str:
-        return f"{100 * result.losses[self.part]:.2g} % off"
+    def _caption(self, result: Result) -> str:
+        return f"{100 * result.losses[self.term]:.2g} % off"
 
 
 def _before_poolings(names: tuple[str, ...]) -> list[str]:
-    """The last ReLU before each pooling: relu1_2, relu2_2, relu3_4 …"""
+    """Return the last ReLU before each pooling: relu1_2, relu2_2, relu3_4 …"""
     ends = [names[at - 1] for at, name in enumerate(names) if name.startswith("pool") and at]
     return ends if names[-1].startswith("pool") else [*ends, names[-1]]

@@ -1,7 +1,6 @@
-"""A wall of pictures that are still to be painted: what several views here are made of.
+"""Grids of runs: pictures that are still to be painted, beside pictures that exist.
 
-A wall has panels, each one a run of its own, between pictures that are there already. Runs share an `Atelier`,
-so that the network is loaded once and no picture is measured twice.
+The runs of a grid usually share a `ModelCache`, so that networks are loaded once and no input is measured twice.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from impasto.core.method import Progress
 from impasto.render.grid import Cell, draw_grid
 from impasto.run import Result, Run, iterate
 
-EMPTY = 0.9
-"""How bright the place of a picture is that is not painted."""
-
 __all__ = ["GridCell", "GridProgress", "RunGrid"]
+
+EMPTY_LEVEL = 0.9
+"""Brightness of a cell that is not painted yet."""
 
 
 @dataclass
 class GridCell:
-    """A picture to be painted; `caption` writes the line beneath it from its losses."""
+    """A run and, once it is painted, its result; `caption` makes the line below from the result."""
 
     name: str
-    session: Run
+    run: Run
     caption: Callable[[Result], str] = lambda result: ""
     result: Result | None = None
 
 
 @dataclass(frozen=True)
 class GridProgress:
-    """How far a wall is: this panel of so many, and its step."""
+    """A step of a grid: the cell, as `number` (from 1) of `count`, and the progress of its run."""
 
-    panel: str
+    cell: str
     number: int
     count: int
     progress: Progress
@@ -44,47 +43,49 @@ class GridProgress:
 
 @dataclass(frozen=True)
 class RunGrid:
-    """Panels and pictures in rows and columns, with labels. `paint` it, then take the `sheet`."""
+    """Runs and pictures in rows and columns, with labels. `cells` are the runs, in the order of painting."""
 
     rows: Sequence[Sequence[GridCell | Tensor | Cell | None]]
-    columns: Sequence[str] = ()
-    names: Sequence[str] = ()
+    column_labels: Sequence[str] = ()
+    row_labels: Sequence[str] = ()
     title: str = ""
     note: str = ""
-    panels: list[GridCell] = field(init=False)
+    cells: list[GridCell] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "panels", [cell for row in self.rows for cell in row if isinstance(cell, GridCell)])
+        object.__setattr__(self, "cells", [cell for row in self.rows for cell in row if isinstance(cell, GridCell)])
 
-    def paint(self) -> Generator[GridProgress, None, None]:
-        """Paint panel after panel, as a stream of steps; close it to stop."""
-        for number, panel in enumerate(self.panels, start=1):
-            for progress in iterate(panel.session):
-                yield (standing := GridProgress(panel.name, number, len(self.panels), progress))
-            self.keep(standing)
+    def steps(self) -> Generator[GridProgress, None, None]:
+        """Paint cell after cell as a stream of steps. Close it to stop."""
+        for number, cell in enumerate(self.cells, start=1):
+            for progress in iterate(cell.run):
+                yield (step := GridProgress(cell.name, number, len(self.cells), progress))
+            self.finish_cell(step)
 
-    def keep(self, standing: GridProgress) -> None:
-        """Hang a panel as it stands, where painting is stopped."""
-        panel, progress = self.panels[standing.number - 1], standing.progress
-        panel.result = panel.session.result()
+    def finish_cell(self, step: GridProgress) -> None:
+        """Set the result of a cell: call it where painting stops early."""
+        cell, progress = self.cells[step.number - 1], step.progress
+        cell.result = cell.run.result()
         if not progress.is_last:
-            panel.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
+            cell.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
 
-    def sheet(self) -> Tensor:
-        """What is painted by now, (1, 3, H, W); the place of what is not is empty."""
-        rows = [[_hung(cell) for cell in row] for row in self.rows]
-        return draw_grid(rows, columns=self.columns, names=self.names, title=self.title, note=self.note)
+    def draw(self) -> Tensor:
+        """Draw the grid as it is now, (1, 3, H, W). Cells that are not painted are empty."""
+        rows = [[_draw_cell(cell) for cell in row] for row in self.rows]
+        return draw_grid(
+            rows, column_labels=self.column_labels, row_labels=self.row_labels, title=self.title, note=self.note
+        )
 
-    def painted(self) -> Tensor:
-        """Paint all, and lay it out."""
-        for _ in self.paint():
+    def paint(self) -> Tensor:
+        """Paint all cells and draw the grid."""
+        for _ in self.steps():
             pass
-        return self.sheet()
+        return self.draw()
 
 
-def _hung(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:
+def _draw_cell(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:
     if not isinstance(cell, GridCell):
         return cell
     if cell.result is None:
-        return Cell(torch.full((1, 3, cell.session.workload.height, cell.session.workload.width), EMPTY), "not painted")
+        return Cell(torch.full((1, 3, cell.run.workload.height, cell.run.workload.width), EMPTY_LEVEL), "not painted")
     return Cell(cell.result.image, cell.caption(cell.result))

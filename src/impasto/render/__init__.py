@@ -1,1 +1,1 @@
-"""Drawing: grids of pictures, text, heat maps, charts, films and pages."""
+"""Drawing: grids of pictures, text, heat maps, charts, films and HTML."""

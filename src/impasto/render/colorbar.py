@@ -1,4 +1,4 @@
-"""A color bar: which color is which number."""
+"""Color bars: the legend of a heat map."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from impasto.render.text import MUTED, PAPER, draw_text, line_height_px, load_fo
 
 __all__ = ["draw_colorbar"]
 
-LETTERS_PX = 12
-MANY = 100
-"""From this number on fractions are left out."""
+FONT_PX = 12
+BAR_PX = 12
+
+INTEGERS_FROM = 100
+"""Numbers from this one on are written without decimals."""
 
 
 def draw_colorbar(highest: float, side_px: int) -> Tensor:
-    """The colors of `heatmap` from 0 to `highest`, with numbers at both ends and in the middle, (1, 3, H, W)."""
-    letters = load_font(LETTERS_PX)
-    thick = LETTERS_PX
-    page = Image.new("RGB", (side_px, thick + line_height_px(letters)), PAPER)
-    page.paste(to_pil(heatmap(torch.linspace(0, 1, side_px).expand(thick, -1), side_px)), (0, 0))
+    """Draw the colors from 0 to `highest` with numbers at both ends and in the middle, (1, 3, H, W)."""
+    font = load_font(FONT_PX)
+    page = Image.new("RGB", (side_px, BAR_PX + line_height_px(font)), PAPER)
+    page.paste(to_pil(heatmap(torch.linspace(0, 1, side_px).expand(BAR_PX, -1), side_px)), (0, 0))
     draw = ImageDraw.Draw(page)
     for share in (0.0, 0.5, 1.0):
         value = share * highest
-        text = f"{value:,.0f}" if value >= MANY else f"{value:.3g}"
-        draw_text(draw, (round(share * (side_px - text_width_px(text, letters))), thick + 2), text, letters, MUTED)
+        text = f"{value:,.0f}" if value >= INTEGERS_FROM else f"{value:.3g}"
+        draw_text(draw, (round(share * (side_px - text_width_px(text, font))), BAR_PX + 2), text, font, MUTED)
     return from_pil(page)

@@ -1,4 +1,4 @@
-"""A page of many pictures, beside them: a contact sheet that asks no outside address."""
+"""Galleries: an HTML page of many pictures, written beside them, that makes no network requests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ li {{ overflow-wrap: anywhere }}
 
 @dataclass(frozen=True)
 class GalleryEntry:
-    """A picture by the name of its file beside the page, or why there is none."""
+    """A picture, by its file name, or in `missing` the reason why there is none."""
 
     name: str
     caption: str
@@ -49,24 +49,24 @@ class GalleryEntry:
 
 
 def write_gallery(path: Path, entries: Sequence[GalleryEntry]) -> None:
-    """Write the page of these pictures. Raises `OutputError`."""
-    there = [entry for entry in entries if not entry.missing]
+    """Write the page. Raises `OutputError`."""
+    present = [entry for entry in entries if not entry.missing]
     missing = "\n".join(
         f"<li>{html.escape(entry.name)}: {html.escape(entry.missing)}</li>" for entry in entries if entry.missing
     )
     page = PAGE.format(
-        title=f"{len(there)} pictures" if len(there) != 1 else "1 picture",
-        figures="\n".join(map(_figure, there)),
+        title=f"{len(present)} pictures" if len(present) != 1 else "1 picture",
+        figures="\n".join(map(_figure, present)),
         missing=f"<h2>Missing</h2>\n<ul>\n{missing}\n</ul>" if missing else "",
     )
     with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name may be any bytes
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # file names may be any bytes
 
 
 def _figure(entry: GalleryEntry) -> str:
     name = quote(entry.name)
-    told = ", ".join(f"{what} {entry.losses[what]:.3g}" for what in ("content", "style") if what in entry.losses)
-    lines = "".join(f"<small>{html.escape(line)}</small>" for line in (told, entry.note) if line)
+    losses = ", ".join(f"{loss} {entry.losses[loss]:.3g}" for loss in ("content", "style") if loss in entry.losses)
+    lines = "".join(f"<small>{html.escape(line)}</small>" for line in (losses, entry.note) if line)
     return (
         f'<figure><a href="{name}"><img src="{name}" alt="{html.escape(entry.caption)}" loading="lazy"></a>'
         f"<figcaption>{html.escape(entry.caption)}{lines}</figcaption></figure>"

@@ -1,7 +1,7 @@
-"""Contact sheets: pictures in rows and columns, with labels, evenly spaced, on paper.
+"""Grids: pictures in rows and columns, with labels, on one sheet.
 
-Laws: a picture is an image tensor (1, 3, H, W) in [0, 1], and so is the sheet. Pictures are laid out as they are,
-never resized; a cell is as large as the largest of its row and column, and a picture stands in its middle.
+Laws: a picture is an image tensor (1, 3, H, W) in [0, 1], and so is the sheet. Pictures are never resized; a cell is
+as large as the largest of its row and column, and a picture is centered in it.
 """
 
 from __future__ import annotations
@@ -29,77 +29,79 @@ from impasto.render.text import (
 __all__ = ["Cell", "draw_grid", "from_pil", "stack_grids", "to_pil"]
 
 GAP = 0.6
-"""Space between cells, in letters' heights."""
+"""Space between cells, in font heights."""
 
-WIDEST_NAME = 14
-"""Room for the names of rows and columns at most, in letters' heights."""
+MAX_LABEL = 14
+"""Maximum width of a row's or column's label, in font heights."""
+
+MIN_FONT_PX, MAX_FONT_PX = 12, 28
+TITLE_SCALE = 1.35
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture, and a line beneath it, which the column is wide enough for: it may hold numbers."""
+    """A picture with a caption below. Captions are never shortened, because they may hold numbers."""
 
     image: Tensor
     caption: str = ""
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """All texts of a grid, except captions."""
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    title: str
+    note: str
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Fonts and measures of a grid, in pixels. `left` and `top` are where cells begin."""
+
+    font: Font
+    title_font: Font
+    gap: int
+    row_label_width: int
+    left: int
+    top: int
+    width: int
+    column_widths: Sequence[int]
+    image_heights: Sequence[int]
+    caption_heights: Sequence[int]
+
+    @property
+    def line(self) -> int:
+        """The height of a line of text."""
+        return line_height_px(self.font)
+
+    @property
+    def height(self) -> int:
+        """The height of the sheet."""
+        return self.top + sum(self.image_heights) + sum(self.caption_heights) + self.gap * len(self.image_heights)
+
+
 def draw_grid(
     rows: Sequence[Sequence[Tensor | Cell | None]],
     *,
-    columns: Sequence[str] = (),
-    names: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
     title: str = "",
     note: str = "",
 ) -> Tensor:
-    """A sheet (1, 3, H, W) of `rows`; `columns` are labels above, `names` beside, `note` stands beneath the title."""
+    """Draw rows of pictures as a sheet (1, 3, H, W). The `note` stands below the title."""
     cells = [[Cell(cell) if isinstance(cell, Tensor) else cell for cell in row] for row in rows]
-    count = max(len(row) for row in cells)
-    wide = [_largest(cells, column, 3) for column in range(count)]
-    tall = [max((cell.image.shape[2] for cell in row if cell), default=0) for row in cells]
-    letters = load_font(_letters_px(wide))
-    heads = [min(text_width_px(text, letters), round(letters.size * WIDEST_NAME)) for text in columns]
-    for at in range(count):
-        captions = (text_width_px(cell.caption, letters) for row in cells for cell in row[at : at + 1] if cell)
-        wide[at] = max(wide[at], *heads[at : at + 1], *captions)
-    line, gap = line_height_px(letters), round(letters.size * GAP)
-    heading = load_font(round(letters.size * 1.35))
-    beside = min(max((text_width_px(name, letters) for name in names), default=0), round(letters.size * WIDEST_NAME))
-    left = gap + (beside + gap if beside else 0)
-    captioned = [line if any(cell and cell.caption for cell in row) else 0 for row in cells]
-    top = gap + (line_height_px(heading) if title else 0) + (line if note else 0) + (gap if title or note else 0)
-    body = top + (line + gap // 2 if columns else 0)
-    width = left + sum(wide) + gap * count
-    width = max(width, 2 * gap + max(text_width_px(title, heading), text_width_px(note, letters)))
-    height = body + sum(tall) + sum(captioned) + gap * len(cells)
-    page = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(page)
-    if title:
-        draw_text(draw, (gap, gap), title, heading)
-    if note:
-        draw_text(draw, (gap, gap + (line_height_px(heading) if title else 0)), note, letters, MUTED)
-    x = left
-    for column, room in enumerate(wide):
-        if column < len(columns):
-            _centered(draw, (x, top), room, columns[column], letters)
-        x += room + gap
-    y = body
-    for number, row in enumerate(cells):
-        if number < len(names):
-            text = truncate_middle(names[number], letters, beside)
-            draw_text(draw, (left - gap - text_width_px(text, letters), y + (tall[number] - line) // 2), text, letters)
-        x = left
-        for room, cell in zip(wide, row, strict=False):
-            if cell is not None:
-                high, across = cell.image.shape[2:]
-                page.paste(to_pil(cell.image), (x + (room - across) // 2, y + (tall[number] - high) // 2))
-                _centered(draw, (x, y + tall[number] + line // 8), room, cell.caption, letters, MUTED)
-            x += room + gap
-        y += tall[number] + captioned[number] + gap
+    labels = _Labels(column_labels, row_labels, title, note)
+    layout = _lay_out(cells, labels)
+    page = Image.new("RGB", (layout.width, layout.height), PAPER)
+    _draw_header(ImageDraw.Draw(page), layout, labels)
+    _draw_cells(page, layout, labels.rows, cells)
     return from_pil(page)
 
 
 def stack_grids(sheets: Sequence[Tensor]) -> Tensor:
-    """Sheets beneath each other, on paper as wide as the widest."""
+    """Stack sheets vertically, on paper as wide as the widest."""
     width, height = max(sheet.shape[3] for sheet in sheets), sum(sheet.shape[2] for sheet in sheets)
     page = Image.new("RGB", (width, height), PAPER)
     y = 0
@@ -110,31 +112,91 @@ def stack_grids(sheets: Sequence[Tensor]) -> Tensor:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A tensor (1, 3, H, W) as a Pillow image."""
+    """Convert a tensor (1, 3, H, W) to a Pillow image."""
     return Image.fromarray((image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
 
 
 def from_pil(page: Image.Image) -> Tensor:
-    """A Pillow image as a tensor (1, 3, H, W)."""
+    """Convert a Pillow image to a tensor (1, 3, H, W)."""
     return torch.from_numpy(np.array(page)).permute(2, 0, 1)[None].float() / 255
 
 
-def _largest(cells: Sequence[Sequence[Cell | None]], column: int, side: int) -> int:
-    return max((cell.image.shape[side] for row in cells for cell in row[column : column + 1] if cell), default=0)
+def _lay_out(cells: Sequence[Sequence[Cell | None]], labels: _Labels) -> _Layout:
+    columns = [[row[at] for row in cells if at < len(row)] for at in range(max(map(len, cells)))]
+    image_widths = [max((cell.image.shape[3] for cell in column if cell), default=0) for column in columns]
+    font = load_font(_font_px(image_widths))
+    title_font = load_font(round(font.size * TITLE_SCALE))
+    line, gap, max_label = line_height_px(font), round(font.size * GAP), round(font.size * MAX_LABEL)
+    column_widths = []
+    for column, image_width, label in zip(columns, image_widths, _pad(labels.columns, len(columns)), strict=True):
+        captions = (text_width_px(cell.caption, font) for cell in column if cell)
+        column_widths.append(max(image_width, min(text_width_px(label, font), max_label), *captions))
+    row_label_width = min(max((text_width_px(name, font) for name in labels.rows), default=0), max_label)
+    left = gap + (row_label_width + gap if row_label_width else 0)
+    header_width = max(text_width_px(labels.title, title_font), text_width_px(labels.note, font))
+    header_height = (line_height_px(title_font) if labels.title else 0) + (line if labels.note else 0)
+    return _Layout(
+        font=font,
+        title_font=title_font,
+        gap=gap,
+        row_label_width=row_label_width,
+        left=left,
+        top=gap + header_height + (gap if header_height else 0) + (line + gap // 2 if labels.columns else 0),
+        width=max(left + sum(column_widths) + gap * len(columns), 2 * gap + header_width),
+        column_widths=column_widths,
+        image_heights=[max((cell.image.shape[2] for cell in row if cell), default=0) for row in cells],
+        caption_heights=[line if any(cell and cell.caption for cell in row) else 0 for row in cells],
+    )
 
 
-def _letters_px(wide: Sequence[int]) -> int:
-    """Letters that suit the cells: legible, and no louder than the pictures."""
-    return min(max(round(sorted(wide)[len(wide) // 2] / 15), 12), 28)
+def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout, labels: _Labels) -> None:
+    """Draw title, note and the labels of columns."""
+    title_height = line_height_px(layout.title_font) if labels.title else 0
+    draw_text(draw, (layout.gap, layout.gap), labels.title, layout.title_font)
+    draw_text(draw, (layout.gap, layout.gap + title_height), labels.note, layout.font, MUTED)
+    x, y = layout.left, layout.top - layout.line - layout.gap // 2
+    for label, width in zip(labels.columns, layout.column_widths, strict=False):
+        _draw_centered(draw, (x, y), width, label, layout.font)
+        x += width + layout.gap
 
 
-def _centered(
+def _draw_cells(
+    page: Image.Image, layout: _Layout, row_labels: Sequence[str], cells: Sequence[Sequence[Cell | None]]
+) -> None:
+    draw, font, line = ImageDraw.Draw(page), layout.font, layout.line
+    y = layout.top
+    for row, label, image_height, caption_height in zip(
+        cells, _pad(row_labels, len(cells)), layout.image_heights, layout.caption_heights, strict=True
+    ):
+        text = truncate_middle(label, font, layout.row_label_width)
+        right = layout.left - layout.gap - text_width_px(text, font)
+        draw_text(draw, (right, y + (image_height - line) // 2), text, font)
+        x = layout.left
+        for cell, column_width in zip(row, layout.column_widths, strict=False):
+            if cell is not None:
+                height, width = cell.image.shape[2:]
+                page.paste(to_pil(cell.image), (x + (column_width - width) // 2, y + (image_height - height) // 2))
+                _draw_centered(draw, (x, y + image_height + line // 8), column_width, cell.caption, font, MUTED)
+            x += column_width + layout.gap
+        y += image_height + caption_height + layout.gap
+
+
+def _draw_centered(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
-    room_px: int,
+    width: int,
     text: str,
-    letters: Font,
+    font: Font,
     color: tuple[int, int, int] = INK,
 ) -> None:
-    text = truncate_middle(text, letters, room_px)
-    draw_text(draw, (at[0] + (room_px - text_width_px(text, letters)) // 2, at[1]), text, letters, color)
+    text = truncate_middle(text, font, width)
+    draw_text(draw, (at[0] + (width - text_width_px(text, font)) // 2, at[1]), text, font, color)
+
+
+def _pad(labels: Sequence[str], count: int) -> list[str]:
+    return [*labels[:count], *[""] * (count - len(labels))]
+
+
+def _font_px(image_widths: Sequence[int]) -> int:
+    """Choose a font size that suits the median column."""
+    return min(max(round(sorted(image_widths)[len(image_widths) // 2] / 15), MIN_FONT_PX), MAX_FONT_PX)

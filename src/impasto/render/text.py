@@ -1,4 +1,4 @@
-"""Words on pictures: the font that ships, so that a label looks the same on every machine."""
+"""Text on pictures, in the font that ships, so that labels look the same on every machine."""
 
 from __future__ import annotations
 
@@ -23,61 +23,61 @@ __all__ = [
 ]
 
 PAPER, INK, MUTED = (250, 249, 246), (38, 35, 32), (128, 122, 114)
-"""Colors of the sheets: opaque, so that they read on a light page and on a dark one."""
+"""Colors of the sheets: opaque, so that they can be read on light and dark pages."""
 
 Font = ImageFont.FreeTypeFont
 
 UNKNOWN = "?"
-"""Stands for what the font lacks, which it would leave out without a word."""
+"""Replaces characters that the font lacks, which Pillow would drop silently."""
 
-_FILE = Path(__file__).parent / "fonts" / "Inter.otf"
+_FONT_FILE = Path(__file__).parent / "fonts" / "Inter.otf"
 
 
 @cache
 def load_font(size_px: int) -> Font:
-    """The font at a size: Inter, of the Latin, Greek and Cyrillic alphabets."""
-    return ImageFont.truetype(str(_FILE), size_px, layout_engine=ImageFont.Layout.BASIC)
+    """Load the font at a size: Inter, with the Latin, Greek and Cyrillic alphabets."""
+    return ImageFont.truetype(str(_FONT_FILE), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 def to_words(option: str) -> str:
-    """An option's name as it is read: `style_weight` -> `style weight`."""
+    """Write the name of an option as words: `style_weight` -> `style weight`."""
     return option.replace("_", " ")
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """The text as the font can write it: composed, and with a sign in place of each one that it lacks."""
-    return "".join(sign if _is_there(sign) else UNKNOWN for sign in unicodedata.normalize("NFC", text))
+    """Compose characters (NFC), and replace those that the font lacks."""
+    return "".join(character if _has_glyph(character) else UNKNOWN for character in unicodedata.normalize("NFC", text))
 
 
 @cache
-def _is_there(sign: str) -> bool:
-    return sign == " " or load_font(20).getmask(sign).getbbox() is not None
+def _has_glyph(character: str) -> bool:
+    return character == " " or load_font(20).getmask(character).getbbox() is not None
 
 
-def text_width_px(text: str, letters: Font) -> int:
-    """How wide a line is."""
-    return round(letters.getlength(replace_missing_glyphs(text)))
+def text_width_px(text: str, font: Font) -> int:
+    """Measure the width of one line."""
+    return round(font.getlength(replace_missing_glyphs(text)))
 
 
-def line_height_px(letters: Font) -> int:
-    """How high a line is, with the space to the next."""
-    return round(letters.size * 1.4)
+def line_height_px(font: Font) -> int:
+    """Return the height of one line, with the space to the next."""
+    return round(font.size * 1.4)
 
 
-def truncate_middle(text: str, letters: Font, room_px: int) -> str:
-    """The text, or its beginning and end where it does not fit: what tells labels apart is often the end."""
-    if text_width_px(text, letters) <= room_px:
+def truncate_middle(text: str, font: Font, max_px: int) -> str:
+    """Replace the middle of a text that is too wide: labels often differ at the end."""
+    if text_width_px(text, font) <= max_px:
         return text
-    for kept in range(len(text) - 1, 0, -1):
-        head, tail = (kept + 1) // 2, kept // 2
+    for length in range(len(text) - 1, 0, -1):
+        head, tail = (length + 1) // 2, length // 2
         shorter = f"{text[:head]}…{text[len(text) - tail :]}"
-        if text_width_px(shorter, letters) <= room_px:
+        if text_width_px(shorter, font) <= max_px:
             return shorter
     return ""
 
 
 def draw_text(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, letters: Font, color: tuple[int, int, int] = INK
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, font: Font, color: tuple[int, int, int] = INK
 ) -> None:
-    """Write a line with its top left corner at (x, y)."""
-    draw.text(at, replace_missing_glyphs(text), font=letters, fill=color, anchor="la")
+    """Draw a line of text with its top left corner at (x, y)."""
+    draw.text(at, replace_missing_glyphs(text), font=font, fill=color, anchor="la")

@@ -35,11 +35,11 @@ def reconstruct(
 
 @with_view_options("texture", iterations=ITERATIONS)
 def texture(
-    style: Picture, /, *, upto: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
+    style: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
     """Paint a style alone, from noise, with one layer, with two, and so on."""
     path, (image,) = open_pictures("texture", [style], output, options, quiet=quiet)
-    return _paint_grid(insight.texture(image, upto=upto, **options), path, quiet=quiet)[0]
+    return _paint_grid(insight.texture(image, layers=layers, **options), path, quiet=quiet)[0]
 
 
 @with_view_options("recombine")
@@ -77,7 +77,7 @@ def sweep(
     values = insight.parse_sweep(over)
     path, (photo, painting) = open_pictures("sweep", [content, style], output, options, over=values, quiet=quiet)
     result = insight.sweep(photo, painting, values, **options)
-    status, stopped = _paint_grid(result.wall, path, quiet=quiet, print_path=not json)
+    status, stopped = _paint_grid(result.grid, path, quiet=quiet, print_path=not json)
     rows = result.table()
     if json:
         print(json_format.dumps({"output": str(path), "cells": rows, "stopped": stopped}))
@@ -97,18 +97,18 @@ def _paint_grid(
     keep_freed_memory()
     stopped = None
     with catch_signals() as catcher, ProgressView(quiet=quiet) as view:
-        for step in grid.paint():
+        for step in grid.steps():
             catcher.deferring = True  # from here on a signal waits for the step
             view.show_cell(step)
             if catcher.signal:
                 if not quiet:
                     console.print("stopping: saving the sheet so far (press again to discard it)")
-                grid.keep(step)
+                grid.finish_cell(step)
                 if not (step.number == step.count and step.progress.is_last):
                     progress = step.progress
-                    stopped = {"panel": step.number, "scale": progress.scale, "iteration": progress.iteration}
+                    stopped = {"cell": step.number, "scale": progress.scale, "iteration": progress.iteration}
                 break
-        images.save(path, grid.sheet())
+        images.save(path, grid.draw())
     if print_path and not quiet:
         print(path)
     return (128 + catcher.signal if catcher.signal else 0), stopped

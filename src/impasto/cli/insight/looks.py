@@ -53,7 +53,7 @@ def gram(
     images.save(path, view.sheet)
     if json:
         report = {"output": str(path), "names": view.names, "distances": view.distances.tolist()}
-        print(json_format.dumps(report | {"shuffled": view.shuffled}))
+        print(json_format.dumps(report | {"shuffle_error": view.shuffle_error}))
     elif not quiet:
         print(path)
     return 0

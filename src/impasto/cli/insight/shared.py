@@ -14,7 +14,7 @@ from impasto.cli.options import with_options
 from impasto.cli.run_command import file_stem
 from impasto.config import Config, RunOptions
 from impasto.files import require_distinct
-from impasto.insight.inputs import SIZE_PX
+from impasto.insight.inputs import DEFAULT_SIZE_PX
 from impasto.insight.view_options import UNUSED_OPTIONS
 from impasto.run.observers import unused_path
 from impasto.samples.sources import resolve_picture
@@ -34,7 +34,7 @@ SAVING_OPTIONS = ("bits", "quality")
 def with_view_options(view: str, *without: str, **defaults: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command a flag for every option that has an effect in a view."""
     dropped = {*UNUSED_OPTIONS[view], *SAVING_OPTIONS, *without}
-    return with_options(Config, RunOptions, without=dropped, defaults={"size": SIZE_PX, **defaults})
+    return with_options(Config, RunOptions, without=dropped, defaults={"size": DEFAULT_SIZE_PX, **defaults})
 
 
 def open_pictures(
@@ -57,4 +57,4 @@ def open_pictures(
     for network in values.get("network", [Config.model_fields["network"].default]):
         if network in SOURCES:  # the option itself refuses others
             pull_missing(network, quiet=quiet)
-    return path, [resolve_picture(name, int(options.get("size", SIZE_PX))) for name in names]
+    return path, [resolve_picture(name, int(options.get("size", DEFAULT_SIZE_PX))) for name in names]

@@ -1,0 +1,41 @@
+"""The command line of a recipe."""
+
+from __future__ import annotations
+
+import shlex
+
+from impasto.config import Config
+from impasto.config.roles import kind_of
+from impasto.run.recipe import Recipe
+
+__all__ = ["stylize_command"]
+
+
+def stylize_command(recipe: Recipe) -> str:
+    """Return the command that paints this picture again, with every option that is not a default."""
+    names = {role: record.name or f"{role.upper()}" for role, record in recipe.inputs.items()}
+    words = ["impasto", "stylize", names.pop("content")]
+    words += [name for role, name in names.items() if kind_of(role) == "style"]
+    for role, name in names.items():
+        if (kind := kind_of(role)) != "style":
+            words += [f"--{kind.replace('_', '-')}", name]
+    if recipe.weights_name is not None:
+        words += ["--weights", recipe.weights_name]
+    words += _flags(recipe)
+    return shlex.join(words)
+
+
+def _flags(recipe: Recipe) -> list[str]:
+    """Return the flags of the options that differ from the defaults of this network."""
+    config = recipe.config.model_dump(mode="json")
+    defaults = Config(network=recipe.config.network).model_dump(mode="json") | {"network": Config().network}
+    words: list[str] = []
+    for name, value in config.items():
+        if value == defaults[name] or (name == "init" and value == "image"):
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
