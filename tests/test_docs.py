@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 import shlex
@@ -103,6 +104,17 @@ def test_quoted_code_is_the_code(page: Path) -> None:
     quotes = runpy.run_path(str(ROOT / "scripts" / "write_quotes.py"))
     assert len(quotes["QUOTE"].findall(text)) == text.count(' title="'), "a title is PATH: NAME"
     assert quotes["render"](text) == text, "run: python scripts/write_quotes.py"
+
+
+def test_every_entry_of_the_reference_exists() -> None:
+    for name in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE):
+        module, _, attribute = name.rpartition(".")
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError:  # a class and its method
+            module, _, owner = module.rpartition(".")
+            found = getattr(importlib.import_module(module), owner)
+        assert hasattr(found, attribute), name
 
 
 def test_the_measured_figures_in_the_readme_are_in_the_results() -> None:
