@@ -462,7 +462,9 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 @pytest.mark.weights
-def test_json_lists_the_files_beside_the_picture(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lists_the_files_beside_the_picture(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(desk)
     small: list[Any] = ["--size", "64", "--iterations", "2"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *small, "--report", "--json"]) == 0

@@ -150,12 +150,12 @@ def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("doors", "words"),
+    ("arguments", "words"),
     [(("0.0.0.0", None), "--token"), (("192.168.1.5", None), "--token"), (("127.0.0.1", "short"), "16")],
 )
-def test_a_door_that_is_open_to_all_is_refused(doors: tuple[str, str | None], words: str) -> None:
+def test_access_for_everybody_is_refused(arguments: tuple[str, str | None], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        AccessPolicy(*doors)
+        AccessPolicy(*arguments)
 
 
 # ---- What is taken in ----------------------------------------------------------------------------
@@ -209,9 +209,9 @@ def test_a_polyglot_is_a_picture_and_nothing_else(client: TestClient, photo: Pat
     both = photo.read_bytes() + b"<script>alert(1)</script>PK\x03\x04"
     answer = client.post("/api/files", content=both)
     if answer.status_code == 201:  # a JPEG may have anything behind it: it is never given out as it came
-        look = client.get(f"/api/files/{answer.json()['sha256']}/look")
-        assert look.headers["content-type"] == "image/jpeg"
-        assert b"<script>" not in look.content
+        thumbnail = client.get(f"/api/files/{answer.json()['sha256']}/thumbnail")
+        assert thumbnail.headers["content-type"] == "image/jpeg"
+        assert b"<script>" not in thumbnail.content
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(
         ({"run": {"device": "cuda"}}, "device"),
         ({"preset": "/etc/passwd.toml"}, "no preset"),
         ({"content": {"sample": "nobody"}}, "nobody"),
-        ({"content": {"sha256": "0" * 64}}, "not here any more"),
+        ({"content": {"sha256": "0" * 64}}, "does not exist any more"),
         ({"content": {"sha256": "../../etc/passwd"}}, "content.sha256"),
         ({"content": {}}, "sha256 or sample"),
         ({"styles": []}, "styles"),
@@ -299,7 +299,7 @@ def test_a_request_that_cannot_be_painted_is_one_clear_line(
 
 
 def test_the_queue_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> None:
-    studio = Studio(JobStore(tmp_path), longest_queue=3)
+    studio = Studio(JobStore(tmp_path), max_queued=3)
     with TestClient(create_app(studio), base_url=HERE) as client:
         request = asked(client, photo, painting)
         statuses = [client.post("/api/jobs", json=request).status_code for _ in range(5)]
@@ -338,10 +338,10 @@ def test_from_upload_to_download(
         assert recipe.inputs["content"].name == photo.name
         assert impasto.images.dimensions(path) == (43, 64)
     assert not list(studio.store.folder.glob("download-*"))
-    look = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/look?side=32").content))
-    assert (look.format, look.size) == ("JPEG", (32, 22))
+    thumbnail = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/thumbnail?side=32").content))
+    assert (thumbnail.format, thumbnail.size) == ("JPEG", (32, 22))
     # What was protected is the content.
-    content = Image.open(io.BytesIO(client.get(f"/api/files/{job['inputs'][0]['sha256']}/look?side=64").content))
+    content = Image.open(io.BytesIO(client.get(f"/api/files/{job['inputs'][0]['sha256']}/thumbnail?side=64").content))
     result = np.asarray(Image.open(tmp_path / "result.png"), float)
     apart = np.abs(result - np.asarray(content, float)).mean(axis=(0, 2))
     assert apart[:18].mean() < 6 < apart[24:].mean()
@@ -357,14 +357,14 @@ def test_a_painted_picture_that_comes_back_recalls_what_made_it(
     told = uploaded(client, tmp_path / "mine.png")
     assert told["recipe"] is True
     recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
-    assert (recalled["chosen"]["alpha"], recalled["alphas"]) == (9, [9])
+    assert (recalled["overrides"]["alpha"], recalled["alphas"]) == (9, [9])
     assert [(file["role"], file["name"]) for file in recalled["inputs"]] == [
         ("content", photo.name),
         ("style", painting.name),
     ]
-    assert recalled["here"] == ["content", "style"]
+    assert recalled["available"] == ["content", "style"]
     content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recalled["inputs"])
-    again = {"content": content, "styles": [style], "config": recalled["chosen"], "run": {"precision": "float32"}}
+    again = {"content": content, "styles": [style], "config": recalled["overrides"], "run": {"precision": "float32"}}
     answer = client.post("/api/jobs", json=again)
     Worker(studio.store, "w").run_one()
     assert client.get(f"/api/jobs/{answer.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
@@ -381,9 +381,9 @@ def test_samples_are_recalled_wherever_the_picture_was_painted(
     assert main(["stylize", "sample:cat", "sample:ink", "-o", "mine.png", "--quiet", *options]) == 0
     told = uploaded(client, tmp_path / "mine.png")
     recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
-    assert recalled["here"] == ["content", "style"]
+    assert recalled["available"] == ["content", "style"]
     content, style = ({"sample": file["sample"]} for file in recalled["inputs"])
-    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["chosen"]}).json()
+    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["overrides"]}).json()
     assert [file["sample"] for file in job["inputs"]] == ["cat", "ink"]
     Worker(studio.store, "w").run_one()
     (tmp_path / "ours.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
@@ -434,7 +434,7 @@ def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
     for preset in form["presets"]:
         answer = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})
         assert answer.status_code == 201, answer.text
-        assert answer.json()["chosen"] == preset["config"] | {"size": 64}
+        assert answer.json()["overrides"] == preset["config"] | {"size": 64}
         assert answer.json()["config"] == load_preset(preset["name"], size=64).model_dump(mode="json")
     # What the form shows can be sent as it is.
     defaults = {field["name"]: field["default"] for field in form["fields"]}
@@ -453,12 +453,12 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-def told(watch: EventHub, job: int | None, seen: EventCursor, count: int) -> list[tuple[str, Any, str]]:
+def told(hub: EventHub, job: int | None, seen: EventCursor, count: int) -> list[tuple[str, Any, str]]:
     """The next so many events."""
 
     async def listen() -> list[tuple[str, Any, str]]:
         events = []
-        stream = watch.events(job, seen)
+        stream = hub.stream(job, seen)
         async for event in stream:
             events.append((str(event.event), event.data, str(event.id)))
             if len(events) == count:
@@ -475,7 +475,7 @@ def recorded(store: JobStore, steps: int) -> Job:
     assert claim is not None
     rows = [(step, 1, step, 3.0, 2.0, 1.0) for step in range(1, steps + 1)]
     store.record(claim, 0.5, rows, scales=[(10, 10, 2 * steps)])
-    store.previews.put(job.id, b"a look")
+    store.previews.put(job.id, b"a preview")
     return job
 
 
@@ -486,15 +486,15 @@ def test_a_stream_goes_on_where_the_browser_was(tmp_path: Path) -> None:
     assert [kind for kind, _, _ in events] == ["jobs", "losses", "preview"]
     assert events[0][1]["jobs"][0]["step"] == 5
     assert [row["step"] for row in events[1][1]["rows"]] == [1, 2, 3, 4, 5]
-    cut = EventCursor.of(events[1][2])  # the connection broke after the losses
+    cut = EventCursor.parse(events[1][2])  # the connection broke after the losses
     other = store.add({"alpha": 1.0}, {}, key="k")
     again = told(EventHub(JobStore(tmp_path)), job.id, cut, 2)  # and the server was begun anew
     assert [kind for kind, _, _ in again] == ["jobs", "preview"]
     assert [view["id"] for view in again[0][1]["jobs"]] == [other.id]
     store.cancel(other.id)
     store.remove(other.id)
-    (gone,) = told(EventHub(store), None, EventCursor.of(again[1][2]), 1)
-    assert (gone[1]["jobs"], gone[1]["left"]) == ([], [job.id])
+    (gone,) = told(EventHub(store), None, EventCursor.parse(again[1][2]), 1)
+    assert (gone[1]["jobs"], gone[1]["remaining"]) == ([], [job.id])
 
 
 def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
@@ -502,19 +502,19 @@ def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
     events = told(EventHub(JobStore(tmp_path)), job.id, EventCursor(10_000, 10_000, 0), 2)
     assert [view["id"] for view in events[0][1]["jobs"]] == [job.id]
     for nonsense in (None, "", "x", "1-2", "1-2-x", "9" * 90):
-        assert EventCursor.of(nonsense) == EventCursor()
+        assert EventCursor.parse(nonsense) == EventCursor()
 
 
-def test_many_watch_from_one_look(tmp_path: Path) -> None:
+def test_many_browsers_share_one_poll(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 3)
-    watch, looks = EventHub(store), []
-    look = store.changed
-    store.changed = lambda since: looks.append(since) or look(since)  # type: ignore[method-assign, func-returns-value]
+    hub, polls = EventHub(store), []
+    poll = store.changed
+    store.changed = lambda since: polls.append(since) or poll(since)  # type: ignore[method-assign, func-returns-value]
 
     async def one() -> list[str]:
         kinds = []
-        async for event in watch.events(job.id, EventCursor()):
+        async for event in hub.stream(job.id, EventCursor()):
             kinds.append(str(event.event))
             if len(kinds) == 3:
                 return kinds
@@ -524,7 +524,7 @@ def test_many_watch_from_one_look(tmp_path: Path) -> None:
         return await asyncio.wait_for(asyncio.gather(*(one() for _ in range(50))), 20)
 
     assert alone(all_of_them()) == [["jobs", "losses", "preview"]] * 50
-    assert len(looks) < 20
+    assert len(polls) < 20
 
 
 def test_the_api_describes_itself(client: TestClient) -> None:

@@ -324,7 +324,7 @@ def test_who_has_the_token_comes_in(watched: Watched, tmp_path: Path) -> None:
             page.get_by_label("Token").fill(token)
             page.keyboard.press("Enter")
             if token == "wrong":
-                expect(page.get_by_role("alert").filter(has_text="That is not the token")).to_be_visible()
+                expect(page.get_by_role("alert").filter(has_text="The token is wrong")).to_be_visible()
         expect(page.get_by_label("Preset")).to_have_value("painterly")
         paint(page, 2)
         expect(state(page)).to_have_text("Waiting")

@@ -225,7 +225,7 @@ def test_the_api_does_as_it_says(tmp_path: Path, photo: Path, painting: Path) ->
         put(store, photo, painting)
     store.cancel(1)
     store.hold(2)
-    app = create_app(Studio(store, AccessPolicy(names=("testserver",)), longest_queue=20))
+    app = create_app(Studio(store, AccessPolicy(names=("testserver",)), max_queued=20))
     with ThreadPoolExecutor(1) as thread:  # that of the browser's tests has a loop already
         assert thread.submit(described, app).result() > 15
 

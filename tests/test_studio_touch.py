@@ -80,7 +80,7 @@ def test_a_finger_draws_a_mask_and_nothing_else_moves(page: Page, studio: Runnin
     page.get_by_role("button", name="Use the mask").tap()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_focused()
     files = {file["role"]: file["sha256"] for file in job_of(page, studio, paint(page, LONG))["inputs"]}
-    seen = page.request.get(f"{studio.address}/api/files/{files['protect']}/look?side=256").body()
+    seen = page.request.get(f"{studio.address}/api/files/{files['protect']}/thumbnail?side=256").body()
     mask = np.asarray(Image.open(io.BytesIO(seen)).convert("L"))
     assert mask[:, :8].min() > 240
     assert mask[:, mask.shape[1] // 2 :].max() < 16  # the second finger, which draws nothing

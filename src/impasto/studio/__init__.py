@@ -1,4 +1,4 @@
-"""The studio: a web page on this machine, and the REST API behind it, as a front for the queue of `jobs`."""
+"""The studio: a web page on this machine and the REST API behind it, on top of the job queue."""
 
 from impasto.studio.app import create_app
 from impasto.studio.studio import Studio

@@ -1,7 +1,7 @@
-"""The studio's web application: the page, and the REST API that it uses, over a queue.
+"""The web application: the page, and the REST API that it uses.
 
-Pages of other origins cannot reach it (see `guard`). Names that are sent never reach the disk, uploads are checked
-before they are kept, and what goes wrong is one line, as everywhere.
+Pages of other sites cannot reach it (see `auth`). File names from clients never reach the disk, uploads are checked
+before they are stored, and every error is one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from starlette.exceptions import HTTPException
 from impasto import __version__
 from impasto.errors import ImpastoError, OutputError, WeightsError
 from impasto.jobs import BrokenQueueError, JobError, UnknownJobError
-from impasto.studio.auth import COOKIE, Guard, SignInError
+from impasto.studio.auth import COOKIE, AccessMiddleware, SignInError
 from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
-from impasto.studio.routes import add_jobs, add_pictures
+from impasto.studio.routes import add_job_routes, add_picture_routes
 from impasto.studio.schemas import Problem, Token
 from impasto.studio.studio import Studio
 
@@ -32,10 +32,10 @@ __all__ = ["create_app"]
 
 PAGE = Path(str(resources.files(__package__).joinpath("page")))
 
-LONGEST_JSON = 1 << 20
-"""Bytes of a request that is no upload."""
+MAX_JSON_BYTES = 1 << 20
+"""Maximum size of a request that is not an upload."""
 
-A_MONTH_S = 30 * 24 * 3600
+COOKIE_AGE_S = 30 * 24 * 3600
 
 STATUS: dict[type[Exception], int] = {
     SignInError: 401,
@@ -47,11 +47,11 @@ STATUS: dict[type[Exception], int] = {
     ImpastoError: 422,
     OSError: 507,
 }
-"""What each error is on the wire; the first that fits."""
+"""HTTP status of each error. The first that matches is used."""
 
 
 def create_app(studio: Studio) -> FastAPI:
-    """The application of a studio."""
+    """Build the web application of a studio."""
     problems: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem} for status in (401, 403, 404, 409, 413, 421, 422, 503, 507)
     }
@@ -62,23 +62,22 @@ def create_app(studio: Studio) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        max_body_size=LONGEST_JSON,
+        max_body_size=MAX_JSON_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         responses=problems,
     )
-    app.add_middleware(Guard, doors=studio.doors)
+    app.add_middleware(AccessMiddleware, policy=studio.policy)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    for kind in STATUS:
-        app.add_exception_handler(kind, _told)
-    for kind in (RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _told)
-    _add_pages(app, studio)
-    add_pictures(app, studio)
-    add_jobs(app, studio)
+    for kind in (*STATUS, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _to_json)
+    _add_page_routes(app)
+    _add_session_routes(app, studio)
+    add_picture_routes(app, studio)
+    add_job_routes(app, studio)
     return app
 
 
-def _add_pages(app: FastAPI, studio: Studio) -> None:
+def _add_page_routes(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
@@ -89,34 +88,36 @@ def _add_pages(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/health")
     def health() -> dict[str, str]:
-        """Whether anyone is here, and which version."""
+        """Return the version, to show that the studio is running."""
         return {"version": __version__}
-
-    @app.post("/api/session", status_code=204, response_class=Response)
-    def sign_in(token: Token, response: Response) -> None:
-        """Exchange the token for a cookie, which the browser sends along from now on."""
-        if not studio.doors.opens(token.token):
-            raise SignInError("That is not the token.")
-        if studio.doors.token is not None:
-            response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=A_MONTH_S)
 
     @app.get("/api/options")
     def options() -> Form:
-        """Options with their help, presets, samples, and the networks whose weights are here."""
+        """Return all options with their help, the presets and samples, and which networks have their weights here."""
         return form()
+
+
+def _add_session_routes(app: FastAPI, studio: Studio) -> None:
+    @app.post("/api/session", status_code=204, response_class=Response)
+    def sign_in(token: Token, response: Response) -> None:
+        """Exchange the token for a cookie that signs in later requests."""
+        if not studio.policy.accepts_token(token.token):
+            raise SignInError("The token is wrong. It is the one that the studio was started with.")
+        if studio.policy.token is not None:
+            response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=COOKIE_AGE_S)
 
     @app.get("/api/events", response_class=EventSourceResponse)
     async def events(
-        job: Annotated[int | None, Query(description="A job to watch more closely.", ge=1, lt=2**63)] = None,
-        last_event_id: Annotated[str | None, Header(description="Where to go on.", max_length=100)] = None,
+        job: Annotated[int | None, Query(description="A job to follow in detail.", ge=1, lt=2**63)] = None,
+        last_event_id: Annotated[str | None, Header(description="Continue after this event.", max_length=100)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
-        """What happens, as server-sent events: `jobs`, and for the watched one `losses` and `preview`."""
-        async for event in studio.watch.events(job, EventCursor.of(last_event_id)):
+        """Stream changes as server-sent events: `jobs`, and for one job `losses` and `preview`."""
+        async for event in studio.events.stream(job, EventCursor.parse(last_event_id)):
             yield event
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """Any error of ours as one line of JSON."""
+async def _to_json(request: Request, error: Exception) -> Response:
+    """Convert an error to one line of JSON."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -1,7 +1,7 @@
-"""Who may talk to the studio: checked for every request, before anything else sees it.
+"""Access control, checked for every request before the application sees it.
 
-A page elsewhere must not reach a server on this machine: it cannot name it otherwise than it is called (the Host
-header, against DNS rebinding), cannot write to it (same origin), and cannot read it (no CORS, same-origin resources).
+Pages of other sites cannot reach the studio: unknown Host headers are refused (against DNS rebinding), writing needs
+the same origin, and reading is prevented without CORS and by same-origin resource headers.
 """
 
 from __future__ import annotations
@@ -20,27 +20,105 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto.errors import ConfigError
 
-__all__ = ["COOKIE", "AccessPolicy", "Guard", "SignInError"]
+__all__ = ["COOKIE", "AccessMiddleware", "AccessPolicy", "SignInError"]
 
 COOKIE = "impasto-token"
-SHORTEST_TOKEN = 16
+MIN_TOKEN = 16
 
-SAFE = {"GET", "HEAD", "OPTIONS"}
-OPEN = {"/", "/api/session", "/api/health"}
-"""What is answered without a token: the page that asks for it, and whether anyone is here."""
+READING_METHODS = {"GET", "HEAD", "OPTIONS"}
+PUBLIC_PATHS = {"/", "/api/session", "/api/health"}
+"""Paths that need no token: the page that asks for it, signing in, and the health check."""
 
-POLICY = (
+CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "manifest-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
-    "content-security-policy": POLICY,
+    "content-security-policy": CONTENT_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+
+class SignInError(Exception):
+    """A wrong token."""
+
+
+@dataclass(frozen=True)
+class AccessPolicy:
+    """The host names and the token that the studio accepts.
+
+    Raises `ConfigError` if other machines could reach it without a token.
+    """
+
+    host: str = "127.0.0.1"
+    token: str | None = None
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _is_loopback(self.host) and self.token is None:
+            raise ConfigError(
+                f"--host {self.host} is open to other machines. Add a --token of {MIN_TOKEN} characters or more."
+            )
+        if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN},}}", self.token):
+            raise ConfigError(f"The token is too short or has other characters. Use {MIN_TOKEN} or more of ASCII.")
+
+    def accepts_host(self, host_header: str) -> bool:
+        """Return True if a Host header names this studio. With a token, any IP address does."""
+        try:
+            host = urlsplit(f"//{host_header}").hostname or ""
+        except ValueError:
+            return False
+        if _is_loopback(self.host):
+            return _is_loopback(host) or host in self.names
+        return host == self.host or host in self.names or _is_address(host) or _is_loopback(host)
+
+    def accepts_token(self, token: str) -> bool:
+        """Return True if the token is right, or none is needed."""
+        return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
+
+
+class AccessMiddleware:
+    """ASGI middleware that applies a policy, and adds security headers to every response."""
+
+    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+        self.app, self.policy = app, policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope, Headers(scope=scope))
+        if refusal is not None:
+            await _refuse(*refusal, send_with_headers)
+            return
+        await self.app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Return the status and the message with which a request is refused, or None."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self.policy.accepts_host(hosts[0]):
+            return 421, "Unknown host name. Open the studio at the address that it printed."
+        if not _is_same_site(scope, headers, hosts[0]):
+            return 403, "Requests from other sites are not allowed. Use the studio's own page."
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith("/page/"):
+            return None
+        if not self.policy.accepts_token(_find_token(headers)):
+            return 401, "A token is needed. Send it as Authorization: Bearer TOKEN, or sign in on the page."
+        return None
 
 
 def _is_loopback(host: str) -> bool:
@@ -60,91 +138,17 @@ def _is_address(host: str) -> bool:
     return True
 
 
-class SignInError(Exception):
-    """Not the token."""
-
-
-@dataclass(frozen=True)
-class AccessPolicy:
-    """What the studio answers to. Raises `ConfigError` if others could reach it without a token."""
-
-    host: str = "127.0.0.1"
-    token: str | None = None
-    names: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _is_loopback(self.host) and self.token is None:
-            raise ConfigError(
-                f"--host {self.host} lets others in. Give them a --token of {SHORTEST_TOKEN} characters or more."
-            )
-        if self.token is not None and not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", self.token):
-            raise ConfigError(f"A token is {SHORTEST_TOKEN} letters, digits or signs of ASCII or more, without spaces.")
-
-    def knows(self, host_header: str) -> bool:
-        """Whether a request was meant for us: for one of our names, or, where a token is asked for, any address."""
-        try:
-            host = urlsplit(f"//{host_header}").hostname or ""
-        except ValueError:
-            return False
-        if _is_loopback(self.host):
-            return _is_loopback(host) or host in self.names
-        return host == self.host or host in self.names or _is_address(host) or _is_loopback(host)
-
-    def opens(self, token: str) -> bool:
-        """Whether this is the token."""
-        return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
-
-
-class Guard:
-    """An ASGI layer that lets through what `doors` allow, and sends headers that keep browsers careful."""
-
-    def __init__(self, app: ASGIApp, doors: AccessPolicy) -> None:
-        self.app, self.doors = app, doors
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def careful(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
-        refusal = self._refusal(scope, Headers(scope=scope))
-        if refusal is not None:
-            await _refuse(*refusal, careful)
-            return
-        await self.app(scope, receive, careful)
-
-    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self.doors.knows(hosts[0]):
-            return 421, "This studio is not called that. Open it by the address that it printed."
-        if not _from_here(scope, headers, hosts[0]):
-            return 403, "Another page may not do that."
-        if scope["path"] in OPEN or scope["path"].startswith("/page/"):
-            return None
-        if not self.doors.opens(_token_of(headers)):
-            return 401, "A token is asked for: send it as Authorization: Bearer TOKEN, or sign in on the page."
-        return None
-
-
-def _from_here(scope: Scope, headers: Headers, host: str) -> bool:
-    """Whether a request comes from our own page, or from no page at all."""
+def _is_same_site(scope: Scope, headers: Headers, host: str) -> bool:
+    """Return True if a request comes from the studio's own page, or from no page."""
     site = headers.get("sec-fetch-site", "none")
-    if scope["method"] in SAFE:
-        # A link elsewhere may lead to the page; nothing else of ours may be used from there.
+    if scope["method"] in READING_METHODS:
+        # Other sites may link to the page, but use nothing else.
         return site in ("none", "same-origin") or (scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate")
     origin = headers.get("origin")
     return site in ("none", "same-origin") and (origin is None or origin == f"{scope['scheme']}://{host}")
 
 
-def _token_of(headers: Headers) -> str:
+def _find_token(headers: Headers) -> str:
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
@@ -156,8 +160,8 @@ def _token_of(headers: Headers) -> str:
     return cookie[COOKIE].value if COOKIE in cookie else ""
 
 
-async def _refuse(status: int, why: str, send: Send) -> None:
-    body = json.dumps({"error": why}).encode()
+async def _refuse(status: int, message: str, send: Send) -> None:
+    body = json.dumps({"error": message}).encode()
     headers: Iterable[tuple[bytes, bytes]] = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

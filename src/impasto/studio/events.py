@@ -1,7 +1,7 @@
-"""What happens in the queue, as a stream for each browser, from one look at it for all of them.
+"""Changes of the queue as a stream for each browser, from one poll of the database for all of them.
 
-A browser that is slow is told of the latest state when it is ready for it, and of nothing in between: it drops frames,
-and costs nobody anything. What it has seen is in the id of each event, so that it goes on there when it comes back.
+A slow browser receives the latest state when it is ready, and skips what lies between. The id of an event holds what
+the browser has seen, so that it continues there after a reconnect.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from impasto.studio.schemas import JobView
 
 __all__ = ["EventCursor", "EventHub"]
 
-LOOK_S = 0.1
+POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class EventCursor:
-    """What a browser knows: up to this revision of the queue, this step of its job, this look of it."""
+    """What a browser has seen: the revision of the queue, and the step and preview of its job."""
 
     revision: int = -1
     step: int = 0
     preview: int = 0
 
     @classmethod
-    def of(cls, text: str | None) -> EventCursor:
-        """From the id of an event; of nothing if it is none of ours."""
+    def parse(cls, text: str | None) -> EventCursor:
+        """Parse the id of an event. Anything else starts from the beginning."""
         try:
             revision, step, preview = (int(part) for part in (text or "").split("-"))
         except ValueError:
@@ -46,8 +46,8 @@ class EventCursor:
 
 
 @dataclass
-class _Look:
-    """The queue as it was when it was looked at last."""
+class _Snapshot:
+    """The queue as of the last poll. `removed` is the last revision that removed a job."""
 
     revision: int = -1
     jobs: dict[int, JobView] = field(default_factory=dict)
@@ -57,86 +57,90 @@ class _Look:
 
 
 class EventHub:
-    """Looks at the queue while anybody watches; once it is `closed`, streams end."""
+    """Polls the queue while any browser is connected. Once `closed` is set, all streams end."""
 
     def __init__(self, store: JobStore) -> None:
         self.store = store
-        self.watchers = 0
         self.closed = False
-        self._look, self._looks = _Look(), 0
-        self._jobs: Counter[int] = Counter()
-        self._news = asyncio.Condition()
-        self._looking: asyncio.Task[None] | None = None
+        self._snapshot = _Snapshot()
+        self._changes = 0
+        self._listeners = 0
+        self._watched_jobs: Counter[int] = Counter()
+        self._changed = asyncio.Condition()
+        self._poller: asyncio.Task[None] | None = None
 
-    async def events(self, job: int | None, seen: EventCursor) -> AsyncIterator[ServerSentEvent]:
-        """What there is to tell, since what was seen; of one job its losses and looks as well."""
-        with self._watching(job):
-            if seen.revision > await run_in_threadpool(self.store.revision):
-                seen = EventCursor()  # of another queue: begin anew
+    async def stream(self, job: int | None, cursor: EventCursor) -> AsyncIterator[ServerSentEvent]:
+        """Yield the changes since `cursor`: of all jobs, and the losses and previews of one."""
+        with self._listen(job):
+            if cursor.revision > await run_in_threadpool(self.store.revision):
+                cursor = EventCursor()  # from another queue
             while not self.closed:
-                looks = self._looks
-                for kind, data, known in self._told(job, seen):
-                    seen = known
-                    yield ServerSentEvent(event=kind, data=data, id=str(seen))
-                async with self._news:
-                    await self._news.wait_for(lambda: self._looks != looks)  # noqa: B023 - it is called at once
+                changes = self._changes
+                for kind, data, seen in self._events(job, cursor):
+                    cursor = seen
+                    yield ServerSentEvent(event=kind, data=data, id=str(cursor))
+                async with self._changed:
+                    await self._changed.wait_for(lambda: self._changes != changes)  # noqa: B023 - called at once
 
-    def _told(self, job: int | None, seen: EventCursor) -> Iterator[tuple[str, Any, EventCursor]]:
-        look = self._look
-        if look.revision > seen.revision:
-            changed = [view.model_dump(mode="json") for view in look.jobs.values() if view.revision > seen.revision]
-            left = sorted(look.jobs) if look.removed > seen.revision else None
-            seen = EventCursor(look.revision, seen.step, seen.preview)
-            yield "jobs", {"jobs": changed, "left": left}, seen
+    def _events(self, job: int | None, cursor: EventCursor) -> Iterator[tuple[str, Any, EventCursor]]:
+        """Yield (kind, data, cursor after it)."""
+        snapshot = self._snapshot
+        if snapshot.revision > cursor.revision:
+            changed = [view for view in snapshot.jobs.values() if view.revision > cursor.revision]
+            remaining = sorted(snapshot.jobs) if snapshot.removed > cursor.revision else None
+            cursor = EventCursor(snapshot.revision, cursor.step, cursor.preview)
+            yield "jobs", {"jobs": [view.model_dump(mode="json") for view in changed], "remaining": remaining}, cursor
         if job is None:
             return
-        rows = [row for row in look.losses.get(job, ()) if row["step"] > seen.step]
+        rows = [row for row in snapshot.losses.get(job, ()) if row["step"] > cursor.step]
         if rows:
-            seen = EventCursor(seen.revision, int(rows[-1]["step"]), seen.preview)
-            yield "losses", {"job": job, "rows": rows}, seen
-        version = look.previews.get(job, 0)
-        if version > seen.preview:
-            seen = EventCursor(seen.revision, seen.step, version)
-            yield "preview", {"job": job, "version": version}, seen
+            cursor = EventCursor(cursor.revision, int(rows[-1]["step"]), cursor.preview)
+            yield "losses", {"job": job, "rows": rows}, cursor
+        version = snapshot.previews.get(job, 0)
+        if version > cursor.preview:
+            cursor = EventCursor(cursor.revision, cursor.step, version)
+            yield "preview", {"job": job, "version": version}, cursor
 
     @contextlib.contextmanager
-    def _watching(self, job: int | None) -> Iterator[None]:
-        self.watchers += 1
+    def _listen(self, job: int | None) -> Iterator[None]:
+        self._listeners += 1
         if job is not None:
-            self._jobs[job] += 1
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._keep_looking())
+            self._watched_jobs[job] += 1
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll_while_listening())
         try:
             yield
         finally:
-            self.watchers -= 1
+            self._listeners -= 1
             if job is not None:
-                self._jobs[job] -= 1
+                self._watched_jobs[job] -= 1
 
-    async def _keep_looking(self) -> None:
-        while self.watchers:
-            with contextlib.suppress(JobError):  # a queue that is locked now may answer the next time
-                if await run_in_threadpool(self._look_again) or self.closed:
-                    async with self._news:
-                        self._looks += 1
-                        self._news.notify_all()
-            await asyncio.sleep(LOOK_S)
+    async def _poll_while_listening(self) -> None:
+        while self._listeners:
+            with contextlib.suppress(JobError):  # the queue may be locked for a moment
+                if await run_in_threadpool(self._poll) or self.closed:
+                    async with self._changed:
+                        self._changes += 1
+                        self._changed.notify_all()
+            await asyncio.sleep(POLL_S)
 
-    def _look_again(self) -> bool:
-        look, before = self._look, (self._look.revision, dict(self._look.previews), len(self._jobs))
-        revision, jobs, left = self.store.changed(look.revision)
-        look.jobs |= {job.id: JobView.of(job) for job in jobs}
-        if left is not None:
-            look.jobs = {number: view for number, view in look.jobs.items() if number in left}
-            look.removed = revision
-        look.revision = revision
-        for job in [number for number, count in self._jobs.items() if not count]:
-            del self._jobs[job]
-            look.losses.pop(job, None)
-            look.previews.pop(job, None)
-        for job in list(self._jobs):
-            rows = look.losses.setdefault(job, [])
+    def _poll(self) -> bool:
+        """Update the snapshot. Return True if it changed."""
+        snapshot = self._snapshot
+        before = (snapshot.revision, dict(snapshot.previews), len(self._watched_jobs))
+        revision, jobs, remaining = self.store.changed(snapshot.revision)
+        snapshot.jobs |= {job.id: JobView.of(job) for job in jobs}
+        if remaining is not None:
+            snapshot.jobs = {number: view for number, view in snapshot.jobs.items() if number in remaining}
+            snapshot.removed = revision
+        snapshot.revision = revision
+        for job in [number for number, count in self._watched_jobs.items() if not count]:
+            del self._watched_jobs[job]
+            snapshot.losses.pop(job, None)
+            snapshot.previews.pop(job, None)
+        for job in list(self._watched_jobs):
+            rows = snapshot.losses.setdefault(job, [])
             if not rows or revision != before[0]:
                 rows += self.store.losses(job, after=int(rows[-1]["step"]) if rows else 0)
-            look.previews[job] = self.store.previews.version(job)
-        return before != (look.revision, look.previews, len(self._jobs))
+            snapshot.previews[job] = self.store.previews.version(job)
+        return before != (snapshot.revision, snapshot.previews, len(self._watched_jobs))

@@ -1,4 +1,4 @@
-"""What the REST API offers of pictures and of jobs."""
+"""The REST API for pictures and for jobs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from starlette.background import BackgroundTask
 
 from impasto.jobs import UnknownJobError
 from impasto.jobs.worker import ask_alpha
-from impasto.studio.pictures import FORMATS, download_name, recalled
-from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecallView
+from impasto.studio.pictures import FORMATS, download_name, load_recipe
+from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecipeView
 from impasto.studio.studio import Studio
 
-__all__ = ["add_jobs", "add_pictures"]
+__all__ = ["add_job_routes", "add_picture_routes"]
 
-LONGEST_UPLOAD = 200 * 1000 * 1000
-"""Bytes."""
+MAX_UPLOAD_BYTES = 200 * 1000 * 1000
 
-FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
-"""What is named by its content never changes."""
+CACHE_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+"""For content that is addressed by its hash, which never changes."""
 
-A_DAY = {"cache-control": "private, max-age=86400"}
+CACHE_A_DAY = {"cache-control": "private, max-age=86400"}
 
 BINARY = {
     "requestBody": {
@@ -35,126 +34,145 @@ BINARY = {
 }
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 
-Number = Annotated[int, InPath(description="The job's number.", ge=1, lt=2**63)]
+JobNumber = Annotated[int, InPath(description="The number of the job.", ge=1, lt=2**63)]
 Hash = Annotated[str, InPath(description="The SHA-256 of an uploaded file.", pattern="^[0-9a-f]{64}$")]
-Side = Annotated[int, Query(description="Long side in pixels at most.", ge=16, le=2048)]
+Side = Annotated[int, Query(description="Maximum long side in pixels.", ge=16, le=2048)]
 
 
-def add_pictures(app: FastAPI, studio: Studio) -> None:
-    """Uploads, samples, previews and results."""
-    pictures, store = studio.pictures, studio.store
+def add_picture_routes(app: FastAPI, studio: Studio) -> None:
+    """Add uploads, samples and recipes."""
+    pictures = studio.pictures
 
-    @app.post("/api/files", status_code=201, openapi_extra=BINARY, max_body_size=LONGEST_UPLOAD)
+    @app.post("/api/files", status_code=201, openapi_extra=BINARY, max_body_size=MAX_UPLOAD_BYTES)
     async def upload(
-        request: Request, name: Annotated[str, Query(description="What it is called.", max_length=1000)] = "picture"
+        request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "picture"
     ) -> FileView:
-        """Upload a picture: JPEG, PNG, WebP, AVIF, TIFF or GIF, as the body."""
+        """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF or GIF."""
         return await pictures.upload(name, request.stream())
 
-    @app.get("/api/files/{sha256}/look", responses=JPEG, response_class=Response)
-    def look_at_file(sha256: Hash, side: Side = 512) -> Response:
-        """A small JPEG of an uploaded picture."""
-        return Response(pictures.look(pictures.file(sha256), side), media_type="image/jpeg", headers=FOREVER)
+    @app.get("/api/files/{sha256}/thumbnail", responses=JPEG, response_class=Response)
+    def file_thumbnail(sha256: Hash, side: Side = 512) -> Response:
+        """Return a small JPEG of an uploaded picture."""
+        return _jpeg(pictures.thumbnail(pictures.file(sha256), side), CACHE_FOREVER)
 
     @app.get("/api/files/{sha256}/recipe")
-    def recipe(sha256: Hash) -> RecallView:
-        """What painted an uploaded picture, if Impasto did."""
+    def recipe(sha256: Hash) -> RecipeView:
+        """Return the recipe inside an uploaded picture that Impasto painted."""
         pictures.file(sha256)
-        return recalled(store, sha256)
+        return load_recipe(studio.store, sha256)
 
-    @app.get("/api/samples/{name}/look", responses=JPEG, response_class=Response)
-    def look_at_sample(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
-        """A small JPEG of a picture that ships."""
-        source = pictures.sample(name, 512).pixels
-        return Response(pictures.look(source, side), media_type="image/jpeg", headers=A_DAY)
+    @app.get("/api/samples/{name}/thumbnail", responses=JPEG, response_class=Response)
+    def sample_thumbnail(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
+        """Return a small JPEG of a sample."""
+        return _jpeg(pictures.thumbnail(pictures.sample(name, 512).pixels, side), CACHE_A_DAY)
+
+
+def add_job_routes(app: FastAPI, studio: Studio) -> None:
+    """Add the queue: new jobs, lists, actions, results."""
+    _add_reading_routes(app, studio)
+    _add_result_routes(app, studio)
+    _add_action_routes(app, studio)
+
+
+def _add_reading_routes(app: FastAPI, studio: Studio) -> None:
+    store = studio.store
+
+    @app.get("/api/jobs")
+    def list_jobs() -> list[JobView]:
+        """Return all jobs, oldest first."""
+        return [JobView.of(job) for job in store.jobs()]
+
+    @app.get("/api/jobs/{job}")
+    def get_job(job: JobNumber) -> JobView:
+        """Return one job."""
+        return JobView.of(store.get(job))
+
+    @app.get("/api/jobs/{job}/losses")
+    def losses(job: JobNumber, after: Annotated[int, Query(ge=0, lt=2**63)] = 0) -> list[dict[str, float]]:
+        """Return the losses of each step after a given one."""
+        return store.losses(store.get(job).id, after=after)
+
+
+def _add_result_routes(app: FastAPI, studio: Studio) -> None:
+    pictures, store = studio.pictures, studio.store
 
     @app.get("/api/jobs/{job}/preview", responses=JPEG, response_class=Response)
-    def preview(job: Number, version: Annotated[str, Query(max_length=40)] = "") -> Response:
-        """The latest look of a job that is painted; `version` is for the browser's cache alone."""
+    def preview(job: JobNumber, version: Annotated[str, Query(max_length=40)] = "") -> Response:
+        """Return the latest preview of a running job. `version` only serves the browser's cache."""
         path = store.previews.path(store.get(job).id)
         try:
-            return Response(path.read_bytes(), media_type="image/jpeg")
+            return _jpeg(path.read_bytes())
         except FileNotFoundError:
-            raise UnknownJobError(f"Job {job} has no preview.") from None
+            raise UnknownJobError(f"Job {job} has no preview yet. Wait for its first step.") from None
 
-    @app.get("/api/jobs/{job}/look", responses=JPEG, response_class=Response)
-    def look_at_result(job: Number, side: Side = 1024) -> Response:
-        """A small JPEG of a result."""
-        return Response(pictures.look(pictures.result(store.get(job)), side), media_type="image/jpeg", headers=FOREVER)
+    @app.get("/api/jobs/{job}/thumbnail", responses=JPEG, response_class=Response)
+    def result_thumbnail(job: JobNumber, side: Side = 1024) -> Response:
+        """Return a small JPEG of a finished picture."""
+        return _jpeg(pictures.thumbnail(pictures.result(store.get(job)), side), CACHE_FOREVER)
 
     @app.get(
         "/api/jobs/{job}/result",
         responses={200: {"content": {kind: {} for kind in FORMATS.values()}}},
         response_class=Response,
     )
-    def result(job: Number, format: Annotated[Literal["png", "jpeg", "webp", "tiff"], Query()] = "png") -> FileResponse:
-        """A result as a file, with its recipe inside."""
-        found = store.get(job)
+    def result(
+        job: JobNumber, format: Annotated[Literal["png", "jpeg", "webp", "tiff"], Query()] = "png"
+    ) -> FileResponse:
+        """Return a finished picture as a file with its recipe inside."""
+        finished = store.get(job)
         folder = tempfile.TemporaryDirectory(prefix="download-", dir=store.folder)
         try:
-            path = pictures.written(found, format, Path(folder.name))
+            path = pictures.convert_result(finished, format, Path(folder.name))
         except BaseException:
             folder.cleanup()
             raise
         return FileResponse(
             path,
             media_type=FORMATS[format],
-            filename=download_name(found, format),
+            filename=download_name(finished, format),
             background=BackgroundTask(folder.cleanup),
         )
 
 
-def add_jobs(app: FastAPI, studio: Studio) -> None:
-    """The queue."""
+def _add_action_routes(app: FastAPI, studio: Studio) -> None:
     store = studio.store
 
     @app.post("/api/jobs", status_code=201)
-    def paint(asked: PaintRequest) -> JobView:
-        """Put a picture into the queue."""
-        return studio.paint(asked)
-
-    @app.get("/api/jobs")
-    def list_jobs() -> list[JobView]:
-        """All jobs, oldest first."""
-        return [JobView.of(job) for job in store.jobs()]
-
-    @app.get("/api/jobs/{job}")
-    def get_job(job: Number) -> JobView:
-        """One job."""
-        return JobView.of(store.get(job))
-
-    @app.get("/api/jobs/{job}/losses")
-    def losses(job: Number, after: Annotated[int, Query(ge=0, lt=2**63)] = 0) -> list[dict[str, float]]:
-        """What each step came to, those after a step's number."""
-        return store.losses(store.get(job).id, after=after)
+    def submit(request: PaintRequest) -> JobView:
+        """Add a picture to the queue."""
+        return studio.submit(request)
 
     @app.post("/api/jobs/{job}/cancel")
-    def cancel(job: Number) -> JobView:
-        """End a job: at once if it waits, at its next step if it runs."""
+    def cancel(job: JobNumber) -> JobView:
+        """Cancel a job: at once if it is waiting, after its current step if it is running."""
         return JobView.of(store.cancel(job))
 
     @app.post("/api/jobs/{job}/pause")
-    def pause(job: Number) -> JobView:
-        """Let a job wait, from its next step on if it runs."""
+    def pause(job: JobNumber) -> JobView:
+        """Pause a job, after its current step if it is running."""
         return JobView.of(store.hold(job))
 
     @app.post("/api/jobs/{job}/resume")
-    def resume(job: Number) -> JobView:
-        """Let a job that was paused go on, exactly where it was."""
+    def resume(job: JobNumber) -> JobView:
+        """Resume a paused job where it stopped."""
         return JobView.of(store.release(job))
 
     @app.post("/api/jobs/{job}/retry")
-    def retry(job: Number) -> JobView:
-        """Put a job that failed or was cancelled back into the queue; it goes on where it was."""
+    def retry(job: JobNumber) -> JobView:
+        """Put a failed or cancelled job back into the queue. It continues where it stopped."""
         return JobView.of(store.retry(job))
 
     @app.post("/api/jobs/{job}/alpha")
-    def change_alpha(job: Number, wanted: Alpha) -> JobView:
-        """Let a job go on with another α, from its next step on."""
-        return JobView.of(ask_alpha(store, job, wanted.alpha))
+    def change_alpha(job: JobNumber, change: Alpha) -> JobView:
+        """Change α of a job after its current step."""
+        return JobView.of(ask_alpha(store, job, change.alpha))
 
     @app.delete("/api/jobs/{job}", status_code=204, response_class=Response)
-    def remove(job: Number) -> None:
-        """Forget a job that does not run, and its picture."""
+    def remove(job: JobNumber) -> None:
+        """Remove a job that is not running, and its picture."""
         store.remove(job)
         store.tidy()
+
+
+def _jpeg(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, media_type="image/jpeg", headers=headers)

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests, and jobs as the page sees them."""
+"""The data of the REST API: requests, and jobs as clients see them."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from impasto.jobs.worker import alphas_of
 from impasto.run.recipe import chosen
 from impasto.samples.sources import sample_name_of
 
-__all__ = ["Alpha", "FileView", "JobView", "PaintRequest", "PictureRef", "Problem", "RecallView", "Token"]
+__all__ = ["Alpha", "FileView", "InputView", "JobView", "PaintRequest", "PictureRef", "Problem", "RecipeView", "Token"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The SHA-256 of an uploaded file.")]
 
 
 class Schema(BaseModel):
-    """A body that has these fields, and no others."""
+    """A JSON object with exactly these fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Problem(Schema):
-    """Why something was not done, in one line."""
+    """The reason why a request failed, in one line."""
 
     error: str
 
 
 class Token(Schema):
-    """What opens the studio."""
+    """The token that gives access to the studio."""
 
     token: str = Field(max_length=1000)
 
 
 class Alpha(Schema):
-    """The α to go on with."""
+    """A new value of α."""
 
     alpha: float = Field(ge=0)
 
 
 class PictureRef(Schema):
-    """A picture: a file that was uploaded, by its hash, or one that ships."""
+    """A picture: an uploaded file by its hash, or a sample by its name."""
 
     sha256: Sha256 | None = None
-    name: str | None = Field(None, max_length=255, description="What it is called; it never reaches the disk.")
-    sample: str | None = Field(None, max_length=40, description="The name of a picture that ships, in place of a hash.")
+    name: str | None = Field(None, max_length=255, description="A name to display. It is never used as a path.")
+    sample: str | None = Field(None, max_length=40, description="The name of a sample, instead of a hash.")
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _require_one(self) -> Self:
         if (self.sha256 is None) == (self.sample is None):
             raise ValueError("give sha256 or sample, and not both")
         return self
@@ -63,28 +63,28 @@ class PaintRequest(Schema):
     content_masks: list[PictureRef] = Field([], max_length=16)
     style_masks: list[PictureRef] = Field([], max_length=16)
     protect: PictureRef | None = None
-    preset: str = Field("painterly", max_length=40, description="What the options below are set over.")
+    preset: str = Field("painterly", max_length=40, description="The preset that the options below override.")
     config: dict[str, Any] = Field({}, description="Options that shape the picture, by name: see /api/options.")
-    run: dict[str, Any] = Field({}, description="Options of how it is carried out.")
-    priority: int = Field(0, ge=-100, le=100)
+    run: dict[str, Any] = Field({}, description="Options that do not shape the picture: see `run` of /api/options.")
+    priority: int = Field(0, ge=-100, le=100, description="Jobs with a higher priority start first.")
 
 
 class InputView(Schema):
-    """A picture that a job started from."""
+    """A picture that a job starts from."""
 
     role: str
     name: str | None
     sha256: str
-    sample: str | None = Field(description="What it is called, if it ships.")
+    sample: str | None = Field(description="The name of the sample, if it is one.")
 
     @classmethod
     def of(cls, role: str, name: str | None, sha256: str) -> InputView:
-        """What is shown of a picture that is recorded so."""
+        """Describe a recorded input."""
         return cls(role=role, name=name, sha256=sha256, sample=sample_name_of(name or ""))
 
 
 class ResultView(Schema):
-    """What a job came to."""
+    """The result of a finished job."""
 
     width: int
     height: int
@@ -94,22 +94,22 @@ class ResultView(Schema):
 
 
 class JobView(Schema):
-    """A job, as it stands. `state` is paused for one that waits because it was asked to."""
+    """A job as it is now. A job that waits because it was paused has the state `paused`."""
 
     id: int
     state: Literal["queued", "running", "pausing", "paused", "cancelling", "done", "failed", "cancelled"]
-    progress: float
-    step: int = Field(description="Steps taken, all sizes together.")
-    scales: list[list[int]] = Field(description="Height, width and steps of each size; empty until it began.")
+    progress: float = Field(description="Share of the work that is done, from 0 to 1.")
+    step: int = Field(description="Steps done, over all sizes.")
+    scales: list[list[int]] = Field(description="Height, width and steps of each size; empty before the first step.")
     elapsed_s: float
-    left_s: float | None = Field(description="Seconds left, if that can be told.")
+    remaining_s: float | None = Field(description="Estimated seconds left, or null if unknown.")
     created_s: float
-    changed_s: float
+    updated_s: float
     priority: int
-    config: dict[str, Any]
-    chosen: dict[str, Any] = Field(description="Of the options those that were chosen: the others come by themselves.")
-    alphas: list[float] = Field(description="What α was, in turn.")
-    asked_alpha: float | None
+    config: dict[str, Any] = Field(description="All options.")
+    overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
+    alphas: list[float] = Field(description="All values of α, in order.")
+    requested_alpha: float | None = Field(description="A new α that applies after the current step.")
     inputs: list[InputView]
     result: ResultView | None
     error: str | None
@@ -117,25 +117,25 @@ class JobView(Schema):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """A job as the page sees it."""
+        """Describe a job of the queue."""
         scales = job.scales or []
         result = job.result and ResultView(**{name: job.result[name] for name in ResultView.model_fields})
-        left_s = job.elapsed_s * (1 / job.progress - 1) if job.state == "running" and job.progress else None
+        remaining_s = job.elapsed_s * (1 / job.progress - 1) if job.state == "running" and job.progress else None
         return cls(
             id=job.id,
             state=_state(job),
             progress=job.progress,
-            step=_step(scales, job.progress),
+            step=_count_steps(scales, job.progress),
             scales=scales,
             elapsed_s=job.elapsed_s,
-            left_s=left_s,
+            remaining_s=remaining_s,
             created_s=job.created_s,
-            changed_s=job.changed_s,
+            updated_s=job.changed_s,
             priority=job.priority,
             config=job.config,
-            chosen=chosen(job.config),
+            overrides=chosen(job.config),
             alphas=alphas_of(job),
-            asked_alpha=job.asked_alpha,
+            requested_alpha=job.asked_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
             result=result or None,
             error=job.error,
@@ -144,7 +144,7 @@ class JobView(Schema):
 
 
 class FileView(Schema):
-    """A picture that was uploaded. `recipe` tells that Impasto painted it, and how."""
+    """An uploaded picture. `recipe` is true if Impasto painted it."""
 
     sha256: str
     name: str
@@ -153,13 +153,13 @@ class FileView(Schema):
     recipe: bool
 
 
-class RecallView(Schema):
-    """What painted a picture: the options that were chosen, its pictures, and which of those are still here."""
+class RecipeView(Schema):
+    """The recipe of a picture: its options, its inputs, and which of those are stored here."""
 
-    chosen: dict[str, Any]
-    alphas: list[float]
+    overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
+    alphas: list[float] = Field(description="All values of α, in order.")
     inputs: list[InputView]
-    here: list[str] = Field(description="The roles of those that are among the uploaded files.")
+    available: list[str] = Field(description="The roles of the inputs that are stored here.")
 
 
 def _state(job: Job) -> Any:
@@ -170,12 +170,12 @@ def _state(job: Job) -> Any:
     return job.state
 
 
-def _step(scales: list[list[int]], progress: float) -> int:
-    """How many steps were taken when so much of the work was done: steps times pixels."""
+def _count_steps(scales: list[list[int]], progress: float) -> int:
+    """Convert a share of the work, which is steps times pixels, to a number of steps."""
     total = sum(height * width * steps for height, width, steps in scales)
-    left, count = progress * total, 0.0
+    remaining, count = progress * total, 0.0
     for height, width, steps in scales:
-        taken = min(steps, left / (height * width))
-        left -= taken * height * width
-        count += taken
+        done = min(steps, remaining / (height * width))
+        remaining -= done * height * width
+        count += done
     return round(count)

@@ -1,4 +1,4 @@
-"""The studio as a program: a web server that listens where it may, and ends when it should."""
+"""The web server of a studio."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from impasto.studio.studio import Studio
 
 __all__ = ["Server", "listen"]
 
+SHUTDOWN_TIMEOUT_S = 5
+
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, or on any free port where `port` is 0. Raises `ConfigError`."""
+    """Open a listening socket; port 0 is any free one. Raises `ConfigError`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(128)
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
     except OSError as error:
         advice = "Give --host an address of this machine."
         if error.errno == errno.EADDRINUSE:
-            advice = "Is a studio open there already? Give another --port; 0 takes a free one."
+            advice = "Another studio may be running there. Give another --port; 0 takes a free one."
         elif error.errno == errno.EACCES:
             advice = "Give a --port of 1024 or more; 0 takes a free one."
-        raise ConfigError(f"{host}:{port} cannot be listened at: {error.strerror or error}. {advice}") from error
-    return found
+        raise ConfigError(f"The studio cannot listen at {host}:{port}: {error.strerror or error}. {advice}") from error
+    return listening
 
 
 class Server(uvicorn.Server):
-    """The web server of a studio. `ready` is called once it answers; it ends when `stopped` says so."""
+    """A web server that calls `on_ready` once it responds, and ends when `should_stop` returns True."""
 
     def __init__(
         self,
         studio: Studio,
         listening: socket.socket,
-        ready: Callable[[], None] = lambda: None,
-        stopped: Callable[[], bool] = lambda: False,
+        on_ready: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -51,38 +53,38 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=5,
+                timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             )
         )
-        self.studio, self.listening, self.ready, self.stopped = studio, listening, ready, stopped
+        self.studio, self.listening, self.on_ready, self.should_stop = studio, listening, on_ready, should_stop
 
     @property
     def address(self) -> str:
-        """Where a browser finds it."""
+        """The address to open in a browser."""
         host, port = self.listening.getsockname()[:2]
         name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         return f"http://{name}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and draw meanwhile what the page will show first."""
+        """Start responding, and draw the samples that the page shows first in the background."""
         await super().startup(sockets)
-        threading.Thread(target=self._draw, daemon=True).start()
-        self.ready()
+        threading.Thread(target=self._draw_samples, daemon=True).start()
+        self.on_ready()
 
-    def _draw(self) -> None:
-        with contextlib.suppress(ImpastoError):  # a full disk: whoever asks for one is told
+    def _draw_samples(self) -> None:
+        with contextlib.suppress(ImpastoError):  # the request for a sample reports it, such as a full disk
             self.studio.pictures.draw_samples()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer no more. Streams of events would not end by themselves."""
-        self.studio.watch.closed = True
+        """Stop responding. Event streams are closed first, because they never end otherwise."""
+        self.studio.events.closed = True
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end."""
-        return self.stopped() or await super().on_tick(counter)
+        """Return True to end the server; called ten times a second."""
+        return self.should_stop() or await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are for whoever runs the server."""
+        """Leave signals to the caller."""
         yield

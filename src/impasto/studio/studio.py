@@ -1,4 +1,4 @@
-"""What the studio's application works with: a queue, its pictures, whoever watches; and how a picture is asked for."""
+"""The studio behind the web application: its queue, pictures and events, and how a job is submitted."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from impasto.studio.auth import AccessPolicy
 from impasto.studio.events import EventHub
 from impasto.studio.options import RUN
 from impasto.studio.pictures import Pictures
-from impasto.studio.schemas import JobView, PaintRequest
+from impasto.studio.schemas import JobView, PaintRequest, PictureRef
 
 __all__ = ["Studio"]
 
-LONGEST_QUEUE = 1000
-"""Jobs that wait at most. Ten thousand pictures are for `impasto batch`."""
+MAX_QUEUED = 1000
+"""Maximum number of waiting jobs. For thousands of pictures there is `impasto batch`."""
 
 
 @dataclass
 class Studio:
-    """What the application works with."""
+    """A queue with its pictures and events, and the policy of who may use it."""
 
     store: JobStore
-    doors: AccessPolicy = field(default_factory=AccessPolicy)
-    longest_queue: int = LONGEST_QUEUE
+    policy: AccessPolicy = field(default_factory=AccessPolicy)
+    max_queued: int = MAX_QUEUED
 
     def __post_init__(self) -> None:
         self.pictures = Pictures(self.store)
-        self.watch = EventHub(self.store)
+        self.events = EventHub(self.store)
 
-    def paint(self, asked: PaintRequest) -> JobView:
-        """Put a picture into the queue. Raises `ImpastoError`."""
-        if self.store.waiting() >= self.longest_queue:
-            raise JobError(f"{self.longest_queue} pictures wait already. Let some of them be painted first.")
-        if asked.preset not in PRESETS:  # never a path
-            raise JobError(f"There is no preset {asked.preset!r}. There are {', '.join(PRESETS)}.")
-        given = {name: value for name, value in asked.config.items() if value != ""}  # a field that was left empty
-        config = Config(**(load_preset(asked.preset).model_dump(exclude_unset=True) | given))
-        run = RunOptions(**_only(asked.run, RUN))
+    def submit(self, request: PaintRequest) -> JobView:
+        """Add a picture to the queue. Raises `ImpastoError`."""
+        if self.store.waiting() >= self.max_queued:
+            raise JobError(f"The queue is full: {self.max_queued} pictures are waiting. Try again later.")
+        if request.preset not in PRESETS:  # never a path
+            raise JobError(f"There is no preset {request.preset!r}. Use one of {', '.join(PRESETS)}.")
+        options = {name: value for name, value in request.config.items() if value != ""}  # empty fields of the form
+        config = Config(**(load_preset(request.preset).model_dump(exclude_unset=True) | options))
+        run_options = RunOptions(**_require_allowed(request.run))
 
-        def pictures(refs: list[Any]) -> list[Any]:
+        def load(refs: list[PictureRef]) -> list[Any]:
             return [self.pictures.source(ref, config.size) for ref in refs]
 
-        start = {"init": self.pictures.source(asked.init, config.size)} if asked.init is not None else {}
-        ready = prepare_run(
-            self.pictures.source(asked.content, config.size),
-            pictures(asked.styles),
+        optional = {"init": request.init, "protect": request.protect}
+        run = prepare_run(
+            self.pictures.source(request.content, config.size),
+            load(request.styles),
             config,
-            content_masks=pictures(asked.content_masks),
-            style_masks=pictures(asked.style_masks),
-            protect=self.pictures.source(asked.protect, config.size) if asked.protect is not None else None,
-            **start,
-            **run.model_dump(exclude_unset=True),
+            content_masks=load(request.content_masks),
+            style_masks=load(request.style_masks),
+            **{name: self.pictures.source(ref, config.size) for name, ref in optional.items() if ref is not None},
+            **run_options.model_dump(exclude_unset=True),
         )
-        ready.workload  # noqa: B018 - finds out whether they go together
-        return JobView.of(submit(self.store, ready.inputs, ready.config, ready.options, priority=asked.priority))
+        run.workload  # noqa: B018 - raises an error if pictures and options do not fit together
+        return JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))
 
 
-def _only(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    if strange := ", ".join(sorted(given.keys() - set(names))):
-        raise JobError(f"{strange}: not for a page to decide. It may give {', '.join(names)}.")
-    return given
+def _require_allowed(options: dict[str, Any]) -> dict[str, Any]:
+    """Raise `JobError` for options that only the person who runs the studio may set."""
+    if refused := ", ".join(sorted(options.keys() - set(RUN))):
+        raise JobError(f"{refused} cannot be set from the page. Allowed options are {', '.join(RUN)}.")
+    return options

@@ -50,7 +50,7 @@ export class Gallery {
 
   picture(job) {
     const words = titleOf(job);
-    const image = el("img", { src: `/api/jobs/${job.id}/look?side=384`, alt: words, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
+    const image = el("img", { src: `/api/jobs/${job.id}/thumbnail?side=384`, alt: words, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
     const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: words }, image));
     return { node, job };
   }

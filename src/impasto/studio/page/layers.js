@@ -49,7 +49,7 @@ export class Layers {
   async covered(pictures, left = false) {
     const sheet = this.sheet();
     sheet.globalCompositeOperation = "lighter";
-    for (const picture of pictures) sheet.drawImage(await loaded(`/api/files/${picture.sha256}/look?side=1024`), 0, 0, ...this.size);
+    for (const picture of pictures) sheet.drawImage(await loaded(`/api/files/${picture.sha256}/thumbnail?side=1024`), 0, 0, ...this.size);
     const image = sheet.getImageData(0, 0, ...this.size);
     const { data } = image;
     let some = false;

@@ -36,7 +36,7 @@ export class Live {
         use(JSON.parse(event.data), first[kind], event.lastEventId);
         first[kind] = false;
       });
-    heard("jobs", ({ jobs, left }, all, id) => this.told.jobs(jobs, all ? jobs.map((job) => job.id) : left, Number.parseInt(id)));
+    heard("jobs", ({ jobs, remaining }, all, id) => this.told.jobs(jobs, all ? jobs.map((job) => job.id) : remaining, Number.parseInt(id)));
     heard("losses", ({ rows }, anew) => this.told.losses(rows, anew));
     heard("preview", ({ job, version }) => this.look(job, version));
     source.addEventListener("open", () => this.told.here(true));

@@ -59,11 +59,11 @@ function showJobs() {
 }
 
 /** The settings of a picture, and those of its pictures that are here. */
-function recall({ chosen, alphas, inputs, here = inputs.map(({ role }) => role) }) {
-  form.recall({ ...chosen, alpha: alphas.at(-1) });
-  const shares = chosen.style_weights ? chosen.style_weights.split(",").map(Number) : [];
-  const missing = pictures.use(inputs, here, shares).map(({ role, name }) => `the ${kindOf(role).replace("_", " ")} ${shortName(name)}`);
-  problem.textContent = missing.length ? `Not here any more: ${missing.join(", ")}. Choose it again.` : "";
+function recall({ overrides, alphas, inputs, available = inputs.map(({ role }) => role) }) {
+  form.recall({ ...overrides, alpha: alphas.at(-1) });
+  const shares = overrides.style_weights ? overrides.style_weights.split(",").map(Number) : [];
+  const missing = pictures.use(inputs, available, shares).map(({ role, name }) => `the ${kindOf(role).replace("_", " ")} ${shortName(name)}`);
+  problem.textContent = missing.length ? `Not stored here any more: ${missing.join(", ")}. Choose it again.` : "";
   say("The settings are in the form");
   byId("ask").scrollIntoView({ block: "start" });
   byId("ask").focus({ preventScroll: true });

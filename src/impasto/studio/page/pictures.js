@@ -11,7 +11,7 @@ const ROLES = { content: "photo", style: "painting", start: "picture to start fr
 
 /** Where a picture is seen; `side` is its longest at most. */
 export const look = (picture, side) =>
-  picture.sample ? `/api/samples/${picture.sample}/look?side=${side}` : `/api/files/${picture.sha256}/look?side=${side}`;
+  picture.sample ? `/api/samples/${picture.sample}/thumbnail?side=${side}` : `/api/files/${picture.sha256}/thumbnail?side=${side}`;
 
 /** A picture as the API names it. */
 const reference = (picture) => (picture.sample ? { sample: picture.sample } : { sha256: picture.sha256, name: picture.name });

@@ -28,7 +28,7 @@ const BEFORE = { queued: "It begins when those before it are done.", running: "G
 
 const sideFor = (host) => (host.clientWidth * devicePixelRatio > 1100 ? MOST_SIDE : 1024);
 
-const resultLook = (job, side) => `/api/jobs/${job.id}/look?side=${side}`;
+const resultLook = (job, side) => `/api/jobs/${job.id}/thumbnail?side=${side}`;
 
 const named = (text) => text[0].toUpperCase() + text.slice(1);
 
@@ -108,7 +108,7 @@ export class Stage {
     const [height, width] = job.scales[number - 1];
     const several = job.scales.length > 1 ? ` (size ${number} of ${job.scales.length})` : "";
     const parts = [`Step ${job.step} of ${total}`, `${width} × ${height} px${several}`];
-    if (job.left_s !== null) parts.push(`${duration(job.left_s)}\u00a0left`);
+    if (job.remaining_s !== null) parts.push(`${duration(job.remaining_s)}\u00a0left`);
     return parts.join(" · ");
   }
 
@@ -240,9 +240,9 @@ export class Stage {
       this.turn.append(this.steer.node, this.answer);
       this.acknowledged = now;
     }
-    const answer = job.asked_alpha !== null ? `Asked for ${short(job.asked_alpha)}; it is ${short(now)} until the next step.` : job.alphas.length > 1 ? `It is ${short(now)}; it was ${job.alphas.slice(0, -1).map((alpha) => short(alpha)).join(", ")}.` : "";
+    const answer = job.requested_alpha !== null ? `Asked for ${short(job.requested_alpha)}; it is ${short(now)} until the next step.` : job.alphas.length > 1 ? `It is ${short(now)}; it was ${job.alphas.slice(0, -1).map((alpha) => short(alpha)).join(", ")}.` : "";
     if (answer !== this.answer.textContent) this.answer.textContent = answer;
-    if (now !== this.acknowledged && job.asked_alpha === null && !this.turn.contains(document.activeElement)) this.steer.set(now);
+    if (now !== this.acknowledged && job.requested_alpha === null && !this.turn.contains(document.activeElement)) this.steer.set(now);
     this.acknowledged = now;
   }
 
