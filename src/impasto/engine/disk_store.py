@@ -48,7 +48,7 @@ class DiskStore:
             with tempfile.TemporaryFile(dir=self.folder) as file:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, size)
-                else:
+                else:  # macOS and Windows reserve nothing here: `require` is the only check
                     file.truncate(size)
                 mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
@@ -62,7 +62,7 @@ class DiskStore:
 
     def release(self, *tensors: Tensor) -> None:
         """Let the system have the pages back that these tensors, or views, stand on."""
-        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows takes them back by itself
+        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows reclaims pages by itself
             return
         for tensor in tensors:
             first = tensor.data_ptr()

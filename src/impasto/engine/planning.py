@@ -36,6 +36,9 @@ CHANNELS, SIDE = 256, 48
 ROUNDS = 3
 """Of timings, of which the quickest counts."""
 
+MAX_TICK_S = 1e-3
+"""Coarsest clock that can time a convolution of some 30 ms."""
+
 WINOGRAD_FROM = 128
 """Channels. Where Winograd's convolution pays at 256 it does at 128 (57 ms against 97 where 256 have 45 against 82)."""
 
@@ -134,7 +137,9 @@ def choose_convolution(
     """
     # The processor's time, which others that are busy here do not add to: of 16 processes, eight at a time on two busy
     # cores, all chose alike, each figure within 5 %; by the clock on the wall within half, and four chose otherwise.
-    clock = time.process_time if device == "cpu" else time.perf_counter
+    # On Windows it has ticks of 16 ms.
+    is_fine = time.get_clock_info("process_time").resolution < MAX_TICK_S
+    clock = time.process_time if device == "cpu" and is_fine else time.perf_counter
     direct, tiled = dict.fromkeys(DTYPES, math.inf), math.inf
     for _ in range(ROUNDS):  # in turn, so that whoever else is busy here hinders all of them
         direct = {name: min(direct[name], _direct_s(device, dtype, clock)) for name, dtype in DTYPES.items()}

@@ -77,9 +77,14 @@ def fitting_workers(sessions: list[Run], cluster: Cluster | None = None) -> int:
     if cluster is not None and cluster.gpus:
         return cluster.gpus
     need = max((one.estimate().memory for one in sessions), default=0)
-    cores = len(os.sched_getaffinity(0)) if cluster is None else cluster.cpus
+    cores = available_cores() if cluster is None else cluster.cpus
     room = psutil.virtual_memory().available if cluster is None else cluster.memory
     return max(1, min(cores, int(room // need) if need else 1))
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use; on macOS and Windows, all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_each(count: int, cluster: Cluster | None) -> int:

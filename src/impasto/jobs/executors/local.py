@@ -26,6 +26,9 @@ LEAVE_S = 20.0
 LEAST_REST_S, MOST_REST_S, YOUNG_S = 0.1, 30.0, 10.0
 """Between a worker's death and the next one, doubled each time it dies young."""
 
+NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+"""On Windows, keeps Ctrl-C from the workers, as a new session does elsewhere: this process tells them to stop."""
+
 
 class LocalExecutor:
     """Processes that paint the jobs of a queue, begun again when they die; so there is never an `error`.
@@ -57,7 +60,9 @@ class LocalExecutor:
         rest_s = LEAST_REST_S
         while not self._over.is_set():
             began = time.monotonic()
-            with subprocess.Popen(self.command, stdin=subprocess.PIPE, start_new_session=True) as worker:
+            with subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, start_new_session=True, creationflags=NEW_GROUP
+            ) as worker:
                 while worker.poll() is None and not self._over.wait(0.2):
                     pass
                 _let_go(worker)
