@@ -142,6 +142,6 @@ def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
 
 
 def test_links_between_the_pages_hold() -> None:
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "options.md"):
+    for page in (*ROOT.glob("*.md"), *PAGES):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
