@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.systems import LINUX_ONLY
 from conftest import losses_of, objective_of, pixels
 from PIL import Image
 
@@ -321,8 +321,11 @@ def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(desk: Path) -> Non
     assert "no such file" in refused(impasto_command("stylize", "x.jpg", "painting.png", cwd=desk))
 
 
+@LINUX_ONLY
 def test_a_full_disk_keeps_the_old_file_and_the_new_picture(desk: Path) -> None:
     """A limit on file sizes stands in for the full disk: writing fails in the same place."""
+    import resource
+
     (desk / "out.tif").write_bytes(b"old")
 
     def limit() -> None:

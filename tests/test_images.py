@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.systems import LINUX_ONLY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -408,7 +408,10 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
+@LINUX_ONLY
 def test_a_huge_claim_is_refused_before_decoding(tmp_path: Path) -> None:
+    import resource
+
     (tmp_path / "bomb.png").write_bytes(png_that_claims(100_000, 100_000))
     images.load(blocks())
     before_kib, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -436,6 +439,7 @@ def test_truncated_files_are_refused(tmp_path: Path, ending: str, kept: float) -
         images.load(path)
 
 
+@LINUX_ONLY
 def test_what_is_no_picture_is_refused_in_one_clear_line(tmp_path: Path) -> None:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     files = {"text.png": b"hello", "picture.svg": svg.encode(), "svg.png": svg.encode(), "nothing.jpg": b""}
@@ -592,6 +596,7 @@ def test_the_note_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
             images.read_note(tmp_path / name)
 
 
+@LINUX_ONLY
 @pytest.mark.parametrize(
     ("name", "size", "bits", "complaint"),
     [
@@ -631,6 +636,7 @@ def test_a_name_of_255_bytes_is_not_too_long(tmp_path: Path) -> None:
     assert images.load(path).pixels.shape == (1, 3, 4, 4)
 
 
+@LINUX_ONLY
 def test_files_get_the_mode_that_the_user_asked_of_the_system(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -661,6 +667,7 @@ for path in map(Path, sys.argv[1:]):
 """
 
 
+@LINUX_ONLY
 def test_a_full_disk_leaves_the_old_file_byte_for_byte_and_nothing_else(tmp_path: Path) -> None:
     paths = [tmp_path / f"out.{ending}" for ending in OUT]
     for path in paths:

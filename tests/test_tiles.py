@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.systems import LINUX_ONLY
 from conftest import objective_of, random_weights
 from test_engine import assert_same, image
 from torch import Tensor
@@ -159,6 +160,7 @@ def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.Mo
         assert [p.numel() for (p,) in iter_chunks(store, b)] == [piece] * (297 // piece) + [297 % piece]
 
 
+@LINUX_ONLY
 def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.systems import LINUX_ONLY
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -381,6 +382,7 @@ def test_two_processes_may_fill_the_cache_at_once(cache: Path, vgg19_weights: we
     assert weights.verify("vgg19") == vgg19_weights.sha256
 
 
+@LINUX_ONLY
 def test_a_full_disk_does_not_stop_vgg19(cache: Path, vgg19_weights: weights.Weights) -> None:
     assert finished(start_loading_vgg19("full")) == vgg19_weights.sha256
     assert contents(cache) == []
@@ -409,7 +411,7 @@ def unusable_cache(tmp_path: Path, kind: str) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("kind", ["under a file", "refuses files"])
+@pytest.mark.parametrize("kind", ["under a file", pytest.param("refuses files", marks=LINUX_ONLY)])
 def test_a_cache_that_cannot_be_written_stops_pulls_but_not_vgg19(
     tmp_path: Path,
     offer: Offer,
@@ -463,6 +465,7 @@ def test_a_file_that_serves_two_networks_is_taken_for_both_or_for_the_one_asked(
     assert [source.name for source in weights.import_file(published.path)] == ["alexnet", "alexnet:second"]
 
 
+@LINUX_ONLY
 def test_other_files_are_not_imported(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
     offer("good")
     cut, wrong = tmp_path / "cut.pth", tmp_path / "wrong.pth"
