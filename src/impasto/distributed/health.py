@@ -75,6 +75,8 @@ def watch_cluster(ray: ModuleType) -> ClusterHealth:
 
 
 def _local(path: str) -> socket.socket | None:
+    if not hasattr(socket, "AF_UNIX"):  # Windows, where a node has no such socket
+        return None
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(path)
