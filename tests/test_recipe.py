@@ -53,7 +53,7 @@ def test_a_png_shows_its_recipe_to_other_programs(tmp_path: Path) -> None:
 def test_pictures_without_a_recipe_say_so(tmp_path: Path) -> None:
     path = tmp_path / "other.png"
     Image.new("RGB", (4, 4)).save(path)
-    with pytest.raises(RecipeError, match="holds no recipe"):
+    with pytest.raises(RecipeError, match="has no recipe"):
         read_recipe(path)
     with pytest.raises(ImageError, match="no such file"):
         read_recipe(tmp_path / "none.png")

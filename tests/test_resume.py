@@ -203,7 +203,7 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
         ({"size": 72}, "size"),
         ({"seed": 1}, "seed"),
         ({"content": "painting"}, "other pictures"),
-        ({"version": "9.9"}, "of Impasto"),
+        ({"version": "9.9"}, "by Impasto"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 ) -> None:
     run, path = cut
     changes = dict(changes)
-    monkeypatch.setattr("impasto.run.options.__version__", changes.pop("version", impasto.__version__))
+    monkeypatch.setattr("impasto.run.run.__version__", changes.pop("version", impasto.__version__))
     content = painting if changes.pop("content", None) else photo
     other = prepare_run(content, painting, **(SMALL | changes))
     other = Run(other.inputs, other.config, other.options, recorded_plan=run.plan)
@@ -275,8 +275,8 @@ def test_a_checkpoint_that_is_there_is_never_lost(
     (desk / "run.impasto").write_bytes(b"something of value")
     for asked, words in (
         (["--checkpoint", "run.impasto"], "--resume"),
-        (["--checkpoint", "run.impasto", "--resume"], "no checkpoint"),
-        (["--checkpoint", "photo.jpg", "--resume"], "no checkpoint"),
+        (["--checkpoint", "run.impasto", "--resume"], "is not a usable checkpoint"),
+        (["--checkpoint", "photo.jpg", "--resume"], "is not a usable checkpoint"),
         (["--resume"], "--checkpoint"),
         (["--checkpoint", "nowhere/run.impasto"], "no directory"),
     ):

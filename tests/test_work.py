@@ -156,7 +156,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
         tried.append(given)
         raise OutputError("No space left on device.")
 
-    monkeypatch.setattr("impasto.run.options.write_checkpoint", full)
+    monkeypatch.setattr("impasto.run.run.write_checkpoint", full)
     job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
     failed = Worker(store, "w", keep_s=0).run_one()
     assert failed is not None
