@@ -29,8 +29,8 @@ OLD_FLAGS = {
     "--init-noise": "--noise",
     "--tv-norm": "--tv",
 }
-# Possible names of two fields of the plan.
-TILE_KEYS, DISK_KEYS = ("tile_px", "tile", "block"), ("disk_store", "on_disk", "disk", "scratch")
+# New and old names of three fields of the plan.
+TILE_KEYS, DISK_KEYS, WINOGRAD_KEYS = ("tile_px", "block"), ("on_disk", "scratch"), ("winograd_channels", "winograd")
 
 FIXED = "--device cpu --precision float32 --threads 1 --memory 1.9GB --quiet"
 SMALL = "--size 96 --iterations 12 --bits 16"
@@ -286,7 +286,7 @@ def references() -> dict[str, Callable[[Checkout, Path], object]]:
         "film": film,
         "reproduce": stylize_and_reproduce,
         "batch": batch,
-        "winograd": partial(replan, arguments=large, keys=("winograd",), value=128),
+        "winograd": partial(replan, arguments=large, keys=WINOGRAD_KEYS, value=128),
         "tiles": partial(replan, arguments=large, keys=TILE_KEYS, value=96),
         "tiles-masks": partial(replan, arguments=f"{masked} {LARGE}", keys=TILE_KEYS, value=96),
         "disk": partial(stylize_on_disk, arguments=on_disk),
