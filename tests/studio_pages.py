@@ -60,7 +60,7 @@ def drop(page: Page, path: Path, role: str, name: str | None = None) -> None:
     data = base64.b64encode(path.read_bytes()).decode()
     carried = page.evaluate_handle(DROPPED, [name or path.name, data])
     page.dispatch_event("body", "dragover", {"dataTransfer": carried})
-    page.dispatch_event(f".zone[data-role={role}]", "drop", {"dataTransfer": carried})
+    page.dispatch_event(f".drop-zone[data-role={role}]", "drop", {"dataTransfer": carried})
 
 
 def paint(page: Page, steps: int, **settings: str) -> int:

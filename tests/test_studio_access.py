@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("access")]
 NEW = """
 - banner:
   - heading "Impasto studio" [level=1]
-- form "A new picture":
+- form "New picture":
   - group "Photo":
     - list:
       - listitem:
@@ -38,10 +38,10 @@ NEW = """
     - combobox "Colors"
     - combobox "Start"
     - combobox "Network"
-    - group: What these do
+    - group: Help for these options
     - group: All options
   - button "Paint"
-- main "The picture":
+- main "Picture":
   - figure "cat":
     - img "cat"
   - figure "swirl":
@@ -51,17 +51,17 @@ NEW = """
 """
 
 PAINTING = """
-- main "The picture":
+- main "Picture":
   - heading "cat as swirl" [level=2]
   - paragraph: Painting
-  - img "cat as swirl, as it is now"
+  - img "cat as swirl, preview"
   - progressbar "Progress"
   - paragraph: /Step \\d+ of 2000/
   - button "Pause"
   - button "Cancel"
   - button "Use these settings"
-  - spinbutton "α, while it is painted, as a number": "5"
-  - slider "α, while it is painted"
+  - spinbutton "Change α of this run, as a number": "5"
+  - slider "Change α of this run"
   - figure "Losses":
     - list:
       - listitem: /total [\\d.]+/
@@ -78,12 +78,12 @@ PAINTING = """
 """
 
 FINISHED = """
-- main "The picture":
+- main "Picture":
   - heading "cat as swirl" [level=2]
   - paragraph: Finished
   - img "cat as swirl"
   - img "The photo"
-  - slider "How much of the photo shows": "50"
+  - slider "Share of the photo shown": "50"
   - paragraph: /96 × 64 px/
   - link "Download"
   - combobox "Format"
@@ -101,11 +101,11 @@ FINISHED = """
 MASK = """
 - dialog "Mask":
   - heading "Mask" [level=2]
-  - paragraph: Paint over what stays as it is.
-  - radiogroup "What the brush does":
-    - radio "Keep as it is" [checked]
+  - paragraph: Paint over areas to keep unchanged.
+  - radiogroup "Brush":
+    - radio "Keep unchanged" [checked]
     - radio "Erase"
-  - slider "Brush"
+  - slider "Brush size"
   - button "Undo"
   - button "Clear"
   - application /Arrow keys move the brush/
@@ -121,11 +121,11 @@ NAMELESS = """() => [...document.querySelectorAll("a, button, select, input, sum
 
 HEARD = """() => {
     window.heard = [];
-    const said = document.querySelector("#said");
+    const said = document.querySelector("#announcements");
     new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
 }"""
 
-PARTS = ["main h2", ".live", ".frame + progress", ".told", ".actions", "#turn", ".chart"]
+PARTS = ["main h2", ".preview", ".frame + progress", ".progress-text", ".actions", "#change-alpha", ".chart"]
 
 OUT_OF_SIGHT = """(parts) => parts.filter((part) => {
     const { top, bottom, left, right } = document.querySelector(part).getBoundingClientRect();
@@ -155,9 +155,9 @@ def test_a_screen_reader_finds_its_way(page: Page) -> None:
 
     paint(page, 2)
     expect(state(page)).to_have_text("Finished")
-    expect(page.locator(".slide")).to_be_visible()
+    expect(page.locator(".before-after")).to_be_visible()
     expect(page.locator("body")).to_match_aria_snapshot(FINISHED)
-    expect(page.locator("#said")).to_have_text("cat as swirl: Finished")
+    expect(page.locator("#announcements")).to_have_text("cat as swirl: Finished")
     assert page.evaluate(NAMELESS) == []
 
 
@@ -165,8 +165,8 @@ def test_a_failure_is_an_alert_and_a_wrong_field_is_in_sight(page: Page) -> None
     page.set_viewport_size({"width": 1280, "height": 700})
     size = page.get_by_label("Size", exact=True)
     size.fill("0")
-    page.locator("#ask").evaluate("form => form.scrollTo({ top: 0, behavior: 'instant' })")
-    page.locator("#ask").evaluate("form => form.requestSubmit()")  # a click of Playwright's would scroll
+    page.locator("#request").evaluate("form => form.scrollTo({ top: 0, behavior: 'instant' })")
+    page.locator("#request").evaluate("form => form.requestSubmit()")  # a click of Playwright's would scroll
     expect(page.get_by_role("alert").filter(has_text="Size: ")).to_be_visible()
     expect(size).to_be_focused()
     expect(size).to_have_attribute("aria-invalid", "true")
@@ -210,7 +210,7 @@ def test_dialogs_take_the_focus_and_give_it_back(page: Page) -> None:
     page.get_by_role("link", name="cat as swirl").first.focus()
     page.keyboard.press("Enter")
     press(page, "Use these settings")
-    expect(page.locator("#ask")).to_be_focused()
+    expect(page.locator("#request")).to_be_focused()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (1024, 768), (820, 1180), (390, 844)])
@@ -218,7 +218,7 @@ def test_the_picture_its_progress_and_its_curves_are_in_sight_together(page: Pag
     page.set_viewport_size({"width": width, "height": height})
     see_it_painted(page)
     assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
-    share = page.locator(".live").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
+    share = page.locator(".preview").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
     assert share > 0.18
 
 
@@ -232,15 +232,15 @@ def test_an_upright_picture_leaves_room_for_its_curves(
     drop(page, upright, "content")
     expect(page.locator("#photo")).to_contain_text("120 × 180")
     see_it_painted(page)
-    assert page.evaluate(OUT_OF_SIGHT, [part for part in PARTS if part != "#turn"]) == []
-    assert page.locator(".live").evaluate("node => node.clientHeight / innerHeight") > 0.45
+    assert page.evaluate(OUT_OF_SIGHT, [part for part in PARTS if part != "#change-alpha"]) == []
+    assert page.locator(".preview").evaluate("node => node.clientHeight / innerHeight") > 0.45
 
 
 def see_it_painted(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")  # scrolls at once
     paint(page, LONG)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
-    expect(page.locator(".live:not(.bare)")).to_be_visible()
+    expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     page.wait_for_timeout(500)  # until what was just loaded has its place
 
 

@@ -27,34 +27,34 @@ def test_from_drop_to_download(page: Page, studio: Running, photo: Path, paintin
     expect(page.locator("#paintings")).to_contain_text("waves")
     job = paint(page, 60)
 
-    expect(stage(page).locator(".live:not(.bare) img")).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
+    expect(stage(page).locator(".preview:not(.no-preview) img")).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
     for curve in ("total", "content", "style"):
         expect(page.locator(f".curve-{curve}")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(stage(page)).to_contain_text(re.compile(r"Step \d+ of \d+ · \d+ × \d+ px"))
     expect(state(page)).to_have_text("Finished")
     expect(page.locator(".mark")).to_have_count(len(job_of(page, studio, job)["scales"]) - 1)
 
-    slider = page.get_by_label("How much of the photo shows")
+    slider = page.get_by_label("Share of the photo shown")
     slider.press("Home")
-    assert page.locator(".slide").evaluate("node => node.style.getPropertyValue('--at')") == "0%"
+    assert page.locator(".before-after").evaluate("node => node.style.getPropertyValue('--at')") == "0%"
     path = download(page, tmp_path)
     assert re.fullmatch(rf"Whiskers_waves_{job}\.png", path.name)
     recipe = impasto.read_recipe(path)
     assert (recipe.config.size, recipe.config.iterations) == (SIZE, 60)
     assert impasto.read_recipe(download(page, tmp_path, "webp")) == recipe
-    expect(page.locator(".wall li").first).to_have_attribute("data-job", str(job))
+    expect(page.locator(".gallery li").first).to_have_attribute("data-job", str(job))
 
 
 def test_a_reload_and_a_second_tab_pick_up_where_it_is(page: Page, studio: Running, browser: Browser) -> None:
     job = paint(page, LONG)
-    expect(page.locator(".live:not(.bare)")).to_be_visible()
+    expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     first = page.locator(".curve-total").get_attribute("points") or ""
     other = browser.new_page()
     other.goto(page.url)
     page.reload()
     for each in (page, other):
         expect(state(each)).to_have_text("Painting")
-        expect(each.locator(".live:not(.bare)")).to_be_visible()
+        expect(each.locator(".preview:not(.no-preview)")).to_be_visible()
         each.wait_for_function(
             "least => document.querySelector('.curve-total')?.getAttribute('points').split(' ').length >= least",
             arg=len(first.split()),
@@ -75,10 +75,10 @@ def test_a_reload_and_a_second_tab_pick_up_where_it_is(page: Page, studio: Runni
 
 def test_alpha_is_changed_while_it_is_painted(page: Page, studio: Running, tmp_path: Path) -> None:
     job = paint(page, 120)
-    expect(page.locator(".live:not(.bare)")).to_be_visible()
-    page.get_by_label("while it is painted, as a number").fill("40")
+    expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
+    page.get_by_label("Change α of this run, as a number").fill("40")
     page.keyboard.press("Tab")
-    expect(page.locator(".turn .help")).to_have_text("It is 40; it was 5.")
+    expect(page.locator(".alpha-change .help")).to_have_text("Now: 40. Before: 5.")
     expect(state(page)).to_have_text("Finished")
     turns = impasto.read_recipe(download(page, tmp_path)).alpha_changes
     assert [turn.alpha for turn in turns] == [40]
@@ -98,7 +98,7 @@ def test_a_picture_that_impasto_painted_tells_its_settings(page: Page, studio: R
     page.get_by_label("Sample painting: ink").click()
     drop(page, desk / "painted.png", "content")
     page.get_by_role("button", name="Use its settings").click()
-    expect(page.locator("#problem")).to_have_text("Not here any more: the content photo. Choose it again.")
+    expect(page.locator("#problem")).to_have_text("Not stored here any more: the content photo. Choose it again.")
     expect(page.locator("#paintings .name")).to_have_text("bay")
     assert page.locator("#alpha-number").input_value() == "12.5"
     assert page.get_by_label("Colors").input_value() == "luminance"
@@ -115,7 +115,7 @@ def test_a_masked_region_stays_as_it_is(page: Page, photo: Path, painting: Path,
     expect(page.locator("#photo")).to_contain_text("96 × 64")
     page.get_by_role("button", name="Mask…").click()
     dialog = page.get_by_role("dialog", name="Mask")
-    dialog.get_by_label("Brush", exact=True).fill("40")
+    dialog.get_by_label("Brush size").fill("40")
     box = dialog.locator("canvas").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 4, box["y"] + 4)
@@ -136,7 +136,7 @@ def test_a_masked_region_stays_as_it_is(page: Page, photo: Path, painting: Path,
     page.get_by_role("button", name="Use its settings").click()
     expect(page.locator("#photo")).to_contain_text("small")
     page.get_by_role("button", name="Edit the mask").click()
-    dialog.get_by_label("Brush", exact=True).fill("20")
+    dialog.get_by_label("Brush size").fill("20")
     box = dialog.locator("canvas").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] - 4, box["y"] + 4)
@@ -170,7 +170,7 @@ def test_a_mask_waits_for_its_pictures(page: Page) -> None:
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
     page.get_by_role("button", name="Remove ink").click()
-    expect(page.locator("#photo")).to_contain_text("The mask waits for cat with swirl and ink")
+    expect(page.locator("#photo")).to_contain_text("The mask was made for cat with swirl and ink")
     assert not [file for file in asked_for(page) if "mask" in file]
     expect(state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: ink").click()
@@ -191,7 +191,7 @@ def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Runn
     page.get_by_role("button", name="Mask…").click()
     dialog = page.get_by_role("dialog", name="Mask")
     dialog.get_by_label("2: ink").check()
-    dialog.get_by_label("Brush", exact=True).fill("40")
+    dialog.get_by_label("Brush size").fill("40")
     dialog.locator("canvas").focus()
     for key in ("Space", "ArrowRight", "ArrowRight", "ArrowDown", "Space", "ArrowUp", "Space", "Space"):
         page.keyboard.press(key)
@@ -218,9 +218,9 @@ def test_a_mask_that_leaves_a_painting_no_place_is_refused_where_it_is_drawn(pag
     dialog.get_by_label("2: ink").check()
     dialog.locator("canvas").click()
     dialog.get_by_role("button", name="Use the mask").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Nothing is painted as 3: dots yet.")
+    expect(dialog.get_by_role("alert")).to_contain_text("No area is marked for 3: dots.")
     dialog.get_by_label("3: dots").check()
-    dialog.get_by_label("Brush", exact=True).fill("40")
+    dialog.get_by_label("Brush size").fill("40")
     box = dialog.locator("canvas").bounding_box()
     assert box is not None
     for share in (0.1, 0.5, 0.9):
@@ -230,7 +230,7 @@ def test_a_mask_that_leaves_a_painting_no_place_is_refused_where_it_is_drawn(pag
         page.mouse.up()
         dialog.get_by_label("2: ink").check()
     dialog.get_by_role("button", name="Use the mask").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Nothing is left to be painted as 1: swirl.")
+    expect(dialog.get_by_role("alert")).to_contain_text("Nothing is left to paint as 1: swirl.")
     dialog.get_by_role("button", name="Undo").click()
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
@@ -279,10 +279,10 @@ def test_from_open_to_paint_by_keyboard(page: Page) -> None:
     number(page)
     expect(state(page)).to_have_text("Finished")
     page.reload()
-    expect(page.locator("#stage .slide")).to_be_visible()
+    expect(page.locator("#job .before-after")).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "stage"
+    assert page.evaluate("document.activeElement.id") == "job"
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400, 2560])
@@ -340,7 +340,7 @@ def test_the_page_says_when_the_studio_is_away(browser_page: Page, tmp_path: Pat
         ended(running)
     expect(browser_page.locator("#connection")).to_have_text("Reconnecting…")
     browser_page.get_by_role("button", name="Paint", exact=True).click()
-    expect(browser_page.locator("#problem")).to_have_text("The studio does not answer. Is it still open?")
+    expect(browser_page.locator("#problem")).to_have_text("The studio does not respond. Is it still running?")
 
 
 @pytest.fixture

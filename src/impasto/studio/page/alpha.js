@@ -1,16 +1,16 @@
-// The slider of α: logarithmic, with words, and its number beside it.
+// The control of α: a logarithmic slider with labels, and a number field.
 
-import { el, short } from "./dom.js";
+import { el, formatNumber } from "./dom.js";
 
 const USUAL = 5;
 const [BELOW, ABOVE] = [25, 40];
 const STEPS = 300;
 
-/** `changed` is told of each value; `settled` of the one that was let go of. */
-export function alphaControl({ id, label, changed = () => {}, settled = () => {} }) {
+/** Build the control. `onInput` receives every value, `onChange` the one where the slider is released. */
+export function alphaControl({ id, label, onInput = () => {}, onChange = () => {} }) {
   let middle = USUAL;
-  const words = `${id}-words`;
-  const range = el("input", { type: "range", id, min: 0, max: STEPS, step: 1, "aria-describedby": words });
+  const labelsId = `${id}-labels`;
+  const range = el("input", { type: "range", id, min: 0, max: STEPS, step: 1, "aria-describedby": labelsId });
   const number = el("input", {
     type: "number",
     id: `${id}-number`,
@@ -20,45 +20,45 @@ export function alphaControl({ id, label, changed = () => {}, settled = () => {}
     required: true,
     "aria-label": `${label}, as a number`,
   });
-  const place = (value) => Math.round((STEPS * Math.log((BELOW * value) / middle)) / Math.log(BELOW * ABOVE));
-  const valueAt = (at) => Number(short((middle / BELOW) * (BELOW * ABOVE) ** (at / STEPS), 2));
+  const toPosition = (value) => Math.round((STEPS * Math.log((BELOW * value) / middle)) / Math.log(BELOW * ABOVE));
+  const toValue = (position) => Number(formatNumber((middle / BELOW) * (BELOW * ABOVE) ** (position / STEPS), 2));
   const show = (value) => {
-    range.value = value > 0 ? place(value) : 0;
-    range.setAttribute("aria-valuetext", short(value));
+    range.value = value > 0 ? toPosition(value) : 0;
+    range.setAttribute("aria-valuetext", formatNumber(value));
   };
   range.addEventListener("input", () => {
-    number.value = valueAt(range.value);
+    number.value = toValue(range.value);
     range.setAttribute("aria-valuetext", number.value);
-    changed(Number(number.value));
+    onInput(Number(number.value));
   });
   number.addEventListener("input", () => {
     if (!number.checkValidity()) return;
     show(Number(number.value));
-    changed(Number(number.value));
+    onInput(Number(number.value));
   });
   for (const input of [range, number]) {
-    input.addEventListener("change", () => number.checkValidity() && settled(Number(number.value)));
+    input.addEventListener("change", () => number.checkValidity() && onChange(Number(number.value)));
   }
   const node = el(
     "div",
     { class: "alpha" },
     el("div", { class: "row" }, el("label", { for: id }, label), number),
     range,
-    el("p", { class: "scale", id: words }, ...["photo", "painting", "abstract"].map((word) => el("span", {}, word))),
+    el("p", { class: "scale", id: labelsId }, ...["photo", "painting", "abstract"].map((text) => el("span", {}, text))),
   );
   return {
     node,
     get value() {
       return Number(number.value);
     },
-    /** Another value; `around` is what lies in the middle of the slider. */
+    /** Set the value; `around` becomes the middle of the slider. */
     set(value, around = middle) {
       middle = around > 0 ? around : USUAL;
-      number.value = short(value, 6);
+      number.value = formatNumber(value, 6);
       show(value);
     },
   };
 }
 
-/** What lies in the middle of the slider: α of relative units means the same everywhere, that of absolute ones does not. */
+/** The middle of the slider. In absolute units, typical values of α depend on the picture. */
 export const middleOf = (config) => (config.units === "absolute" ? config.alpha : USUAL);

@@ -1,81 +1,80 @@
-// The studio's API: JSON in and out, what goes wrong as one line, and a sign-in where a token is asked for.
+// The client of the REST API: JSON in and out, errors as one line, and a sign-in dialog where a token is needed.
 
-import { el, dialog } from "./dom.js";
+import { el, openDialog } from "./dom.js";
 
-export class Refused extends Error {}
+export class ApiError extends Error {}
 
-const AWAY = "The studio does not answer. Is it still open?";
-const READABLE = { 413: "That file is too large." };
+const NO_RESPONSE = "The studio does not respond. Is it still running?";
+const STATUS_TEXTS = { 413: "That file is too large." };
 
-let entering = null;
+let signingIn = null;
 
-function why(status, text) {
+function errorText(status, body) {
   try {
-    return JSON.parse(text).error ?? READABLE[status];
+    return JSON.parse(body).error ?? STATUS_TEXTS[status];
   } catch {
-    return READABLE[status] ?? `The studio answered ${status}.`;
+    return STATUS_TEXTS[status] ?? `The studio responded with status ${status}.`;
   }
 }
 
-async function request(method, path, body) {
-  const headers = body === undefined ? {} : { "content-type": "application/json" };
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }).catch(
-    () => {
-      throw new Refused(AWAY);
-    },
-  );
-  if (answer.status === 401 && path !== "/api/session") {
-    await enter();
-    return request(method, path, body);
+async function request(method, path, data) {
+  const headers = data === undefined ? {} : { "content-type": "application/json" };
+  const body = data === undefined ? undefined : JSON.stringify(data);
+  const response = await fetch(path, { method, headers, body }).catch(() => {
+    throw new ApiError(NO_RESPONSE);
+  });
+  if (response.status === 401 && path !== "/api/session") {
+    await signIn();
+    return request(method, path, data);
   }
-  const text = await answer.text();
-  if (!answer.ok) throw new Refused(why(answer.status, text));
+  const text = await response.text();
+  if (!response.ok) throw new ApiError(errorText(response.status, text));
   return text ? JSON.parse(text) : null;
 }
 
 export const get = (path) => request("GET", path);
-export const post = (path, body) => request("POST", path, body);
+export const post = (path, data) => request("POST", path, data);
 export const remove = (path) => request("DELETE", path);
 
-/** Send a file; `progress` is told the share that went out. */
-export function upload(file, name, progress = () => {}) {
+/** Upload a file. `onProgress` receives the share that is sent, from 0 to 1. */
+export function upload(file, name, onProgress = () => {}) {
   return new Promise((resolve, reject) => {
-    const sending = new XMLHttpRequest();
-    sending.open("POST", `/api/files?name=${encodeURIComponent(name.slice(-200))}`);
-    sending.setRequestHeader("content-type", "application/octet-stream");
-    sending.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    sending.onerror = () => reject(new Refused(AWAY));
-    sending.onload = () => {
-      if (sending.status === 201) resolve(JSON.parse(sending.responseText));
-      else if (sending.status === 401) enter().then(() => upload(file, name, progress)).then(resolve, reject);
-      else reject(new Refused(why(sending.status, sending.responseText)));
+    const transfer = new XMLHttpRequest();
+    transfer.open("POST", `/api/files?name=${encodeURIComponent(name.slice(-200))}`);
+    transfer.setRequestHeader("content-type", "application/octet-stream");
+    transfer.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    transfer.onerror = () => reject(new ApiError(NO_RESPONSE));
+    transfer.onload = () => {
+      if (transfer.status === 201) resolve(JSON.parse(transfer.responseText));
+      else if (transfer.status === 401) signIn().then(() => upload(file, name, onProgress)).then(resolve, reject);
+      else reject(new ApiError(errorText(transfer.status, transfer.responseText)));
     };
-    sending.send(file);
+    transfer.send(file);
   });
 }
 
 /** Ask for the token until it is right. */
-function enter() {
-  entering ??= new Promise((resolve) => {
+function signIn() {
+  signingIn ??= new Promise((resolve) => {
     const token = el("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
     const problem = el("p", { class: "problem", role: "alert" });
     const form = el(
       "form",
       {},
-      el("p", {}, "This studio asks for a token. Whoever opened it knows it."),
+      el("p", {}, "This studio needs a token. The person who started it has set one."),
       el("label", { for: "token" }, "Token"),
       token,
       problem,
       el("div", { class: "row end" }, el("button", { class: "main" }, "Sign in")),
     );
-    const box = dialog("Sign in", { class: "small" }, form);
-    box.addEventListener("cancel", (event) => event.preventDefault());
+    const dialog = openDialog("Sign in", { class: "small" }, form);
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       try {
         await post("/api/session", { token: token.value });
-        box.close();
-        entering = null;
+        dialog.close();
+        signingIn = null;
         resolve();
       } catch (error) {
         problem.textContent = error.message;
@@ -83,5 +82,5 @@ function enter() {
       }
     });
   });
-  return entering;
+  return signingIn;
 }

@@ -1,83 +1,83 @@
-// The API's reference, written out from its own description.
+// The reference of the REST API, generated from its OpenAPI description.
 
 import { get } from "./api.js";
 import { byId, el } from "./dom.js";
 
 const api = await get("/api/openapi.json");
 
-const resolved = (schema) => (schema?.$ref ? api.components.schemas[schema.$ref.split("/").at(-1)] : (schema ?? {}));
+const resolve = (schema) => (schema?.$ref ? api.components.schemas[schema.$ref.split("/").at(-1)] : (schema ?? {}));
 
-/** A type in a few words. */
-function kind(schema = {}) {
+/** Describe a type. */
+function typeName(schema = {}) {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
-  if (schema.anyOf) return schema.anyOf.map(kind).filter((word) => word !== "null").join(" or ");
+  if (schema.anyOf) return schema.anyOf.map(typeName).filter((name) => name !== "null").join(" or ");
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
-  if (schema.type === "array") return `list of ${kind(schema.items)}`;
+  if (schema.type === "array") return `list of ${typeName(schema.items)}`;
   return schema.format ?? schema.type ?? "any";
 }
 
-/** Words with what stands between backticks as code. */
-const coded = (words) => words.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
+/** Convert text with backticks to nodes with code. */
+const formatText = (text) => text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 
 function table(caption, rows) {
   if (!rows.length) return null;
-  const line = ({ name, schema, words, required }) =>
-    el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), required ? " *" : ""), el("td", {}, el("code", {}, kind(schema))), el("td", {}, ...coded(words ?? "")));
-  return el("table", {}, el("caption", {}, caption), el("tbody", {}, ...rows.map(line)));
+  const row = ({ name, schema, text, required }) =>
+    el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), required ? " *" : ""), el("td", {}, el("code", {}, typeName(schema))), el("td", {}, ...formatText(text ?? "")));
+  return el("table", {}, el("caption", {}, caption), el("tbody", {}, ...rows.map(row)));
 }
 
 const fields = (schema) =>
-  Object.entries(schema.properties ?? {}).map(([name, field]) => ({ name, schema: field, words: field.description, required: schema.required?.includes(name) }));
+  Object.entries(schema.properties ?? {}).map(([name, field]) => ({ name, schema: field, text: field.description, required: schema.required?.includes(name) }));
 
-/** Something that such a field may hold. */
-function sample(schema) {
-  const whole = resolved(schema);
+/** Make an example value. */
+function example(schema) {
+  const whole = resolve(schema);
   if (whole.default !== undefined) return whole.default;
   if (schema.$ref === "#/components/schemas/PictureRef") return { sample: "cat" };
-  if (whole.type === "array") return [sample(whole.items)];
-  if (whole.properties) return Object.fromEntries((whole.required ?? []).map((name) => [name, sample(whole.properties[name])]));
+  if (whole.type === "array") return [example(whole.items)];
+  if (whole.properties) return Object.fromEntries((whole.required ?? []).map((name) => [name, example(whole.properties[name])]));
   return { number: 8, integer: 1, boolean: true, string: "…" }[whole.type] ?? null;
 }
 
-function curl(method, path, operation) {
+function curlCommand(method, path, operation) {
   const required = (operation.parameters ?? []).filter((each) => each.in === "query" && each.name === "name");
   const query = required.map(({ name }) => `?${name}=photo.jpg`).join("");
   const address = `'${location.origin}${path.replace("{job}", "1").replace("{name}", "swirl").replace("{sha256}", "SHA256")}${query}'`;
   const parts = ["curl", method === "GET" ? "" : `-X ${method}`, operation.responses["200"]?.content?.["image/jpeg"] || path.endsWith("/result") ? "-OJ" : ""];
   const body = operation.requestBody?.content;
-  if (body?.["application/json"]) parts.push("-H 'content-type: application/json'", `-d '${JSON.stringify(sample(body["application/json"].schema))}'`);
+  if (body?.["application/json"]) parts.push("-H 'content-type: application/json'", `-d '${JSON.stringify(example(body["application/json"].schema))}'`);
   else if (body) parts.push("--data-binary @photo.jpg");
   return [...parts, address].filter(Boolean).join(" ");
 }
 
-function described(path, method, operation) {
+function createSection(path, method, operation) {
   const body = operation.requestBody?.content?.["application/json"]?.schema;
   const answer = Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
   const content = Object.entries(answer?.[1].content ?? {});
-  const answers = content.map(([type, { schema }]) => (type === "application/json" ? kind(schema) : type)).join(", ");
+  const answers = content.map(([type, { schema }]) => (type === "application/json" ? typeName(schema) : type)).join(", ");
   const parameters = (operation.parameters ?? []).filter((each) => each.in !== "header");
   return el(
     "section",
     { id: operation.operationId },
     el("h2", {}, el("code", {}, el("b", {}, method), ` ${path}`)),
-    el("p", {}, ...coded(operation.description ?? operation.summary)),
-    table("Parameters", parameters.map((each) => ({ ...each, words: each.description ?? each.schema.description }))),
-    body && table(`Body: ${kind(body)}`, fields(resolved(body))),
-    el("p", { class: "help" }, `Answers ${answer?.[0] ?? ""}${answers ? `: ${answers}` : ""}`),
-    el("pre", {}, el("code", {}, curl(method, path, operation))),
+    el("p", {}, ...formatText(operation.description ?? operation.summary)),
+    table("Parameters", parameters.map((each) => ({ ...each, text: each.description ?? each.schema.description }))),
+    body && table(`Body: ${typeName(body)}`, fields(resolve(body))),
+    el("p", { class: "help" }, `Response ${answer?.[0] ?? ""}${answers ? `: ${answers}` : ""}`),
+    el("pre", {}, el("code", {}, curlCommand(method, path, operation))),
   );
 }
 
 const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => described(path, method.toUpperCase(), operation)),
+  Object.entries(methods).map(([method, operation]) => createSection(path, method.toUpperCase(), operation)),
 );
-const shapes = Object.entries(api.components.schemas)
+const types = Object.entries(api.components.schemas)
   .filter(([name]) => !name.includes("ValidationError"))
   .map(([name, schema]) => el("section", { id: name }, el("h2", {}, el("code", {}, name)), el("p", {}, schema.description ?? ""), table("Fields", fields(schema))));
 byId("operations").append(
   el("h2", { class: "large" }, `${api.info.title} ${api.info.version}`),
-  el("p", {}, `${api.info.summary} Whatever goes wrong is answered as {"error": "one line"}. Where the studio asks for a token, send it as Authorization: Bearer TOKEN.`),
+  el("p", {}, `${api.info.summary} Errors have the form {"error": "one line"}. If the studio needs a token, send it as Authorization: Bearer TOKEN.`),
   ...operations,
-  el("h2", { class: "large" }, "Shapes"),
-  ...shapes,
+  el("h2", { class: "large" }, "Data types"),
+  ...types,
 );

@@ -1,8 +1,8 @@
-// Elements: text is always text, never markup.
+// Helpers to build elements. Text is always set as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function filled(node, attributes, children) {
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value === true) node.setAttribute(name, "");
@@ -12,30 +12,31 @@ function filled(node, attributes, children) {
   return node;
 }
 
-export const el = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
+/** Create an HTML element. Attributes that start with `on` are event listeners. */
+export const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 
-export const drawn = (tag, attributes = {}, ...children) =>
-  filled(document.createElementNS(SVG, tag), attributes, children);
+/** Create an SVG element. */
+export const svgEl = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
 export const button = (text, onclick, attributes = {}) => el("button", { type: "button", onclick, ...attributes }, text);
 
 export const byId = (id) => document.getElementById(id);
 
-/** Tell a screen reader, when it has time. */
-export function say(text) {
-  const said = byId("said");
-  said.textContent = said.textContent === text ? `${text}\u00a0` : text; // the same words once more are news
+/** Announce a text to screen readers, without interrupting. */
+export function announce(text) {
+  const region = byId("announcements");
+  region.textContent = region.textContent === text ? `${text}\u00a0` : text; // an identical text would not be read again
 }
 
-/** A dialog that is gone from the page once it is closed. */
-export function dialog(title, attributes, ...children) {
+/** Open a modal dialog. It is removed from the page once it is closed. */
+export function openDialog(title, attributes, ...children) {
   const heading = el("h2", { id: "dialog-title" }, title);
-  const made = el("dialog", { "aria-labelledby": "dialog-title", ...attributes }, heading, ...children);
-  made.addEventListener("close", () => made.remove());
-  document.body.append(made);
-  made.showModal();
-  return made;
+  const dialog = el("dialog", { "aria-labelledby": "dialog-title", ...attributes }, heading, ...children);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
 }
 
-/** A number that keeps `round` significant digits, as a person would write it. */
-export const short = (value, round = 3) => String(Number(Number(value).toPrecision(round)));
+/** Format a number with at most `digits` significant digits. */
+export const formatNumber = (value, digits = 3) => String(Number(Number(value).toPrecision(digits)));

@@ -1,8 +1,8 @@
-// The settings, from the options that the server tells of: what matters most up front, the rest folded away.
+// The settings, generated from the options that the server describes: the most important ones first, the rest folded.
 
 import { alphaControl, middleOf } from "./alpha.js";
 import { byId, el } from "./dom.js";
-import { choiceWord } from "./words.js";
+import { choiceLabel } from "./labels.js";
 
 const GROUPS = {
   "What is measured": ["content_layers", "style_layers", "style_loss", "content_loss", "content_weight", "units", "pooling", "padding"],
@@ -20,11 +20,11 @@ const BY_PICTURES = "style_weights";
 export class Form {
   constructor(options, startNode) {
     this.options = options;
-    this.usual = Object.fromEntries([...options.fields, ...options.run].map((field) => [field.name, field.default]));
+    this.defaults = Object.fromEntries([...options.fields, ...options.run].map((field) => [field.name, field.default]));
     this.fields = options.fields.filter((field) => field.name !== BY_PICTURES);
     this.controls = new Map();
     this.startNode = startNode;
-    this.preset = el("select", { id: "preset", onchange: () => this.choose(this.preset.value) });
+    this.preset = el("select", { id: "preset", onchange: () => this.choosePreset(this.preset.value) });
     this.preset.append(...options.presets.map(({ name }) => el("option", { value: name }, name)));
     this.help = el("p", { class: "help", id: "preset-help" });
     this.preset.setAttribute("aria-describedby", this.help.id);
@@ -35,10 +35,10 @@ export class Form {
       ...front.filter((field) => field.name === "alpha").map((field) => this.alpha(field)),
       el("div", { class: "front" }, ...front.filter((field) => field.name !== "alpha").map((field) => this.field(field, false))),
       startNode,
-      el("details", {}, el("summary", {}, "What these do"), el("dl", {}, ...front.flatMap(({ label, help }) => [el("dt", {}, label), el("dd", {}, help)]))),
+      el("details", {}, el("summary", {}, "Help for these options"), el("dl", {}, ...front.flatMap(({ label, help }) => [el("dt", {}, label), el("dd", {}, help)]))),
       el("details", {}, el("summary", {}, "All options"), ...this.groups()),
     );
-    this.choose(options.presets[0].name);
+    this.choosePreset(options.presets[0].name);
   }
 
   alpha(field) {
@@ -58,25 +58,25 @@ export class Form {
       .map(([title, fields]) => el("fieldset", { class: "group" }, el("legend", {}, title), ...fields.map((field) => this.field(field, true))));
   }
 
-  field(field, helped) {
+  field(field, showHelp) {
     const id = `option-${field.name}`;
-    const help = helped && el("p", { class: "help", id: `${id}-help` }, field.help);
+    const help = showHelp && el("p", { class: "help", id: `${id}-help` }, field.help);
     const input = this.input(field, id);
     if (help) input.setAttribute("aria-describedby", help.id);
     else input.title = field.help;
-    const flag = field.kind === "boolean";
+    const isFlag = field.kind === "boolean";
     const label = el("label", { for: id }, field.label);
     this.controls.set(field.name, {
-      get: () => (flag ? input.checked : this.read(field, input)),
-      set: (value) => (flag ? (input.checked = value) : (input.value = AUTO.includes(field.name) && !value ? "" : value)),
+      get: () => (isFlag ? input.checked : this.read(field, input)),
+      set: (value) => (isFlag ? (input.checked = value) : (input.value = AUTO.includes(field.name) && !value ? "" : value)),
     });
-    return el("div", { class: flag ? "field check" : "field" }, ...(flag ? [input, label] : [label, input]), help);
+    return el("div", { class: isFlag ? "field check" : "field" }, ...(isFlag ? [input, label] : [label, input]), help);
   }
 
   input(field, id) {
     if (field.kind === "boolean") return el("input", { type: "checkbox", id });
     if (field.kind === "choice") {
-      const select = el("select", { id }, ...field.choices.map((choice) => el("option", { value: choice }, this.word(field, choice))));
+      const select = el("select", { id }, ...field.choices.map((choice) => el("option", { value: choice }, this.choiceText(field, choice))));
       if (field.name === "init") select.addEventListener("change", () => this.showStart());
       return select;
     }
@@ -89,9 +89,9 @@ export class Form {
     return input;
   }
 
-  word(field, choice) {
+  choiceText(field, choice) {
     const missing = field.name === "network" && !this.options.networks[choice];
-    return missing ? `${choice} (will be downloaded)` : choiceWord(field.name, choice);
+    return missing ? `${choice} (will be downloaded)` : choiceLabel(field.name, choice);
   }
 
   read(field, input) {
@@ -100,19 +100,19 @@ export class Form {
     return input.value === "" ? field.default : Number(input.value);
   }
 
-  /** What the preset sets; the rest is as always, or left to network and size. */
+  /** The selected preset, with the options that it sets. */
   get base() {
     return this.options.presets.find(({ name }) => name === this.preset.value);
   }
 
-  choose(name) {
+  choosePreset(name) {
     this.preset.value = name;
     this.help.textContent = this.base.help;
     this.show(this.base.config);
   }
 
-  show(chosen) {
-    const config = { ...this.usual, ...chosen };
+  show(overrides) {
+    const config = { ...this.defaults, ...overrides };
     for (const { name } of [...this.fields, ...this.options.run]) this.controls.get(name).set(config[name], config);
     this.showStart();
   }
@@ -121,20 +121,20 @@ export class Form {
     this.startNode.hidden = this.controls.get("init").get() !== "image";
   }
 
-  /** Settings of a picture that was painted. */
-  recall(chosen) {
-    this.choose(this.options.presets[0].name);
-    this.show(chosen);
+  /** Show the settings of a job or a recipe. */
+  showSettings(overrides) {
+    this.choosePreset(this.options.presets[0].name);
+    this.show(overrides);
   }
 
   values(fields) {
     return Object.fromEntries(fields.map((field) => [field.name, this.controls.get(field.name).get()]));
   }
 
-  /** What a request has of all this: what differs from the preset. */
-  asked(weights) {
+  /** The settings as a part of a request: only those that differ from the preset. */
+  toRequest(weights) {
     const config = { ...this.values(this.fields), [BY_PICTURES]: weights };
-    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? this.usual[name]));
+    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? this.defaults[name]));
     const run = this.options.run.filter((field) => this.controls.get(field.name).get() !== field.default);
     return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run) };
   }

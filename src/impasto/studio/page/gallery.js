@@ -1,16 +1,16 @@
-// What waits, what is painted and what was: the queue as a list, results as a wall of pictures, the newest first.
+// The queue as a list, and finished pictures as a gallery, newest first.
 
 import { el } from "./dom.js";
-import { stateWord, title, titleOf } from "./words.js";
+import { fullTitle, jobTitle, stateLabel } from "./labels.js";
 
 export class Gallery {
   constructor(host) {
     this.queue = el("ol", { class: "queue" });
-    this.wall = el("ul", { class: "wall" });
-    this.queued = el("section", { "aria-labelledby": "queue-title", hidden: true }, el("h2", { id: "queue-title" }, "Queue"), this.queue);
-    this.done = el("section", { "aria-labelledby": "gallery-title", hidden: true }, el("h2", { id: "gallery-title" }, "Gallery"), this.wall);
+    this.pictures = el("ul", { class: "gallery" });
+    this.queueSection = el("section", { "aria-labelledby": "queue-title", hidden: true }, el("h2", { id: "queue-title" }, "Queue"), this.queue);
+    this.gallerySection = el("section", { "aria-labelledby": "gallery-title", hidden: true }, el("h2", { id: "gallery-title" }, "Gallery"), this.pictures);
     this.items = new Map();
-    host.append(this.queued, this.done);
+    host.append(this.queueSection, this.gallerySection);
   }
 
   show(jobs, selected) {
@@ -19,52 +19,55 @@ export class Gallery {
       item.node.remove();
       this.items.delete(number);
     }
-    for (const job of jobs.values()) {
-      const item = this.items.get(job.id);
-      if (item?.job === job) continue;
-      if (item && (item.job.state === "done") === (job.state === "done")) {
-        item.job = job;
-        item.update?.(job);
-        continue;
-      }
-      item?.node.remove();
-      const made = job.state === "done" ? this.picture(job) : this.waiting(job);
-      this.items.set(job.id, made);
-      this.place(made, job.state === "done" ? this.wall : this.queue);
-    }
+    for (const job of jobs.values()) this.showJob(job);
     for (const { node, job } of this.items.values()) {
       const link = node.firstElementChild;
       if (job.id === selected) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
-    this.queued.hidden = !this.queue.children.length;
-    this.done.hidden = !this.wall.children.length;
+    this.queueSection.hidden = !this.queue.children.length;
+    this.gallerySection.hidden = !this.pictures.children.length;
   }
 
-  /** Results: the newest first. What waits: in the order of the queue. */
-  place(item, list) {
-    const before = list === this.wall ? (other) => other < item.job.id : (other) => other > item.job.id;
-    const next = [...list.children].find((node) => before(Number(node.dataset.job)));
+  showJob(job) {
+    const item = this.items.get(job.id);
+    if (item?.job === job) return;
+    const isDone = job.state === "done";
+    if (item && (item.job.state === "done") === isDone) {
+      item.job = job;
+      item.update?.(job);
+      return;
+    }
+    item?.node.remove();
+    const created = isDone ? this.createPicture(job) : this.createEntry(job);
+    this.items.set(job.id, created);
+    this.insert(created, isDone ? this.pictures : this.queue);
+  }
+
+  /** Insert an item: the queue has the oldest job first, the gallery the newest. */
+  insert(item, list) {
+    const comesAfter = list === this.pictures ? (id) => id < item.job.id : (id) => id > item.job.id;
+    const next = [...list.children].find((node) => comesAfter(Number(node.dataset.job)));
     list.insertBefore(item.node, next ?? null);
   }
 
-  picture(job) {
-    const words = titleOf(job);
-    const image = el("img", { src: `/api/jobs/${job.id}/thumbnail?side=384`, alt: words, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
-    const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: words }, image));
+  createPicture(job) {
+    const label = fullTitle(job);
+    const image = el("img", { src: `/api/jobs/${job.id}/thumbnail?side=384`, alt: label, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
+    const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: label }, image));
     return { node, job };
   }
 
-  waiting(job) {
+  createEntry(job) {
     const state = el("span", { class: "state" });
-    const bar = el("progress", { max: 1, "aria-hidden": "true" }); // the words beside it say as much
-    const link = el("a", { href: `#job=${job.id}` }, el("span", { class: "name" }, title(job)), state, bar);
-    const update = (now) => {
-      state.textContent = stateWord(now) + (now.state === "running" ? ` ${Math.floor(100 * now.progress)} %` : "");
-      bar.value = now.progress;
-      node.dataset.state = now.state;
-    };
+    const bar = el("progress", { max: 1, "aria-hidden": "true" }); // the text beside it says the same
+    const link = el("a", { href: `#job=${job.id}` }, el("span", { class: "name" }, jobTitle(job)), state, bar);
     const node = el("li", { "data-job": job.id }, link);
+    const update = (current) => {
+      state.textContent = stateLabel(current) + (current.state === "running" ? ` ${Math.floor(100 * current.progress)} %` : "");
+      bar.value = current.progress;
+      node.dataset.state = current.state;
+    };
     update(job);
     return { node, job, update };
   }

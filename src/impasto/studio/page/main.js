@@ -1,46 +1,45 @@
-// The page put together: what is asked for on one side, what is painted on the other, and the stream between them.
+// The page: the form, the view of one job, the gallery, and the event stream that keeps them up to date.
 
 import { get, post } from "./api.js";
-import { byId, say } from "./dom.js";
+import { announce, byId } from "./dom.js";
+import { EventStream } from "./event-stream.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
-import { Live } from "./live.js";
+import { JobView } from "./job-view.js";
+import { jobTitle, roleKind, shortName, stateLabel } from "./labels.js";
 import { Pictures } from "./pictures.js";
-import { Stage } from "./stage.js";
-import { kindOf, shortName, stateWord, title } from "./words.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused"]);
 
 const jobs = new Map();
-let started = false;
+let isLoaded = false;
 let pictures = null;
 const problem = byId("problem");
-const underWay = byId("under-way");
+const runningLink = byId("running-job");
 
-/** Which job the address tells of, and beside which other one. */
+/** The job in the address, and the one to compare it with. */
 function selection() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const number = (name) => Number(asked.get(name)) || null;
-  return { id: number("job"), beside: number("with") };
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const number = (name) => Number(parameters.get(name)) || null;
+  return { id: number("job"), otherId: number("with") };
 }
 
-function go(id, beside = null) {
-  location.hash = id === null ? "" : `job=${id}${beside === null ? "" : `&with=${beside}`}`;
+function go(id, otherId = null) {
+  location.hash = id === null ? "" : `job=${id}${otherId === null ? "" : `&with=${otherId}`}`;
 }
 
-/** Where the picture is not in sight, go to it. */
-function toStage() {
-  const { top } = byId("stage").getBoundingClientRect();
-  if (top < 0 || top > innerHeight / 2) byId("stage").scrollIntoView();
+function scrollToJob() {
+  const { top } = byId("job").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) byId("job").scrollIntoView();
 }
 
 function showSelected() {
-  const { id, beside } = selection();
-  live.watch(id);
+  const { id, otherId } = selection();
+  events.follow(id);
   const job = jobs.get(id);
-  const other = jobs.get(beside);
-  if (job) stage.show(job, job.state === "done" && other?.state === "done" ? other : null);
-  else stage.showNew(pictures);
+  const other = jobs.get(otherId);
+  if (job) jobView.show(job, job.state === "done" && other?.state === "done" ? other : null);
+  else jobView.showStart(pictures);
   showJobs();
 }
 
@@ -48,70 +47,70 @@ function showJobs() {
   const { id } = selection();
   const job = jobs.get(id);
   gallery.show(jobs, id);
-  const share = job && ACTIVE.has(job.state) ? `${Math.floor(100 * job.progress)} % · ` : "";
+  const percent = job && ACTIVE.has(job.state) ? `${Math.floor(100 * job.progress)} % · ` : "";
   const running = [...jobs.values()].find((each) => each.state === "running");
-  underWay.hidden = !running;
+  runningLink.hidden = !running;
   if (running) {
-    underWay.href = `#job=${running.id}`;
-    underWay.textContent = `${stateWord(running)} ${Math.floor(100 * running.progress)} %`;
+    runningLink.href = `#job=${running.id}`;
+    runningLink.textContent = `${stateLabel(running)} ${Math.floor(100 * running.progress)} %`;
   }
-  document.title = job ? `${share}${title(job)} · Impasto` : "Impasto studio";
+  document.title = job ? `${percent}${jobTitle(job)} · Impasto` : "Impasto studio";
 }
 
-/** The settings of a picture, and those of its pictures that are here. */
-function recall({ overrides, alphas, inputs, available = inputs.map(({ role }) => role) }) {
-  form.recall({ ...overrides, alpha: alphas.at(-1) });
+/** Fill the form with the settings and the available pictures of a job or a recipe. */
+function useSettings({ overrides, alphas, inputs, available = inputs.map(({ role }) => role) }) {
+  form.showSettings({ ...overrides, alpha: alphas.at(-1) });
   const shares = overrides.style_weights ? overrides.style_weights.split(",").map(Number) : [];
-  const missing = pictures.use(inputs, available, shares).map(({ role, name }) => `the ${kindOf(role).replace("_", " ")} ${shortName(name)}`);
+  const missing = pictures.useInputs(inputs, available, shares).map(({ role, name }) => `the ${roleKind(role).replace("_", " ")} ${shortName(name)}`);
   problem.textContent = missing.length ? `Not stored here any more: ${missing.join(", ")}. Choose it again.` : "";
-  say("The settings are in the form");
-  byId("ask").scrollIntoView({ block: "start" });
-  byId("ask").focus({ preventScroll: true });
+  announce("The form has these settings");
+  byId("request").scrollIntoView({ block: "start" });
+  byId("request").focus({ preventScroll: true });
 }
 
-const live = new Live({
-  jobs(changed, left, revision) {
+const events = new EventStream({
+  onJobs(changed, remaining, revision) {
     const { id } = selection();
     for (const job of changed) {
       const before = jobs.get(job.id);
       if (before?.revision > job.revision) continue;
       jobs.set(job.id, job);
-      if (before && before.state !== job.state) say(`${title(job)}: ${stateWord(job)}`);
+      if (before && before.state !== job.state) announce(`${jobTitle(job)}: ${stateLabel(job)}`);
     }
-    // What was just asked for may be newer than what the stream knows.
-    for (const job of left ? [...jobs.values()] : []) {
-      if (!left.includes(job.id) && job.revision <= revision) jobs.delete(job.id);
+    // A job that was just submitted may be newer than the event.
+    for (const job of remaining ? [...jobs.values()] : []) {
+      if (!remaining.includes(job.id) && job.revision <= revision) jobs.delete(job.id);
     }
     const job = jobs.get(id);
-    if (id === null && !started) {
+    if (id === null && !isLoaded) {
       const running = changed.find((each) => each.state === "running");
       if (running) go(running.id);
     }
-    started = true;
-    if (job && stage.job?.id === id) stage.update(job);
-    else if (job || stage.job !== null) showSelected();
+    isLoaded = true;
+    if (job && jobView.job?.id === id) jobView.update(job);
+    else if (job || jobView.job !== null) showSelected();
     if (id !== null && !job) go(null);
     showJobs();
   },
-  losses: (rows, anew) => stage.curves?.add(rows, anew),
-  preview: (url) => stage.look(url),
-  here(there) {
-    byId("connection").textContent = there ? "" : "Reconnecting…";
+  onLosses: (rows, isFirst) => jobView.chart?.add(rows, isFirst),
+  onPreview: (url) => jobView.showPreview(url),
+  onConnection(isConnected) {
+    byId("connection").textContent = isConnected ? "" : "Reconnecting…";
   },
 });
 
 const options = await get("/api/options");
-const stage = new Stage(byId("stage"), {
-  recall,
-  others: () => [...jobs.values()].filter((job) => job.state === "done").reverse(),
+const jobView = new JobView(byId("job"), {
+  onUseSettings: useSettings,
+  results: () => [...jobs.values()].filter((job) => job.state === "done").reverse(),
   go,
 });
-const gallery = new Gallery(byId("works"));
+const gallery = new Gallery(byId("jobs"));
 pictures = new Pictures(options.samples, {
-  changed: () => pictures !== null && stage.job === null && stage.showNew(pictures),
-  async recall(picture) {
+  onChange: () => pictures !== null && jobView.job === null && jobView.showStart(pictures),
+  async onUseSettings(picture) {
     try {
-      recall(await get(`/api/files/${picture.sha256}/recipe`));
+      useSettings(await get(`/api/files/${picture.sha256}/recipe`));
     } catch (error) {
       problem.textContent = error.message;
     }
@@ -119,29 +118,33 @@ pictures = new Pictures(options.samples, {
 });
 const form = new Form(options, pictures.startNode);
 
-byId("ask").addEventListener("submit", async (event) => {
+/** Show which field is invalid. Return true if there is one. */
+function showInvalidField() {
+  const field = byId("request").querySelector(":invalid:not(fieldset)");
+  if (!field) return false;
+  problem.textContent = `${field.labels?.[0]?.textContent ?? "A number"}: ${field.validationMessage}`;
+  field.closest("details")?.setAttribute("open", "");
+  field.setAttribute("aria-invalid", "true");
+  field.focus({ preventScroll: true });
+  field.scrollIntoView({ block: "center" });
+  field.addEventListener("input", () => {
+    field.removeAttribute("aria-invalid");
+    problem.textContent = "";
+  }, { once: true });
+  return true;
+}
+
+byId("request").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const paint = byId("paint");
   problem.textContent = "";
-  const wrong = event.target.querySelector(":invalid:not(fieldset)");
-  if (wrong) {
-    problem.textContent = `${wrong.labels?.[0]?.textContent ?? "A number"}: ${wrong.validationMessage}`;
-    wrong.closest("details")?.setAttribute("open", "");
-    wrong.setAttribute("aria-invalid", "true");
-    wrong.focus({ preventScroll: true });
-    wrong.scrollIntoView({ block: "center" });
-    wrong.addEventListener("input", () => {
-      wrong.removeAttribute("aria-invalid");
-      problem.textContent = "";
-    }, { once: true });
-    return;
-  }
+  if (showInvalidField()) return;
+  const paint = byId("paint");
   paint.disabled = true;
   try {
-    const settings = form.asked(pictures.weights);
-    const job = await post("/api/jobs", { ...settings, ...pictures.asked(form.values(form.fields)) });
+    const settings = form.toRequest(pictures.weights);
+    const job = await post("/api/jobs", { ...settings, ...pictures.toRequest(form.values(form.fields)) });
     jobs.set(job.id, job);
-    say(`${title(job)}: ${stateWord(job)}`);
+    announce(`${jobTitle(job)}: ${stateLabel(job)}`);
     if (!ACTIVE.has(jobs.get(selection().id)?.state)) go(job.id);
     showJobs();
   } catch (error) {
@@ -152,14 +155,14 @@ byId("ask").addEventListener("submit", async (event) => {
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
-  byId("stage").focus();
+  byId("job").focus();
 });
-underWay.addEventListener("click", toStage);
+runningLink.addEventListener("click", scrollToJob);
 addEventListener("hashchange", () => {
   showSelected();
   if (selection().id === null) return;
-  toStage();
-  // Who followed a link to a picture goes on there; who asked for one stays with the form.
-  if (byId("works").contains(document.activeElement)) byId("stage").focus({ preventScroll: true });
+  scrollToJob();
+  // A link in the gallery moves the focus to the picture; submitting leaves it in the form.
+  if (byId("jobs").contains(document.activeElement)) byId("job").focus({ preventScroll: true });
 });
 showSelected();

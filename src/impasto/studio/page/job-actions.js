@@ -1,0 +1,78 @@
+// The buttons below a job: download, use its settings, compare, pause, resume, cancel, retry, remove.
+
+import { post, remove } from "./api.js";
+import { button, el, openDialog } from "./dom.js";
+import { fullTitle } from "./labels.js";
+
+const FORMATS = ["png", "jpeg", "webp", "tiff"];
+
+const ACTIONS = {
+  queued: ["pause", "cancel"],
+  running: ["pause", "cancel"],
+  pausing: ["resume", "cancel"],
+  paused: ["resume", "cancel"],
+  cancelling: [],
+  failed: ["retry", "remove"],
+  cancelled: ["retry", "remove"],
+  done: ["remove"],
+};
+
+const LABELS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry", remove: "Remove" };
+
+export class JobActions {
+  /** `run` receives the promise of each request, `onUseSettings` the job, `onCompare` the number of another job or null. */
+  constructor({ run, onUseSettings, onCompare }) {
+    Object.assign(this, { run, onUseSettings, onCompare, shown: null });
+    this.node = el("div", { class: "row actions" });
+  }
+
+  /** Show the buttons of a job. `results` are other finished jobs, `other` the one it is compared with. */
+  show(job, other, results) {
+    const key = [job.id, job.state, other?.id, ...results.map(({ id }) => id)].join();
+    if (key === this.shown) return;
+    this.shown = key;
+    const hadFocus = this.node.contains(document.activeElement);
+    const isDone = job.state === "done";
+    const actions = ACTIONS[job.state].map((name) => button(LABELS[name], () => this.perform(name, job), { class: name === "remove" ? "quiet" : "" }));
+    const useSettings = button("Use these settings", () => this.onUseSettings(job), { class: isDone ? "" : "quiet" });
+    if (isDone) this.node.replaceChildren(this.createDownload(job), useSettings, ...this.createComparison(other, results), ...actions);
+    else this.node.replaceChildren(...actions, useSettings);
+    if (hadFocus) this.node.querySelector("a, button")?.focus();
+  }
+
+  perform(name, job) {
+    if (name !== "remove") this.run(post(`/api/jobs/${job.id}/${name}`));
+    else if (job.state === "done") this.confirmRemoval(job);
+    else this.run(remove(`/api/jobs/${job.id}`));
+  }
+
+  confirmRemoval(job) {
+    const dialog = openDialog(
+      "Remove this picture?",
+      { class: "small" },
+      el("p", {}, "It is deleted from the studio. Files that you downloaded stay."),
+      el("div", { class: "row end" }, button("Keep", () => dialog.close()), button("Remove", () => {
+        dialog.close();
+        this.run(remove(`/api/jobs/${job.id}`));
+      }, { class: "main" })),
+    );
+  }
+
+  createDownload(job) {
+    const link = el("a", { class: "button main", download: true }, "Download");
+    const format = el("select", { "aria-label": "Format" }, ...FORMATS.map((name) => el("option", { value: name }, name.toUpperCase())));
+    const update = () => (link.href = `/api/jobs/${job.id}/result?format=${format.value}`);
+    format.addEventListener("change", update);
+    update();
+    return el("span", { class: "button-group" }, link, format);
+  }
+
+  createComparison(other, results) {
+    if (!results.length) return [];
+    const select = el("select", { "aria-label": "Compare with", onchange: () => this.onCompare(Number(select.value) || null) });
+    select.append(el("option", { value: "" }, other ? "Stop comparing" : "Compare with…"));
+    for (const result of results) select.append(el("option", { value: result.id }, fullTitle(result)));
+    select.value = other?.id ?? "";
+    return [select];
+  }
+}

@@ -1,0 +1,216 @@
+// The view of one job: its preview, its result, or its result beside another one. Without a job, the pictures to start with.
+
+import { alphaControl, middleOf } from "./alpha.js";
+import { post } from "./api.js";
+import { beforeAfter } from "./before-after.js";
+import { sideBySide } from "./compare.js";
+import { el, formatNumber } from "./dom.js";
+import { JobActions } from "./job-actions.js";
+import { formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
+import { LossChart } from "./loss-chart.js";
+import { thumbnailUrl } from "./picture-refs.js";
+
+const ACTIVE = new Set(["queued", "running", "pausing", "paused", "cancelling"]);
+const [NORMAL_PX, LARGE_PX, PREVIEW_PX] = [1024, 2048, 640];
+const LARGE_FROM_PX = 1100; // a frame of more device pixels gets a large result
+
+const WAITING_TEXTS = { queued: "It starts when the jobs before it are done.", running: "Getting ready…" };
+
+const resultUrl = (job, side) => `/api/jobs/${job.id}/thumbnail?side=${side}`;
+
+export class JobView {
+  /** `onUseSettings` receives a job, `results` returns all finished jobs, `go(id, other)` shows a job, alone or beside another. */
+  constructor(host, { onUseSettings, results, go }) {
+    Object.assign(this, { host, results, job: null, other: null });
+    this.actions = new JobActions({
+      run: (request) => this.run(request),
+      onUseSettings,
+      onCompare: (other) => go(this.job.id, other),
+    });
+  }
+
+  /** Show the pictures of the form, before anything is painted. */
+  showStart(pictures) {
+    if (this.job !== null) this.chart = null;
+    this.job = null;
+    this.host.classList.remove("active");
+    const figure = (picture) => {
+      const name = shortName(picture.name);
+      return el("figure", {}, el("div", { class: "canvas" }, el("img", { src: thumbnailUrl(picture, NORMAL_PX), alt: name })), el("figcaption", {}, name));
+    };
+    const styles = pictures.styles.map(({ picture }) => figure(picture));
+    this.host.replaceChildren(
+      el("div", { class: "start-pictures" }, figure(pictures.content), el("div", { class: "styles", "data-count": styles.length }, ...styles)),
+      el("p", { class: "hint" }, `The photo will be painted in the style of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures anywhere.`),
+    );
+  }
+
+  /** Show a job, alone or beside another one. */
+  show(job, other) {
+    if (this.job?.id !== job.id || !this.chart) {
+      this.chart = new LossChart();
+      this.previewUrl = null;
+    }
+    Object.assign(this, { job, other });
+    this.state = el("p", { class: "state" });
+    this.frame = el("div", { class: "frame" });
+    this.bar = el("progress", { max: 1, "aria-label": "Progress" });
+    this.progressText = el("p", { class: "progress-text" });
+    this.problem = el("p", { class: "problem", role: "alert" });
+    this.alphaNode = el("div", { class: "alpha-change" });
+    this.settings = el("details", { class: "settings" }, el("summary", {}, "Settings"));
+    const header = el("header", {}, el("h2", {}, jobTitle(job)), this.state);
+    this.host.replaceChildren(
+      el("div", { class: "picture" }, header, this.frame, this.bar, this.progressText, this.problem, this.actions.node),
+      el("div", { class: "sidebar" }, this.alphaNode, this.chart.node, this.settings),
+    );
+    this.frameKey = this.actions.shown = null;
+    this.update(job);
+  }
+
+  /** Show a new state of the same job. */
+  update(job) {
+    const before = this.job;
+    this.job = job;
+    const isActive = ACTIVE.has(job.state);
+    this.state.textContent = stateLabel(job);
+    this.bar.hidden = !isActive;
+    this.bar.value = job.progress;
+    this.progressText.textContent = this.describeProgress(job);
+    if (job.state === "failed") this.problem.textContent = job.error ?? "";
+    else if (before.state !== job.state) this.problem.textContent = "";
+    this.host.classList.toggle("active", isActive);
+    this.chart.setScales(job.scales, isActive);
+    this.updateFrame(job);
+    this.actions.show(job, this.other, job.state === "done" ? this.results().filter(({ id }) => id !== job.id) : []);
+    this.updateAlpha(job);
+    this.updateSettings(job);
+  }
+
+  describeProgress(job) {
+    if (job.state === "done") {
+      const { width, height, seconds } = job.result;
+      return `${width} × ${height} px, ${formatDuration(seconds)}`;
+    }
+    if (!job.scales.length) return WAITING_TEXTS[job.state] ?? "";
+    const total = job.scales.reduce((sum, [, , steps]) => sum + steps, 0);
+    let rest = job.step;
+    const index = job.scales.findIndex(([, , steps]) => (rest -= steps) < 0);
+    const number = index < 0 ? job.scales.length : index + 1;
+    const [height, width] = job.scales[number - 1];
+    const sizes = job.scales.length > 1 ? ` (size ${number} of ${job.scales.length})` : "";
+    const parts = [`Step ${job.step} of ${total}`, `${width} × ${height} px${sizes}`];
+    if (job.remaining_s !== null) parts.push(`${formatDuration(job.remaining_s)}\u00a0left`);
+    return parts.join(" · ");
+  }
+
+  updateFrame(job) {
+    const key = job.state === "done" ? `done-${this.other?.id}` : "preview";
+    if (key === this.frameKey) return;
+    this.frameKey = key;
+    if (key === "preview") this.showPreviewFrame(job);
+    else if (this.other) this.showComparison(job, this.other);
+    else this.showResult(job);
+  }
+
+  showPreviewFrame(job) {
+    const [content] = inputsOfKind(job.inputs, "content");
+    this.image = el("img", { src: this.previewUrl ?? thumbnailUrl(content, PREVIEW_PX), alt: `${jobTitle(job)}, preview` });
+    const canvas = el("div", { class: "canvas preview" }, this.image);
+    canvas.classList.toggle("no-preview", !this.previewUrl);
+    this.image.addEventListener("load", () => this.setAspect(this.image.naturalWidth, this.image.naturalHeight), { once: true });
+    this.frame.replaceChildren(canvas);
+  }
+
+  /** Set the aspect ratio of the frame, which everything below follows in width. */
+  setAspect(width, height) {
+    this.host.style.setProperty("--aspect", width / height);
+  }
+
+  /** Show a preview that has been loaded. */
+  showPreview(url) {
+    this.previewUrl = url;
+    if (this.frameKey !== "preview") return;
+    this.image.src = url;
+    this.image.parentNode.classList.remove("no-preview");
+  }
+
+  async showResult(job) {
+    const side = this.frame.clientWidth * devicePixelRatio > LARGE_FROM_PX ? LARGE_PX : NORMAL_PX;
+    const image = new Image();
+    image.src = resultUrl(job, side);
+    await image.decode().catch(() => {});
+    if (this.job.id !== job.id || this.other) return;
+    const [content] = inputsOfKind(job.inputs, "content");
+    this.setAspect(job.result.width, job.result.height);
+    const labels = { before: "The photo", after: jobTitle(job) };
+    this.frame.replaceChildren(beforeAfter({ before: thumbnailUrl(content, side), after: image.src, labels }));
+  }
+
+  showComparison(job, other) {
+    const different = Object.keys(job.config).filter((name) => name !== "alpha" && job.config[name] !== other.config[name]);
+    const toPicture = (each) => ({
+      src: resultUrl(each, LARGE_PX),
+      alt: jobTitle(each),
+      caption: [fullTitle(each), ...different.map((name) => `${optionLabel(name)} ${each.config[name]}`)].join(", "),
+      width: each.result.width,
+      height: each.result.height,
+    });
+    this.setAspect(4, 1);
+    this.frame.replaceChildren(sideBySide([job, other].map(toPicture)));
+  }
+
+  async run(request) {
+    this.problem.textContent = "";
+    try {
+      await request;
+    } catch (error) {
+      this.problem.textContent = error.message;
+    }
+  }
+
+  /** Show α of a running job, and a value that was requested but does not apply yet. */
+  updateAlpha(job) {
+    this.alphaNode.hidden = !ACTIVE.has(job.state) || job.state === "cancelling";
+    if (this.alphaNode.hidden) return;
+    const current = job.alphas.at(-1);
+    if (!this.alphaNode.firstChild) {
+      this.alpha = alphaControl({ id: "change-alpha", label: "Change α of this run", onChange: (alpha) => this.requestAlpha(alpha) });
+      this.alpha.set(current, middleOf(job.config));
+      this.alphaStatus = el("p", { class: "help", role: "status" });
+      this.alphaNode.append(this.alpha.node, this.alphaStatus);
+      this.shownAlpha = current;
+    }
+    const text = this.describeAlpha(job);
+    if (text !== this.alphaStatus.textContent) this.alphaStatus.textContent = text;
+    const isEditing = this.alphaNode.contains(document.activeElement);
+    if (current !== this.shownAlpha && job.requested_alpha === null && !isEditing) this.alpha.set(current);
+    this.shownAlpha = current;
+  }
+
+  describeAlpha({ alphas, requested_alpha: requested }) {
+    const current = formatNumber(alphas.at(-1));
+    if (requested !== null) return `α = ${formatNumber(requested)} after the current step. Now: ${current}.`;
+    if (alphas.length < 2) return "";
+    return `Now: ${current}. Before: ${alphas.slice(0, -1).map((alpha) => formatNumber(alpha)).join(", ")}.`;
+  }
+
+  requestAlpha(alpha) {
+    this.alphaStatus.textContent = `Requesting α = ${formatNumber(alpha)}…`;
+    this.run(post(`/api/jobs/${this.job.id}/alpha`, { alpha }));
+  }
+
+  updateSettings(job) {
+    const key = `${job.id}/${job.alphas}`;
+    if (this.settingsKey === key && this.settings.childElementCount > 1) return;
+    this.settingsKey = key;
+    const alphas = job.alphas.map((alpha) => formatNumber(alpha, 6)).join(", then ");
+    const rows = [
+      ...job.inputs.map(({ role, name }) => [optionLabel(role), shortName(name)]),
+      ["submitted", formatTime(job.created_s)],
+      ...Object.entries(job.config).map(([name, value]) => [optionLabel(name), name === "alpha" ? alphas : String(value)]),
+    ];
+    const table = el("table", {}, el("tbody", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
+    this.settings.replaceChildren(this.settings.firstChild, table);
+  }
+}

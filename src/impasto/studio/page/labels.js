@@ -1,0 +1,55 @@
+// Texts for the page: states, choices, names of pictures, titles of jobs, times.
+
+import { formatNumber } from "./dom.js";
+
+const STATES = {
+  queued: "Waiting",
+  running: "Painting",
+  pausing: "Pausing",
+  paused: "Paused",
+  cancelling: "Cancelling",
+  done: "Finished",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+const CHOICES = {
+  color: { style: "from the painting", luminance: "from the photo (luminance)", match: "from the photo (matched)" },
+  init: { noise: "noise", content: "the photo", style: "the painting", image: "another picture" },
+};
+
+export const stateLabel = (job) => STATES[job.state] ?? job.state;
+
+export const choiceLabel = (field, choice) => CHOICES[field]?.[choice] ?? String(choice);
+
+export const optionLabel = (name) => name.replaceAll("_", " ");
+
+/** A picture's name without prefix and suffix: `cat` of `sample:cat`, `photo` of `photo.jpg`. */
+export const shortName = (name) => (name ?? "picture").replace(/^sample:/, "").replace(/\.[a-z0-9]{2,4}$/i, "") || "picture";
+
+/** The kind of a role: `style` of `style_2`. */
+export const roleKind = (role) => role.replace(/_\d+$/, "");
+
+export const inputsOfKind = (inputs, kind) => inputs.filter((input) => roleKind(input.role) === kind);
+
+/** Join names as a list in a sentence: `a, b and c`. */
+export const joinNames = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+
+/** The title of a job: `cat as swirl`. */
+export function jobTitle(job) {
+  const names = (kind) => joinNames(inputsOfKind(job.inputs, kind).map((input) => shortName(input.name)));
+  return `${names("content")} as ${names("style")}`;
+}
+
+/** The title with the job's number and α, which tells similar jobs apart. */
+export const fullTitle = (job) => `${job.id}: ${jobTitle(job)}, α ${formatNumber(job.alphas.at(-1))}`;
+
+export function formatDuration(seconds) {
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 60) return `${whole}\u00a0s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}\u00a0min\u00a0${String(whole % 60).padStart(2, "0")}\u00a0s`;
+  return `${Math.floor(minutes / 60)}\u00a0h\u00a0${String(minutes % 60).padStart(2, "0")}\u00a0min`;
+}
+
+export const formatTime = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });

@@ -1,0 +1,10 @@
+// References to pictures: samples by name, uploaded files by hash.
+
+/** The URL of a picture whose long side is at most `side` pixels. */
+export const thumbnailUrl = (picture, side) =>
+  picture.sample ? `/api/samples/${picture.sample}/thumbnail?side=${side}` : `/api/files/${picture.sha256}/thumbnail?side=${side}`;
+
+/** A picture as the API expects it. */
+export const toReference = (picture) => (picture.sample ? { sample: picture.sample } : { sha256: picture.sha256, name: picture.name });
+
+export const isSamePicture = (one, other) => Boolean(one && other) && thumbnailUrl(one, 16) === thumbnailUrl(other, 16);
