@@ -27,7 +27,8 @@ def test_from_drop_to_download(page: Page, studio: Running, photo: Path, paintin
     expect(page.locator("#paintings")).to_contain_text("waves")
     job = paint(page, 60)
 
-    expect(stage(page).locator(".preview:not(.no-preview) img")).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
+    image = stage(page).locator(".preview:not(.no-preview) img")
+    expect(image).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
     for curve in ("total", "content", "style"):
         expect(page.locator(f".curve-{curve}")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(stage(page)).to_contain_text(re.compile(r"Step \d+ of \d+ · \d+ × \d+ px"))

@@ -26,7 +26,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class EventCursor:
-    """What a browser has seen: the revision of the queue, and the step and preview of its job."""
+    """A position in the stream: the revision of the queue, and the step and preview of the followed job."""
 
     revision: int = -1
     step: int = 0

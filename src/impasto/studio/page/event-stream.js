@@ -49,7 +49,7 @@ export class EventStream {
     });
   }
 
-  /** Load the latest preview, and skip those that arrive meanwhile. */
+  /** Load the latest preview. Those that arrive while one is loading are skipped, except the last. */
   async loadPreview(job, version) {
     this.pending = { job, version };
     if (this.loading) return;

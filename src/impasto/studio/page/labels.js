@@ -14,8 +14,8 @@ const STATES = {
 };
 
 const CHOICES = {
-  color: { style: "from the painting", luminance: "from the photo (luminance)", match: "from the photo (matched)" },
-  init: { noise: "noise", content: "the photo", style: "the painting", image: "another picture" },
+  color: { style: "painting", luminance: "photo (luminance)", match: "photo (matched)" },
+  init: { noise: "noise", content: "photo", style: "painting", image: "other picture" },
 };
 
 export const stateLabel = (job) => STATES[job.state] ?? job.state;
