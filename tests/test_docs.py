@@ -106,6 +106,12 @@ def test_quoted_code_is_the_code(page: Path) -> None:
     assert quotes["render"](text) == text, "run: python scripts/write_quotes.py"
 
 
+def test_the_guide_to_reports_has_the_headings_of_a_report() -> None:
+    guide = (ROOT / "docs" / "guides" / "report.md").read_text()
+    report = (ROOT / "src" / "impasto" / "insight" / "report.html").read_text()
+    assert re.findall(r"^\*\*(.+?)\.\*\* ", guide, re.MULTILINE) == re.findall(r"<h2>(.+)</h2>", report)
+
+
 def test_every_entry_of_the_reference_exists() -> None:
     for name in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE):
         module, _, attribute = name.rpartition(".")
