@@ -228,7 +228,7 @@ def test_a_head_that_is_lost_ends_the_call_in_a_line_and_the_next_one_goes_on(un
     assert said.strip().endswith("goes on from the last checkpoints, there or here.")
     assert len(said.strip().splitlines()) == 1
     jobs = JobStore(Path("out", QUEUE)).jobs()
-    assert [(job.state, job.deaths) for job in jobs] == [("queued", 0)] * 2
+    assert [(job.state, job.crashes) for job in jobs] == [("queued", 0)] * 2
     assert all(job.checkpoint for job in jobs)
     assert batch(*TWO, *LONG)["done"] == 2
     require_same(undisturbed)

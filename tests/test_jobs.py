@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -21,8 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from impasto.errors import OutputError
 from impasto.jobs import Claim, Job, JobCommand, JobError, JobStore, LostJobError
+from impasto.jobs.leases import LEASE_S, MAX_CRASHES
+from impasto.jobs.model import StepLosses, StepsDone
 from impasto.jobs.schema import MIGRATIONS
-from impasto.jobs.store import LEASE_S, MOST_DEATHS
 
 INPUTS = {"content": {"name": "photo.jpg", "sha256": "0" * 64}}
 
@@ -48,6 +50,11 @@ def added(store: JobStore, **options: Any) -> Job:
     return store.add({"alpha": 5.0}, INPUTS, key="k", **options)
 
 
+def steps_done(progress: float, *totals: tuple[int, float]) -> StepsDone:
+    """Steps by number, each with a total loss."""
+    return StepsDone([StepLosses(step, 1, step, total, 2.0, 0.2) for step, total in totals], progress)
+
+
 def claimed(store: JobStore, worker: str = "w") -> Claim:
     claim = store.claim(worker)
     assert claim is not None
@@ -64,7 +71,7 @@ def test_a_job_goes_from_queued_to_done(store: JobStore) -> None:
     claim = claimed(store)
     assert (claim.job.id, claim.attempt, store.get(job.id).state) == (job.id, 1, "running")
     assert store.claim("other") is None
-    store.record(claim, 0.5, [(1, 1, 1, 3.0, 2.0, 0.2), (2, 1, 2, 2.0, 1.0, 0.2)])
+    store.save_steps(claim, steps_done(0.5, (1, 3.0), (2, 2.0)))
     assert store.get(job.id).progress == 0.5
     assert [row["total"] for row in store.losses(job.id)] == [3.0, 2.0]
     assert [row["step"] for row in store.losses(job.id, after=1)] == [2]
@@ -84,7 +91,7 @@ def test_what_failed_says_why_and_can_be_tried_again(store: JobStore) -> None:
     job = added(store)
     store.fail(claimed(store), "photo.jpg is no picture")
     assert store.get(job.id).error == "photo.jpg is no picture"
-    with pytest.raises(JobError, match="failed already"):
+    with pytest.raises(JobError, match="already failed"):
         store.cancel(job.id)
     store.retry(job.id)
     assert claimed(store).attempt == 2
@@ -95,93 +102,162 @@ def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
     claim = claimed(store)
     assert claim.job.id == running.id
     assert store.cancel(waiting.id).state == "cancelled"
-    assert store.renew(claim) == JobCommand(cancel=False, hold=False, alpha=None)
+    assert store.renew(claim) == JobCommand()
     assert store.cancel(running.id).state == "running"
-    assert store.renew(claim) == JobCommand(cancel=True, hold=False, alpha=None)
-    store.give_back(claim)
+    assert store.renew(claim) == JobCommand(cancel=True)
+    store.release(claim)
     assert store.get(running.id).state == "cancelled"
-    assert store.retry(running.id).asked is None
+    assert store.retry(running.id).command is None
 
 
-def test_a_job_that_is_held_waits_until_it_is_released(store: JobStore, clock: Clock) -> None:
-    held, other = added(store, priority=1), added(store)
+def test_a_paused_job_waits_until_it_is_resumed(store: JobStore, clock: Clock) -> None:
+    paused, other = added(store, priority=1), added(store)
     claim = claimed(store)
-    store.hold(held.id)
-    assert store.renew(claim).hold
-    store.give_back(claim)
-    assert (store.get(held.id).state, store.get(held.id).held) == ("queued", True)
+    store.pause(paused.id)
+    assert store.renew(claim).pause
+    store.release(claim)
+    assert (store.get(paused.id).state, store.get(paused.id).paused) == ("queued", True)
     assert claimed(store).job.id == other.id
     assert store.claim("w") is None
-    store.release(held.id)
+    store.resume(paused.id)
     again = claimed(store)
-    assert (again.job.id, again.attempt) == (held.id, 2)
-    store.hold(held.id)  # and its worker dies before it hears of it
+    assert (again.job.id, again.attempt) == (paused.id, 2)
+    store.pause(paused.id)  # and its worker dies before it hears of it
     clock.now += 3 * LEASE_S
     assert claimed(store).job.id == other.id
-    assert (store.get(held.id).state, store.get(held.id).deaths) == ("queued", 0)
-    store.cancel(held.id)
-    assert not store.get(held.id).held
-    for act in (store.hold, store.release):
-        with pytest.raises(JobError, match="cancelled already"):
-            act(held.id)
+    assert (store.get(paused.id).state, store.get(paused.id).crashes) == ("queued", 0)
+    store.cancel(paused.id)
+    assert not store.get(paused.id).paused
+    for act in (store.pause, store.resume):
+        with pytest.raises(JobError, match="already cancelled"):
+            act(paused.id)
 
 
 def test_a_cancellation_that_comes_while_a_job_is_given_back_is_not_lost(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
-    store.hold(job.id)
+    store.pause(job.id)
     store.cancel(job.id)
-    store.give_back(claim)
-    assert (store.get(job.id).state, store.get(job.id).held) == ("cancelled", False)
+    store.release(claim)
+    assert (store.get(job.id).state, store.get(job.id).paused) == ("cancelled", False)
 
 
-def test_alpha_is_asked_for_and_where_it_was_changed_is_kept(store: JobStore) -> None:
+def test_a_new_alpha_reaches_the_worker_and_its_changes_are_saved(store: JobStore) -> None:
     job = added(store)
-    store.ask_alpha(job.id, 8.0)
+    store.set_alpha(job.id, 8.0)
     claim = claimed(store)
     assert store.renew(claim).alpha == 8
-    turn = {"scale": 1, "iteration": 3, "alpha": 8.0}
-    store.turned(claim, [turn])
+    change = {"scale": 1, "iteration": 3, "alpha": 8.0}
+    store.save_alpha_changes(claim, [change])
     assert store.renew(claim).alpha is None
-    assert store.get(job.id).turns == [turn]
+    assert store.get(job.id).alpha_changes == [change]
     with pytest.raises(JobError):
-        store.ask_alpha(job.id, -1.0)
+        store.set_alpha(job.id, -1.0)
     store.finish(claim, {})
-    with pytest.raises(JobError, match="done already"):
-        store.ask_alpha(job.id, 2.0)
+    with pytest.raises(JobError, match="already done"):
+        store.set_alpha(job.id, 2.0)
 
 
 def test_who_watches_is_told_of_every_change_once(store: JobStore, tmp_path: Path) -> None:
     first, second = added(store), added(store)
     other = JobStore(store.folder)  # another program
-    revision, jobs, left = other.changed(-1)
+    revision, jobs, left = other.changes_since(-1)
     assert ([job.id for job in jobs], left) == ([first.id, second.id], {first.id, second.id})
-    assert other.changed(revision) == (revision, [], None)
+    assert other.changes_since(revision) == (revision, [], None)
     store.cancel(second.id)
-    revision, jobs, left = other.changed(revision)
+    revision, jobs, left = other.changes_since(revision)
     assert ([(job.id, job.state) for job in jobs], left) == ([(second.id, "cancelled")], None)
     store.remove(second.id)  # the one that was changed last, whose number must not come again
     third = added(store)
-    revision, jobs, left = other.changed(revision)
+    revision, jobs, left = other.changes_since(revision)
     assert ([job.id for job in jobs], left) == ([third.id], {first.id, third.id})
-    assert other.changed(revision)[1:] == ([], None)
+    assert other.changes_since(revision)[1:] == ([], None)
 
 
-def test_a_queue_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "jobs.sqlite") as old:
-        for statement in filter(str.strip, MIGRATIONS[0].split(";")):
+OLD = {
+    "config": {
+        "alpha": 5.0,
+        "network": "alexnet",
+        "content_layers": "relu3",
+        "style_weights": "",
+        "tv": "absolute",
+        "noise": "white",
+        "bounded": False,
+        "iterations": 200,
+        "scales": 0,
+        "detail": 0.5,
+        "history": 7,
+    },
+    "run": {"device": "auto", "precision": "float32", "threads": 0, "memory": 0, "save_every": 0},
+    "plan": {
+        "device": "cpu",
+        "evaluator": "chained",
+        "winograd": 0,
+        "block": 512,
+        "history": 7,
+        "scratch": True,
+        "threads": 1,
+        "torch": "2.13.0",
+    },
+}
+
+
+def old_queue(folder: Path, version: int) -> None:
+    """A queue as an earlier version left it: a job that is done, one with a checkpoint, one that is new."""
+    with sqlite3.connect(folder / "jobs.sqlite") as old:
+        for statement in filter(str.strip, ";".join(MIGRATIONS[:version]).split(";")):
             old.execute(statement)
-        old.execute("PRAGMA user_version = 1")
-        old.execute(
-            "INSERT INTO jobs (key, config, run, inputs, created_s, changed_s) VALUES ('k', '{}', '{}', '{}', 1, 1)"
-        )
-        old.execute("INSERT INTO losses VALUES (1, 1, 1, 1, 3.0, 2.0, 1.0)")
+        old.execute(f"PRAGMA user_version = {version}")
+        config, run, plan = (json.dumps(OLD[column]) for column in ("config", "run", "plan"))
+        insert = "INSERT INTO jobs (key, state, config, run, inputs, plan, checkpoint, progress, deaths, created_s, "
+        insert += "changed_s) VALUES ('k', ?, ?, ?, '{}', ?, ?, ?, 1, 1, 1)"
+        old.execute(insert, ("done", config, run, plan, None, 1.0))
+        old.execute(insert, ("queued", config, run, plan, "2-1-9.impasto", 0.5))
+        old.execute(insert, ("queued", config, run, None, None, 0.0))
+        for job in (1, 2):
+            old.execute("INSERT INTO losses VALUES (?, 1, 1, 1, 3.0, 2.0, 1.0)", (job,))
+        if version == 2:
+            old.execute("UPDATE jobs SET held = 1, asked_alpha = 8.0, turns = '[{\"alpha\": 6.0}]' WHERE id = 2")
     old.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_queue_of_an_older_version_is_migrated(tmp_path: Path, version: int) -> None:
+    old_queue(tmp_path, version)
     store = JobStore(tmp_path)
-    (job,) = store.jobs()
-    assert (job.key, job.held, job.turns, job.elapsed_s) == ("k", False, [], 0)
+    done, begun, new = store.jobs()
+    assert (done.key, done.state, done.progress, done.crashes) == ("k", "done", 1.0, 1)
     assert [row["total"] for row in store.losses(1)] == [3.0]
-    assert [job.id for job in store.changed(-1)[1]] == [1]
+    # Its checkpoint cannot be read any more, so the job starts over.
+    assert (begun.checkpoint, begun.progress, begun.crashes, store.losses(2)) == (None, 0, 1, [])
+    changes = [{"alpha": 6.0}] if version == 2 else []
+    assert (begun.paused, begun.requested_alpha, begun.alpha_changes) == (version == 2, 8 if changes else None, changes)
+    assert (new.paused, new.requested_alpha, new.alpha_changes, new.plan) == (False, None, [], None)
+    assert done.config == {
+        "alpha": 5.0,
+        "network": "alexnet",
+        "content_layers": "relu3",
+        "style_weights": None,
+        "tv_norm": "absolute",
+        "init_noise": "white",
+        "clamp": False,
+        "iterations": 200,
+        "scales": None,
+        "detail_transfer": 0.5,
+        "lbfgs_history": 7,
+    }
+    assert done.run == {"device": None, "precision": "float32", "threads": None, "memory": None, "save_every": None}
+    assert done.plan == {
+        "device": "cpu",
+        "engine": "manual",
+        "winograd_channels": None,
+        "tile_px": 512,
+        "lbfgs_history": 7,
+        "on_disk": True,
+        "threads": 1,
+        "torch": "2.13.0",
+    }
+    assert [job.id for job in store.changes_since(-1).jobs] == [1, 2, 3]
     store.finish(claimed(store), {})
     assert store.verify() == []
 
@@ -189,7 +265,7 @@ def test_a_queue_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> No
 def test_a_job_that_runs_is_not_removed(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
-    store.record(claim, 0.1, [(1, 1, 1, 1.0, 1.0, 1.0)])
+    store.save_steps(claim, steps_done(0.1, (1, 1.0)))
     with pytest.raises(JobError, match="running"):
         store.remove(job.id)
     store.finish(claim, {})
@@ -215,11 +291,11 @@ def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store
     assert (second.job.id, second.attempt, second.job.worker) == (job.id, 2, "second")
     writes: tuple[Callable[[], object], ...] = (
         lambda: store.renew(first),
-        lambda: store.record(first, 0.9, [(9, 1, 9, 0.0, 0.0, 0.0)]),
-        lambda: store.keep(first, "theirs"),
+        lambda: store.save_steps(first, steps_done(0.9, (9, 0.0))),
+        lambda: store.save_checkpoint(first, "theirs"),
         lambda: store.finish(first, {"stale": True}),
         lambda: store.fail(first, "stale"),
-        lambda: store.give_back(first),
+        lambda: store.release(first),
     )
     for write in writes:
         with pytest.raises(LostJobError):
@@ -233,16 +309,16 @@ def test_a_job_that_kills_its_workers_is_given_up_and_one_that_gets_further_is_n
     store: JobStore, clock: Clock
 ) -> None:
     job = added(store)
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_CRASHES):
         claimed(store)
         clock.now += LEASE_S + 1
     assert store.claim("w") is None
     assert (store.get(job.id).state, "died" in str(store.get(job.id).error)) == ("failed", True)
     store.retry(job.id)
-    for number in range(3 * MOST_DEATHS):
-        store.keep(claimed(store), f"checkpoint-{number}")
+    for number in range(3 * MAX_CRASHES):
+        store.save_checkpoint(claimed(store), f"checkpoint-{number}")
         clock.now += LEASE_S + 1
-    assert claimed(store).job.checkpoint == f"checkpoint-{3 * MOST_DEATHS - 1}"
+    assert claimed(store).job.checkpoint == f"checkpoint-{3 * MAX_CRASHES - 1}"
 
 
 def test_a_job_whose_worker_died_can_be_cancelled(store: JobStore, clock: Clock) -> None:
@@ -328,7 +404,7 @@ def test_files_are_kept_once_and_by_their_content(store: JobStore, tmp_path: Pat
         store.files.add(tmp_path / "nowhere.jpg")
     (tmp_path / "c.jpg").write_bytes(b"another")
     stale = store.files.add(tmp_path / "c.jpg")
-    assert store.files.remove_all_but([name]) == 1
+    assert store.files.remove_except([name]) == 1
     assert not store.files.path(stale).exists()
 
 
@@ -387,7 +463,7 @@ def test_a_failed_write_changes_nothing(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
     with pytest.raises(JobError):  # progress of 2 is refused by the table, after the losses would have been written
-        store.record(claim, 2.0, [(1, 1, 1, 1.0, 1.0, 1.0)])
+        store.save_steps(claim, steps_done(2.0, (1, 1.0)))
     assert store.losses(job.id) == []
     assert store.get(job.id).progress == 0
     store.finish(claim, {})
@@ -406,7 +482,7 @@ class Queue(RuleBasedStateMachine):
         self.store = JobStore(Path(self.folder.name), clock=self.clock)
         self.states: dict[int, str] = {}
         self.priorities: dict[int, int] = {}
-        self.held: dict[int, tuple[Claim, float]] = {}
+        self.claims: dict[int, tuple[Claim, float]] = {}
         self.stale: list[Claim] = []
         self.left: dict[int, Claim] = {}
         self.paused: set[int] = set()
@@ -418,17 +494,17 @@ class Queue(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        for number, (claim, until) in list(self.held.items()):
+        for number, (claim, until) in list(self.claims.items()):
             if until < self.clock.now:
                 self.left[number] = claim  # who may still finish it, as long as nobody takes it over
-                del self.held[number]
+                del self.claims[number]
         for number in sorted(self.left):
             kept = self.store.get(number)
-            if kept.asked == "cancel":
+            if kept.command == "cancel":
                 self.states[number] = "cancelled"
             elif number in self.paused:
                 self.states[number] = "queued"
-            elif kept.deaths >= MOST_DEATHS - 1:
+            elif kept.crashes >= MAX_CRASHES - 1:
                 self.states[number] = "failed"
             else:
                 continue
@@ -448,19 +524,19 @@ class Queue(RuleBasedStateMachine):
         self.states[expected] = "running"
         if expected in self.left:
             self.stale.append(self.left.pop(expected))
-        self.held[expected] = taken, self.clock.now + LEASE_S
+        self.claims[expected] = taken, self.clock.now + LEASE_S
 
     @rule(seconds=st.floats(0, 2 * LEASE_S))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    @precondition(lambda self: self.held)
-    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "keep", "record", "give_back"]))
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "checkpoint", "steps", "release"]))
     def work(self, data: st.DataObject, how: str) -> None:
-        number = data.draw(st.sampled_from(sorted(self.held)))
-        claim, _ = self.held[number]
-        if how in ("finish", "fail", "give_back"):
-            del self.held[number]
+        number = data.draw(st.sampled_from(sorted(self.claims)))
+        claim, _ = self.claims[number]
+        if how in ("finish", "fail", "release"):
+            del self.claims[number]
             self.stale.append(claim)
         if how == "finish":
             self.store.finish(claim, {})
@@ -468,17 +544,17 @@ class Queue(RuleBasedStateMachine):
         elif how == "fail":
             self.store.fail(claim, "why")
             self.states[number] = "failed"
-        elif how == "give_back":
-            self.states[number] = "cancelled" if self.store.get(number).asked else "queued"
-            self.store.give_back(claim)
+        elif how == "release":
+            self.states[number] = "cancelled" if self.store.get(number).command else "queued"
+            self.store.release(claim)
         else:
             if how == "renew":
                 self.store.renew(claim)
-            elif how == "keep":
-                self.store.keep(claim, "c")
+            elif how == "checkpoint":
+                self.store.save_checkpoint(claim, "c")
             else:
-                self.store.record(claim, 0.5, [(1, 1, 1, 1.0, 1.0, 1.0)])
-            self.held[number] = claim, self.clock.now + LEASE_S
+                self.store.save_steps(claim, steps_done(0.5, (1, 1.0)))
+            self.claims[number] = claim, self.clock.now + LEASE_S
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data())
@@ -487,7 +563,7 @@ class Queue(RuleBasedStateMachine):
             self.store.finish(data.draw(st.sampled_from(self.stale)), {"stale": True})
 
     @precondition(lambda self: self.states)
-    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove", "hold", "release"]))
+    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove", "pause", "resume"]))
     def ask(self, data: st.DataObject, how: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.states)))
         state = self.states[number]
@@ -495,8 +571,8 @@ class Queue(RuleBasedStateMachine):
             "cancel": ("queued", "running"),
             "retry": ("failed", "cancelled"),
             "remove": ("queued", "done", "failed", "cancelled"),
-            "hold": ("queued", "running"),
-            "release": ("queued", "running"),
+            "pause": ("queued", "running"),
+            "resume": ("queued", "running"),
         }
         if state not in allowed[how]:
             with pytest.raises(JobError):
@@ -507,9 +583,9 @@ class Queue(RuleBasedStateMachine):
             del self.states[number], self.priorities[number]
         elif how == "retry":
             self.states[number] = "queued"
-        elif how == "hold":
+        elif how == "pause":
             self.paused.add(number)
-        elif how == "release":
+        elif how == "resume":
             self.paused.discard(number)
         elif state == "queued":
             self.states[number] = "cancelled"
@@ -520,7 +596,7 @@ class Queue(RuleBasedStateMachine):
             jobs = self.store.jobs()
             assert {job.id: job.state for job in jobs} == self.states
             self.paused = {number for number in self.paused if self.states.get(number) in ("queued", "running")}
-            assert {job.id for job in jobs if job.held} == self.paused
+            assert {job.id for job in jobs if job.paused} == self.paused
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

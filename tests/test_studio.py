@@ -21,6 +21,7 @@ from impasto.cli import main
 from impasto.config.presets import load_preset
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
+from impasto.jobs.model import StepLosses, StepsDone
 from impasto.jobs.worker import Worker
 from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
@@ -413,7 +414,7 @@ def test_jobs_are_paused_cancelled_tried_again_and_removed(
     assert act("pause") == (200, "pausing")
     assert act("cancel") == (200, "cancelling")
     assert client.delete(f"/api/jobs/{number}").status_code == 409
-    studio.store.give_back(claim)
+    studio.store.release(claim)
     assert act("cancel")[0] == 409
     assert act("retry") == (200, "queued")
     assert client.delete(f"/api/jobs/{number}").status_code == 204
@@ -473,9 +474,9 @@ def recorded(store: JobStore, steps: int) -> Job:
     job = store.add({"alpha": 5.0}, {"content": {"name": "a", "sha256": "0" * 64}}, key="k")
     claim = store.claim("w")
     assert claim is not None
-    rows = [(step, 1, step, 3.0, 2.0, 1.0) for step in range(1, steps + 1)]
-    store.record(claim, 0.5, rows, scales=[(10, 10, 2 * steps)])
-    store.previews.put(job.id, b"a preview")
+    rows = [StepLosses(step, 1, step, 3.0, 2.0, 1.0) for step in range(1, steps + 1)]
+    store.save_steps(claim, StepsDone(rows, 0.5, scales=[(10, 10, 2 * steps)]))
+    store.previews.write(job.id, b"a preview")
     return job
 
 
@@ -509,8 +510,8 @@ def test_many_browsers_share_one_poll(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 3)
     hub, polls = EventHub(store), []
-    poll = store.changed
-    store.changed = lambda since: polls.append(since) or poll(since)  # type: ignore[method-assign, func-returns-value]
+    poll = store.changes_since
+    store.changes_since = lambda revision: polls.append(revision) or poll(revision)  # type: ignore[method-assign, func-returns-value]
 
     async def one() -> list[str]:
         kinds = []

@@ -30,7 +30,7 @@ from servers import Running, ended, opened
 from impasto import samples
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.jobs import Job, JobStore
-from impasto.jobs.worker import submit
+from impasto.jobs.submit import submit
 from impasto.run import drive, prepare_run
 from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
@@ -224,7 +224,7 @@ def test_the_api_does_as_it_says(tmp_path: Path, photo: Path, painting: Path) ->
     for _ in range(3):
         put(store, photo, painting)
     store.cancel(1)
-    store.hold(2)
+    store.pause(2)
     app = create_app(Studio(store, AccessPolicy(names=("testserver",)), max_queued=20))
     with ThreadPoolExecutor(1) as thread:  # that of the browser's tests has a loop already
         assert thread.submit(described, app).result() > 15

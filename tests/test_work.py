@@ -19,7 +19,8 @@ from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ConfigError, OutputError
 from impasto.images import dimensions
 from impasto.jobs import Job, JobError, JobStore
-from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit
+from impasto.jobs.submit import set_job_alpha, submit
+from impasto.jobs.worker import Worker
 from impasto.run import drive, prepare_run
 
 pytestmark = pytest.mark.xdist_group("work")
@@ -90,7 +91,7 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
         time.sleep(0.05)
 
     cancelled: list[Job] = []
-    stopped = Worker(store, "w", watch=cancel).run_one()
+    stopped = Worker(store, "w", observer=cancel).run_one()
     assert stopped is not None
     assert stopped.state == "cancelled"
     assert stopped.checkpoint is not None
@@ -98,7 +99,7 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
     assert 0 < at < 80
     store.retry(job.id)
     seen: list[int] = []
-    again = Worker(store, "w", watch=lambda _, progress: seen.append(progress.scale)).run_one()
+    again = Worker(store, "w", observer=lambda _, progress: seen.append(progress.scale)).run_one()
     assert again is not None
     assert again.state == "done"
     assert len(seen) < 80  # it went on, and did not begin anew
@@ -107,7 +108,7 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
 
 
 @pytest.mark.weights
-def test_a_job_is_paused_turned_and_painted_as_its_recipe_tells(
+def test_a_job_is_paused_changed_and_painted_as_its_recipe_tells(
     store: JobStore, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     job = put(store, photo, painting, iterations=40)
@@ -115,35 +116,35 @@ def test_a_job_is_paused_turned_and_painted_as_its_recipe_tells(
 
     def paused(seen: Job, progress: object) -> None:
         if not looks:
-            store.hold(seen.id)
-            ask_alpha(store, seen.id, 60.0)
+            store.pause(seen.id)
+            set_job_alpha(store, seen.id, 60.0)
         looks.append(store.previews.version(seen.id))
         time.sleep(0.05)
 
-    waiting = Worker(store, "w", watch=paused).run_one()
+    waiting = Worker(store, "w", observer=paused).run_one()
     assert waiting is not None
-    assert (waiting.state, waiting.held, waiting.turns) == ("queued", True, [])
+    assert (waiting.state, waiting.paused, waiting.alpha_changes) == ("queued", True, [])
     assert waiting.checkpoint is not None
     assert waiting.scales == [[21, 32, 40], [43, 64, 40]]
     assert looks[0] > 0
     height, width = dimensions(store.previews.path(job.id))
     assert (height, width) == (21, 32)
     assert Worker(store, "w").run_one() is None
-    store.release(job.id)
-    worker = Worker(store, "w", watch=lambda *_: time.sleep(0.05))
+    store.resume(job.id)
+    worker = Worker(store, "w", observer=lambda *_: time.sleep(0.05))
     done = worker.run_one()
     assert done is not None
     assert done.state == "done"
-    (turn,) = done.turns
-    assert turn["alpha"] == 60
-    assert alphas_of(done) == [5, 60]
+    (change,) = done.alpha_changes
+    assert change["alpha"] == 60
+    assert done.alphas == [5, 60]
     (tmp_path / "out.png").write_bytes(picture(store, done))
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert main(["reproduce", str(tmp_path / "out.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
     assert (tmp_path / "again.png").read_bytes() == picture(store, done)
     with pytest.raises(ConfigError, match="alpha"):
-        ask_alpha(store, job.id, -1.0)
+        set_job_alpha(store, job.id, -1.0)
 
 
 @pytest.mark.weights
@@ -158,7 +159,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
 
     monkeypatch.setattr("impasto.run.run.write_checkpoint", full)
     job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
-    failed = Worker(store, "w", keep_s=0).run_one()
+    failed = Worker(store, "w", checkpoint_interval_s=0).run_one()
     assert failed is not None
     assert failed.state == "failed"
     assert tried
@@ -166,7 +167,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
     assert failed.progress == 1  # it was painted, and could not be put where it was asked for
     (tmp_path / "gone").mkdir()
     store.retry(job.id)
-    done = Worker(store, "w", keep_s=0).run_one()
+    done = Worker(store, "w", checkpoint_interval_s=0).run_one()
     assert done is not None
     assert done.state == "done", done.error
     assert (tmp_path / "gone" / "out.png").read_bytes() == picture(store, done)
@@ -181,7 +182,7 @@ def test_a_step_may_take_longer_than_a_lease(store: JobStore, photo: Path, paint
         time.sleep(2.5 * store.lease_s)
         rivals.append(JobStore(store.folder, lease_s=store.lease_s).claim("rival"))
 
-    done = Worker(store, "w", watch=slowly).run_one()
+    done = Worker(store, "w", observer=slowly).run_one()
     assert done is not None
     assert (done.state, done.attempt) == ("done", 1)
     assert rivals == [None, None]
@@ -190,7 +191,7 @@ def test_a_step_may_take_longer_than_a_lease(store: JobStore, photo: Path, paint
 @pytest.mark.weights
 def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, photo: Path, painting: Path) -> None:
     job = put(store, photo, painting)
-    worker = Worker(store, "w", watch=lambda job, _: setattr(worker, "stopping", True))
+    worker = Worker(store, "w", observer=lambda job, _: setattr(worker, "stopping", True))
     stopped = worker.run_one()
     assert stopped is not None
     assert stopped.state == "queued"
@@ -217,7 +218,7 @@ def test_one_key_for_the_same_run_and_another_for_another(store: JobStore, photo
 
 def _worker(folder: str) -> None:
     store = JobStore(Path(folder), lease_s=1.0)
-    worker = Worker(store, str(os.getpid()), keep_s=0.1)
+    worker = Worker(store, str(os.getpid()), checkpoint_interval_s=0.1)
     while not all(job.state in ("done", "failed") for job in store.jobs()):
         if worker.run_one() is None:
             time.sleep(0.1)

@@ -28,8 +28,9 @@ from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import require_output
 from impasto.jobs import Job, JobStore
-from impasto.jobs.painter import KEEP_S
-from impasto.jobs.worker import Worker, alphas_of, ask_alpha, submit, worker_name
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
+from impasto.jobs.submit import set_job_alpha, submit
+from impasto.jobs.worker import Worker, worker_name
 from impasto.run import prepare_run
 from impasto.run.recipe import chosen
 from impasto.samples.sources import resolve_picture
@@ -98,7 +99,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     for job in jobs:
         names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
         done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
-        size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in alphas_of(job))
+        size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in job.alphas)
         table.add_row(str(job.id), job.error or _state(job), done, *names, alpha, size)
     Console(highlight=False, soft_wrap=True, markup=False).print(table if jobs else "no jobs")
     return 0
@@ -126,8 +127,8 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
         yield role.replace("_", " "), str(file["name"])
     options = chosen(job.config).items()
     yield "options", ", ".join(f"{name} {value}" for name, value in options) or "the defaults"
-    if job.turns:
-        yield "α in turn", " → ".join(f"{value:g}" for value in alphas_of(job))
+    if job.alpha_changes:
+        yield "α in turn", " → ".join(f"{value:g}" for value in job.alphas)
     yield (
         "progress",
         f"{job.progress:.0%} in {job.elapsed_s:.0f} s" + (f", attempt {job.attempt}" if job.attempt > 1 else ""),
@@ -142,7 +143,7 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
 
 
 def _state(job: Job) -> str:
-    return "paused" if job.held else job.state
+    return "paused" if job.paused else job.state
 
 
 @app.command
@@ -155,7 +156,7 @@ def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job wait, from its next step on if it runs, until it is resumed."""
-    open_store(data_dir).hold(job)
+    open_store(data_dir).pause(job)
     print(f"job {job} waits. Go on with: impasto jobs resume {job}")
     return 0
 
@@ -163,7 +164,7 @@ def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Let a job that was paused go on, exactly where it was."""
-    open_store(data_dir).release(job)
+    open_store(data_dir).resume(job)
     print(f"job {job} goes on")
     return 0
 
@@ -171,7 +172,7 @@ def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
 @app.command
 def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], /, *, data_dir: DataDir = None) -> int:
     """Let a job go on with another α, from its next step on. Its picture's recipe tells where."""
-    ask_alpha(open_store(data_dir), job, value)
+    set_job_alpha(open_store(data_dir), job, value)
     print(f"job {job} goes on with α = {value:g}")
     return 0
 
@@ -188,7 +189,7 @@ def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
     """Forget a job, and the files that no other job needs."""
     store = open_store(data_dir)
     store.remove(job)
-    store.tidy()
+    store.remove_unused_files()
     return 0
 
 
@@ -210,7 +211,7 @@ def worker(
     until_eof: Annotated[
         bool, Parameter(negative="", help="End when standard input does: with the program that began it.")
     ] = False,
-    checkpoint_every: CheckpointInterval = KEEP_S,
+    checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> int:
@@ -235,9 +236,11 @@ def worker(
                 console.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
         fetch = functools.partial(pull_missing, quiet=quiet)
-        painter = Worker(store, worker_name(os.getpid()), watch=watch, fetch=fetch, keep_s=checkpoint_every)
+        painter = Worker(
+            store, worker_name(os.getpid()), observer=watch, pull_weights=fetch, checkpoint_interval_s=checkpoint_every
+        )
         if until_eof:  # somebody waits for the first picture
-            painter.warm()
+            painter.warm_up()
         while not stopped():
             revision = store.revision()
             done = painter.run_one()

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from platformdirs import user_data_path
 
 from impasto.jobs import JobStore
-from impasto.jobs.painter import KEEP_S
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 
 __all__ = [
     "CheckpointInterval",
@@ -85,7 +85,7 @@ DataDir = Annotated[
 CheckpointInterval = Annotated[
     float, Parameter(help="Seconds between checkpoints: a crashed worker loses at most this much work.")
 ]
-CHECKPOINT_INTERVAL_S = KEEP_S
+CHECKPOINT_INTERVAL_S = CHECKPOINT_INTERVAL_S
 
 
 def open_store(data_dir: Path | None) -> JobStore:

@@ -14,7 +14,7 @@ from impasto.cli.parameters import CheckpointInterval, DataDir, open_store
 from impasto.cli.signals import catch_signals
 from impasto.errors import ConfigError
 from impasto.jobs.executors.local import LocalExecutor
-from impasto.jobs.painter import KEEP_S
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.studio import Studio
 from impasto.studio.auth import AccessPolicy
 from impasto.studio.server import Server, listen
@@ -36,7 +36,7 @@ def studio(
         list[str] | None, Parameter(help="A host name of this machine to accept, such as studio.local.", negative="")
     ] = None,
     workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
-    checkpoint_every: CheckpointInterval = KEEP_S,
+    checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     browser: Annotated[bool, Parameter(help="Open the page in a browser.")] = True,
     data_dir: DataDir = None,
 ) -> int:

@@ -1,4 +1,4 @@
-"""A durable queue of runs: one SQLite file and a folder of files by their content, which survive anything."""
+"""A durable queue of runs: one SQLite file, and a folder of files named by their content."""
 
 from impasto.jobs.errors import BrokenQueueError, JobError, LostJobError, UnknownJobError
 from impasto.jobs.model import Claim, Job, JobCommand

@@ -20,7 +20,7 @@ from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
-from impasto.jobs.worker import key_of, stored
+from impasto.jobs.submit import key_of, store_source
 from impasto.samples.sources import SAMPLE
 
 __all__ = ["Batch"]
@@ -71,7 +71,7 @@ class Batch:
         name = f"{place} {one.config.size}" if place.startswith(SAMPLE) else place
         if name not in kept:
             try:
-                kept[name] = stored(self.store, self.source(place, one.config.size))
+                kept[name] = store_source(self.store, self.source(place, one.config.size))
             except ImpastoError as error:
                 kept[name] = str(error)
         if isinstance(kept[name], str):
@@ -129,7 +129,7 @@ class Batch:
 
     def standing(self) -> list[Job]:
         """Its jobs as they stand; what became of those that ended is in `finished` and `failed`."""
-        self._revision, changed, left = self.store.changed(self._revision)
+        self._revision, changed, left = self.store.changes_since(self._revision)
         changed = [job for job in changed if job.id in self.jobs]
         self._seen |= {job.id: job for job in changed}
         for number in self.jobs.keys() - left if left is not None else ():
@@ -163,6 +163,6 @@ def _best(alike: Sequence[Job], output: str) -> Job | None:
     One that is held, or done and its picture gone, is of no use to another output.
     """
     own = [job for job in alike if job.output == output]
-    others = [job for job in alike if job.state != "done" and not job.held]
+    others = [job for job in alike if job.state != "done" and not job.paused]
     live = [job for job in (*own, *others) if job.state in ("queued", "running")]
     return next(iter(live or own or others), None)

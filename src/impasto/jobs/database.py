@@ -1,27 +1,27 @@
-"""The database in the hands of one program: whole transactions, one at a time, each with a number of its own."""
+"""A connection to the queue's database: whole transactions, each with its own revision number."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from impasto.jobs.errors import BrokenQueueError
-from impasto.jobs.schema import advice, connect
+from impasto.jobs.schema import connect, repair_advice
 
-__all__ = ["REVISION", "Database", "Statement"]
+__all__ = ["REVISION", "Database", "Execute"]
 
-Statement = Callable[..., sqlite3.Cursor]
+Execute = Callable[..., sqlite3.Cursor]
 
 REVISION = "(SELECT last FROM revisions)"
-"""The number of the transaction that one is in, as SQL."""
+"""SQL for the revision of the current transaction."""
 
 
 class Database:
-    """`jobs.sqlite` in a folder. Whatever goes wrong in it is a `BrokenQueueError`."""
+    """The file `jobs.sqlite` in a folder. Threads may share it. Failures raise `BrokenQueueError`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,30 +29,30 @@ class Database:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
         self._connection.close()
 
-    def read(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """The rows that a question finds."""
-        with self._lock, self._told():
+    def read(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query."""
+        with self._lock, self._translate_errors():
             return self._connection.execute(statement, values).fetchall()
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Statement]:
-        """Several questions to the database as it is at one time."""
-        with self._transaction("BEGIN") as ask:
-            yield ask
+    def read_transaction(self) -> Iterator[Execute]:
+        """Run several queries on one snapshot of the database."""
+        with self._transaction("BEGIN") as execute:
+            yield execute
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Statement]:
-        """One transaction: all of it, or nothing."""
-        with self._transaction("BEGIN IMMEDIATE") as write:
-            write("UPDATE revisions SET last = last + 1")
-            yield write
+    def write_transaction(self) -> Iterator[Execute]:
+        """Run statements that are committed together, or not at all if one fails."""
+        with self._transaction("BEGIN IMMEDIATE") as execute:
+            execute("UPDATE revisions SET last = last + 1")
+            yield execute
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[Statement]:
-        with self._lock, self._told():
+    def _transaction(self, begin: str) -> Iterator[Execute]:
+        with self._lock, self._translate_errors():
             self._connection.execute(begin)
             try:
                 yield self._connection.execute
@@ -63,9 +63,10 @@ class Database:
                 raise
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            where = f"The queue in {self.folder} cannot be used"
-            raise BrokenQueueError(f"{where}: {error}. {advice(error, self.folder)}") from error
+            raise BrokenQueueError(
+                f"The queue in {self.folder} cannot be used: {error}. {repair_advice(error, self.folder)}"
+            ) from error

@@ -1,4 +1,4 @@
-"""What can go wrong in a queue, as types."""
+"""Errors of the job queue."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["BrokenQueueError", "JobError", "LostJobError", "UnknownJobError"]
 
 
 class JobError(ImpastoError):
-    """A job, or a queue, that cannot do what was asked."""
+    """A request that the queue or one of its jobs cannot fulfill."""
 
 
 class LostJobError(JobError):
-    """A job that a worker had, and has no more."""
+    """A write by a worker that no longer has the job."""
 
 
 class UnknownJobError(JobError):
-    """A job that there is not."""
+    """A job number that is not in the queue."""
 
 
 class BrokenQueueError(JobError):
-    """A database that cannot be read or written: locked, full, damaged."""
+    """A database that cannot be read or written: locked, full or damaged."""

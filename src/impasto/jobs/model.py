@@ -1,31 +1,54 @@
-"""What a job is, as it stood when it was looked at."""
+"""Data types of the queue: jobs, claims, commands to a worker and updates from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
-__all__ = ["NOTHING", "Claim", "Job", "JobCommand", "State", "Step", "WorkerUpdate"]
+__all__ = [
+    "Claim",
+    "Job",
+    "JobCommand",
+    "JobEnded",
+    "JobState",
+    "JobUpdate",
+    "PlanChosen",
+    "QueueChanges",
+    "StepLosses",
+    "StepsDone",
+]
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
-Step = tuple[int, int, int, float, float, float]
-"""Of the whole run, of which scale, of that scale; then total, content and style."""
+
+class StepLosses(NamedTuple):
+    """Losses after one step. `step` counts through all scales; all counts start at 1."""
+
+    step: int
+    scale: int
+    iteration: int
+    total: float
+    content: float
+    style: float
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run in the queue. Times are seconds since 1970, `elapsed_s` what the run took so far.
+    """A snapshot of one job in the queue.
 
-    A job that is `held` waits until it is released. `turns` are where α was changed, `scales` the sizes that it goes
-    through (height, width, steps), known when it runs. `revision` grows with every change of any job.
+    Times are seconds since 1970; `elapsed_s` is painting time. A `paused` job stays queued until it is resumed.
+    `attempt` counts claims, `crashes` counts workers that died since the last checkpoint. `command` and
+    `requested_alpha` have not reached the worker yet. `scales` lists (height, width, steps), once a worker knows them.
+    `revision` is the queue's revision at the last change.
     """
 
     id: int
     key: str
-    state: State
-    held: bool
+    state: JobState
+    paused: bool
     priority: int
     config: dict[str, Any]
     run: dict[str, Any]
@@ -34,11 +57,11 @@ class Job:
     created_s: float
     changed_s: float
     attempt: int
-    deaths: int
+    crashes: int
     worker: str | None
-    asked: Literal["cancel"] | None
-    asked_alpha: float | None
-    turns: list[dict[str, Any]]
+    command: Literal["cancel"] | None
+    requested_alpha: float | None
+    alpha_changes: list[dict[str, Any]]
     plan: dict[str, Any] | None
     checkpoint: str | None
     progress: float
@@ -48,10 +71,36 @@ class Job:
     error: str | None
     revision: int
 
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """Return the job in a row of the database."""
+        values = {name: value for name, value in dict(row).items() if name != "lease_s"}
+        for name in ("config", "run", "inputs", "alpha_changes", "plan", "scales", "result"):
+            values[name] = json.loads(values[name]) if values[name] is not None else None
+        return cls(**(values | {"paused": bool(row["paused"])}))
+
+    @property
+    def alphas(self) -> list[float]:
+        """All values of α so far, in order."""
+        return [self.config["alpha"], *(change["alpha"] for change in self.alpha_changes)]
+
+    @property
+    def has_ended(self) -> bool:
+        """True for a job that is done, failed or cancelled."""
+        return self.state not in ("queued", "running")
+
+
+class QueueChanges(NamedTuple):
+    """Jobs that changed since a revision, and all remaining job numbers if any job was removed."""
+
+    revision: int
+    jobs: list[Job]
+    remaining: set[int] | None
+
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours, by this attempt, until somebody else claims it."""
+    """One worker's right to a job. It ends when another worker claims the job."""
 
     job: Job
     attempt: int
@@ -59,32 +108,43 @@ class Claim:
 
 @dataclass(frozen=True)
 class JobCommand:
-    """What is asked of whoever paints a job: to leave it, or to go on with another α."""
+    """A command to the worker of a job. The default is to continue unchanged."""
 
-    cancel: bool
-    hold: bool
-    alpha: float | None
-
-
-NOTHING = JobCommand(cancel=False, hold=False, alpha=None)
+    cancel: bool = False
+    pause: bool = False
+    alpha: float | None = None
 
 
 @dataclass(frozen=True)
-class WorkerUpdate:
-    """What became of a job since the report before: its plan first, then steps, and in the end a picture.
+class PlanChosen:
+    """A worker's first update: the plan of the run."""
 
-    `checkpoint` and `picture` are files that were written, `turns` all turns so far if there is a new one. With `left`
-    it goes on another time; with `error` it cannot be done.
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StepsDone:
+    """A worker's update after some steps.
+
+    `progress` is the share of the work done, in [0, 1]. `checkpoint` is a file that was just written.
+    `alpha_changes` are all changes so far, if there is a new one.
     """
 
-    plan: dict[str, Any] | None = None
-    steps: list[Step] = field(default_factory=list)
-    share: float = 0.0
-    scales: list[list[int]] = field(default_factory=list)
+    steps: Sequence[StepLosses]
+    progress: float
+    scales: Sequence[Sequence[int]] = ()
     elapsed_s: float = 0.0
-    turns: list[dict[str, Any]] | None = None
     checkpoint: Path | None = None
+    alpha_changes: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """A worker's last update: a picture, an error, or neither if the job stopped on command."""
+
     picture: Path | None = None
-    result: dict[str, Any] | None = None
-    left: bool = False
+    result: Mapping[str, Any] | None = None
     error: str | None = None
+
+
+JobUpdate = PlanChosen | StepsDone | JobEnded

@@ -1,6 +1,6 @@
-"""What a picture looks like while it is painted: one small JPEG for each job, for whoever watches it.
+"""Previews of running jobs: one small JPEG for each job, in files beside the queue.
 
-It is a file beside the queue, so that any number may watch, from any program, without the worker knowing of them.
+Any number of programs can show them, and the worker need not know about any of these.
 """
 
 from __future__ import annotations
@@ -14,68 +14,69 @@ from impasto.core.method import Progress, render
 from impasto.core.tensor_store import TensorStore
 from impasto.files import atomic_write
 from impasto.images import jpeg
+from impasto.run import Run
 
 __all__ = ["PreviewWriter", "Previews"]
 
 LONG_SIDE_PX, QUALITY = 640, 80
 
-EVERY_S = 0.25
-"""How often at most. Eyes follow more, but a step of the default size takes a second."""
+MIN_INTERVAL_S = 0.25
+"""Minimum interval between previews."""
 
-SHARE = 0.02
-"""Of the worker's time, what all previews may cost."""
+MAX_TIME_SHARE = 0.02
+"""Maximum share of the worker's time that previews may take."""
 
 
 class Previews:
-    """The latest look of each job, in a folder."""
+    """The latest preview of each job, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, job: int) -> Path:
-        """Where it is, if there is one."""
+        """Return the path of a job's preview, which need not exist."""
         return self.folder / f"{job}.jpg"
 
     def version(self, job: int) -> int:
-        """A number that grows with every look; 0: there is none."""
+        """Return a number that increases with every preview of a job; 0 if there is none."""
         try:
-            return self.path(job).stat().st_mtime_ns // 1000  # what a browser can count to
+            return self.path(job).stat().st_mtime_ns // 1000  # JavaScript has no 64-bit integers
         except OSError:
             return 0
 
-    def put(self, job: int, data: bytes) -> None:
-        """Show another one. A disk that is full shows none, which is no reason to stop."""
+    def write(self, job: int, data: bytes) -> None:
+        """Replace a job's preview. A full disk is ignored: the job can continue without previews."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(exist_ok=True)
             with atomic_write(self.path(job)) as temporary:
                 temporary.write_bytes(data)
 
     def remove(self, job: int) -> None:
-        """There is nothing to watch any more."""
+        """Remove a job's preview."""
         self.path(job).unlink(missing_ok=True)
 
 
 class PreviewWriter:
-    """The looks of one job, drawn as often as their cost allows."""
+    """An observer that writes one job's preview, as often as its cost allows."""
 
     def __init__(self, previews: Previews, job: int) -> None:
         self.previews, self.job = previews, job
         self.next_s = 0.0
 
-    def saw(self, progress: Progress, store: TensorStore) -> None:
-        """Draw this step, if it is time. `store` is that of the run's tensors."""
-        began = time.monotonic()
-        if began < self.next_s and not progress.is_last:
+    def __call__(self, run: Run, progress: Progress) -> None:
+        """Write a preview of this step if enough time has passed, or if it is the last step."""
+        started_s = time.monotonic()
+        if started_s < self.next_s and not progress.is_last:
             return
-        self.previews.put(self.job, look(progress, store))
-        cost_s = time.monotonic() - began
-        self.next_s = began + max(EVERY_S, cost_s / SHARE)
+        self.previews.write(self.job, render_preview(progress, run.engine.store))
+        cost_s = time.monotonic() - started_s
+        self.next_s = started_s + max(MIN_INTERVAL_S, cost_s / MAX_TIME_SHARE)
 
 
-def look(progress: Progress, store: TensorStore) -> bytes:
-    """A step as a small JPEG, as the picture would be if it ended there."""
+def render_preview(progress: Progress, store: TensorStore) -> bytes:
+    """Return a small JPEG of the picture as it would be if the run ended at this step."""
     scene = progress.scene
-    changed = scene.retouch is not None or scene.free is not None
-    pixels = render(progress, store)[1] if changed else progress.image
+    needs_render = scene.retouch is not None or scene.free is not None
+    pixels = render(progress, store)[1] if needs_render else progress.image
     height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
     return jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)

@@ -1,16 +1,18 @@
-"""The database: its tables, by versioned migrations, and how it is opened."""
+"""The queue's database: its tables, as versioned migrations, and how to open it."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from impasto.jobs.errors import BrokenQueueError
 
-__all__ = ["MIGRATIONS", "advice", "connect"]
+__all__ = ["MIGRATIONS", "connect", "repair_advice"]
 
 BUSY_MS = 20_000
-"""How long one waits for another's write: they take milliseconds, on a disk that answers."""
+"""Timeout for other processes' writes. They take milliseconds on a healthy disk."""
 
 MIGRATIONS = (
     """
@@ -61,42 +63,98 @@ MIGRATIONS = (
     CREATE TABLE revisions (last INTEGER NOT NULL, removed INTEGER NOT NULL) STRICT;
     INSERT INTO revisions VALUES (0, 0);
     """,
+    """
+    ALTER TABLE jobs RENAME COLUMN deaths TO crashes;
+    ALTER TABLE jobs RENAME COLUMN held TO paused;
+    ALTER TABLE jobs RENAME COLUMN asked TO command;
+    ALTER TABLE jobs RENAME COLUMN asked_alpha TO requested_alpha;
+    ALTER TABLE jobs RENAME COLUMN turns TO alpha_changes;
+    -- Checkpoints of earlier versions cannot be resumed, so their jobs start over.
+    DELETE FROM losses WHERE job IN (SELECT id FROM jobs WHERE state != 'done');
+    UPDATE jobs SET checkpoint = NULL, progress = 0, elapsed_s = 0, scales = NULL WHERE state != 'done';
+    UPDATE jobs SET
+        config = rename_keys('config', config), run = rename_keys('run', run), plan = rename_keys('plan', plan);
+    """,
 )
-"""What makes each version of the schema from the one before. Only ever added to."""
+"""SQL from each version of the schema to the next. Add new ones; never edit one that was released."""
+
+RENAMED = {
+    "config": {
+        "bounded": "clamp",
+        "detail": "detail_transfer",
+        "history": "lbfgs_history",
+        "noise": "init_noise",
+        "tv": "tv_norm",
+    },
+    "run": {},
+    "plan": {
+        "evaluator": "engine",
+        "winograd": "winograd_channels",
+        "block": "tile_px",
+        "history": "lbfgs_history",
+        "scratch": "on_disk",
+    },
+}
+"""Keys of the JSON columns that version 3 renamed."""
+
+AUTO = {
+    "config": ("content_layers", "style_layers", "style_weights", "fourier_power", "iterations", "scales"),
+    "run": ("device", "precision", "threads", "memory", "save_every"),
+    "plan": ("winograd_channels", "tile_px", "lbfgs_history"),
+}
+"""Keys whose 0, "auto" or empty text became null in version 3."""
+
+
+def rename_keys(column: str, text: str | None) -> str | None:
+    """Return a JSON column's value with the keys of version 3: an SQL function for its migration."""
+    if text is None:
+        return None
+    values: dict[str, Any] = {RENAMED[column].get(name, name): value for name, value in json.loads(text).items()}
+    for name in AUTO[column]:
+        if values.get(name) in (0, "auto", ""):
+            values[name] = None
+    if values.get("engine") == "chained":
+        values["engine"] = "manual"
+    return json.dumps(values)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, made or brought up to date as it needs. Raises `BrokenQueueError`."""
+    """Open the database; create it or migrate it first if necessary. Raises `BrokenQueueError`."""
     try:
         connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
-        # What was committed stays through a crash of the program; of the machine too, for it is synced.
+        # WAL alone survives a crash of the program. FULL syncs each commit, to survive a power failure too.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
     except sqlite3.Error as error:
-        raise BrokenQueueError(f"{path} cannot be opened as a queue: {error}. {advice(error, path.parent)}") from error
+        raise BrokenQueueError(
+            f"{path} cannot be opened as a queue: {error}. {repair_advice(error, path.parent)}"
+        ) from error
     return connection
 
 
-def advice(error: sqlite3.Error, folder: Path) -> str:
-    """What to do about a queue in this folder that cannot be used."""
-    if type(error) is not sqlite3.DatabaseError:  # locked, full, not to be written: those have classes of their own
-        return "Try again when nothing else holds it and there is room, or take another --data-dir."
-    return f"It is damaged; pictures are still in {folder / 'files'}. Move {folder} away, or take another --data-dir."
+def repair_advice(error: sqlite3.Error, folder: Path) -> str:
+    """Return what to do about an unusable queue in this folder."""
+    if type(error) is not sqlite3.DatabaseError:  # subclasses: locked, disk full, read-only
+        return "Retry when no other program locks it and the disk has space, or give another --data-dir."
+    return f"It is damaged; pictures are still in {folder / 'files'}. Move {folder} away, or give another --data-dir."
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     if _version(connection) == len(MIGRATIONS):
         return
-    connection.execute("BEGIN IMMEDIATE")  # two programs may come at once; the second finds it done
+    connection.execute("BEGIN IMMEDIATE")  # of two programs that start at once, the second finds nothing to do
     try:
         version = _version(connection)
         if version > len(MIGRATIONS):
-            raise BrokenQueueError("the queue is of a newer Impasto. Install that one, or take another --data-dir.")
+            raise BrokenQueueError(
+                "The queue was written by a newer Impasto. Install that version, or give another --data-dir."
+            )
+        connection.create_function("rename_keys", 2, rename_keys)
         for migration in MIGRATIONS[version:]:
-            for statement in filter(str.strip, migration.split(";")):
+            for statement in filter(str.strip, migration.split(";")):  # executescript would commit first
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")

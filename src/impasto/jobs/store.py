@@ -1,62 +1,56 @@
-"""The queue: jobs, who works at them, what came of them.
-
-Laws: a job is claimed by one atomic statement, and whoever has it proves it with every write: the number of the
-attempt is in the condition, so that a worker that was thought dead cannot write over its successor. A worker that
-does not renew its lease is thought dead. Leases are told by the clock on the wall, because workers may outlive a
-reboot; a lease further ahead than any can be is of a clock that was set back, and counts as over.
-"""
+"""The queue: jobs, the workers that have claimed them, and their results."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.jobs.database import REVISION, Database, Statement
-from impasto.jobs.errors import JobError, LostJobError, UnknownJobError
-from impasto.jobs.files import Files
-from impasto.jobs.model import Claim, Job, JobCommand
+from impasto.jobs.database import REVISION, Database, Execute
+from impasto.jobs.errors import JobError, UnknownJobError
+from impasto.jobs.files import FileStore
+from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
+from impasto.jobs.model import Claim, Job, JobCommand, QueueChanges, StepsDone
 from impasto.jobs.previews import Previews
 
 __all__ = ["JobStore"]
 
-LEASE_S = 30.0
-"""How long a worker may be silent. It renews three times as often."""
+ENDED: dict[str, Any] = {"worker": None, "paused": 0, "command": None, "requested_alpha": None}
+"""Columns to reset when a job ends."""
 
-MOST_DEATHS = 5
-"""Workers that a job may take with it without getting any further, such as by all the memory there is."""
-
-ENDED: dict[str, Any] = {"worker": None, "held": 0, "asked": None, "asked_alpha": None}
-"""What nobody asks any more of a job that has ended."""
-
-SETTLED_S = 3600.0
-"""From this age on a file that no job asks for is nobody's."""
+MIN_UNUSED_AGE_S = 3600.0
 
 
 class JobStore:
-    """The queue in a folder: `jobs.sqlite`, and `files`. Any number of processes may have it open.
+    """The queue in a folder. Several processes may open it at once.
 
-    `clock` is the time of day in seconds.
+    `clock` returns seconds since 1970.
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time, lease_s: float = LEASE_S) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise JobError(f"{folder} cannot be made: {error.strerror}. Choose another --data-dir.") from error
+            raise JobError(f"{folder} cannot be created: {error.strerror}. Choose another --data-dir.") from error
         self.folder, self.clock, self.lease_s = folder, clock, lease_s
-        self.files = Files(folder / "files")
+        self.files = FileStore(folder / "files")
         self.previews = Previews(folder / "previews")
         self._database = Database(folder)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
-    # ---- Those who ask -------------------------------------------------------------------------
+    @property
+    def checkpoint_folder(self) -> Path:
+        """The folder of checkpoints, and of pictures until they are moved to `files`."""
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    # ---- For users -----------------------------------------------------------------------------
 
     def add(
         self,
@@ -69,241 +63,232 @@ class JobStore:
         priority: int = 0,
         once: bool = False,
     ) -> Job:
-        """Put a job into the queue. `inputs` are by role, each the name it had and its `sha256` among the files.
+        """Add a job. `inputs` maps roles to an original name and the `sha256` in `files`.
 
-        With `once`, a job of that key and output that is there already is given instead, however it stands.
+        With `once`, return the latest job of the same key and output instead, if there is one, in any state.
         """
         now = self.clock()
-        with self._database.writing() as write:
+        with self._database.write_transaction() as execute:
             if once:
-                alike = write("SELECT * FROM jobs WHERE key = ? AND output IS ? ORDER BY id", (key, output)).fetchall()
-                if alike:
-                    return _job(alike[-1])
-            row = write(
+                same = execute("SELECT * FROM jobs WHERE key = ? AND output IS ? ORDER BY id", (key, output)).fetchall()
+                if same:
+                    return Job.from_row(same[-1])
+            row = execute(
                 "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s, revision) "
                 f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {REVISION}) RETURNING *",
                 (key, priority, json.dumps(config), json.dumps(run or {}), json.dumps(inputs), output, now, now),
             ).fetchone()
-        return _job(row)
+        return Job.from_row(row)
 
     def get(self, number: int) -> Job:
-        """One job. Raises `JobError` if there is none."""
-        return _known(self._database.read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
+        """Return one job. Raises `UnknownJobError`."""
+        return _only_job(self._database.read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
 
     def jobs(self, *, key: str | None = None) -> list[Job]:
-        """All jobs, or those of a key, oldest first."""
+        """Return all jobs, or those of one key, oldest first."""
         if key is None:
-            return [_job(row) for row in self._database.read("SELECT * FROM jobs ORDER BY id")]
-        return [_job(row) for row in self._database.read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))]
+            return [Job.from_row(row) for row in self._database.read("SELECT * FROM jobs ORDER BY id")]
+        return [
+            Job.from_row(row) for row in self._database.read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))
+        ]
 
-    def waiting(self) -> int:
-        """How many jobs wait."""
+    def count_queued(self) -> int:
+        """Return the number of queued jobs."""
         return int(self._database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
 
     def losses(self, number: int, *, after: int = 0) -> list[dict[str, float]]:
-        """What each step of a job came to, those after a step's number."""
+        """Return a job's losses by step, for the steps after step number `after`."""
         rows = self._database.read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))
         return [{name: value for name, value in dict(row).items() if name != "job"} for row in rows]
 
     def cancel(self, number: int) -> Job:
-        """End a job: at once if it waits, at its next step if it runs. Raises `JobError` if it has ended."""
-        with self._database.writing() as write:
-            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+        """Cancel a job: at once if it is queued, after its current step if it runs.
+
+        Raises `JobError` if it has ended.
+        """
+        with self._database.write_transaction() as execute:
+            job = self._require_active(execute, number)
             if job.state == "queued":
-                self._set(write, number, state="cancelled", **ENDED)
-            elif job.state == "running":
-                self._set(write, number, asked="cancel")
+                self._update(execute, number, state="cancelled", **ENDED)
             else:
-                raise JobError(f"Job {number} is {job.state} already.")
+                self._update(execute, number, command="cancel")
         return self.get(number)
 
     def retry(self, number: int) -> Job:
-        """Put a job that failed or was cancelled back; it goes on from its checkpoint. Raises `JobError`."""
-        with self._database.writing() as write:
-            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+        """Return a failed or cancelled job to the queue, with its checkpoint.
+
+        Raises `JobError` for other states.
+        """
+        with self._database.write_transaction() as execute:
+            job = _select_job(execute, number)
             if job.state not in ("failed", "cancelled"):
-                raise JobError(f"Job {number} is {job.state}; only one that failed or was cancelled can be retried.")
-            self._set(write, number, state="queued", error=None, deaths=0)
+                raise JobError(f"Job {number} is {job.state}. Only failed and cancelled jobs can be retried.")
+            self._update(execute, number, state="queued", error=None, crashes=0)
         return self.get(number)
 
-    def hold(self, number: int) -> Job:
-        """Let a job wait, from its next step on if it runs, until it is released. Raises `JobError` if it has ended."""
-        return self._going(number, held=1)
+    def pause(self, number: int) -> Job:
+        """Keep a job from running until it is resumed. A running job stops after its current step.
 
-    def release(self, number: int) -> Job:
-        """Let a job that was held go on, exactly where it was. Raises `JobError` if it has ended."""
-        return self._going(number, held=0)
+        Raises `JobError` if it has ended.
+        """
+        return self._update_active(number, paused=1)
 
-    def ask_alpha(self, number: int, alpha: float) -> Job:
-        """Let a job go on with another α from its next step on. Raises `JobError` if it has ended."""
-        return self._going(number, asked_alpha=alpha)
+    def resume(self, number: int) -> Job:
+        """Let a paused job continue exactly where it stopped. Raises `JobError` if it has ended."""
+        return self._update_active(number, paused=0)
+
+    def set_alpha(self, number: int, alpha: float) -> Job:
+        """Change α of a job from its next step on. Raises `JobError` if it has ended."""
+        return self._update_active(number, requested_alpha=alpha)
 
     def remove(self, number: int) -> None:
-        """Forget a job. Raises `JobError` while it runs."""
-        with self._database.writing() as write:
-            if _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number).state == "running":
+        """Delete a job. Raises `JobError` while it runs."""
+        with self._database.write_transaction() as execute:
+            if _select_job(execute, number).state == "running":
                 raise JobError(f"Job {number} is running. Cancel it first.")
-            write("DELETE FROM jobs WHERE id = ?", (number,))
-            write("UPDATE revisions SET removed = last")
+            execute("DELETE FROM jobs WHERE id = ?", (number,))
+            execute("UPDATE revisions SET removed = last")
         self.previews.remove(number)
 
-    # ---- Those who work ------------------------------------------------------------------------
+    # ---- For workers ---------------------------------------------------------------------------
 
     def claim(self, worker: str) -> Claim | None:
-        """Take the next job: of highest priority, then oldest; waiting, or left by a worker that died."""
+        """Claim the next job: highest priority first, then oldest. Return None if there is none.
+
+        Jobs whose lease has expired are included.
+        """
         now = self.clock()
-        over = "state = 'running' AND NOT (lease_s BETWEEN ? AND ?)"
-        lease = (now, now + 2 * self.lease_s)
-        waits = f"(state = 'queued' AND NOT held) OR ({over})"
-        if not self._database.read(f"SELECT 1 FROM jobs WHERE {waits} LIMIT 1", lease):
-            return None  # to ask costs no write
-        left = f"worker = NULL, asked = NULL, changed_s = ?, revision = {REVISION}"
-        with self._database.writing() as write:
-            write(
-                f"UPDATE jobs SET state = 'cancelled', held = 0, {left} WHERE {over} AND asked = 'cancel'",
-                (now, *lease),
-            )
-            write(f"UPDATE jobs SET state = 'queued', {left} WHERE {over} AND held", (now, *lease))
-            write(
-                f"UPDATE jobs SET state = 'failed', {left}, error = ? WHERE {over} AND deaths >= ?",
-                (now, f"its worker died {MOST_DEATHS} times without getting any further", *lease, MOST_DEATHS - 1),
-            )
-            row = write(
-                "UPDATE jobs SET deaths = deaths + (state = 'running'), state = 'running', attempt = attempt + 1, "
-                f"worker = ?, lease_s = ?, changed_s = ?, revision = {REVISION} WHERE id = ("
-                f"SELECT id FROM jobs WHERE {waits} ORDER BY priority DESC, id LIMIT 1) RETURNING *",
-                (worker, now + self.lease_s, now, *lease),
-            ).fetchone()
-        return Claim(_job(row), row["attempt"]) if row is not None else None
+        if not self._database.read(f"SELECT 1 FROM jobs WHERE {READY} LIMIT 1", times(now, self.lease_s)):
+            return None  # without a write
+        with self._database.write_transaction() as execute:
+            return claim_next(execute, worker, now, self.lease_s)
 
     def renew(self, claim: Claim) -> JobCommand:
-        """Say that the worker lives; what is asked of it meanwhile. Raises `LostJobError`."""
-        return self._ours(claim, lease_s=self.clock() + self.lease_s)
+        """Renew a lease and return the command for the worker. Raises `LostJobError`."""
+        return self._update_claimed(claim, lease_s=self.clock() + self.lease_s)
 
-    def record(
-        self,
-        claim: Claim,
-        progress: float,
-        steps: list[tuple[int, int, int, float, float, float]],
-        *,
-        scales: Sequence[Sequence[int]] = (),
-        elapsed_s: float = 0.0,
-    ) -> JobCommand:
-        """Write down steps (number, scale, iteration, total, content, style), and renew. Raises `LostJobError`."""
-        lease_s = self.clock() + self.lease_s
-        told = {"progress": progress, "scales": json.dumps(scales), "elapsed_s": elapsed_s, "lease_s": lease_s}
-        with self._database.writing() as write:
-            asked = self._require_ours(write, claim)
-            self._set(write, claim.job.id, **told)
-            for step in steps:
-                write("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
-        return asked
+    def save_plan(self, claim: Claim, plan: Mapping[str, Any]) -> None:
+        """Save the plan, so that another worker computes the same picture. Raises `LostJobError`."""
+        self._update_claimed(claim, plan=json.dumps(plan))
 
-    def turned(self, claim: Claim, turns: Sequence[Mapping[str, Any]]) -> None:
-        """Write down where α was changed, so that whoever takes it over changes it there. Raises `LostJobError`."""
-        self._ours(claim, turns=json.dumps(turns), asked_alpha=None)
+    def save_steps(self, claim: Claim, done: StepsDone) -> JobCommand:
+        """Save losses and progress, renew the lease, and return the command for the worker.
 
-    def planned(self, claim: Claim, plan: Mapping[str, Any]) -> None:
-        """Write down how it is computed, so that whoever takes it over computes it alike. Raises `LostJobError`."""
-        self._ours(claim, plan=json.dumps(plan))
+        Raises `LostJobError`.
+        """
+        columns = {
+            "progress": done.progress,
+            "scales": json.dumps(done.scales),
+            "elapsed_s": done.elapsed_s,
+            "lease_s": self.clock() + self.lease_s,
+        }
+        with self._database.write_transaction() as execute:
+            command = require_claim(execute, claim)
+            self._update(execute, claim.job.id, **columns)
+            for step in done.steps:
+                execute("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
+        return command
 
-    def keep(self, claim: Claim, checkpoint: str) -> None:
-        """Say where the job's checkpoint is: it got further, and no worker died for nothing. Raises `LostJobError`."""
-        self._ours(claim, checkpoint=checkpoint, deaths=0, lease_s=self.clock() + self.lease_s)
+    def save_alpha_changes(self, claim: Claim, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Save all changes of α, so that another worker repeats them. Raises `LostJobError`."""
+        self._update_claimed(claim, alpha_changes=json.dumps(changes), requested_alpha=None)
+
+    def save_checkpoint(self, claim: Claim, name: str) -> None:
+        """Save a checkpoint's name and reset the count of crashes. Raises `LostJobError`."""
+        self._update_claimed(claim, checkpoint=name, crashes=0, lease_s=self.clock() + self.lease_s)
 
     def finish(self, claim: Claim, result: Mapping[str, Any]) -> None:
-        """The job is done. Raises `LostJobError` if it was taken over: then nothing is written."""
-        self._ours(claim, state="done", result=json.dumps(result), progress=1.0, checkpoint=None, **ENDED)
+        """Mark a job as done. Raises `LostJobError`."""
+        self._update_claimed(claim, state="done", result=json.dumps(result), progress=1.0, checkpoint=None, **ENDED)
 
     def fail(self, claim: Claim, error: str) -> None:
-        """The job cannot be done. Raises `LostJobError`."""
-        self._ours(claim, state="failed", error=error, **ENDED)
+        """Mark a job as failed. Raises `LostJobError`."""
+        self._update_claimed(claim, state="failed", error=error, **ENDED)
 
-    def give_back(self, claim: Claim) -> None:
-        """Leave a job where it stands: cancelled if that was asked, else for others. Raises `LostJobError`."""
-        with self._database.writing() as write:
-            asked = self._require_ours(write, claim)
-            if asked.cancel:
-                self._set(write, claim.job.id, state="cancelled", **ENDED)
+    def release(self, claim: Claim) -> None:
+        """Return a job to the queue, or cancel it if that was requested. Raises `LostJobError`."""
+        with self._database.write_transaction() as execute:
+            if require_claim(execute, claim).cancel:
+                self._update(execute, claim.job.id, state="cancelled", **ENDED)
             else:
-                self._set(write, claim.job.id, state="queued", worker=None)
+                self._update(execute, claim.job.id, state="queued", worker=None)
 
-    def bury(self, worker: str) -> None:
-        """Say that a worker is dead, by whoever saw it die: what it painted need not wait until its lease ends."""
-        with self._database.writing() as write:
-            for row in write("SELECT id FROM jobs WHERE state = 'running' AND worker = ?", (worker,)).fetchall():
-                self._set(write, row["id"], lease_s=0.0)
+    def expire_worker(self, worker: str) -> None:
+        """End the leases of a worker that has died, so that its jobs can be claimed now."""
+        with self._database.write_transaction() as execute:
+            for row in execute("SELECT id FROM jobs WHERE state = 'running' AND worker = ?", (worker,)).fetchall():
+                self._update(execute, row["id"], lease_s=0.0)
 
-    # ---- Those who watch -----------------------------------------------------------------------
+    # ---- For observers -------------------------------------------------------------------------
 
     def revision(self) -> int:
-        """A number that grows with every change of any job."""
+        """Return a number that increases with every change of any job."""
         return int(self._database.read("SELECT last FROM revisions")[0][0])
 
-    def changed(self, since: int) -> tuple[int, list[Job], set[int] | None]:
-        """The latest revision, jobs that changed after another one, and all that are left if some were removed."""
-        with self._database.reading() as ask:
-            last, removed = ask("SELECT last, removed FROM revisions").fetchone()
-            jobs = [_job(row) for row in ask("SELECT * FROM jobs WHERE revision > ? ORDER BY id", (since,))]
-            left = {row["id"] for row in ask("SELECT id FROM jobs")} if removed > since else None
-        return last, jobs, left
+    def changes_since(self, revision: int) -> QueueChanges:
+        """Return the jobs that changed after a revision; -1 for all."""
+        with self._database.read_transaction() as execute:
+            last, removed = execute("SELECT last, removed FROM revisions").fetchone()
+            rows = execute("SELECT * FROM jobs WHERE revision > ? ORDER BY id", (revision,)).fetchall()
+            remaining = {row["id"] for row in execute("SELECT id FROM jobs")} if removed > revision else None
+        return QueueChanges(last, [Job.from_row(row) for row in rows], remaining)
 
-    # ---- The house -----------------------------------------------------------------------------
+    # ---- Maintenance ---------------------------------------------------------------------------
 
-    def tidy(self) -> int:
-        """Remove files that no job asks for, but for new ones, whose job may not be written yet; how many."""
-        wanted = {str(file["sha256"]) for job in self.jobs() for file in job.inputs.values()}
-        wanted |= {job.result["sha256"] for job in self.jobs() if job.result}
-        return self.files.remove_all_but(wanted, older_s=SETTLED_S)
+    def remove_unused_files(self) -> int:
+        """Remove files that no job needs and return their number.
+
+        Files added in the last hour stay: their job may not be in the queue yet.
+        """
+        return self.files.remove_except(self._needed_files(), min_age_s=MIN_UNUSED_AGE_S)
 
     def verify(self) -> list[str]:
-        """What is wrong with the store, a line each; nothing is changed."""
-        told = [str(row[0]) for row in self._database.read("PRAGMA integrity_check") if row[0] != "ok"]
-        told += [f"job {row[1]} asks for what is gone" for row in self._database.read("PRAGMA foreign_key_check")]
-        wanted = {
-            str(file["sha256"]): f"{role} of job {job.id}" for job in self.jobs() for role, file in job.inputs.items()
-        }
-        wanted |= {job.result["sha256"]: f"picture of job {job.id}" for job in self.jobs() if job.result}
-        return told + [f"{wanted[name]} is missing or damaged: {name}" for name in self.files.damaged(wanted)]
+        """Return a line for each defect of the database and the files; change nothing."""
+        defects = [str(row[0]) for row in self._database.read("PRAGMA integrity_check") if row[0] != "ok"]
+        broken = self._database.read("PRAGMA foreign_key_check")
+        defects += [f"row {row[1]} of {row[0]} refers to a job that does not exist" for row in broken]
+        needed = self._needed_files()
+        return defects + [f"{needed[name]} is missing or damaged: {name}" for name in self.files.find_damaged(needed)]
 
-    def _going(self, number: int, **values: Any) -> Job:
-        """Change what is asked of a job that has not ended."""
-        with self._database.writing() as write:
-            job = _known(write("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
-            if job.state not in ("queued", "running"):
-                raise JobError(f"Job {number} is {job.state} already.")
-            self._set(write, number, **values)
+    def _needed_files(self) -> dict[str, str]:
+        """Return the names of all files that jobs need, each with a description."""
+        jobs = self.jobs()
+        needed = {str(file["sha256"]): f"{role} of job {job.id}" for job in jobs for role, file in job.inputs.items()}
+        return needed | {job.result["sha256"]: f"picture of job {job.id}" for job in jobs if job.result}
+
+    # ---- Internals -----------------------------------------------------------------------------
+
+    def _update_active(self, number: int, **columns: Any) -> Job:
+        with self._database.write_transaction() as execute:
+            self._require_active(execute, number)
+            self._update(execute, number, **columns)
         return self.get(number)
 
-    def _ours(self, claim: Claim, **values: Any) -> JobCommand:
-        with self._database.writing() as write:
-            asked = self._require_ours(write, claim)
-            self._set(write, claim.job.id, **values)
-        return asked
+    def _require_active(self, execute: Execute, number: int) -> Job:
+        job = _select_job(execute, number)
+        if job.has_ended:
+            raise JobError(f"Job {number} is already {job.state}.")
+        return job
 
-    def _require_ours(self, write: Statement, claim: Claim) -> JobCommand:
-        """Raise `LostJobError` unless it is; what is asked of whoever has it."""
-        row = write("SELECT * FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
-        if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
-            raise LostJobError(f"Job {claim.job.id} is not ours any more: another worker has it, or it has ended.")
-        return JobCommand(row["asked"] == "cancel", bool(row["held"]), row["asked_alpha"])
+    def _update_claimed(self, claim: Claim, **columns: Any) -> JobCommand:
+        with self._database.write_transaction() as execute:
+            command = require_claim(execute, claim)
+            self._update(execute, claim.job.id, **columns)
+        return command
 
-    def _set(self, write: Statement, number: int, **values: Any) -> None:
-        columns = "".join(f"{name} = ?, " for name in values)
-        write(
-            f"UPDATE jobs SET {columns}changed_s = ?, revision = {REVISION} WHERE id = ?",
-            (*values.values(), self.clock(), number),
+    def _update(self, execute: Execute, number: int, **columns: Any) -> None:
+        assignments = "".join(f"{name} = ?, " for name in columns)
+        execute(
+            f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ?",
+            (*columns.values(), self.clock(), number),
         )
 
 
-def _known(rows: list[sqlite3.Row], number: int) -> Job:
+def _select_job(execute: Execute, number: int) -> Job:
+    return _only_job(execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
+
+
+def _only_job(rows: Sequence[Any], number: int) -> Job:
     if not rows:
-        raise UnknownJobError(f"There is no job {number}. See: impasto jobs list")
-    return _job(rows[0])
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values = {name: value for name, value in dict(row).items() if name != "lease_s"}
-    for name in ("config", "run", "inputs", "turns", "plan", "scales", "result"):
-        values[name] = json.loads(values[name]) if values[name] is not None else None
-    return Job(**(values | {"held": bool(row["held"])}))
+        raise UnknownJobError(f"There is no job {number}. List the jobs with: impasto jobs list")
+    return Job.from_row(rows[0])

@@ -128,7 +128,7 @@ class EventHub:
         """Update the snapshot. Return True if it changed."""
         snapshot = self._snapshot
         before = (snapshot.revision, dict(snapshot.previews), len(self._watched_jobs))
-        revision, jobs, remaining = self.store.changed(snapshot.revision)
+        revision, jobs, remaining = self.store.changes_since(snapshot.revision)
         snapshot.jobs |= {job.id: JobView.of(job) for job in jobs}
         if remaining is not None:
             snapshot.jobs = {number: view for number, view in snapshot.jobs.items() if number in remaining}

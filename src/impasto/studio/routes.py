@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from impasto.jobs import UnknownJobError
-from impasto.jobs.worker import ask_alpha
+from impasto.jobs.submit import set_job_alpha
 from impasto.studio.pictures import FORMATS, download_name, load_recipe
 from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecipeView
 from impasto.studio.studio import Studio
@@ -150,12 +150,12 @@ def _add_action_routes(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/jobs/{job}/pause")
     def pause(job: JobNumber) -> JobView:
         """Pause a job, after its current step if it is running."""
-        return JobView.of(store.hold(job))
+        return JobView.of(store.pause(job))
 
     @app.post("/api/jobs/{job}/resume")
     def resume(job: JobNumber) -> JobView:
         """Resume a paused job where it stopped."""
-        return JobView.of(store.release(job))
+        return JobView.of(store.resume(job))
 
     @app.post("/api/jobs/{job}/retry")
     def retry(job: JobNumber) -> JobView:
@@ -165,13 +165,13 @@ def _add_action_routes(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/jobs/{job}/alpha")
     def change_alpha(job: JobNumber, change: Alpha) -> JobView:
         """Change α of a job after its current step."""
-        return JobView.of(ask_alpha(store, job, change.alpha))
+        return JobView.of(set_job_alpha(store, job, change.alpha))
 
     @app.delete("/api/jobs/{job}", status_code=204, response_class=Response)
     def remove(job: JobNumber) -> None:
         """Remove a job that is not running, and its picture."""
         store.remove(job)
-        store.tidy()
+        store.remove_unused_files()
 
 
 def _jpeg(content: bytes, headers: dict[str, str] | None = None) -> Response:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from impasto.jobs import Job
-from impasto.jobs.worker import alphas_of
 from impasto.run.recipe import chosen
 from impasto.samples.sources import sample_name_of
 
@@ -134,8 +133,8 @@ class JobView(Schema):
             priority=job.priority,
             config=job.config,
             overrides=chosen(job.config),
-            alphas=alphas_of(job),
-            requested_alpha=job.asked_alpha,
+            alphas=job.alphas,
+            requested_alpha=job.requested_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
             result=result or None,
             error=job.error,
@@ -163,9 +162,9 @@ class RecipeView(Schema):
 
 
 def _state(job: Job) -> Any:
-    if job.state == "running" and job.asked == "cancel":
+    if job.state == "running" and job.command == "cancel":
         return "cancelling"
-    if job.held:
+    if job.paused:
         return "pausing" if job.state == "running" else "paused"
     return job.state
 

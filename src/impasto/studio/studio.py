@@ -8,7 +8,7 @@ from typing import Any
 from impasto.config import Config, RunOptions
 from impasto.config.presets import PRESETS, load_preset
 from impasto.jobs import JobError, JobStore
-from impasto.jobs.worker import submit
+from impasto.jobs.submit import submit
 from impasto.run import prepare_run
 from impasto.studio.auth import AccessPolicy
 from impasto.studio.events import EventHub
@@ -36,7 +36,7 @@ class Studio:
 
     def submit(self, request: PaintRequest) -> JobView:
         """Add a picture to the queue. Raises `ImpastoError`."""
-        if self.store.waiting() >= self.max_queued:
+        if self.store.count_queued() >= self.max_queued:
             raise JobError(f"The queue is full: {self.max_queued} pictures are waiting. Try again later.")
         if request.preset not in PRESETS:  # never a path
             raise JobError(f"There is no preset {request.preset!r}. Use one of {', '.join(PRESETS)}.")

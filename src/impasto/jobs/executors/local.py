@@ -14,7 +14,7 @@ import time
 
 from impasto.errors import ImpastoError
 from impasto.jobs.errors import JobError
-from impasto.jobs.painter import KEEP_S
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import worker_name
 
@@ -36,7 +36,7 @@ class LocalExecutor:
     Nor is anybody `absent`: there is always room for a process.
     """
 
-    def __init__(self, store: JobStore, count: int, keep_s: float = KEEP_S) -> None:
+    def __init__(self, store: JobStore, count: int, keep_s: float = CHECKPOINT_INTERVAL_S) -> None:
         command = [sys.executable, "-m", "impasto", "jobs", "worker", "--until-eof", "--quiet"]
         self.command = [*command, "--checkpoint-every", str(keep_s), "--data-dir", str(store.folder)]
         self.store, self.count = store, count
@@ -67,7 +67,7 @@ class LocalExecutor:
                     pass
                 _let_go(worker)
             with contextlib.suppress(JobError):  # then its lease ends by itself
-                self.store.bury(worker_name(worker.pid))
+                self.store.expire_worker(worker_name(worker.pid))
             lived_s = time.monotonic() - began
             rest_s = LEAST_REST_S if lived_s > YOUNG_S else min(2 * rest_s, MOST_REST_S)
             self._over.wait(rest_s)

@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -31,9 +32,9 @@ from impasto.jobs import JobStore
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.executors.ray_cache import RayCache
 from impasto.jobs.executors.ray_worker import RayWorker, Sent
-from impasto.jobs.model import Claim, WorkerUpdate
-from impasto.jobs.painter import KEEP_S
-from impasto.jobs.worker import checkpoints, enter, give_up, worker_name
+from impasto.jobs.model import Claim, JobEnded, JobUpdate, StepsDone
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
+from impasto.jobs.worker import fail_job, save_update, worker_name
 from impasto.weights import load
 
 __all__ = ["RayExecutor"]
@@ -66,7 +67,7 @@ class RayExecutor:
         *,
         threads: int,
         networks: Iterable[str],
-        keep_s: float = KEEP_S,
+        keep_s: float = CHECKPOINT_INTERVAL_S,
     ) -> None:
         self.store, self.keep_s, self.pulse = store, keep_s, cluster.pulse
         self.absent = True
@@ -87,7 +88,7 @@ class RayExecutor:
     def __enter__(self) -> RayExecutor:
         for job in self.store.jobs():
             if job.state == "running" and job.worker is not None and _is_dead(job.worker):
-                self.store.bury(job.worker)
+                self.store.expire_worker(job.worker)
         self._thread.start()
         return self
 
@@ -119,7 +120,7 @@ class RayExecutor:
         for easel in self._easels:
             if easel.claim is not None:
                 with contextlib.suppress(JobError):  # then its lease ends by itself
-                    self.store.give_back(easel.claim)
+                    self.store.release(easel.claim)
 
     def _paint(self) -> None:
         waiting = {self._begun(easel): easel for easel in self._easels}
@@ -164,35 +165,35 @@ class RayExecutor:
         except RayTaskError as error:
             if claim is None:
                 raise ClusterError(f"A painter cannot begin: {one_line(error.cause)[:300]}") from error
-            give_up(self.store, claim, error.cause)
+            fail_job(self.store, claim, error.cause)
             easel.claim = None
             return None
         except RayError:  # it is gone, or its machine
             easel.claim = None
-            self.store.bury(easel.name)
+            self.store.expire_worker(easel.name)
             return self._begun(easel)
         if claim is None or not isinstance(said, Sent):
             require_version(*said)
             self.absent = False
             return None
         try:
-            asked = enter(self.store, claim, self._received(said))
+            asked = save_update(self.store, claim, self._received(said))
         except LostJobError:  # taken over, or removed: nothing was written
             asked = None
         except (ImpastoError, OSError) as error:
-            give_up(self.store, claim, error)
+            fail_job(self.store, claim, error)
             asked = None
         if asked is None:
             easel.claim = None
             return None
-        return easel.painter.go.remote(replace(asked, hold=asked.hold or self._over.is_set()))
+        return easel.painter.go.remote(replace(asked, pause=asked.pause or self._over.is_set()))
 
     def _sent(self, easel: _Easel, claim: Claim) -> Any:
         """Give a job to a painter. What is missing fails there, as it does anywhere."""
         job = claim.job
         there = [role for role, file in job.inputs.items() if self.store.files.path(str(file["sha256"])).is_file()]
         pictures = [self._picture(str(job.inputs[role]["sha256"])) for role in there]
-        since = checkpoints(self.store) / job.checkpoint if job.checkpoint is not None else None
+        since = self.store.checkpoint_folder / job.checkpoint if job.checkpoint is not None else None
         checkpoint = since.read_bytes() if since is not None and since.is_file() else None
         return easel.painter.begin.remote(job, self.keep_s, there, checkpoint, *pictures)
 
@@ -204,18 +205,18 @@ class RayExecutor:
         self._pictures.move_to_end(sha256)
         return self._pictures[sha256]
 
-    def _received(self, said: Sent) -> WorkerUpdate:
+    def _received(self, said: Sent) -> JobUpdate:
         """The same report, its files among the queue's."""
-        places = {name: checkpoints(self.store) / name for name in said.files}
+        places = {name: self.store.checkpoint_folder / name for name in said.files}
         for name, data in said.files.items():
             with atomic_write(places[name]) as temporary:
                 temporary.write_bytes(data)
-        report = said.report
-        return replace(
-            report,
-            checkpoint=report.checkpoint and places[report.checkpoint.name],
-            picture=report.picture and places[report.picture.name],
-        )
+        match said.report:
+            case StepsDone(checkpoint=Path() as path):
+                return replace(said.report, checkpoint=places[path.name])
+            case JobEnded(picture=Path() as path):
+                return replace(said.report, picture=places[path.name])
+        return said.report
 
     def _renew(self) -> None:
         """Say that the claims are alive: a step of a large picture takes longer than a lease."""

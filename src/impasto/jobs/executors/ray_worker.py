@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from impasto import __version__
 from impasto.config import Plan
 from impasto.core.encoder import Encoder, Weights
-from impasto.jobs.model import NOTHING, Job, JobCommand, WorkerUpdate
+from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, StepsDone
 from impasto.jobs.painter import JobPainter
 from impasto.run.model_cache import ModelCache
 from impasto.weights import load
@@ -28,7 +28,7 @@ __all__ = ["RayWorker", "Sent"]
 class Sent:
     """A report, and the files that it speaks of, by their names."""
 
-    report: WorkerUpdate
+    report: JobUpdate
     files: Mapping[str, bytes]
 
 
@@ -45,7 +45,7 @@ class RayWorker:
 
         self.atelier = ModelCache(cache_measurements=True, load=loaded, shared=shared)
         self.folder, self.kept = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
-        self.painting: JobPainter | None = None
+        self.updates: Generator[JobUpdate, JobCommand, None] | None = None
 
     def ready(self) -> tuple[str, str]:
         """It is there; its version, and the machine."""
@@ -65,18 +65,22 @@ class RayWorker:
         if checkpoint is not None:
             since = folder / "since.impasto"
             since.write_bytes(checkpoint)
-        self.painting = JobPainter(job, places, since, atelier=self.atelier, folder=folder, keep_s=keep_s)
-        return self.go(NOTHING)
+        painter = JobPainter(job, places, since, cache=self.atelier, folder=folder, checkpoint_interval_s=keep_s)
+        self.updates = painter.updates()
+        return self._sent(next(self.updates))
 
     def go(self, asked: JobCommand) -> Sent:
         """Do what is asked, and go on for a while."""
-        if self.painting is None:
+        if self.updates is None:
             raise RuntimeError("There is no job to go on with.")
-        report = self.painting.go(asked)
+        return self._sent(self.updates.send(asked))
+
+    def _sent(self, report: JobUpdate) -> Sent:
         files = {}
-        for path in filter(None, (report.checkpoint, report.picture)):
-            files[path.name] = path.read_bytes()
-            path.unlink()
+        match report:
+            case StepsDone(checkpoint=Path() as path) | JobEnded(picture=Path() as path):
+                files[path.name] = path.read_bytes()
+                path.unlink()
         return Sent(report, files)
 
 

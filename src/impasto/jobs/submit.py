@@ -1,0 +1,68 @@
+"""Runs as jobs: copy a run's pictures into the queue, and add the job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from impasto.config import Config, Inputs, RunOptions
+from impasto.config.roles import pictures_by_role
+from impasto.images import NamedImage, load, name_of, save
+from impasto.jobs.errors import JobError
+from impasto.jobs.model import Job
+from impasto.jobs.store import JobStore
+from impasto.samples.sources import SAMPLE
+
+__all__ = ["key_of", "set_job_alpha", "store_source", "submit"]
+
+
+def submit(
+    store: JobStore,
+    inputs: Inputs,
+    config: Config,
+    run: RunOptions | None = None,
+    *,
+    output: str | None = None,
+    priority: int = 0,
+) -> Job:
+    """Add a run to the queue. Its pictures are copied. Raises `JobError`, `OutputError`."""
+    run = run or RunOptions()
+    sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
+    files = {role: store_source(store, source) for role, source in sources.items()}
+    options = config.model_dump(mode="json")
+    return store.add(
+        options, files, key=key_of(options, files), run=run.model_dump(mode="json"), output=output, priority=priority
+    )
+
+
+def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]]) -> str:
+    """Return the hash that identifies a picture: of its options, pictures and weights."""
+    identity = {"config": config, "inputs": {role: file["sha256"] for role, file in inputs.items()}}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
+    """Copy a picture into the queue's files and return its name and SHA-256.
+
+    Named pixels without a file, such as samples, are saved as PNG.
+    """
+    if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
+        name = source.name if source.name.startswith(SAMPLE) else f"{source.name}.png"
+        with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
+            path = Path(folder) / "pixels.png"
+            save(path, load(source.pixels).pixels)
+            return {"name": name, "sha256": store.files.add(path)}
+    place = source.pixels if isinstance(source, NamedImage) else source
+    if not isinstance(place, (str, Path)):
+        raise JobError("A job's pictures must be files, so that they are there when it runs. Save the picture first.")
+    return {"name": name_of(source), "sha256": store.files.add(Path(place))}
+
+
+def set_job_alpha(store: JobStore, number: int, alpha: float) -> Job:
+    """Change α of a job from its next step on. Raises `ConfigError`, `JobError`."""
+    Config(**(store.get(number).config | {"alpha": alpha}))  # validates alpha
+    return store.set_alpha(number, alpha)
