@@ -85,7 +85,6 @@ DataDir = Annotated[
 CheckpointInterval = Annotated[
     float, Parameter(help="Seconds between checkpoints: a crashed worker loses at most this much work.")
 ]
-CHECKPOINT_INTERVAL_S = CHECKPOINT_INTERVAL_S
 
 
 def open_store(data_dir: Path | None) -> JobStore:
