@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from platformdirs import user_data_path
 
 from impasto.jobs import JobStore
-from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 
 __all__ = [
     "CheckpointInterval",
