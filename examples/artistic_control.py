@@ -113,7 +113,7 @@ def paint(styles: tuple[str, ...], settings: dict[str, Any], size: int) -> Tenso
     photo, options = samples.photo_path("cat"), dict(settings)
     config = impasto.load_preset(options.pop("preset", "painterly"))
     paintings = [samples.paint(name, size_px=2 * size) for name in styles]
-    height, width = images.dimensions(photo)
+    height, width = images.open_image(photo).size
     for role in ("content_masks", "style_masks"):
         if role in options:
             shape = (height, width) if role == "content_masks" else paintings[0].shape[:2]

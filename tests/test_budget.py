@@ -162,7 +162,7 @@ def test_memory_asked_is_memory_kept_to(photo: Path, painting: Path, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1.1e9
-    assert impasto.images.dimensions(tmp_path / "out.png") == (599, 900)
+    assert impasto.images.open_image(tmp_path / "out.png").size == (599, 900)
 
 
 @pytest.mark.weights

@@ -19,7 +19,7 @@ from impasto.config import Config
 from impasto.core.encoder import Encoder
 from impasto.core.tensor_store import RamStore
 from impasto.images import load
-from impasto.images.color import Transfer, luminance, match_luminance, matched, with_colors_of
+from impasto.images.color import Transfer, match_colors, match_luminance, to_grayscale, transfer_chroma
 from impasto.run import drive
 
 STORE = RamStore()
@@ -51,7 +51,7 @@ def test_the_options_are_the_ways_there_are() -> None:
 @pytest.mark.parametrize("how", LINEAR)
 def test_matched_colors_have_the_contents_mean_and_covariance(how: Transfer) -> None:
     style, content = colors(1, 0.2), colors(2, 0.2) + 0.05
-    mean, covariance = statistics(matched(STORE, style, content, how))
+    mean, covariance = statistics(match_colors(STORE, style, content, how))
     wanted_mean, wanted = statistics(content)
     torch.testing.assert_close(mean, wanted_mean, rtol=0, atol=1e-5)
     # Up to the variance of 1e-5 that is added to both, so that gray pictures have a root.
@@ -60,20 +60,20 @@ def test_matched_colors_have_the_contents_mean_and_covariance(how: Transfer) -> 
 
 def test_optimal_transport_moves_colors_least() -> None:
     style, content = colors(1), colors(2)
-    moved = {how: float((matched(STORE, style, content, how) - style).square().mean()) for how in LINEAR}
+    moved = {how: float((match_colors(STORE, style, content, how) - style).square().mean()) for how in LINEAR}
     assert moved["ot"] < min(moved["cholesky"], moved["pca"])
 
 
 @pytest.mark.parametrize("how", LINEAR)
 def test_a_style_in_the_contents_colors_is_left_alone(how: Transfer) -> None:
     content = colors(3)
-    torch.testing.assert_close(matched(STORE, content, content.clone(), how), content, rtol=0, atol=1e-4)
+    torch.testing.assert_close(match_colors(STORE, content, content.clone(), how), content, rtol=0, atol=1e-4)
 
 
 def test_matched_histograms_are_those_of_the_content() -> None:
     style = 0.3 + 0.4 * torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(1)) ** 2
     content = 0.2 + 0.6 * torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(2)) ** 0.5
-    found = matched(STORE, style, content, "histogram")
+    found = match_colors(STORE, style, content, "histogram")
     shares = torch.linspace(0.02, 0.98, 25)
     for channel in range(3):
         torch.testing.assert_close(
@@ -91,7 +91,7 @@ def test_gray_and_single_colored_pictures_are_matched_without_fuss(how: Transfer
     gray = torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(4)).expand(1, 3, 20, 30).contiguous()
     style = single if flat != "content" else colors(1)
     content = gray if flat != "style" else colors(2)
-    found = matched(STORE, style, content, how)
+    found = match_colors(STORE, style, content, how)
     assert torch.isfinite(found).all()
     assert found.min() >= 0
     assert found.max() <= 1
@@ -102,10 +102,10 @@ def test_gray_and_single_colored_pictures_are_matched_without_fuss(how: Transfer
 
 def test_brightness_with_the_hue_of_another_picture() -> None:
     painted, content = colors(1, 0.8).clamp(0, 1), colors(2, 0.5).clamp(0, 1)
-    found = with_colors_of(STORE, painted, content)
+    found = transfer_chroma(STORE, painted, content)
     assert found.min() >= 0
     assert found.max() <= 1
-    torch.testing.assert_close(luminance(STORE, found), luminance(STORE, painted), rtol=0, atol=1e-5)
+    torch.testing.assert_close(to_grayscale(STORE, found), to_grayscale(STORE, painted), rtol=0, atol=1e-5)
     # Every pixel's chroma is the content's, or paler.
     ratio = chroma(found).norm(dim=0) / chroma(content).norm(dim=0).clamp(min=1e-6)
     assert ratio.max() < 1 + 1e-3
@@ -113,7 +113,7 @@ def test_brightness_with_the_hue_of_another_picture() -> None:
 
 
 def test_a_gray_style_takes_the_contents_brightness() -> None:
-    style, content = luminance(STORE, colors(1)), luminance(STORE, colors(2) + 0.1)
+    style, content = to_grayscale(STORE, colors(1)), to_grayscale(STORE, colors(2) + 0.1)
     found = match_luminance(STORE, style, content)
     assert float(found.mean()) == pytest.approx(float(content.mean()), abs=1e-5)
     assert float(found.std()) == pytest.approx(float(content.std()), rel=0.02)

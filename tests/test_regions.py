@@ -236,14 +236,14 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
         ({"content_masks": (MASK, MASK)}, "2 content masks and 1 style\\."),
         (TWO | {"content_masks": (MASK,)}, "1 content mask and 2 styles"),
         ({"content_masks": (MASK, MASK), "style_masks": (MASK,)}, "in pairs"),
-        (TWO | {"style_masks": (MASK,)}, "one for each style"),
+        (TWO | {"style_masks": (MASK,)}, "2 styles and 1 style mask.*one mask for each style"),
         ({"content_masks": (0 * MASK,)}, "Content mask 1 is empty"),
         ({"content_masks": (MASK,), "style_masks": (0 * MASK,)}, "Style mask 1 is empty"),
         ({"protect": np.ones((40, 56))}, "empty.*protected"),
         ({"content_masks": (labels(RED, BLUE),)}, "colored style masks"),
         ({"content_masks": (labels(RED, BLUE),), "style_masks": (labels(RED, GREEN),)}, "#0000ff.*#ff0000"),
         ({"content_masks": (labels(RED, BLUE),), "style_masks": (MASK,)}, "labels all regions at once"),
-        ({"protect": labels(RED, BLUE)}, "protect is gray"),
+        ({"protect": labels(RED, BLUE)}, "protect takes a gray mask"),
     ],
 )
 def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
@@ -253,7 +253,7 @@ def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, 
 
 
 def test_a_style_loss_of_features_knows_no_regions(tiny: Encoder) -> None:
-    with pytest.raises(ConfigError, match=r"nearest.*no regions"):
+    with pytest.raises(ConfigError, match=r"nearest.*does not support masks"):
         load_inputs(Inputs(**WHOLE, protect=MASK), tiny_config(style_loss="nearest"), RUN, AutogradEngine(tiny))
 
 
@@ -262,7 +262,7 @@ def read(source: Any, height: int = HEIGHT, width: int = WIDTH, **options: Any) 
 
 
 def test_a_mask_of_another_aspect_is_refused() -> None:
-    with pytest.raises(ImageError, match=r"40x56 px and photo\.jpg 56x40.*aspect"):
+    with pytest.raises(ImageError, match=r"40x56 px, and photo\.jpg 56x40.*aspect"):
         read(MASK.T)
 
 
@@ -300,14 +300,14 @@ def test_what_is_transparent_has_no_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["labels", "soft"])
-def test_masks_on_disk_a_strip_at_a_time_are_those_in_memory(
+def test_masks_on_disk_in_blocks_are_those_in_memory(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ramp = np.linspace(0, 1, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
     drawn = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
     whole = read(drawn)
     for module in ("read", "row_blocks"):
-        monkeypatch.setattr(f"impasto.images.{module}.STRIP", WIDTH * 7)
+        monkeypatch.setattr(f"impasto.images.{module}.BLOCK_PX", WIDTH * 7)
     scratch = DiskStore(tmp_path)
     parts = load_mask(drawn, HEIGHT, WIDTH, what="", max_megapixels=250, store=scratch).areas
     assert set(parts) == set(whole)
@@ -359,11 +359,11 @@ def test_known_labels_leave_out_other_colors() -> None:
     assert list(found) == ["#ff0000"]
 
 
-def test_a_photo_is_no_image_of_labels(photo: Path) -> None:
-    with Image.open(photo) as image, pytest.raises(ImageError, match="no image of labels"):
+def test_a_photo_is_not_a_label_map(photo: Path) -> None:
+    with Image.open(photo) as image, pytest.raises(ImageError, match="colors that fill regions"):
         read(photo, image.height, image.width)
     height, width = 96, 144
-    with pytest.raises(ImageError, match="no image of labels"):
+    with pytest.raises(ImageError, match="colors that fill regions"):
         read(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8), height, width)
 
 

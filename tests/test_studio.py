@@ -337,7 +337,7 @@ def test_from_upload_to_download(
         recipe = impasto.read_recipe(path)
         assert recipe.config.size == 64
         assert recipe.inputs["content"].name == photo.name
-        assert impasto.images.dimensions(path) == (43, 64)
+        assert impasto.images.open_image(path).size == (43, 64)
     assert not list(studio.store.folder.glob("download-*"))
     thumbnail = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/thumbnail?side=32").content))
     assert (thumbnail.format, thumbnail.size) == ("JPEG", (32, 22))

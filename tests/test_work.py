@@ -17,7 +17,7 @@ import impasto
 from impasto.cli import main
 from impasto.config import Config, Inputs, Plan, RunOptions
 from impasto.errors import ConfigError, OutputError
-from impasto.images import dimensions
+from impasto.images import open_image
 from impasto.jobs import Job, JobError, JobStore
 from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker
@@ -127,7 +127,7 @@ def test_a_job_is_paused_changed_and_painted_as_its_recipe_tells(
     assert waiting.checkpoint is not None
     assert waiting.scales == [[21, 32, 40], [43, 64, 40]]
     assert looks[0] > 0
-    height, width = dimensions(store.previews.path(job.id))
+    height, width = open_image(store.previews.path(job.id)).size
     assert (height, width) == (21, 32)
     assert Worker(store, "w").run_one() is None
     store.resume(job.id)

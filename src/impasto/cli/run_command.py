@@ -112,10 +112,8 @@ class _FirstStep:
 
 def _check_files(run: Run, written: Sequence[Path]) -> None:
     """Check inputs before anything is downloaded or painted: unreadable ones, and ones that would be replaced."""
-    pictures = pictures_by_role(run.inputs).values()
-    require_distinct(written, [*pictures, run.inputs.weights])
-    for picture in pictures:
-        images.sha256_of(picture)
+    pictures = pictures_by_role(run.opened_inputs).values()
+    require_distinct(written, map(images.get_path, [*pictures, run.inputs.weights]))
 
 
 def _announce(run: Run, *, quiet: bool) -> None:

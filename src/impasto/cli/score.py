@@ -40,8 +40,8 @@ def score(
 
     Lower is better. Missing weights are downloaded first.
     """
-    picture = resolve_picture(image, SAMPLE_PX)
-    size_px = max(images.dimensions(picture, max_megapixels=max_megapixels))
+    picture = images.open_image(resolve_picture(image, SAMPLE_PX), max_megapixels=max_megapixels)
+    size_px = max(picture.size)
     inputs = load_score_inputs(
         resolve_picture(content, size_px), resolve_picture(style, size_px), picture, max_megapixels=max_megapixels
     )

@@ -1,24 +1,25 @@
-"""Pictures in and out: files, arrays and PIL images to tensors, and tensors to files, by libvips."""
+"""Input and output of pictures: files, arrays and PIL images to tensors, and tensors to files, by libvips."""
 
-from impasto.images.decode import NamedImage, name_of
 from impasto.images.masks import Mask, count_regions, load_mask
 from impasto.images.metadata import read_note
-from impasto.images.read import dimensions, load, sha256_of
+from impasto.images.opened_image import NamedImage, OpenedImage, get_name, get_path, open_image
+from impasto.images.read import load
 from impasto.images.row_blocks import iter_row_blocks
-from impasto.images.write import jpeg, require_output, save
+from impasto.images.write import encode_jpeg, require_output, save
 
 __all__ = [
     "Mask",
     "NamedImage",
+    "OpenedImage",
     "count_regions",
-    "dimensions",
+    "encode_jpeg",
+    "get_name",
+    "get_path",
     "iter_row_blocks",
-    "jpeg",
     "load",
     "load_mask",
-    "name_of",
+    "open_image",
     "read_note",
     "require_output",
     "save",
-    "sha256_of",
 ]

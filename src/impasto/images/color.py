@@ -1,10 +1,10 @@
-"""Whose colors the picture has: the style's, as the method gives them, or the content's.
+"""Color transfer: keep the content's colors in the painted picture, by either method of Gatys et al.
 
-Laws: images are sRGB in [0, 1], (1, 3, H, W), and what comes out is too. Colors are worked on a strip of
-rows at a time, in a `TensorStore`, for a picture may be larger than memory.
+Laws: images are sRGB in [0, 1], (1, 3, H, W), before and after. Images may be larger than memory, so the work is
+done on blocks of rows in a `TensorStore`.
 
-Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer" (1606.05897), has both ways:
-matching the style's colors to the content's before, and painting luminance alone.
+Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer" (1606.05897), describes both: match
+the style's colors to the content's before painting, or paint the luminance only.
 """
 
 from __future__ import annotations
@@ -17,77 +17,78 @@ from torch import Tensor
 from impasto.core.tensor_store import TensorStore
 from impasto.images.row_blocks import iter_row_blocks
 
-__all__ = ["Transfer", "luma", "luminance", "match_luminance", "matched", "with_colors_of"]
+__all__ = ["Transfer", "compute_luma", "match_colors", "match_luminance", "to_grayscale", "transfer_chroma"]
 
 Transfer = Literal["cholesky", "pca", "ot", "histogram"]
 
 LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue in brightness as it is seen: ITU-R BT.601, the Y of YIQ."""
+"""Weights of red, green and blue in perceived brightness: ITU-R BT.601, the Y of YIQ."""
 
-LEAST_VARIANCE = 1e-5
-"""Added to every covariance: gray pictures have singular ones. (0.8 of 255) squared."""
+VARIANCE_FLOOR = 1e-5
+"""Added to every covariance, because that of a gray picture is singular. (0.8 of 255) squared."""
 
 LEVELS = 4096
-"""Of a histogram."""
+"""Bins of a histogram."""
 
 
-def luminance(store: TensorStore, image: Tensor) -> Tensor:
-    """The brightness of an image as a gray one, (1, 3, H, W)."""
+def to_grayscale(store: TensorStore, image: Tensor) -> Tensor:
+    """Return the luma of an image in all three channels, (1, 3, H, W)."""
     gray = store.empty(image.shape, image.dtype)
     for out, rows in iter_row_blocks(store, gray, image):
-        out.copy_(luma(rows).expand_as(rows))
+        out.copy_(compute_luma(rows).expand_as(rows))
     return gray
 
 
 def match_luminance(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
-    """A gray style image shifted and scaled to the mean and deviation of the content's brightness."""
-    (mean, spread), (wanted, wanted_spread) = (_mean_and_covariance(store, image) for image in (style, content))
-    factor = (wanted_spread[0, 0] / spread[0, 0]).sqrt() * torch.eye(3, dtype=mean.dtype)
-    return _mapped(store, style, factor, mean, wanted)
+    """Shift and scale a gray style image to the mean and deviation of the content's luma."""
+    (mean, covariance), (target_mean, target) = (_mean_and_covariance(store, image) for image in (style, content))
+    matrix = (target[0, 0] / covariance[0, 0]).sqrt() * torch.eye(3, dtype=mean.dtype)
+    return _apply_affine(store, style, matrix, mean, target_mean)
 
 
-def matched(store: TensorStore, style: Tensor, content: Tensor, how: Transfer) -> Tensor:
-    """The style image in the content's colors: a new image, clamped to [0, 1].
+def match_colors(store: TensorStore, style: Tensor, content: Tensor, method: Transfer) -> Tensor:
+    """Return the style image in the content's colors, clamped to [0, 1].
 
-    Each is x -> A (x − μ_s) + μ_c with the content's mean and covariance afterwards: A from Cholesky factors,
-    from symmetric roots (PCA), or the one that moves colors least (optimal transport). `histogram` goes on from the
-    last, and gives each channel the content's distribution too: channels alone would leave gray content colored.
+    All methods compute x -> A (x − μ_s) + μ_c, which gives the style the content's mean and covariance. A comes from
+    Cholesky factors, from symmetric square roots (PCA), or is the map that moves colors least (optimal transport).
+    `histogram` starts from the last and then matches each channel's distribution. Channels alone would not
+    do: they would leave gray content colored.
     """
-    if how == "histogram":
-        return _histograms_matched(store, matched(store, style, content, "ot"), content)
-    (mean, spread), (wanted, wanted_spread) = (_mean_and_covariance(store, image) for image in (style, content))
-    if how == "cholesky":
-        change = torch.linalg.cholesky(wanted_spread) @ torch.linalg.inv(torch.linalg.cholesky(spread))
-    elif how == "pca":
-        change = _power(wanted_spread, 0.5) @ _power(spread, -0.5)
+    if method == "histogram":
+        return _match_histograms(store, match_colors(store, style, content, "ot"), content)
+    (mean, covariance), (target_mean, target) = (_mean_and_covariance(store, image) for image in (style, content))
+    if method == "cholesky":
+        matrix = torch.linalg.cholesky(target) @ torch.linalg.inv(torch.linalg.cholesky(covariance))
+    elif method == "pca":
+        matrix = _matrix_power(target, 0.5) @ _matrix_power(covariance, -0.5)
     else:
-        root, inverse = _power(spread, 0.5), _power(spread, -0.5)
-        change = inverse @ _power(root @ wanted_spread @ root, 0.5) @ inverse
-    return _mapped(store, style, change, mean, wanted)
+        root, inverse = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
+        matrix = inverse @ _matrix_power(root @ target @ root, 0.5) @ inverse
+    return _apply_affine(store, style, matrix, mean, target_mean)
 
 
-def with_colors_of(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:
-    """The brightness of `image` with the hue of `colors`: a new image.
+def transfer_chroma(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:
+    """Return the luma of `image` with the chroma of `colors`.
 
-    Where a color is not to be had at that brightness it is paled until it is, so that brightness stays.
+    Out-of-gamut colors are desaturated, so that the luma is kept.
     """
-    painted = store.empty(image.shape, image.dtype)
-    for out, rows, wanted in iter_row_blocks(store, painted, image, colors):
-        gray = luma(rows).clamp(0, 1)
-        chroma = wanted.to(rows.device) - luma(wanted).to(rows.device)
+    result = store.empty(image.shape, image.dtype)
+    for out, rows, color_rows in iter_row_blocks(store, result, image, colors):
+        gray = compute_luma(rows).clamp(0, 1)
+        chroma = color_rows.to(rows.device) - compute_luma(color_rows).to(rows.device)
         room = torch.where(chroma > 0, 1 - gray, gray) / chroma.abs().clamp(min=1e-9)
         out.copy_((gray + room.amin(dim=1, keepdim=True).clamp(max=1) * chroma).clamp(0, 1))
-    return painted
+    return result
 
 
-def luma(rows: Tensor) -> Tensor:
-    """The brightness of each pixel, (1, 3, H, W) -> (1, 1, H, W)."""
+def compute_luma(rows: Tensor) -> Tensor:
+    """Compute the perceived brightness of each pixel, (1, 3, H, W) -> (1, 1, H, W)."""
     weights = torch.tensor(LUMA, dtype=rows.dtype, device=rows.device)
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def _mean_and_covariance(store: TensorStore, image: Tensor) -> tuple[Tensor, Tensor]:
-    """(3,) and (3, 3) of an image's colors, in float64 on the CPU."""
+    """Return mean (3,) and covariance (3, 3) of an image's colors, in float64 on the CPU."""
     total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
     for (rows,) in iter_row_blocks(store, image):
         colors = rows.flatten(2)[0].cpu().double()
@@ -95,53 +96,53 @@ def _mean_and_covariance(store: TensorStore, image: Tensor) -> tuple[Tensor, Ten
         outer += colors @ colors.T
         count += colors.shape[1]
     mean = total / count
-    return mean, outer / count - torch.outer(mean, mean) + LEAST_VARIANCE * torch.eye(3, dtype=torch.float64)
+    return mean, outer / count - torch.outer(mean, mean) + VARIANCE_FLOOR * torch.eye(3, dtype=torch.float64)
 
 
-def _power(matrix: Tensor, exponent: float) -> Tensor:
+def _matrix_power(matrix: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     power: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
     return power
 
 
-def _mapped(store: TensorStore, image: Tensor, change: Tensor, mean: Tensor, wanted: Tensor) -> Tensor:
-    """x -> change (x − mean) + wanted at every pixel, clamped."""
-    shift = wanted - change @ mean
-    found = store.empty(image.shape, image.dtype)
-    for out, rows in iter_row_blocks(store, found, image):
-        moved = torch.einsum("ij,bjhw->bihw", change.to(rows), rows) + shift.to(rows).view(1, 3, 1, 1)
+def _apply_affine(store: TensorStore, image: Tensor, matrix: Tensor, mean: Tensor, target_mean: Tensor) -> Tensor:
+    """Apply x -> matrix (x − mean) + target_mean at every pixel, and clamp."""
+    shift = target_mean - matrix @ mean
+    result = store.empty(image.shape, image.dtype)
+    for out, rows in iter_row_blocks(store, result, image):
+        moved = torch.einsum("ij,bjhw->bihw", matrix.to(rows), rows) + shift.to(rows).view(1, 3, 1, 1)
         out.copy_(moved.clamp_(0, 1))
-    return found
+    return result
 
 
-def _histograms_matched(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
-    given, wanted = (_distribution(store, image) for image in (style, content))
+def _match_histograms(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
+    style_cdf, content_cdf = (_cumulative_histograms(store, image) for image in (style, content))
     levels = torch.linspace(0, 1, LEVELS + 1)
-    found = store.empty(style.shape, style.dtype)
-    for out, rows in iter_row_blocks(store, found, style):
+    result = store.empty(style.shape, style.dtype)
+    for out, rows in iter_row_blocks(store, result, style):
         for channel in range(3):
-            # Up through the style's distribution, down through the content's. A level's share is the middle of its
-            # own, so that a single color has the same in every channel.
+            # Through the style's distribution, and back through the content's. A level counts with the middle of
+            # its bin, so that a flat color maps to the same share in every channel.
             level = (rows[:, channel].cpu() * LEVELS).long().clamp(0, LEVELS - 1)
-            share = 0.5 * (given[channel][level] + given[channel][level + 1])
-            out[:, channel] = _interpolated(share, wanted[channel], levels).to(out)
-    return found
+            share = 0.5 * (style_cdf[channel][level] + style_cdf[channel][level + 1])
+            out[:, channel] = _interpolate(share, content_cdf[channel], levels).to(out)
+    return result
 
 
-def _distribution(store: TensorStore, image: Tensor) -> Tensor:
-    """For each channel the share of pixels up to each level, (3, LEVELS + 1), strictly rising from 0 to 1."""
+def _cumulative_histograms(store: TensorStore, image: Tensor) -> Tensor:
+    """Return each channel's share of pixels up to each level, (3, LEVELS + 1), strictly rising from 0 to 1."""
     counts = torch.zeros(3, LEVELS, dtype=torch.float64)
     for (rows,) in iter_row_blocks(store, image):
         for channel in range(3):
             counts[channel] += torch.histc(rows[:, channel].cpu().float(), LEVELS, 0, 1).double()
-    # A little everywhere, so that the way down is a function.
+    # No bin is empty, so that the inverse is a function.
     counts += 1e-6 * counts.sum(dim=1, keepdim=True)
     shares = counts.cumsum(dim=1) / counts.sum(dim=1, keepdim=True)
     return torch.cat([torch.zeros(3, 1, dtype=shares.dtype), shares], dim=1).float()
 
 
-def _interpolated(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
-    """The piecewise linear function through (xs, ys) at x, as numpy.interp."""
+def _interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """Evaluate the piecewise linear function through (xs, ys) at x, like numpy.interp."""
     right = torch.searchsorted(xs, x.contiguous()).clamp(1, len(xs) - 1)
     left = right - 1
     part = (x - xs[left]) / (xs[right] - xs[left]).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Tensors -> files, a strip at a time."""
+"""Tensors -> files, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import OutputError
 from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
-from impasto.images.metadata import attach
+from impasto.images.metadata import attach_note
 
-__all__ = ["jpeg", "require_output", "save"]
+__all__ = ["encode_jpeg", "require_output", "save"]
 
-WRITABLE = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
-"""Bits that each output format can hold."""
+FORMAT_BITS = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
+"""Output formats, and the most bits that each can hold."""
 
-STRIP = 1 << 21
-"""Pixels written at a time."""
+BLOCK_PX = 1 << 21
+"""Pixels converted at a time."""
 
-LARGE, BIGTIFF_FROM = 1 << 27, 1 << 31
-"""Bytes of pixels from which a TIFF has tiles, and is a BigTIFF."""
+TILED_TIFF_BYTES, BIGTIFF_BYTES = 1 << 27, 1 << 31
+"""Bytes of pixels above which a TIFF has tiles, and is a BigTIFF."""
 
-LONGEST_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+MAX_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+"""Most pixels a side, where a format has a limit that a picture can reach."""
 
 
 def require_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) -> None:
-    """Raise `OutputError` now if `save` would later: unknown format, no folder, no permission."""
+    """Raise `OutputError` if `save` could not write an image of this size to `path`, before it is painted."""
     suffix = path.suffix.lower()
-    if suffix not in WRITABLE:
-        raise OutputError(
-            f"{path}: cannot write {suffix or 'a file without an ending'}. Use .png, .jpg, .webp or .tif."
-        )
-    if bits > WRITABLE[suffix]:
-        raise OutputError(f"{path}: {suffix} holds {WRITABLE[suffix]} bits, not {bits}. Use .png or .tif, or 8 bits.")
-    if max(height, width) > LONGEST_SIDE_PX.get(suffix, 10_000_000):
-        raise OutputError(f"{path}: {suffix} cannot hold {width}x{height} px. Use .png or .tif.")
+    if suffix not in FORMAT_BITS:
+        given = suffix or "a name without an extension"
+        raise OutputError(f"{path} cannot be written: {given} is not supported. Use .png, .jpg, .webp or .tif.")
+    if bits > FORMAT_BITS[suffix]:
+        limit = f"{suffix} holds {FORMAT_BITS[suffix]} bits, not {bits}"
+        raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif, or --bits 8.")
+    if suffix in MAX_SIDE_PX and max(height, width) > MAX_SIDE_PX[suffix]:
+        limit = f"{suffix} holds at most {MAX_SIDE_PX[suffix]} px a side, not {width}x{height}"
+        raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif.")
     require_writable(path)
 
 
@@ -55,53 +57,53 @@ def save(
     note: str = "",
     store: TensorStore | None = None,
 ) -> None:
-    """Write an image (1, 3, H, W) in [0, 1], with alpha where the format has it, else over white.
+    """Write an image (1, 3, H, W) in [0, 1] and its alpha; JPEG has no alpha and is flattened over white.
 
-    `note` (ASCII) goes along as PNG text and XMP. A file that was there is replaced only by a whole
-    one. Raises `OutputError`.
+    `note` (ASCII) is stored as PNG text and XMP. An existing file is replaced only by a complete one.
+    Raises `OutputError`.
     """
     require_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
     suffix = path.suffix.lower()
     if alpha is not None and suffix in (".jpg", ".jpeg"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
-    array = _levels(pixels, alpha, bits, store or RamStore())
-    failed = vips_errors(f"{path} could not be written", OutputError)
-    with atomic_write(path) as temporary, temporary.open("wb") as file, failed:
+    array = _quantize(pixels, alpha, bits, store or RamStore())
+    errors = vips_errors(f"{path} could not be written", OutputError)
+    with atomic_write(path) as temporary, temporary.open("wb") as file, errors:
         image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
         if note:
-            attach(image, note)
+            attach_note(image, note)
         target = pyvips.Target.new_to_descriptor(file.fileno())
         image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
 
 
-def jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:
-    """An image (1, 3, H, W) in [0, 1] as a JPEG to be shown somewhere."""
-    image = pyvips.Image.new_from_array(_levels(pixels, None, 8, RamStore())).copy(interpretation="srgb")
+def encode_jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:
+    """Encode an image (1, 3, H, W) in [0, 1] as a JPEG, for a preview."""
+    image = pyvips.Image.new_from_array(_quantize(pixels, None, 8, RamStore())).copy(interpretation="srgb")
     data: bytes = image.write_to_buffer(".jpg", Q=quality)
     return data
 
 
-def _levels(pixels: Tensor, alpha: Tensor | None, bits: int, store: TensorStore) -> NDArray[np.uint8 | np.uint16]:
-    """Pixels as whole numbers, (H, W, 3 or 4), a strip at a time."""
+def _quantize(pixels: Tensor, alpha: Tensor | None, bits: int, store: TensorStore) -> NDArray[np.uint8 | np.uint16]:
+    """Convert pixels and alpha to integers of 8 or 16 bits, (H, W, 3 or 4)."""
     height, width = pixels.shape[2:]
     planes = [plane.detach() for plane in (pixels, alpha) if plane is not None]
     levels = store.empty(
         (height, width, sum(plane.shape[1] for plane in planes)), torch.uint8 if bits == 8 else torch.uint16
     )
-    step = max(1, STRIP // width)
+    step = max(1, BLOCK_PX // width)
     for top in range(0, height, step):
-        strip = torch.cat([plane[0, :, top : top + step].cpu() for plane in planes])
-        values = strip.clamp(0, 1).mul(2**bits - 1).round().permute(1, 2, 0)
+        block = torch.cat([plane[0, :, top : top + step].cpu() for plane in planes])
+        values = block.clamp(0, 1).mul(2**bits - 1).round().permute(1, 2, 0)
         levels[top : top + step] = values.to(levels.dtype)
         store.release(levels, *planes)
     return levels.cpu().numpy()
 
 
-def _save_options(suffix: str, quality: int, size: int) -> dict[str, Any]:
+def _save_options(suffix: str, quality: int, size_bytes: int) -> dict[str, Any]:
     if suffix in (".jpg", ".jpeg", ".webp"):
         return {"Q": quality}
     if suffix == ".png":
         return {"compression": 6}
-    # Tiles let viewers open a part; beyond 4 GB only BigTIFF can hold it.
-    large = {"tile": True, "tile_width": 256, "tile_height": 256} if size > LARGE else {}
-    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > BIGTIFF_FROM, **large}
+    # Viewers can open single tiles of a large file. A TIFF above 4 GB must be a BigTIFF.
+    tiles = {"tile": True, "tile_width": 256, "tile_height": 256} if size_bytes > TILED_TIFF_BYTES else {}
+    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size_bytes > BIGTIFF_BYTES, **tiles}

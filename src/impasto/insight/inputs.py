@@ -35,17 +35,17 @@ def load_view_image(run: Run, picture: Any, layers: Iterable[str] | None = None)
     ).pixels
     if layers is None:
         layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]
-    run.encoder.require_size(pixels, layers, what=images.name_of(picture) or "The picture")
+    run.encoder.require_size(pixels, layers, what=images.get_name(picture) or "The picture")
     return pixels
 
 
 def display_names(pictures: Sequence[Any]) -> list[str]:
     """Name pictures for a sheet. Files of the same name get as many folders as tell them apart."""
-    names = [images.name_of(picture) or f"picture {number}" for number, picture in enumerate(pictures, start=1)]
+    names = [images.get_name(picture) or f"picture {number}" for number, picture in enumerate(pictures, start=1)]
     files = {at: Path(file).parts for at, file in enumerate(pictures) if isinstance(file, (str, os.PathLike))}
     for depth in range(2, max(map(len, files.values()), default=0) + 1):
         uses = Counter(name for name, _ in {(names[at], parts) for at, parts in files.items()})
         for at, parts in files.items():
             if uses[names[at]] > 1:
-                names[at] = "/".join(images.name_of(part) or part for part in parts[-depth:])
+                names[at] = "/".join(images.get_name(part) or part for part in parts[-depth:])
     return names

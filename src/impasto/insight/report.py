@@ -147,7 +147,7 @@ def build_report(
 
 def build_run_report(run: Run, result: Result, *, name: str, film: Film | None = None) -> Report:
     """Build a report on a run that just ended; `film` has observed it. Raises `ImageError`."""
-    inputs = pictures_by_role(run.inputs)
+    inputs = pictures_by_role(run.opened_inputs)
     return build_report(
         result.recipe, result.image, inputs, name=name, losses=result.losses, seconds=result.seconds, film=film
     )
@@ -177,7 +177,7 @@ def build_picture_report(
         images.load(path, long_side_px=MAX_PX).pixels,
         {role: _find_picture(recipe, role, by_role.get(role), path.parent) for role in recipe.inputs},
         name=path.name,
-        size=images.dimensions(path),
+        size=images.open_image(path).size,
         losses=result.losses if result else None,
         seconds=result.seconds if result else None,
         film=film,

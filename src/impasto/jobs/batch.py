@@ -123,7 +123,7 @@ class Batch:
         if not one.output.exists():
             with atomic_write(one.output) as temporary:
                 shutil.copyfile(self.store.files.path(sha256), temporary)
-        elif images.sha256_of(one.output) != sha256:
+        elif images.open_image(one.output, max_megapixels=float("inf")).sha256 != sha256:
             raise JobError(f"{one.output} is there already, and is another picture. Move it, or choose another -o.")
         self.losses[one.output] = job.result["losses"]
 

@@ -144,7 +144,7 @@ def check_further(wanted: Sequence[BatchItem]) -> None:
         if len(places) > 1 or len(having) < len(wanted):
             continue
         if role != "weights":
-            images.dimensions(Path(places[0]))
+            images.open_image(Path(places[0]))
         for network in {one.config.network for one in having} if role == "weights" else ():
             load(network, Path(places[0]))
 

@@ -13,7 +13,7 @@ from impasto.core.image import fit, resize
 from impasto.core.method import Progress, render
 from impasto.core.tensor_store import TensorStore
 from impasto.files import atomic_write
-from impasto.images import jpeg
+from impasto.images import encode_jpeg
 from impasto.run import Run
 
 __all__ = ["PreviewWriter", "Previews"]
@@ -79,4 +79,4 @@ def render_preview(progress: Progress, store: TensorStore) -> bytes:
     needs_render = scene.retouch is not None or scene.free is not None
     pixels = render(progress, store)[1] if needs_render else progress.image
     height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
-    return jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)
+    return encode_jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)

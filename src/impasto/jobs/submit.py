@@ -11,7 +11,7 @@ from typing import Any
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.roles import pictures_by_role
-from impasto.images import NamedImage, load, name_of, save
+from impasto.images import NamedImage, get_name, load, save
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
@@ -59,7 +59,7 @@ def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
     place = source.pixels if isinstance(source, NamedImage) else source
     if not isinstance(place, (str, Path)):
         raise JobError("A job's pictures must be files, so that they are there when it runs. Save the picture first.")
-    return {"name": name_of(source), "sha256": store.files.add(Path(place))}
+    return {"name": get_name(source), "sha256": store.files.add(Path(place))}
 
 
 def set_job_alpha(store: JobStore, number: int, alpha: float) -> Job:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.images.color import luma
+from impasto.images.color import compute_luma
 
 __all__ = ["MIN_PX", "border", "checkerboard", "haze", "speckle"]
 
@@ -84,7 +84,7 @@ def checkerboard(image: Tensor) -> float:
     periods. Clean and noisy pictures measure 0.7 to 1.2; a grid with 0.6 times the root mean square difference of
     neighboring pixels gives 3 or more; AlexNet on plain pixels 2. Periods of 7 and 9 px count in part.
     """
-    power = _spectrum(luma(image)[0, 0])
+    power = _spectrum(compute_luma(image)[0, 0])
     return max(_peak_ratio_of_period(power, period) for period in PERIODS_PX)
 
 
@@ -158,7 +158,7 @@ def _contrast(ring: Tensor) -> float:
 
 
 def _tonal_range(image: Tensor) -> float:
-    levels = luma(image).flatten().numpy()
+    levels = compute_luma(image).flatten().numpy()
     low, high = (round(share * (len(levels) - 1)) for share in (0.02, 0.98))
     partitioned = np.partition(levels, (low, high))
     return float(partitioned[high] - partitioned[low])

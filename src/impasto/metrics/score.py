@@ -143,7 +143,7 @@ def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
 def _require_side(source: Any, role: str, pixels: Tensor, min_px: int) -> None:
     height, width = pixels.shape[2:]
     if min(height, width) < min_px:
-        name = images.name_of(source) or role
+        name = images.get_name(source) or role
         raise ImageError(
             f"{name} at {width}x{height} px is too small for a score, which needs at least {min_px} px a side. "
             "Give a larger one."

@@ -1,9 +1,9 @@
-"""Part of the composition root: the pictures and masks of a run, loaded and made ready to be painted from."""
+"""The inputs of a run: pictures and masks opened, loaded at their sizes, and paired into regions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config import Config, Inputs, RunOptions
-from impasto.config.roles import assign_roles
+from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.core.evaluate import Engine
 from impasto.core.image import Picture
 from impasto.core.masks import Region
@@ -21,95 +21,117 @@ from impasto.core.pyramid import plan_scales
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
-from impasto.images import color
-from impasto.run.mask_pairing import counted, pair_masks
+from impasto.images import Mask, color
+from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
 
-__all__ = ["load_inputs", "require_init", "style_shares"]
+__all__ = ["count_regions", "load_inputs", "open_inputs", "require_init", "style_shares"]
 
-ALL = 1 - 1 / 512
-"""From this share on a pixel is painted as if it were free: half a step of 8 bits."""
+FULLY_PAINTED = 1 - 1 / 512
+"""From this mask value on a pixel counts as fully painted: half a level of 8 bits below 1."""
 
 
-def load_inputs(inputs: Inputs, config: Config, run: RunOptions, engine: Engine) -> RunInputs:
-    """Load the pictures at the sizes that they are seen at. Raises `ImageError`, `ConfigError`."""
+def open_inputs(inputs: Inputs, max_megapixels: float) -> Inputs:
+    """Open every picture and mask, so that each is read and hashed once per run. Raises `ImageError`."""
+    opened = {
+        role: images.open_image(picture, max_megapixels=max_megapixels)
+        for role, picture in pictures_by_role(inputs).items()
+    }
+    return build_inputs(opened, inputs.weights)
+
+
+def count_regions(inputs: Inputs) -> int:
+    """Return an upper bound on the number of mask regions, 0 without masks. Raises `ImageError`."""
+    counts = [sum(map(images.count_regions, masks)) for masks in (inputs.content_masks, inputs.style_masks)]
+    return max(*counts, int(inputs.protect is not None))
+
+
+def load_inputs(inputs: Inputs, config: Config, options: RunOptions, engine: Engine) -> RunInputs:
+    """Load pictures and masks at the sizes that the run measures them at. Raises `ImageError`, `ConfigError`."""
     require_init(inputs, config)
-
-    def load(source: object, *, enlarge: bool = False, long_side_px: int = config.size) -> Picture:
-        limit = run.max_megapixels
-        return images.load(source, long_side_px=long_side_px, enlarge=enlarge, max_megapixels=limit, store=engine.store)
-
-    content = load(inputs.content, enlarge=config.enlarge)
+    inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
+    content = images.load(inputs.content, long_side_px=config.size, enlarge=config.enlarge, store=store)
     height, width = content.pixels.shape[2:]
     styles = tuple(
-        Style(load(style, long_side_px=math.ceil(scale * max(height, width))), share, scale)
+        Style(images.load(style, long_side_px=math.ceil(scale * max(height, width)), store=store), share, scale)
         for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
     )
-    init = load(inputs.init, long_side_px=4 * config.size) if inputs.init is not None else None
-    pictures = {"content": content} | assign_roles("style", [style.picture for style in styles])
-    if init is not None:
-        pictures["init"] = init
-    regions, free, masks = _regions(inputs, content, styles, config, run, engine.store)
-    records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (pictures | masks).items()}
-    content, styles, retouch = _in_colors(content, styles, free, config, engine.store)
-    least_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
-    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=least_px)
-    return RunInputs(content, styles, init, scales, retouch, regions, free, records)
+    loaded: dict[str, Picture | Mask] = {"content": content}
+    loaded |= assign_roles("style", [style.picture for style in styles])
+    init = None
+    if inputs.init is not None:
+        loaded["init"] = init = images.load(inputs.init, long_side_px=4 * config.size, store=store)
+    masks = _load_masks(inputs, content, styles, config, store)
+    records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
+    regions = _pair_regions(masks, content, styles, store) if masks else ()
+    paint_mask = _build_paint_mask(regions, store) if regions else None
+    content, styles, retouch = _transfer_colors(content, styles, paint_mask, config, store)
+    min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
+    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
+    return RunInputs(content, styles, init, scales, retouch, regions, paint_mask, records)
 
 
-def _regions(
-    inputs: Inputs, content: Picture, styles: tuple[Style, ...], config: Config, run: RunOptions, store: TensorStore
-) -> tuple[tuple[Region, ...], Tensor | None, dict[str, images.Mask]]:
-    """The regions of a run, where it paints if not everywhere, and the masks by role."""
+def _load_masks(
+    inputs: Inputs, content: Picture, styles: tuple[Style, ...], config: Config, store: TensorStore
+) -> dict[str, Mask]:
+    """Load the masks by role, each at the size of its picture."""
     if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
-        return (), None, {}
+        return {}
     if STYLE_LOSSES[config.style_loss].needs_features:
-        raise ConfigError(f"style_loss = {config.style_loss!r} knows no regions. Take another, or leave out the masks.")
+        raise ConfigError(
+            f"style_loss = {config.style_loss!r} does not support masks. Choose another, or leave out the masks."
+        )
 
-    def load(mask: object, picture: Picture, labels: tuple[str, ...] = ()) -> images.Mask:
-        size, what, limit = picture.pixels.shape[2:], picture.name or "its picture", run.max_megapixels
-        return images.load_mask(mask, *size, what=what, max_megapixels=limit, store=store, labels=labels)
+    def load(mask: object, picture: Picture, labels: tuple[str, ...] = ()) -> Mask:
+        name = picture.name or "its picture"
+        return images.load_mask(mask, *picture.pixels.shape[2:], what=name, store=store, labels=labels)
 
-    painted = [load(mask, content) for mask in inputs.content_masks]
-    colors = tuple(color for mask in painted for color in mask.areas if color)
-    # One style may have several masks; where their number is wrong, `regions_of` says so.
-    looked_at = [
-        load(mask, styles[min(number, len(styles) - 1)].picture, colors)
+    content_masks = [load(mask, content) for mask in inputs.content_masks]
+    labels = tuple(color for mask in content_masks for color in mask.areas if color)
+    # One style may have several masks; `pair_masks` refuses a wrong number.
+    style_masks = [
+        load(mask, styles[min(number, len(styles) - 1)].picture, labels)
         for number, mask in enumerate(inputs.style_masks)
     ]
-    kept = load(inputs.protect, content) if inputs.protect is not None else None
-    if kept is not None and "" not in kept.areas:
-        raise ConfigError(f"{kept.name or 'The mask'} is colored, and protect is gray: white stays as it is.")
-    free = _where_free(kept, content, store)
-    shares = [style.share for style in styles]
-    regions = pair_masks([mask.areas for mask in painted], [mask.areas for mask in looked_at], shares, free, store)
-    masks = assign_roles("content_mask", painted) | assign_roles("style_mask", looked_at)
-    masks |= {"protect": kept} if kept is not None else {}
-    return regions, _where_painted(regions, store), masks
+    masks = assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
+    if inputs.protect is not None:
+        masks["protect"] = protect = load(inputs.protect, content)
+        if "" not in protect.areas:
+            raise ConfigError(
+                f"{protect.name or 'The mask'} is colored, and protect takes a gray mask: white parts keep the content."
+            )
+    return masks
 
 
-def _where_free(kept: images.Mask | None, content: Picture, store: TensorStore) -> Tensor:
-    free = store.empty((1, 1, *content.pixels.shape[2:]))
-    for out, mask in images.iter_row_blocks(store, free, free if kept is None else kept.areas[""]):
-        out.copy_(torch.ones_like(out) if kept is None else 1 - mask)
-    return free
+def _pair_regions(
+    masks: Mapping[str, Mask], content: Picture, styles: tuple[Style, ...], store: TensorStore
+) -> tuple[Region, ...]:
+    """Pair content masks with styles, outside of the protected parts."""
+    protect = masks["protect"].areas[""] if "protect" in masks else None
+    allowed = store.empty((1, 1, *content.pixels.shape[2:]))
+    for out, rows in images.iter_row_blocks(store, allowed, allowed if protect is None else protect):
+        out.copy_(torch.ones_like(out) if protect is None else 1 - rows)
+    content_areas, style_areas = (
+        [mask.areas for role, mask in masks.items() if role.startswith(kind)] for kind in ("content", "style")
+    )
+    return pair_masks(content_areas, style_areas, [style.share for style in styles], allowed, store)
 
 
-def _where_painted(regions: tuple[Region, ...], store: TensorStore) -> Tensor | None:
-    """How far each pixel is painted, by any region; None where all of it is."""
-    painted, least = store.empty(regions[0].mask.shape), 1.0
-    for out, *rows in images.iter_row_blocks(store, painted, *(region.mask for region in regions)):
+def _build_paint_mask(regions: tuple[Region, ...], store: TensorStore) -> Tensor | None:
+    """Return how much of each pixel is painted by the regions together, or None if all of every pixel is."""
+    mask, least = store.empty(regions[0].mask.shape), 1.0
+    for out, *rows in images.iter_row_blocks(store, mask, *(region.mask for region in regions)):
         torch.clamp(sum(rows, start=torch.zeros_like(out)), max=1, out=out)
         least = min(least, float(out.min()))
-    return painted if least < ALL else None
+    return mask if least < FULLY_PAINTED else None
 
 
-def _in_colors(
-    content: Picture, styles: tuple[Style, ...], free: Tensor | None, config: Config, store: TensorStore
+def _transfer_colors(
+    content: Picture, styles: tuple[Style, ...], paint_mask: Tensor | None, config: Config, store: TensorStore
 ) -> tuple[Picture, tuple[Style, ...], Callable[[Tensor], Tensor] | None]:
-    """Content and styles as they are painted from, and how colors are put back in the end."""
+    """Prepare the colors of content and styles. The function returned restores colors after painting."""
 
-    def recolored(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
+    def convert(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
         return tuple(
             replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels))) for style in styles
         )
@@ -118,32 +140,32 @@ def _in_colors(
         return content, styles, None
     colors = content.pixels
     if config.color == "match":
-        return content, recolored(lambda pixels: color.matched(store, pixels, colors, config.color_transfer)), None
-    gray = color.luminance(store, colors)
-    in_gray = recolored(lambda pixels: color.match_luminance(store, color.luminance(store, pixels), gray))
+        return content, convert(lambda pixels: color.match_colors(store, pixels, colors, config.color_transfer)), None
+    gray = color.to_grayscale(store, colors)
+    gray_styles = convert(lambda pixels: color.match_luminance(store, color.to_grayscale(store, pixels), gray))
 
-    def retouch(painted: Tensor) -> Tensor:
-        colored = color.with_colors_of(store, painted, colors)
-        return colored if free is None else ProtectedImage(colors, free, store).apply(colored)
+    def restore_colors(painted: Tensor) -> Tensor:
+        colored = color.transfer_chroma(store, painted, colors)
+        return colored if paint_mask is None else ProtectedImage(colors, paint_mask, store).apply(colored)
 
-    return replace(content, pixels=gray), in_gray, retouch
+    return replace(content, pixels=gray), gray_styles, restore_colors
 
 
 def require_init(inputs: Inputs, config: Config) -> None:
-    """Raise `ConfigError` if a picture to start from is missing, or one too many."""
+    """Raise `ConfigError` unless `init = "image"` and an initial picture are given together."""
     if (config.init == "image") != (inputs.init is not None):
         raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
 
 
 def style_shares(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:
-    """Share and scale of each style, where the picture has this size. Raises `ConfigError`: another number."""
+    """Return share and scale of each style for a target of this size. Raises `ConfigError` for a wrong number."""
     count = len(inputs.styles)
     weights, lengths = config.style_weights or (1.0,) * count, config.style_scale
     if len(lengths) == 1:
         lengths *= count
     for name, given in (("style_weights", weights), ("style_scale", lengths)):
         if len(given) != count:
-            values, styles = counted(len(given), "value"), counted(count, "style")
+            values, styles = format_count(len(given), "value"), format_count(count, "style")
             raise ConfigError(f"{name} has {values} for {styles}. Give one for each.")
     return [
         (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))

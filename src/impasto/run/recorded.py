@@ -13,7 +13,7 @@ from impasto.config import RunOptions
 from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.images import sha256_of
+from impasto.images import OpenedImage, open_image
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, read_checkpoint
 from impasto.run.loop import StopCondition, drive
@@ -98,25 +98,26 @@ def prepare_recorded_run(
     return run
 
 
-def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -> Any:
-    """Return the picture of a role: `given`, a sample, or a file found in `folder` or the working directory.
+def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -> OpenedImage:
+    """Open the picture of a role: `given`, a sample, or a file found in `folder` or the working directory.
 
     Raises `RecipeError` if it is missing, or not the one that was recorded.
     """
     record = recipe.inputs[role]
     if given is None and record.name is not None and record.name.startswith(SAMPLE):
-        sample = resolve_picture(record.name, recipe.config.size)
-        if sha256_of(sample) != record.sha256:
+        sample = open_image(resolve_picture(record.name, recipe.config.size))
+        if sample.sha256 != record.sha256:
             raise RecipeError(f"{record.name} has changed since Impasto {recipe.version}. Install that version.")
         return sample
     if given is None:
         return _find_file(role, record, (folder, Path()))
-    if sha256_of(given) != record.sha256:
-        raise RecipeError(f"{given} is not the {role} image of this recipe: its SHA-256 differs.")
-    return given
+    picture = open_image(given, max_megapixels=float("inf"))
+    if picture.sha256 != record.sha256:
+        raise RecipeError(f"{picture.label} is not the {role} image of this recipe: its SHA-256 differs.")
+    return picture
 
 
-def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path) -> list[Any]:
+def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path) -> list[OpenedImage]:
     """Return all pictures of one kind, in order."""
     count = _count(recipe, kind)
     if given and len(given) != count:
@@ -128,8 +129,8 @@ def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path
     ]
 
 
-def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> Path:
-    """Return the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
+def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> OpenedImage:
+    """Open the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
     flag = _flag(kind_of(role))
     if record.name is None:
         raise RecipeError(f"The {role} image was not a file. Give it with {flag} FILE.")
@@ -137,8 +138,9 @@ def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> Path:
     for folder in folders:
         path = folder / Path(record.name).name
         if path.is_file():
-            if sha256_of(path) == record.sha256:
-                return path
+            picture = open_image(path, max_megapixels=float("inf"))
+            if picture.sha256 == record.sha256:
+                return picture
             changed = path
     if changed is not None:
         raise RecipeError(f"The {role} image {changed} has changed. Give the original with {flag} FILE.")

@@ -27,7 +27,7 @@ from impasto.engine.memory import Workload, disk_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
-from impasto.run.loading import load_inputs, require_init, style_shares
+from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_shares
 from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
@@ -60,24 +60,21 @@ class Run:
         return self.recorded_plan or make_plan(self.options, self.workload)
 
     @cached_property
+    def opened_inputs(self) -> Inputs:
+        """The inputs, with each picture opened and hashed once for the whole run. Raises `ImageError`."""
+        return open_inputs(self.inputs, self.options.max_megapixels)
+
+    @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
-        config, limit = self.config, self.options.max_megapixels
-        size = images.dimensions(self.inputs.content, max_megapixels=limit)
-        height, width = fit(*size, config.size, enlarge=config.enlarge)
-        shares = style_shares(self.inputs, config, height, width)
+        config, opened = self.config, self.opened_inputs
+        height, width = fit(opened.content.height, opened.content.width, config.size, enlarge=config.enlarge)
         styles = tuple(
-            fit(*images.dimensions(style, max_megapixels=limit), math.ceil(scale * max(height, width)), enlarge=False)
-            for style, (_, scale) in zip(self.inputs.styles, shares, strict=True)
+            fit(style.height, style.width, math.ceil(scale * max(height, width)), enlarge=False)
+            for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
-        return Workload(height, width, styles, config, self._count_regions(limit))
-
-    def _count_regions(self, max_megapixels: float) -> int:
-        """Return an upper bound on the number of mask regions, 0 without masks. Raises `ImageError`."""
-        masks = self.inputs.content_masks, self.inputs.style_masks
-        each = [sum(images.count_regions(mask, max_megapixels=max_megapixels) for mask in of) for of in masks]
-        return max(*each, int(self.inputs.protect is not None))
+        return Workload(height, width, styles, config, count_regions(opened))
 
     def estimate(self) -> Estimate:
         """Estimate the time, memory and disk space of this run, within about a third."""
@@ -109,7 +106,7 @@ class Run:
         """
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
-        inputs = load_inputs(self.inputs, self.config, self.options, self.engine)
+        inputs = load_inputs(self.opened_inputs, self.config, self.options, self.engine)
         config = self.config.model_copy(update={"lbfgs_history": self._lbfgs_history})
 
         def begin(config: Config, since: ResumePoint | None) -> Generator[Progress, None, None]:
@@ -174,7 +171,7 @@ class Run:
             run=self.options,
             plan=self.plan,
             inputs=dict(inputs.records),
-            weights_name=images.name_of(self.inputs.weights),
+            weights_name=images.get_name(self.inputs.weights),
             weights_sha256=self.engine.encoder.weights_sha256,
             alpha_changes=self.schedule.changes_before(scale, iteration),
         )

@@ -54,10 +54,10 @@ class Pictures:
     def _store(self, name: str, path: Path) -> FileView:
         """Decode a file completely, so that a truncated one is refused now and not by the worker, and store it."""
         source = NamedImage(name, path)
-        height, width = images.dimensions(source, max_megapixels=MAX_MEGAPIXELS)
-        images.load(source, long_side_px=CHECK_PX, max_megapixels=MAX_MEGAPIXELS)
+        opened = images.open_image(source, max_megapixels=MAX_MEGAPIXELS)
+        images.load(opened, long_side_px=CHECK_PX)
         sha256 = self.store.files.add(path)
-        return FileView(sha256=sha256, name=name, width=width, height=height, recipe=_has_recipe(path))
+        return FileView(sha256=sha256, name=name, width=opened.width, height=opened.height, recipe=_has_recipe(path))
 
     def source(self, ref: PictureRef, size_px: int) -> NamedImage:
         """Return the picture of a reference. Raises `InputError` (no such sample), `JobError` (no such file)."""
@@ -97,7 +97,7 @@ class Pictures:
         pixels = picture.pixels
         if picture.alpha is not None:
             pixels = pixels * picture.alpha + (1 - picture.alpha)
-        return images.jpeg(pixels)
+        return images.encode_jpeg(pixels)
 
     def result(self, job: Job) -> Path:
         """Return the path of a finished picture. Raises `JobError`."""

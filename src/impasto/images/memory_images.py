@@ -1,0 +1,68 @@
+"""Arrays, tensors and PIL images -> bytes or float arrays that libvips can read."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto.errors import ImageError
+
+__all__ = ["encode_pil", "to_float_array"]
+
+EXIF_ORIENTATION = 0x0112
+
+
+def encode_pil(picture: Any, label: str) -> tuple[bytes, int]:
+    """Return a PIL image as the bytes of a lossless file with its profile, and its EXIF orientation."""
+    buffer = io.BytesIO()
+    try:
+        picture.load()  # PIL turns a TIFF upright here, and removes its orientation only then
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+        # PNG keeps a palette's transparency, TIFF does not; TIFF keeps CMYK, PNG does not.
+        # Drop the EXIF: in a turned TIFF it still has the old width and height.
+        kind = "TIFF" if picture.mode == "CMYK" else "PNG"
+        picture.save(buffer, kind, exif=b"", icc_profile=picture.info.get("icc_profile"))
+    except Exception as error:  # PIL raises any type, even SyntaxError
+        raise ImageError(f"{label} cannot be read: {error}. Give a complete image in mode RGB or RGBA.") from error
+    return buffer.getvalue(), orientation if orientation in range(1, 9) else 1
+
+
+def to_float_array(source: Any) -> NDArray[np.float32]:
+    """Convert an array or tensor to float32 (H, W, 1 to 4) in [0, 1]. Raises `ImageError`.
+
+    Integers are divided by the maximum of their type.
+    """
+    array = _to_array(source)
+    channels_first = isinstance(source, Tensor) or array.ndim == 4
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) and (channels_first or array.shape[2] not in (1, 2, 3, 4)):
+        array = array.transpose(1, 2, 0)
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
+        raise ImageError(f"An array of shape {array.shape} is not a picture. Give (H, W), (H, W, C) or (C, H, W).")
+    scale = np.iinfo(array.dtype).max if np.issubdtype(array.dtype, np.integer) else 1
+    scaled = np.ascontiguousarray(array, dtype=np.float32) / np.float32(scale)
+    if not (np.isfinite(scaled).all() and scaled.min() >= 0 and scaled.max() <= 1):
+        raise ImageError("The array's values are not all finite and in [0, 1]. Scale floats to [0, 1], or give uint8.")
+    return scaled
+
+
+def _to_array(source: Any) -> NDArray[Any]:
+    """Convert a source to an array of uint8, uint16, bool or floats. Raises `ImageError`."""
+    advice = "Give a path, a PIL image, or an array or tensor of uint8, uint16 or floats."
+    try:
+        if isinstance(source, Tensor):
+            source = source.detach().to("cpu", torch.float32 if source.is_floating_point() else None).numpy()
+        array = np.asarray(source)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, sparse tensors
+        raise ImageError(f"{type(source).__name__} is not a picture: {error} {advice}") from error
+    if array.dtype.kind not in "fiub" or (array.dtype.kind in "iu" and array.dtype.itemsize > 2):
+        raise ImageError(f"{type(source).__name__} ({array.dtype}) is not a picture. {advice}")
+    return array
