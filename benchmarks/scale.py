@@ -126,7 +126,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     plan = ready.plan.model_copy(
         update={"block": block_for(ready.workload, ready.plan, 2, 64e9), "precision": "float32"}
     )
-    scene = load_inputs(ready.inputs, ready.config, ready.options, ready.engine)
+    scene = load_inputs(ready.inputs, ready.resolved, ready.options, ready.engine)
     image, full = scene.content.pixels, scene.scales[-1]
 
     step: dict[str, float] = {}
@@ -135,7 +135,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     def measure(name: str, engine: Engine) -> None:
         """Time two evaluations after a first one; `step` is for the last."""
         nonlocal out, back
-        evaluate = engine.evaluator(objective_at(scene, full, ready.config, engine))
+        evaluate = engine.evaluator(objective_at(scene, full, ready.resolved, engine))
         evaluate(image)
         for _ in range(2):
             out = back = 0

@@ -56,7 +56,7 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     """Measure the seconds of each variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
-    objective = build_objective(AutogradEngine(encoder), content, [(1.0, style)], Config())
+    objective = build_objective(AutogradEngine(encoder), content, [(1.0, style)], Config().resolve(size, size))
     plain = AutogradEngine(encoder).evaluator(objective)
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():

@@ -43,8 +43,8 @@ def main() -> None:
             return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
 
         ready = prepare_run(photo, painting, size=options.size, padding="zero", precision="float32")
-        scene = load_inputs(ready.inputs, ready.config, ready.options, ready.engine)
-        objective = objective_at(scene, scene.scales[-1], ready.config, ready.engine)
+        scene = load_inputs(ready.inputs, ready.resolved, ready.options, ready.engine)
+        objective = objective_at(scene, scene.scales[-1], ready.resolved, ready.engine)
 
         def score(picture: Path) -> float:
             return ready.engine.measure(objective, images.load(picture).pixels).as_floats()["total"]

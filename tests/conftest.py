@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from torch import Tensor
 
 from impasto import samples
-from impasto.config import Config
+from impasto.config import Config, ResolvedConfig
 from impasto.config.networks import ALEXNET, VGG16, VGG19, Layer, Network
 from impasto.core.encoder import Encoder, Weights
 from impasto.core.evaluate import AutogradEngine, Evaluation, build_objective
@@ -167,9 +168,14 @@ def watch(page: Page) -> Watched:
     return seen
 
 
+def resolved(*, height: int = 64, width: int = 64, styles: int = 1, **options: Any) -> ResolvedConfig:
+    """Return the config of these options, resolved for a target of this size."""
+    return Config(**options).resolve(height, width, styles=styles)
+
+
 def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
-    """What is asked of a target, measured plainly."""
-    return build_objective(AutogradEngine(encoder), content, [(1.0, style)], config)
+    """Build the objective with the plain engine, the config resolved for the content."""
+    return build_objective(AutogradEngine(encoder), content, [(1.0, style)], config.resolve(*content.shape[2:]))
 
 
 def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:

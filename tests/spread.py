@@ -25,7 +25,7 @@ from impasto.engine import build_engine
 
 torch.set_num_threads(1)
 PLAN = Plan(device="cpu", evaluator="chained", block=96, threads=1, torch=torch.__version__)
-CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
+CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled").resolve(161, 250)
 
 
 def image(seed: int, height: int, width: int, channels: int = 3) -> Tensor:

@@ -437,7 +437,7 @@ def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
     four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, least_cpus=8, cpus_per_card=2)  # 32 of them without cards
     assert [threads_each(count, four) for count in (2, 4, 8)] == [2, 2, 1]
     assert threads_each(4, with_cards(four, "cpu")) == 8
-    assert fitting_workers([], with_cards(four, "auto")) == 4
+    assert fitting_workers([], with_cards(four, None)) == 4
     assert with_cards(four, "cpu").gpus == 0
     with pytest.raises(ConfigError, match="no machine of the cluster has such a card"):
         with_cards(Cluster(cpus=16, gpus=0, memory=64e9, nodes=2, least_cpus=8), "cuda")

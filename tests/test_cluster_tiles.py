@@ -69,7 +69,7 @@ def test_an_actor_with_another_impasto_is_not_taken(told: dict[str, Any]) -> Non
 
 
 def work(height: int, width: int) -> Workload:
-    return Workload(height, width, ((300, 400),), Config())
+    return Workload(height, width, ((300, 400),), Config().resolve(height, width))
 
 
 def plan(**values: Any) -> Plan:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import resolved
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
 from impasto.config.networks import NETWORKS
 from impasto.config.presets import PRESETS, load_preset, to_toml
-from impasto.config.types import LayerWeight, format_layers, parse_layers
+from impasto.config.types import AUTO, LayerWeight, format_layers, parse_layers
 from impasto.errors import ConfigError, ImpastoError, LayerError
 
 NAMES = st.sampled_from(NETWORKS["vgg19"].names)
@@ -45,17 +46,80 @@ def test_layers_by_example(text: str, expected: list[tuple[str, float]]) -> None
     assert list(parse_layers(text)) == expected
 
 
-def test_defaults_follow_the_network() -> None:
-    assert format_layers(Config().content_layers) == "relu4_2"
-    assert format_layers(Config().style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
-    assert format_layers(Config(network="alexnet").content_layers) == "relu3"
-    assert Config().iterations < Config(network="alexnet").iterations
-    assert Config(network="alexnet", iterations=7).iterations == 7
-    assert [Config(size=size).iterations for size in (128, 512, 1024, 2048, 8000)] == [45, 45, 64, 90, 90]
-    assert Config(size=1024, iterations=45).iterations == 45
-    assert Config().fourier_power < Config(network="alexnet").fourier_power
-    assert Config(network="alexnet", fourier_power=1).fourier_power == 1
-    assert format_layers(Config(network="alexnet").style_layers) == "relu1,relu2,relu3,relu4,relu5"
+def test_what_is_left_open_follows_network_and_size() -> None:
+    vgg, alexnet = resolved(), resolved(network="alexnet")
+    assert format_layers(vgg.content_layers) == "relu4_2"
+    assert format_layers(vgg.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
+    assert format_layers(alexnet.content_layers) == "relu3"
+    assert format_layers(alexnet.style_layers) == "relu1,relu2,relu3,relu4,relu5"
+    assert vgg.iterations < alexnet.iterations
+    assert vgg.fourier_power < alexnet.fourier_power
+    sides = (128, 512, 1024, 2048, 8000)
+    assert [resolved(height=side, width=side // 2).iterations for side in sides] == [45, 45, 64, 90, 90]
+    assert [resolved(height=side // 2, width=side).scales for side in (100, 512, 1024)] == [1, 3, 4]
+    assert resolved(styles=3).style_weights == (1, 1, 1)
+
+
+def test_what_is_given_stays() -> None:
+    options = {"network": "alexnet", "iterations": 7, "fourier_power": 1, "scales": 2, "style_weights": "2,1"}
+    config = Config(**options, content_layers="relu4", style_layers="relu1:2")
+    found = config.resolve(1024, 1024, styles=2)
+    assert {name: getattr(found, name) for name in options} == {name: getattr(config, name) for name in options}
+    assert (found.content_layers, found.style_layers) == (config.content_layers, config.style_layers)
+
+
+def test_resolving_leaves_nothing_open_and_comes_to_rest() -> None:
+    found = resolved(alpha=3)
+    assert None not in dict(found).values()
+    assert found.resolve(2000, 2000, styles=5) is found
+    assert ResolvedConfig.model_validate_json(found.model_dump_json()) == found
+    assert Config(**found.model_dump()).resolve(64, 64) == found
+
+
+OPEN = [
+    (model, name)
+    for model in (Config, RunOptions)
+    for name, field in model.model_fields.items()
+    if AUTO in field.metadata
+]
+
+
+@pytest.mark.parametrize(("model", "name"), OPEN)
+def test_auto_is_none_and_nothing_else_is(model: type[Config] | type[RunOptions], name: str) -> None:
+    assert getattr(model(), name) is None
+    for text in ("auto", " AUTO "):
+        assert getattr(model(**{name: text}), name) is None
+    for value in (0, "", ()):
+        with pytest.raises(ImpastoError, match=r"auto|Write|Give") as caught:
+            model(**{name: value})
+        assert "\n" not in str(caught.value)
+
+
+def test_every_optional_value_may_be_auto() -> None:
+    for model in (Config, RunOptions):
+        optional = {name for name, field in model.model_fields.items() if field.default is None}
+        assert optional == {name for of, name in OPEN if of is model}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"alpha": Config().alpha, "iterations": None}, {}),
+        ({"size": 1024}, {"size": 1024}),
+        ({"network": "alexnet", "content_layers": "relu3"}, {"network": "alexnet", "content_layers": "relu3"}),
+        ({"style_layers": "relu1_1:0.5,relu3_1", "scales": 2}, {"style_layers": "relu1_1:0.5,relu3_1", "scales": 2}),
+    ],
+)
+def test_overrides_are_what_differs_from_the_defaults(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert Config(**options).overrides() == expected
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_overrides_are_enough_to_have_the_config_again(preset: str) -> None:
+    for options in ({}, {"size": 2000}, {"alpha": 7}):
+        config = load_preset(preset, **options)
+        assert Config(**config.overrides()) == config
 
 
 @pytest.mark.parametrize(
@@ -120,8 +184,8 @@ def test_classic_is_the_textbook_recipe() -> None:
     classic = load_preset("classic")
     assert (classic.network, classic.units, classic.scales, classic.init) == ("vgg19", "absolute", 1, "noise")
     assert (classic.parametrization, classic.clamp, classic.tv_weight) == ("pixels", False, 0)
-    assert {layer.weight for layer in classic.style_layers} == {1.0}
-    assert load_preset("classic", network="alexnet").content_layers == (LayerWeight("relu3"),)
+    assert classic.style_layers is None
+    assert load_preset("classic", network="alexnet").resolve(64, 64).content_layers == (LayerWeight("relu3"),)
 
 
 @pytest.mark.parametrize(

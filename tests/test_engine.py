@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import objective_of, plainly, random_weights
+from conftest import objective_of, plainly, random_weights, resolved
 from torch import Tensor
 
 import impasto
-from impasto.config import Config, RunOptions
+from impasto.config import RunOptions
 from impasto.config.networks import ALEXNET, NETWORKS, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Evaluation
@@ -28,7 +28,7 @@ from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
 from impasto.weights import load
 
-SMALL = Workload(64, 64, ((64, 64),), Config())
+SMALL = Workload(64, 64, ((64, 64),), resolved())
 
 
 def image(seed: int, height: int, width: int) -> Tensor:
@@ -36,7 +36,7 @@ def image(seed: int, height: int, width: int) -> Tensor:
 
 
 def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
-    config = Config(network=encoder.network.name, **options)
+    config = resolved(network=encoder.network.name, **options)
     content, style = (picture.to(encoder.mean.dtype) for picture in (image(1, *size), image(2, 61, 48)))
     return objective_of(encoder, content, style, config)
 

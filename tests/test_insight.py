@@ -292,7 +292,7 @@ def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: 
 @pytest.mark.weights
 def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
     grid = insight.texture(painting, layers="relu1_1,relu2_1,relu3_1", **SMALL)
-    layers = [[layer.name for layer in cell.run.config.style_layers] for cell in grid.cells]
+    layers = [[layer.name for layer in cell.run.resolved.style_layers] for cell in grid.cells]
     assert layers == [["relu1_1"], ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1", "relu3_1"]]
     grid.paint()
     for cell in grid.cells:

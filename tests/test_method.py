@@ -13,7 +13,7 @@ from conftest import losses_of, objective_of, pixels
 from test_objective import tiny_config
 from torch import Tensor
 
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Inputs, ResolvedConfig, RunOptions
 from impasto.core import method
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
@@ -47,12 +47,12 @@ class Recording(AutogradEngine):
 
 
 def stylize_steps(
-    inputs: Inputs, config: Config, *, engine: Engine, run: RunOptions | None = None
+    inputs: Inputs, config: ResolvedConfig, *, engine: Engine, run: RunOptions | None = None
 ) -> Generator[Progress, None, None]:
     return method.stylize_steps(load_inputs(inputs, config, run or RunOptions(), engine), config, engine=engine)
 
 
-def paint(encoder: Encoder, config: Config, **inputs: Any) -> tuple[list[Progress], Result]:
+def paint(encoder: Encoder, config: ResolvedConfig, **inputs: Any) -> tuple[list[Progress], Result]:
     run = build_run(encoder, config, **inputs)
     # The image is a view until the next step: only that of the last one is valid.
     return list(run.steps()), run.result()

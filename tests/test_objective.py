@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import losses_of, objective_of, plainly
+from conftest import losses_of, objective_of, plainly, resolved
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.config.types import LayerWeight
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
@@ -17,13 +17,13 @@ from impasto.core.losses import laplacian, pool_image
 from impasto.core.objective import Objective
 
 
-def tiny_config(**options: Any) -> Config:
+def tiny_config(*, styles: int = 1, **options: Any) -> ResolvedConfig:
     """A config whose layers are those of the tiny network, which no config may name."""
     layers = {
         "content_layers": options.pop("content", (LayerWeight("relu2_1"),)),
         "style_layers": options.pop("style", (LayerWeight("relu1_1"), LayerWeight("relu2_1"))),
     }
-    return Config(**options).model_copy(update=layers)
+    return resolved(styles=styles, **options).model_copy(update=layers)
 
 
 def image(seed: int, height: int = 16, width: int = 12) -> Tensor:
@@ -99,7 +99,7 @@ def test_targets_are_frozen(tiny: Encoder) -> None:
     assert len(values) == 3
     assert not any(value.requires_grad for value in values)
     with pytest.raises(AttributeError):
-        objective.config = Config()  # type: ignore[misc]
+        objective.config = resolved()  # type: ignore[misc]
 
 
 def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import resolved
 from torch import Tensor
 
-from impasto.config import Config
 from impasto.core import optimize
 from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.objective import Losses
@@ -46,7 +46,7 @@ UNEVEN = torch.logspace(-2, 1, GOAL.numel()).reshape(GOAL.shape)
 @pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("lbfgs", 1.0, 60), ("adam", 0.05, 300)])
 def test_every_solver_finds_the_bottom_of_a_bowl(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
-    config = Config(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
+    config = resolved(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
     *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
     assert (last.image - GOAL).abs().max() < 0.02
 
@@ -55,7 +55,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     final = {}
     for cosine in (optimize.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
         monkeypatch.setattr(optimize, "MIN_CURVATURE", cosine)
-        *_, last = descend(bowl(UNEVEN), START, Config(parametrization="pixels", clamp=False), 60)
+        *_, last = descend(bowl(UNEVEN), START, resolved(parametrization="pixels", clamp=False), 60)
         final[cosine] = float(last.losses.total)
     learned, steepest = final.values()
     assert learned < 0.05 * steepest
@@ -64,7 +64,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("units", [1e-8, 1e10])
 def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
     """Gram energies are about 1e12: what is judged by size alone works in one unit only."""
-    config = Config(clamp=False)
+    config = resolved(clamp=False)
 
     def scaled(image: Tensor) -> Evaluation:
         plain = bowl(UNEVEN)(image)
@@ -77,14 +77,14 @@ def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
 
 
 def test_lbfgs_never_gets_worse() -> None:
-    totals = [float(step.losses.total) for step in descend(bowl(UNEVEN), START, Config(clamp=False), 40)]
+    totals = [float(step.losses.total) for step in descend(bowl(UNEVEN), START, resolved(clamp=False), 40)]
     assert totals == sorted(totals, reverse=True)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_start_is_left_alone_and_steps_are_counted(optimizer: str) -> None:
     start = START.clone()
-    steps = list(descend(bowl(UNEVEN), start, Config(optimizer=optimizer), 7))
+    steps = list(descend(bowl(UNEVEN), start, resolved(optimizer=optimizer), 7))
     assert torch.equal(start, START)
     assert [step.iteration for step in steps] == list(range(1, 8))
     assert steps[-1].evaluations >= 8
@@ -104,7 +104,7 @@ def cliff(limit: float) -> Evaluator:
 
 @pytest.mark.parametrize("options", [{"optimizer": "lbfgs"}, {"optimizer": "adam", "learning_rate": 10.0}])
 def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
-    config = Config(clamp=False, parametrization="pixels", **options)
+    config = resolved(clamp=False, parametrization="pixels", **options)
     steps = list(descend(cliff(0.9), START, config, 40))
     first = float(cliff(0.9)(START).losses.total)
     for step in steps:
@@ -114,7 +114,7 @@ def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
 
 
 def test_an_exploding_adam_restarts_more_carefully() -> None:
-    config = Config(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
+    config = resolved(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
     *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
     assert last.restarts > 0
     assert float(last.losses.total) <= float(bowl(torch.ones_like(GOAL))(START).losses.total)
@@ -122,7 +122,7 @@ def test_an_exploding_adam_restarts_more_carefully() -> None:
 
 def test_a_start_without_a_finite_loss_is_an_error() -> None:
     with pytest.raises(DivergenceError, match="starting image is not finite"):
-        next(descend(cliff(0.1), START, Config(), 5))
+        next(descend(cliff(0.1), START, resolved(), 5))
 
 
 def test_bounded_descent_measures_what_will_be_written() -> None:
@@ -134,12 +134,12 @@ def test_bounded_descent_measures_what_will_be_written() -> None:
         seen.append((float(image.min()), float(image.max())))
         return far(image * 0.5)  # its minimum is at 2 · GOAL, beyond 1
 
-    *_, last = descend(evaluate, START, Config(clamp=True), 30)
+    *_, last = descend(evaluate, START, resolved(clamp=True), 30)
     assert min(low for low, _ in seen) >= 0
     assert max(high for _, high in seen) <= 1
     clamped = evaluate(last.image.clamp(0, 1)).losses.total
     torch.testing.assert_close(clamped, last.losses.total)
-    *_, free = descend(evaluate, START, Config(clamp=False), 30)
+    *_, free = descend(evaluate, START, resolved(clamp=False), 30)
     assert free.image.max() > 1.5
 
 
@@ -204,7 +204,7 @@ def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) 
         fine_calls.append(len(coarse_calls))
         return exact(image)
 
-    config = Config(optimizer=optimizer, parametrization="pixels", clamp=False)
+    config = resolved(optimizer=optimizer, parametrization="pixels", clamp=False)
     *_, last = descend(coarse, START, config, 50, refine=fine)
     assert set(coarse_calls) == {0}, "coarse never comes back"
     assert 10 <= len(fine_calls) <= 30
@@ -213,7 +213,7 @@ def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) 
 
 
 def test_a_run_that_has_arrived_spends_nothing_more() -> None:
-    config = Config(parametrization="pixels", clamp=False)
+    config = resolved(parametrization="pixels", clamp=False)
     steps = list(descend(bowl(torch.ones_like(GOAL)), GOAL, config, 200))
     assert len(steps) == 200
     assert steps[-1].evaluations < 30
@@ -228,7 +228,7 @@ def test_a_run_that_cannot_descend_stops_trying() -> None:
         honest = inner(image)
         return evaluation(honest.losses.total, -honest.gradient)
 
-    config = Config(parametrization="pixels", clamp=False)
+    config = resolved(parametrization="pixels", clamp=False)
     *_, last = descend(lying, START, config, 100)
     assert last.evaluations < 20
     torch.testing.assert_close(last.image, START)

@@ -8,15 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto.config.networks import default_scales
 from impasto.core.pyramid import Scale, plan_scales
 from impasto.errors import ConfigError
 
 SIDES = st.integers(16, 5000)
 
 
+def default_plan(height: int, width: int, iterations: int, minimum_px: int = 1) -> tuple[Scale, ...]:
+    scales = default_scales(height, width, minimum_px)
+    return plan_scales(height, width, iterations=iterations, scales=scales, minimum_px=minimum_px)
+
+
 @given(height=SIDES, width=SIDES, iterations=st.integers(1, 1000))
 def test_chosen_scales_grow_to_exactly_the_size_asked_for(height: int, width: int, iterations: int) -> None:
-    plan = plan_scales(height, width, iterations=iterations, minimum_px=16)
+    plan = default_plan(height, width, iterations, minimum_px=16)
     assert (plan[-1].height, plan[-1].width, plan[-1].iterations) == (height, width, iterations)
     for coarse, fine in pairwise(plan):
         assert fine.height // 2 == coarse.height
@@ -40,15 +46,15 @@ def test_one_scale_is_the_size_itself() -> None:
 
 
 def test_too_many_scales_say_how_many_fit() -> None:
-    with pytest.raises(ConfigError, match="At most 3 do; 0 chooses"):
+    with pytest.raises(ConfigError, match="At most 3 do; auto chooses"):
         plan_scales(64, 64, iterations=9, scales=4, minimum_px=16)
 
 
 def test_narrow_images_get_no_scale_that_the_network_cannot_see() -> None:
-    assert plan_scales(20, 4000, iterations=5, minimum_px=16) == (Scale(20, 4000, 5),)
+    assert default_plan(20, 4000, 5, minimum_px=16) == (Scale(20, 4000, 5),)
 
 
 def test_most_steps_are_taken_where_they_are_cheap_or_where_they_are_seen() -> None:
-    plan = plan_scales(768, 1024, iterations=45, minimum_px=16)
+    plan = default_plan(768, 1024, 45, minimum_px=16)
     assert [(scale.width, scale.iterations) for scale in plan] == [(128, 45), (256, 20), (512, 20), (1024, 45)]
-    assert [scale.iterations for scale in plan_scales(300, 400, iterations=200)] == [60, 20, 200]
+    assert [scale.iterations for scale in default_plan(300, 400, 200)] == [60, 20, 200]

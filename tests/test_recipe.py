@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,15 +12,17 @@ from PIL import Image
 
 from impasto import images
 from impasto.config import Config, Plan, RunOptions
-from impasto.config.presets import PRESETS, load_preset
 from impasto.errors import ImageError, RecipeError
 from impasto.run import read_recipe
-from impasto.run.recipe import InputRecord, Recipe, StopPoint, chosen
+from impasto.run.recipe import InputRecord, Recipe, StopPoint
 from impasto.run.recorded import _find_file
+
+CONFIG = Config(alpha=3, style_layers="relu1_1:0.5,relu3_1", seed=11)
 
 RECIPE = Recipe(
     version="0.0.test",
-    config=Config(alpha=3, style_layers="relu1_1:0.5,relu3_1", seed=11),
+    config=CONFIG,
+    resolved=CONFIG.resolve(8, 9),
     run=RunOptions(bits=16),
     plan=Plan(device="cpu", threads=2, torch="2.9"),
     inputs={
@@ -80,7 +81,7 @@ def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:
     Image.new("RGB", (4, 4)).save(first / photo.name)  # another picture of that name does not hide it
     assert _find_file("content", record, (first, second)).path == second / photo.name
     (second / photo.name).unlink()
-    with pytest.raises(RecipeError, match=r"has changed"):
+    with pytest.raises(RecipeError, match="has changed"):
         _find_file("content", record, (first, second))
 
 
@@ -95,25 +96,3 @@ def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path)
 def test_nameless_inputs_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--style FILE"):
         _find_file("style", RECIPE.inputs["style"], (tmp_path,))
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, {}),
-        ({"size": 1024}, {"size": 1024}),
-        ({"network": "alexnet", "content_layers": "relu3"}, {"network": "alexnet"}),
-        ({"iterations": 45, "alpha": 3}, {"alpha": 3}),
-        ({"iterations": 45, "size": 1024}, {"iterations": 45, "size": 1024}),
-        ({"style_layers": "relu1_1:0.5,relu3_1"}, {"style_layers": "relu1_1:0.5,relu3_1"}),
-    ],
-)
-def test_what_was_chosen_is_what_does_not_come_by_itself(options: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert chosen(Config(**options).model_dump(mode="json")) == expected
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_what_was_chosen_is_enough_to_have_it_all_again(preset: str) -> None:
-    for options in ({}, {"size": 2000}, {"alpha": 7}):
-        config = load_preset(preset, **options)
-        assert Config(**chosen(config.model_dump(mode="json"))) == config

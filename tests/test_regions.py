@@ -10,7 +10,7 @@ import pytest
 import pyvips
 import torch
 from builders.runs import build_run, picture
-from conftest import random_weights
+from conftest import random_weights, resolved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +20,7 @@ from torch import Tensor
 
 import impasto
 from impasto.cli import main
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Inputs, RunOptions
 from impasto.config.networks import ALEXNET, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine, build_objective
@@ -61,7 +61,8 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 200, 0), (0, 0, 255)
 
 
 def paint(encoder: Encoder, *, iterations: int = 8, options: dict[str, Any] | None = None, **inputs: Any) -> Tensor:
-    return drive(build_run(encoder, tiny_config(iterations=iterations, **(options or {})), **inputs)).image
+    config = tiny_config(styles=len(inputs.get("styles", "1")), iterations=iterations, **(options or {}))
+    return drive(build_run(encoder, config, **inputs)).image
 
 
 @settings(deadline=None)
@@ -107,7 +108,7 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
         Region(soft, 0.4, (StyleUse(0, 0.7, left(80, 101)), StyleUse(1, 0.3, None))),
         Region(1 - soft, 0.6, (StyleUse(1, 1.0, None),)),
     )
-    config = Config(network=network.name, style_loss=style_loss, alpha=3)
+    config = resolved(network=network.name, style_loss=style_loss, alpha=3)
     styles = [(0.5, style), (0.5, other)]
     whole, tiled = (build_objective(of, content, styles, config, regions) for of in (plain, engine))
     tolerance = 1e-5 if style_loss == "wasserstein" else 1e-10
@@ -247,8 +248,9 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
     ],
 )
 def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
+    given = Inputs(**(WHOLE | inputs))
     with pytest.raises(ConfigError, match=message) as caught:
-        load_inputs(Inputs(**(WHOLE | inputs)), tiny_config(), RUN, AutogradEngine(tiny))
+        load_inputs(given, tiny_config(styles=len(given.styles)), RUN, AutogradEngine(tiny))
     assert "\n" not in str(caught.value)
 
 

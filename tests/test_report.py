@@ -446,6 +446,7 @@ def test_names_are_text_and_never_markup() -> None:
     recipe = impasto.Recipe(
         version="0",
         config=Config(),
+        resolved=Config().resolve(64, 64),
         run=impasto.RunOptions(),
         plan={"device": "cpu", "threads": 1, "torch": "2"},
         inputs={

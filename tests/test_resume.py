@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import losses_of, objective_of, pixels, plainly
+from conftest import losses_of, objective_of, pixels, plainly, resolved
 from safetensors import safe_open
 
 import impasto
 from impasto.cli import main
-from impasto.config import Config
 from impasto.core.descent import State, Step
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Evaluation, Evaluator
@@ -40,7 +39,7 @@ RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", 
 def surface(tiny: Encoder) -> Evaluator:
     generator = torch.Generator().manual_seed(5)
     content, style = (torch.rand(1, 3, 20, 16, generator=generator) for _ in range(2))
-    config = Config(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",), alpha=5)
+    config = resolved(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",), alpha=5)
     objective = objective_of(tiny, content, style, config)
     assert float(losses_of(tiny, objective, content).content) == 0
     return lambda image: plainly(tiny, objective, image)
@@ -58,7 +57,7 @@ def kept(step: Step) -> State:
 def test_descent_goes_on_from_any_step_to_the_bit(
     optimizer: str, parametrization: str, bounded: bool, surface: Evaluator
 ) -> None:
-    config = Config(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
+    config = resolved(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
 
     def coarse(image: torch.Tensor) -> Evaluation:
@@ -86,7 +85,7 @@ def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
         found = surface(image)
         return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
 
-    config = Config(clamp=False, parametrization="pixels")
+    config = resolved(clamp=False, parametrization="pixels")
     whole = [kept(step) for step in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
     again = list(descend(uphill, start, config, 6, since=whole[2]))

@@ -76,7 +76,7 @@ class Watching(AutogradEngine):
 
 def test_each_style_is_seen_at_its_own_size(tiny: Encoder) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2, 80, 112), picture(3, 80, 112), picture(4, 80, 112)))
-    config = tiny_config(scales=2, style_scale="0.5,1,14px")
+    config = tiny_config(styles=3, scales=2, style_scale="0.5,1,14px")
     engine = AutogradEngine(tiny)
     scene = load_inputs(inputs, config, RunOptions(), engine)
     assert [style.picture.pixels.shape[3] for style in scene.styles] == [28, 56, 14]
@@ -91,16 +91,16 @@ def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
     """A share of all for one style paints what that style alone paints, whichever place it has."""
     engine = AutogradEngine(tiny)
 
-    def paint(styles: tuple[Tensor, ...], weights: str) -> Tensor:
-        config = tiny_config(iterations=4, scales=1, style_weights=weights)
+    def paint(styles: tuple[Tensor, ...], weights: str = "auto") -> Tensor:
+        config = tiny_config(styles=len(styles), iterations=4, scales=1, style_weights=weights)
         scene = load_inputs(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
         *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
         return last
 
-    alone = paint((picture(2),), "")
+    alone = paint((picture(2),))
     torch.testing.assert_close(paint((picture(2), picture(3)), "5,0"), alone, rtol=0, atol=1e-5)
     torch.testing.assert_close(paint((picture(3), picture(2)), "0,0.1"), alone, rtol=0, atol=1e-5)
-    half = paint((picture(2), picture(3)), "")
+    half = paint((picture(2), picture(3)))
     assert (half - alone).abs().mean() > 1e-3
     torch.testing.assert_close(paint((picture(2), picture(3)), "7,7"), half, rtol=0, atol=1e-6)
 
@@ -139,7 +139,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
 def test_a_number_for_each_style_or_a_clear_line(tiny: Encoder, options: dict[str, str], message: str) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2), picture(3)))
     with pytest.raises(ConfigError, match=message):
-        load_inputs(inputs, tiny_config(**options), RunOptions(), AutogradEngine(tiny))
+        load_inputs(inputs, tiny_config(styles=2, **options), RunOptions(), AutogradEngine(tiny))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_no_style_at_all_is_refused(photo: Path) -> None:
 
 
 def test_a_recipe_names_every_style(tiny: Encoder) -> None:
-    run = build_run(tiny, tiny_config(iterations=1, scales=1), styles=(picture(2), picture(3)))
+    run = build_run(tiny, tiny_config(styles=2, iterations=1, scales=1), styles=(picture(2), picture(3)))
     records = drive(run).recipe.inputs
     assert list(records) == ["content", "style", "style_2"]
     assert records["style"].sha256 != records["style_2"].sha256

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 from builders.systems import LINUX_ONLY
-from conftest import objective_of, random_weights
+from conftest import objective_of, random_weights, resolved
 from test_engine import assert_same, image
 from torch import Tensor
 
-from impasto.config import Config
 from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine, build_objective
@@ -49,7 +48,7 @@ def test_blocks_give_the_gradient_of_the_whole(
 ) -> None:
     encoder = double(network, pooling)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=block)
-    config = Config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
+    config = resolved(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
     asked = build_objective(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
@@ -63,7 +62,7 @@ def test_blocks_give_the_gradient_of_the_whole(
 def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
-    config = Config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
+    config = resolved(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = build_objective(whole, content, [(1.0, style)], config)
     assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
@@ -72,7 +71,7 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
 def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
     whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, block=16)
-    config = Config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
+    config = resolved(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
     asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
     for one, two in zip(asked.style, in_blocks.style, strict=True):
@@ -83,7 +82,7 @@ def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
 def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp_path: Path) -> None:
     encoder = double(network)
-    config = Config(network=network.name)
+    config = resolved(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
     tiled = build_objective(TiledEngine(encoder, block=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config)
@@ -104,7 +103,7 @@ def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
 
     encoder = double(VGG19)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
-    asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), Config())
+    asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), resolved())
     target = image(3, 192, 48).double()
     exact = whole.evaluator(asked)(target).gradient
     assert margin(VGG19, asked.layers) == 80
@@ -132,9 +131,9 @@ def test_every_position_has_one_owner(network: Network, size: int, block: int) -
 
 
 def test_a_run_on_disk_is_the_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
-    asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), Config().model_copy(update=LAYERS))
+    asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), resolved().model_copy(update=LAYERS))
     for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
-        config = Config(**options)
+        config = resolved(**options)
         evaluate = AutogradEngine(tiny).evaluator(asked)
         *_, expected = descend(evaluate, image(3, 60, 44), config, 12)
         *_, found = descend(evaluate, image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
@@ -189,7 +188,7 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
 
     encoder, store = double(ALEXNET), Watched(tmp_path)
     engine = TiledEngine(encoder, block=64, store=store)
-    content, config = image(1, 150, 170).double(), Config(network="alexnet")
+    content, config = image(1, 150, 170).double(), resolved(network="alexnet")
     asked = build_objective(engine, content, [(1.0, image(2, 90, 90).double())], config)
     tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
     (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)

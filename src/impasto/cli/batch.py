@@ -96,7 +96,7 @@ def batch(
     if not 0 <= workers <= 1024:
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 1024.")
     run = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
-    given = load_preset(preset).model_dump(exclude_unset=True) | options
+    given = load_preset(preset).model_dump() | options
     given |= assign_roles("content_mask", content_mask or ()) | assign_roles("style_mask", style_mask or ())
     given |= {role: place for role, place in (("protect", protect), ("weights", weights)) if place is not None}
     varied = parse_sweep(sweep or (), "--sweep")
@@ -109,7 +109,7 @@ def batch(
         require_output(one.output, bits=run.bits)
     with contextlib.ExitStack() as stack:
         # What the machines of a cluster have is not what this one has.
-        here = run if on == LOCAL else run.model_copy(update={"device": "auto"})
+        here = run if on == LOCAL else run.model_copy(update={"device": None})
         sessions = distinct_runs(missing, here)
         cluster = with_cards(stack.enter_context(connected(on)), run.device) if on != LOCAL and missing else None
         count = workers or fitting_workers(sessions, cluster)

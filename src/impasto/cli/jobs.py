@@ -32,7 +32,6 @@ from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker, worker_name
 from impasto.run import prepare_run
-from impasto.run.recipe import chosen
 from impasto.samples.sources import resolve_picture
 
 __all__ = ["app"]
@@ -125,7 +124,7 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
     yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
     for role, file in job.inputs.items():
         yield role.replace("_", " "), str(file["name"])
-    options = chosen(job.config).items()
+    options = Config(**job.config).overrides().items()
     yield "options", ", ".join(f"{name} {value}" for name, value in options) or "the defaults"
     if job.alpha_changes:
         yield "α in turn", " → ".join(f"{value:g}" for value in job.alphas)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
+from impasto.config.types import AUTO
 
 __all__ = ["default_of", "flag_name", "with_options"]
 
@@ -64,9 +64,7 @@ def with_options(
 
 
 def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default: Any = None) -> Any:
-    kind: Any = str if name == "init" or _is_written(field) else field.annotation
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    kind: Any = str if name == "init" else _flag_type(field)
     default = default_of(field) if own_default is None else str(own_default)
     help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
     return Annotated[
@@ -75,12 +73,21 @@ def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default
 
 
 def default_of(field: FieldInfo) -> str:
-    """A field's default as it is written by hand; empty where it has none."""
+    """Return a field's default as it is written by hand; empty where it has none."""
     if field.default is None:
-        return ""
+        return "auto" if AUTO in field.metadata else ""
     return ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
 
 
-def _is_written(field: FieldInfo) -> bool:
-    """Whether the model reads this option out of text itself."""
-    return any(isinstance(rule, BeforeValidator) for rule in field.metadata)
+def _flag_type(field: FieldInfo) -> Any:
+    """Return the type of a flag: text where the model parses it, and with "auto" where a value may be left open."""
+    is_optional = AUTO in field.metadata
+    kind, rules = field.annotation, [rule for rule in field.metadata if rule is not AUTO]
+    if is_optional:
+        (kind,) = (part for part in typing.get_args(kind) if part is not type(None))
+    if typing.get_origin(kind) is Annotated:
+        kind, *inner = typing.get_args(kind)
+        rules += inner
+    if any(isinstance(rule, BeforeValidator) for rule in rules):
+        return str
+    return kind | Literal["auto"] if is_optional else kind

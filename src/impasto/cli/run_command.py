@@ -169,6 +169,7 @@ def _print_result(result: Result, path: Path, others: Sequence[Path], *, json_ou
             "network": recipe.config.network,
             "weights_sha256": recipe.weights_sha256,
             "config": recipe.config.model_dump(mode="json"),
+            "resolved": recipe.resolved.model_dump(mode="json"),
             "stopped": recipe.stopped.model_dump() if recipe.stopped else None,
         }
         print(json.dumps(report))

@@ -118,6 +118,26 @@ ALEXNET = _alexnet()
 NETWORKS = {network.name: network for network in (VGG19, VGG16, ALEXNET)}
 
 
+COARSEST_PX = 96
+"""Below this long side a scale adds nothing that the next one does not find by itself."""
+
+
+def fitting_scales(height: int, width: int, minimum_px: int) -> int:
+    """Return how many sizes fit when each halves the one before and no side may be below `minimum_px`."""
+    count = 1
+    while min(height, width) >> count >= minimum_px:
+        count += 1
+    return count
+
+
+def default_scales(height: int, width: int, minimum_px: int) -> int:
+    """Return how many sizes a run goes through: halving while the long side is at least `COARSEST_PX`."""
+    count = 1
+    while max(height, width) >> count >= COARSEST_PX:
+        count += 1
+    return min(count, fitting_scales(height, width, minimum_px))
+
+
 def architecture(network: str) -> Network:
     """The chain behind a name such as `vgg19` or `vgg19:torchvision` (weights after the colon)."""
     return NETWORKS[network.partition(":")[0]]

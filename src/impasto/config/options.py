@@ -13,11 +13,23 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from impasto.config.networks import architecture
-from impasto.config.types import Bytes, Layers, LayerWeight, Length, Lengths, Numbers
+from impasto.config.networks import architecture, default_scales
+from impasto.config.types import (
+    AUTO,
+    Auto,
+    Bytes,
+    FourierPower,
+    Layers,
+    LayerWeight,
+    Length,
+    Lengths,
+    Numbers,
+    ScaleCount,
+    StepCount,
+)
 from impasto.errors import ConfigError, LayerError
 
-__all__ = ["Config", "Inputs", "Options", "Plan", "RunOptions"]
+__all__ = ["Config", "Inputs", "Options", "Plan", "ResolvedConfig", "RunOptions"]
 
 
 def _explain(error: ValidationError, options: type[BaseModel]) -> str:
@@ -31,7 +43,9 @@ def _explain(error: ValidationError, options: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{name} is missing. Give a {name}."
     wanted = first["msg"].removeprefix("Value error, ")
-    return f"{name} = {first['input']!r} is refused: {wanted[0].lower()}{wanted[1:]}."
+    field = options.model_fields.get(name)
+    choice = ", or auto" if field is not None and AUTO in field.metadata else ""
+    return f"{name} = {first['input']!r} is refused: {wanted[0].lower()}{wanted[1:]}{choice}."
 
 
 class Options(BaseModel):
@@ -63,14 +77,14 @@ class Config(Options):
     network: Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"] = Field(
         "vgg19", description="The pretrained network that measures content and style."
     )
-    content_layers: Layers = Field(
-        (),
+    content_layers: Auto[Layers] = Field(
+        None,
         description="Layers that hold content: NAME or NAME:WEIGHT, comma-separated. "
-        "Empty: relu4_2 (VGG), relu3 (AlexNet).",
+        "auto: relu4_2 (VGG), relu3 (AlexNet).",
     )
-    style_layers: Layers = Field(
-        (),
-        description="Layers that hold style, likewise. Empty: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
+    style_layers: Auto[Layers] = Field(
+        None,
+        description="Layers that hold style, likewise. auto: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
     )
     style_loss: Literal["gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest"] = Field(
         "gram",
@@ -85,8 +99,8 @@ class Config(Options):
         "as hard near the content as far from it.",
     )
     content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
-    style_weights: Numbers = Field(
-        (), description="Shares of several styles, comma-separated, such as 2,1. Empty: equal shares."
+    style_weights: Auto[Numbers] = Field(
+        None, description="Shares of several styles, comma-separated, such as 2,1. auto: equal shares."
     )
     style_scale: Lengths = Field(
         (Length(1.0),),
@@ -145,22 +159,20 @@ class Config(Options):
         description="What descends: pixels, or their Fourier coefficients weighted towards low frequencies, "
         "which needs fewer steps and leaves less grain.",
     )
-    fourier_power: float = Field(
-        0.0, ge=0, le=8, description="How strongly: more is smoother. 0: 1 (VGG), 2 (AlexNet, else it leaves grain)."
+    fourier_power: Auto[FourierPower] = Field(
+        None, description="How strongly: more is smoother. auto: 1 (VGG), 2 (AlexNet, else it leaves grain)."
     )
     clamp: bool = Field(
         True,
         description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
     )
-    iterations: int = Field(
-        0, ge=0, le=1_000_000, description="Steps at full size. 0: 45 (VGG), 200 (AlexNet), and more above 512 px."
+    iterations: Auto[StepCount] = Field(
+        None, description="Steps at full size. auto: 45 (VGG), 200 (AlexNet), and more above 512 px."
     )
-    scales: int = Field(
-        0,
-        ge=0,
-        le=12,
+    scales: Auto[ScaleCount] = Field(
+        None,
         description="Sizes to go through, each twice the one before; coarse ones give large structure. "
-        "0 chooses, 1 paints at full size only.",
+        "auto: down to 96 px. 1 paints at full size only.",
     )
     detail_transfer: float = Field(
         1.0,
@@ -173,16 +185,11 @@ class Config(Options):
     learning_rate: float = Field(0.05, gt=0, le=100, description="Step size of Adam.")
 
     @model_validator(mode="after")
-    def _defaults_follow_network(self) -> Self:
+    def _check_together(self) -> Self:
         chain = architecture(self.network)
-        for field, usual in (("iterations", chain.steps(self.size)), ("fourier_power", chain.fourier_power)):
-            if not getattr(self, field):
-                self.__dict__[field] = usual
         for field in ("content_layers", "style_layers"):
-            layers: tuple[LayerWeight, ...] = getattr(self, field)
-            if not layers:
-                # Frozen to the outside; filled in once here, so that a recipe holds what was meant.
-                self.__dict__[field] = tuple(LayerWeight(name) for name in getattr(chain, field))
+            layers: tuple[LayerWeight, ...] | None = getattr(self, field)
+            if layers is None:
                 continue
             for layer in layers:
                 if layer.name not in chain.names:
@@ -191,14 +198,50 @@ class Config(Options):
                     raise LayerError(f"{field}: {chain.name} has no layer {layer.name!r}. {hint}")
             if not any(layer.weight for layer in layers):
                 raise LayerError(f"{field}: every weight is 0. Give at least one layer a positive weight.")
-        if any(not 0 <= weight < float("inf") for weight in self.style_weights):
-            raise ConfigError(f"style_weights = {self.style_weights} is out of range: give shares of 0 or more.")
-        if self.style_weights and not any(self.style_weights):
+        shares = self.style_weights
+        if shares is not None and any(not 0 <= share < float("inf") for share in shares):
+            raise ConfigError(f"style_weights = {shares} is out of range: give shares of 0 or more.")
+        if shares is not None and not any(shares):
             raise ConfigError("style_weights: every share is 0. Give at least one style a positive one.")
         if not self.style_scale:
             raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
         if self.alpha == 0 and self.content_weight == 0:
             raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
+        return self
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the options that differ from the defaults, as JSON has them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
+        """Fill in each value that was left open, for a target of this size in pixels."""
+        network = architecture(self.network)
+        values: dict[str, Any] = {
+            "content_layers": tuple(map(LayerWeight, network.content_layers)),
+            "style_layers": tuple(map(LayerWeight, network.style_layers)),
+            "style_weights": (1.0,) * styles,
+            "fourier_power": network.fourier_power,
+            "iterations": network.steps(max(height, width)),
+        }
+        values |= {name: value for name, value in self if value is not None}
+        if self.scales is None:
+            layers = [layer.name for layer in (*values["content_layers"], *values["style_layers"])]
+            values["scales"] = default_scales(height, width, max(map(network.minimum_px, layers)))
+        return ResolvedConfig(**values)
+
+
+class ResolvedConfig(Config):
+    """A config in which no value is left open: what a run of one size works with."""
+
+    content_layers: Layers
+    style_layers: Layers
+    style_weights: Numbers
+    fourier_power: FourierPower
+    iterations: StepCount
+    scales: ScaleCount
+
+    def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
+        """Return itself: there is nothing to fill in."""
         return self
 
 
@@ -241,24 +284,24 @@ class Plan(Options):
 class RunOptions(Options):
     """How a run is carried out."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto",
+    device: Auto[Literal["cpu", "cuda", "mps"]] = Field(None, description="Where to compute.")
+    precision: Auto[Literal["float32", "bfloat16"]] = Field(
+        None,
         description="Of the convolutions. auto times both and takes bfloat16 where it is faster; "
         "the last steps and all reported losses are float32 anyway.",
     )
-    threads: int = Field(0, ge=0, le=1024, description="Processor threads; 0 leaves it to torch.")
-    memory: Bytes = Field(
-        0,
-        ge=0,
+    threads: Auto[int] = Field(None, ge=1, le=1024, description="Processor threads. auto leaves it to torch.")
+    memory: Auto[Bytes] = Field(
+        None,
+        ge=1,
         description="Memory to stay within, such as 4GB: large pictures are then measured in blocks, exactly, "
-        "and kept on disk. 0: a safe share of what is free.",
+        "and kept on disk. auto: a safe share of what is free.",
     )
     max_megapixels: float = Field(
         250.0, gt=0, description="Pictures that claim more pixels than this are refused before decoding."
     )
     bits: Literal[8, 16] = Field(8, description="Bits per channel of the output; 16 for PNG and TIFF.")
     quality: int = Field(95, ge=1, le=100, description="Quality of JPEG and WebP output.")
-    save_every: int = Field(
-        0, ge=0, description="Write the picture so far beside the output every N steps; 0 does not."
+    save_every: Auto[int] = Field(
+        None, ge=1, description="Write the picture so far beside the output every N steps. Without it: never."
     )

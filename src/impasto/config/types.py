@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from impasto.errors import ConfigError, LayerError
 
 __all__ = [
+    "AUTO",
+    "Auto",
     "Bytes",
+    "FourierPower",
     "LayerWeight",
     "Layers",
     "Length",
     "Lengths",
     "Numbers",
+    "ScaleCount",
+    "StepCount",
     "format_layers",
     "parse_bytes",
     "parse_layers",
     "parse_lengths",
     "parse_numbers",
 ]
+
+
+def parse_auto(value: Any) -> Any:
+    """Read the text "auto" as None, and pass on anything else."""
+    return None if isinstance(value, str) and value.strip().lower() == "auto" else value
+
+
+T = TypeVar("T")
+
+AUTO = BeforeValidator(parse_auto)
+Auto = Annotated[T | None, AUTO]
+"""A value that may be left open: None, or the text "auto", means that Impasto chooses."""
+
+StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
+ScaleCount = Annotated[int, Field(ge=1, le=12)]
+FourierPower = Annotated[float, Field(gt=0, le=8)]
 
 
 class LayerWeight(NamedTuple):
@@ -37,13 +58,13 @@ def parse_layers(value: Any) -> Any:
 
     Raises `LayerError` on a name without a layer, a weight that is no number, or a repeated layer.
     """
-    if value is None:
-        return ()
     if isinstance(value, Mapping):
         value = list(value.items())
     if not isinstance(value, (str, list, tuple)):
         raise LayerError(f"{value!r} names no layers. Write NAME or NAME:WEIGHT, comma-separated.")
     parts = value.split(",") if isinstance(value, str) else list(value)
+    if not parts:
+        raise LayerError("No layers are listed. Write NAME or NAME:WEIGHT, comma-separated, or auto.")
     layers = []
     for part in parts:
         if isinstance(part, str):
@@ -93,9 +114,12 @@ def _parts(value: Any) -> list[Any]:
 def parse_numbers(value: Any) -> Any:
     """`"2,1"`, a number or a list of numbers -> a tuple of floats. Raises `ConfigError`."""
     try:
-        return tuple(float(part) for part in _parts(value))
+        numbers = tuple(float(part) for part in _parts(value))
     except (TypeError, ValueError):
         raise ConfigError(f"{value!r} is no list of numbers. Write 2,1 or 0.5.") from None
+    if not numbers:
+        raise ConfigError("No numbers are listed. Write them comma-separated, such as 2,1, or auto.")
+    return numbers
 
 
 Numbers = Annotated[

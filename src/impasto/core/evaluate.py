@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.core.encoder import Encoder, Features
 from impasto.core.masks import Region, downsample_masks
 from impasto.core.objective import Losses, Measured, Objective, StyleParts, make_objective
@@ -59,7 +59,7 @@ def build_objective(
     engine: Engine,
     content: Tensor,
     styles: Sequence[tuple[float, Tensor]],
-    config: Config,
+    config: ResolvedConfig,
     regions: Sequence[Region] = (),
 ) -> Objective:
     """Measure the content and each style (share, image) once; sizes may differ. Raises `LayerError`.

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.core.descent import State
 from impasto.core.evaluate import Engine, build_objective
 from impasto.core.image import Picture, fit, resize
@@ -104,7 +104,7 @@ class Progress(ResumePoint):
 
 
 def stylize_steps(
-    scene: RunInputs, config: Config, *, engine: Engine, since: ResumePoint | None = None
+    scene: RunInputs, config: ResolvedConfig, *, engine: Engine, since: ResumePoint | None = None
 ) -> Generator[Progress, None, None]:
     """The method as a stream of steps, or those `since` some step. Close it to stop; any step can be `finalize`.
 
@@ -158,7 +158,7 @@ def stylize_steps(
         restarts += last.restarts
 
 
-def finalize(progress: Progress, config: Config, *, engine: Engine) -> tuple[Tensor, Losses]:
+def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> tuple[Tensor, Losses]:
     """The picture as it stands, at the size asked for, and the losses of its target in float32."""
     scene, full = progress.scene, progress.scene.scales[-1]
     # Stopped at a coarse scale, the targets are those of another size.
@@ -184,7 +184,7 @@ def protect_at(scene: RunInputs, scale: Scale, store: TensorStore) -> ProtectedI
     return ProtectedImage(resize_to_scale(scene.content.pixels, scale), resize_to_scale(scene.free, scale), store)
 
 
-def objective_at(scene: RunInputs, scale: Scale, config: Config, engine: Engine) -> Objective:
+def objective_at(scene: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine) -> Objective:
     """What is asked of the target at one scale: content and style measured at the size of that scale."""
     device = engine.encoder.device
     content = resize_to_scale(scene.content.pixels, scale).to(device)
@@ -212,7 +212,7 @@ def resize_style(style: Style, scale: Scale, least_px: int) -> Tensor:
 
 
 def upscale_target(
-    target: Tensor, scene: RunInputs, before: Scale, scale: Scale, config: Config, store: TensorStore
+    target: Tensor, scene: RunInputs, before: Scale, scale: Scale, config: ResolvedConfig, store: TensorStore
 ) -> Tensor:
     """The target at the next scale, with the detail that the content gains there.
 
@@ -238,7 +238,7 @@ def resize_to_cover(pixels: Tensor, scale: Scale) -> Tensor:
     return resized[:, :, top : top + scale.height, left : left + scale.width].contiguous()
 
 
-def initial_target(scene: RunInputs, config: Config, scale: Scale, store: TensorStore) -> Tensor:
+def initial_target(scene: RunInputs, config: ResolvedConfig, scale: Scale, store: TensorStore) -> Tensor:
     """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
     pictures = {"content": scene.content, "style": scene.styles[0].picture, "image": scene.init}
     picture = pictures.get(config.init)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.config.types import LayerWeight
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
@@ -106,7 +106,7 @@ class Objective:
     style: tuple[StyleTarget, ...]
     guides: dict[str, Tensor]
     laplacian: Part | None
-    config: Config
+    config: ResolvedConfig
 
     @property
     def style_loss(self) -> StyleLoss:
@@ -178,7 +178,7 @@ def make_objective(
     image: Tensor,
     style: Sequence[tuple[float, StyleParts]],
     guides: dict[str, Tensor],
-    config: Config,
+    config: ResolvedConfig,
     store: TensorStore,
 ) -> Objective:
     """Targets from what was measured once: the content's features, and the content `image` itself.

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.core.descent import Descent, State, Step
 from impasto.core.evaluate import Evaluator
 from impasto.core.preconditioner import fourier_filter
@@ -47,7 +47,7 @@ EXPLODED = 100.0
 def descend(
     evaluate: Evaluator,
     start: Tensor,
-    config: Config,
+    config: ResolvedConfig,
     iterations: int,
     *,
     refine: Evaluator | None = None,

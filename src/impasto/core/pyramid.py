@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from impasto.config.networks import fitting_scales
 from impasto.errors import ConfigError
 
 __all__ = ["Scale", "plan_scales"]
@@ -11,9 +12,6 @@ __all__ = ["Scale", "plan_scales"]
 COARSEST_ITERATIONS, BETWEEN_ITERATIONS = 60, 20
 """Most steps on the coarsest scale, and on those between it and the full size. At 384 px, 50 full-size steps
 end at a total of .687 to .690 after 60 coarsest ones and 0, 15 or 30 between: more are wasted there."""
-
-COARSEST_PX = 96
-"""Below this long side a scale adds nothing that the next one does not find by itself."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +23,16 @@ class Scale:
     iterations: int
 
 
-def plan_scales(height: int, width: int, *, iterations: int, scales: int = 0, minimum_px: int = 1) -> tuple[Scale, ...]:
+def plan_scales(height: int, width: int, *, iterations: int, scales: int, minimum_px: int = 1) -> tuple[Scale, ...]:
     """Sizes by halving from (height, width), coarse to fine; the last is exactly (height, width).
 
-    `scales` = 0 halves while the long side stays at `COARSEST_PX` or more; no coarse side falls
-    below `minimum_px`, what the network needs. Raises `ConfigError` if so many scales do not fit.
+    No coarse side falls below `minimum_px`, what the network needs. Raises `ConfigError` if so many scales do not fit.
     """
-    fitting = 1
-    while min(height, width) >> fitting >= minimum_px:
-        fitting += 1
-    if scales > fitting:
+    if scales > (fitting := fitting_scales(height, width, minimum_px)):
         raise ConfigError(
             f"scales = {scales} does not fit {width}x{height} px, where the coarsest would be under "
-            f"{minimum_px} px a side. At most {fitting} do; 0 chooses."
+            f"{minimum_px} px a side. At most {fitting} do; auto chooses."
         )
-    if scales == 0:
-        worthwhile = 1
-        while max(height, width) >> worthwhile >= COARSEST_PX:
-            worthwhile += 1
-        scales = min(fitting, worthwhile)
 
     def most(level: int) -> int:
         if level == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine.tiles import alignment, margin
@@ -47,7 +47,7 @@ class Workload:
     height: int
     width: int
     styles: tuple[tuple[int, int], ...]
-    config: Config
+    config: ResolvedConfig
     regions: int = 0
 
     @property

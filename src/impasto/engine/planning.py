@@ -46,7 +46,7 @@ WINOGRAD_FROM = 128
 def make_plan(run: RunOptions, work: Workload) -> Plan:
     """A plan for this work on this machine. Raises `ConfigError`: no such device, or too little memory."""
     chosen = next(name for name, is_there in _devices().items() if is_there)
-    device = chosen if run.device == "auto" else run.device
+    device = run.device or chosen
     require_device(device)
     if run.threads:
         torch.set_num_threads(run.threads)  # before timing
@@ -120,7 +120,7 @@ def _devices() -> dict[Literal["cuda", "mps", "cpu"], bool]:
 
 @cache
 def _measured_once(
-    device: str, asked: Literal["auto", "float32", "bfloat16"], threads: int
+    device: str, asked: Literal["float32", "bfloat16"] | None, threads: int
 ) -> tuple[Literal["float32", "bfloat16"], int]:
     """What one process found at first it goes on with: its pictures are all painted alike."""
     return choose_convolution(device, asked)
@@ -128,7 +128,7 @@ def _measured_once(
 
 @torch.no_grad()
 def choose_convolution(
-    device: str, asked: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str, asked: Literal["float32", "bfloat16"] | None = None
 ) -> tuple[Literal["float32", "bfloat16"], int]:
     """Precision, and the channels from which Winograd's convolution pays, by timing the one VGG does most.
 
@@ -149,7 +149,7 @@ def choose_convolution(
     # Layers of few channels are direct in any case: bfloat16 must be faster there.
     faster = direct["bfloat16"] * WORTHWHILE < direct["float32"]
     precision: Literal["float32", "bfloat16"] = "bfloat16" if faster else "float32"
-    if asked != "auto":
+    if asked is not None:
         precision = asked
     return precision, WINOGRAD_FROM if tiled * WORTHWHILE < direct[precision] else 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from impasto.config import Config
 from impasto.config.roles import kind_of
 from impasto.run.recipe import Recipe
 
@@ -21,21 +20,10 @@ def stylize_command(recipe: Recipe) -> str:
             words += [f"--{kind.replace('_', '-')}", name]
     if recipe.weights_name is not None:
         words += ["--weights", recipe.weights_name]
-    words += _flags(recipe)
-    return shlex.join(words)
-
-
-def _flags(recipe: Recipe) -> list[str]:
-    """Return the flags of the options that differ from the defaults of this network."""
-    config = recipe.config.model_dump(mode="json")
-    defaults = Config(network=recipe.config.network).model_dump(mode="json") | {"network": Config().network}
-    words: list[str] = []
-    for name, value in config.items():
-        if value == defaults[name] or (name == "init" and value == "image"):
-            continue
+    for name, value in recipe.config.overrides().items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
+        elif (name, value) != ("init", "image"):  # the file is already among the words
             words += [f"--{flag}", str(value)]
-    return words
+    return shlex.join(words)

@@ -73,7 +73,7 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
         raise ConfigError("There is no picture. Give one or more.")
     require_used_options("gram", options)
     run = prepare_view(sources[0], **(options | ({"style_layers": layers} if layers is not None else {})))
-    names = [layer.name for layer in run.config.style_layers]
+    names = [layer.name for layer in run.resolved.style_layers]
     named = [
         (name, load_view_image(run, picture, names))
         for name, picture in zip(display_names(sources), sources, strict=True)

@@ -29,7 +29,7 @@ def load_view_image(run: Run, picture: Any, layers: Iterable[str] | None = None)
 
     Raises `ImageError`, and `LayerError` if it is too small for `layers` (default: all layers of the run).
     """
-    config = run.config
+    config = run.resolved
     pixels = images.load(
         picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=run.options.max_megapixels
     ).pixels

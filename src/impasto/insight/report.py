@@ -211,8 +211,11 @@ def _recipe_rows(recipe: Recipe) -> list[str]:
     dump = recipe.model_dump(mode="json", exclude={"trace"})
     rows = [("version", dump["version"]), ("weights SHA-256", dump["weights_sha256"])]
     rows += [(role, f"{record['name'] or 'not a file'}  {record['sha256']}") for role, record in dump["inputs"].items()]
-    rows += [(name, value) for part in ("config", "run", "plan") for name, value in dump[part].items()]
-    return [f"<tr><th>{escape(to_words(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in rows]
+    rows += [(name, value) for part in ("resolved", "run", "plan") for name, value in dump[part].items()]
+    return [
+        f"<tr><th>{escape(to_words(name))}</th><td>{escape('auto' if value is None else str(value))}</td></tr>"
+        for name, value in rows
+    ]
 
 
 def _figure(image: Tensor | None, title: str, name: str) -> str:

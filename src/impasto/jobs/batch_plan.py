@@ -182,6 +182,8 @@ def _told(one: BatchItem) -> str:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "auto"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -65,11 +65,11 @@ def distinct_runs(wanted: Iterable[BatchItem], run: RunOptions) -> list[Run]:
     return list(found.values())
 
 
-def with_cards(cluster: Cluster, device: str) -> Cluster:
+def with_cards(cluster: Cluster, device: str | None) -> Cluster:
     """A cluster with those of its graphics cards that are asked for. Raises `ConfigError` where there are none."""
     if device == "cuda" and not cluster.gpus:
         raise ConfigError("device = 'cuda', and no machine of the cluster has such a card. Leave --device out.")
-    return cluster if device in ("auto", "cuda") else replace(cluster, gpus=0)
+    return cluster if device in (None, "cuda") else replace(cluster, gpus=0)
 
 
 def fitting_workers(sessions: list[Run], cluster: Cluster | None = None) -> int:
@@ -104,4 +104,4 @@ def start_executor(
         return LocalExecutor(store, count)
     from impasto.jobs.executors.ray import RayExecutor
 
-    return RayExecutor(store, cluster, count, threads=run.threads, networks=networks)
+    return RayExecutor(store, cluster, count, threads=run.threads or 1, networks=networks)

@@ -62,7 +62,7 @@ class Worker:
         with contextlib.suppress(ImpastoError):  # the job that needs it reports the error
             if self.pull_weights is not None:
                 self.pull_weights(config.network)
-            plan = make_plan(RunOptions(), Workload(512, 512, ((512, 512),), config))
+            plan = make_plan(RunOptions(), Workload(512, 512, ((512, 512),), config.resolve(512, 512)))
             self.cache.encoder(config, None, plan.device)
 
     def run_one(self) -> Job | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import fields, replace
 
-from impasto.config import Config
+from impasto.config import ResolvedConfig
 from impasto.core.method import Progress, ResumePoint
 from impasto.run.recipe import AlphaChange
 
@@ -32,15 +32,15 @@ class AlphaSchedule:
         """Return the changes made before a step."""
         return tuple(change for change in self.changes if _position(change) < (scale, iteration))
 
-    def config_at(self, scale: int, iteration: int, config: Config) -> Config:
+    def config_at(self, scale: int, iteration: int, config: ResolvedConfig) -> ResolvedConfig:
         """Return the options in force at a step: the run's, with the α of the last change before it."""
         changes = self.changes_before(scale, iteration)
         return config.model_copy(update={"alpha": changes[-1].alpha}) if changes else config
 
     def steps(
         self,
-        begin: Callable[[Config, ResumePoint | None], Generator[Progress, None, None]],
-        config: Config,
+        begin: Callable[[ResolvedConfig, ResumePoint | None], Generator[Progress, None, None]],
+        config: ResolvedConfig,
         since: ResumePoint | None = None,
     ) -> Generator[Progress, None, None]:
         """Run `begin`, restarting it after each change of alpha."""

@@ -32,8 +32,7 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
         options["init"] = "image"
     shared = {"cache": cache} if (cache := options.pop("cache", None)) is not None else {}
     run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
-    # What was not set stays unset, so that layers follow a network given here.
-    given = config.model_dump(exclude_unset=True) if config is not None else {}
+    given = config.model_dump() if config is not None else {}
     inputs = Inputs(content=content, styles=as_tuple(style), **files)
     return Run(inputs, Config(**(given | options)), run_options, **shared)
 

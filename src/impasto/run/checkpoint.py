@@ -53,7 +53,7 @@ class Checkpoint:
                 f"{self.path} was written by Impasto {mine.version}, and this is {recipe.version}. Resume with that "
                 "version, or start over without --resume."
             )
-        for kind, ours, given in (("options", mine.config, recipe.config), ("plan", mine.plan, recipe.plan)):
+        for kind, ours, given in (("options", mine.resolved, recipe.resolved), ("plan", mine.plan, recipe.plan)):
             saved = ours.model_dump(mode="json")
             for name, value in given.model_dump(mode="json").items():
                 if saved[name] != value:

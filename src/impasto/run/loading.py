@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto import images
-from impasto.config import Config, Inputs, RunOptions
+from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.core.evaluate import Engine
 from impasto.core.image import Picture
@@ -46,7 +46,7 @@ def count_regions(inputs: Inputs) -> int:
     return max(*counts, int(inputs.protect is not None))
 
 
-def load_inputs(inputs: Inputs, config: Config, options: RunOptions, engine: Engine) -> RunInputs:
+def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, engine: Engine) -> RunInputs:
     """Load pictures and masks at the sizes that the run measures them at. Raises `ImageError`, `ConfigError`."""
     require_init(inputs, config)
     inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
@@ -157,10 +157,10 @@ def require_init(inputs: Inputs, config: Config) -> None:
         raise ConfigError("init = 'image' and a picture to start from go together. Give both, or neither.")
 
 
-def style_shares(inputs: Inputs, config: Config, height: int, width: int) -> list[tuple[float, float]]:
+def style_shares(inputs: Inputs, config: ResolvedConfig, height: int, width: int) -> list[tuple[float, float]]:
     """Return share and scale of each style for a target of this size. Raises `ConfigError` for a wrong number."""
     count = len(inputs.styles)
-    weights, lengths = config.style_weights or (1.0,) * count, config.style_scale
+    weights, lengths = config.style_weights, config.style_scale
     if len(lengths) == 1:
         lengths *= count
     for name, given in (("style_weights", weights), ("style_scale", lengths)):

@@ -7,34 +7,15 @@ painted it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from impasto.config import Config, Options, Plan, RunOptions
+from impasto.config import Config, Options, Plan, ResolvedConfig, RunOptions
 from impasto.errors import ConfigError, LayerError, RecipeError
 from impasto.images import read_note
 
-__all__ = ["AlphaChange", "InputRecord", "Recipe", "StopPoint", "Trace", "chosen", "read_recipe"]
-
-
-LEADING = ("network", "size")
-"""Options that other defaults depend on."""
-
-
-def chosen(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a JSON config that differ from the defaults for its network and size."""
-    usual = _usual(*(told.get(name, Config.model_fields[name].default) for name in LEADING))
-    return {name: value for name, value in told.items() if value != usual[name]}
-
-
-@lru_cache(64)  # a queue asks for every job, whenever it changes
-def _usual(network: Any, size: int) -> dict[str, Any]:
-    by_themselves = Config(network=network, size=size).model_dump(mode="json")
-    return by_themselves | {name: Config.model_fields[name].default for name in LEADING}
+__all__ = ["AlphaChange", "InputRecord", "Recipe", "StopPoint", "Trace", "read_recipe"]
 
 
 class InputRecord(Options):
@@ -75,7 +56,8 @@ class Recipe(Options):
     """Everything that made a picture."""
 
     version: str = Field(description="Impasto's version.")
-    config: Config
+    config: Config = Field(description="The options as given.")
+    resolved: ResolvedConfig = Field(description="The options with every value filled in.")
     run: RunOptions
     plan: Plan
     inputs: dict[str, InputRecord] = Field(

@@ -83,13 +83,14 @@ def prepare_recorded_run(
     require_device(recipe.plan.device)
     if recipe.plan.torch != torch.__version__:
         logger.warning("painted with torch %s, this is %s: pixels may differ", recipe.plan.torch, torch.__version__)
-    options = RunOptions(**(recipe.run.model_dump() | {"save_every": 0}))
+    options = RunOptions(**(recipe.run.model_dump() | {"save_every": None}))
     shared = {"cache": cache} if cache is not None else {}
     run = Run(
         inputs,
         recipe.config,
         options,
         recorded_plan=recipe.plan,
+        recorded_config=recipe.resolved,
         schedule=AlphaSchedule(recipe.alpha_changes),
         **shared,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from impasto import __version__, images
-from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.image import fit
@@ -41,8 +41,9 @@ __all__ = ["Run"]
 class Run:
     """One picture to paint: from what, how, and the network that measures it.
 
-    `recorded_plan` repeats an earlier run exactly; without it a plan is chosen for this machine. Runs that share a
-    `cache` share networks and measurements. `schedule` holds the changes of α, past and still to come.
+    `recorded_plan` and `recorded_config` repeat an earlier run exactly; without them a plan is chosen for this machine,
+    and the config is resolved for the size of the picture. Runs that share a `cache` share networks and measurements.
+    `schedule` holds the changes of α, past and still to come.
     """
 
     inputs: Inputs
@@ -51,6 +52,7 @@ class Run:
     recorded_plan: Plan | None = None
     cache: ModelCache = field(default_factory=ModelCache)
     schedule: AlphaSchedule = field(default_factory=AlphaSchedule)
+    recorded_config: ResolvedConfig | None = None
     trace: LossTrace = field(default_factory=LossTrace, init=False)
     latest: Progress | None = field(default=None, init=False)
 
@@ -60,16 +62,34 @@ class Run:
         return self.recorded_plan or make_plan(self.options, self.workload)
 
     @cached_property
+<<<<<<< HEAD
     def opened_inputs(self) -> Inputs:
         """The inputs, with each picture opened and hashed once for the whole run. Raises `ImageError`."""
         return open_inputs(self.inputs, self.options.max_megapixels)
+=======
+    def size(self) -> tuple[int, int]:
+        """The height and width of the picture. Raises `ImageError`."""
+        size = images.dimensions(self.inputs.content, max_megapixels=self.options.max_megapixels)
+        return fit(*size, self.config.size, enlarge=self.config.enlarge)
+
+    @cached_property
+    def resolved(self) -> ResolvedConfig:
+        """The config with every value filled in for the size of the picture. Raises `ImageError`."""
+        return self.recorded_config or self.config.resolve(*self.size, styles=len(self.inputs.styles))
+>>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
 
     @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
+<<<<<<< HEAD
         config, opened = self.config, self.opened_inputs
         height, width = fit(opened.content.height, opened.content.width, config.size, enlarge=config.enlarge)
+=======
+        config, limit = self.resolved, self.options.max_megapixels
+        height, width = self.size
+        shares = style_shares(self.inputs, config, height, width)
+>>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
         styles = tuple(
             fit(style.height, style.width, math.ceil(scale * max(height, width)), enlarge=False)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
@@ -96,7 +116,7 @@ class Run:
     @property
     def _lbfgs_history(self) -> int:
         """The history that memory allows, which may be shorter than the configured one."""
-        return self.plan.lbfgs_history or self.config.lbfgs_history
+        return self.plan.lbfgs_history or self.resolved.lbfgs_history
 
     def steps(self, checkpoint: Checkpoint | None = None) -> Generator[Progress, None, None]:
         """Return the run as a stream of steps, or the steps after `checkpoint`. Close the generator to stop.
@@ -106,10 +126,15 @@ class Run:
         """
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
+<<<<<<< HEAD
         inputs = load_inputs(self.opened_inputs, self.config, self.options, self.engine)
         config = self.config.model_copy(update={"lbfgs_history": self._lbfgs_history})
+=======
+        inputs = load_inputs(self.inputs, self.resolved, self.options, self.engine)
+        config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
+>>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
 
-        def begin(config: Config, since: ResumePoint | None) -> Generator[Progress, None, None]:
+        def begin(config: ResolvedConfig, since: ResumePoint | None) -> Generator[Progress, None, None]:
             return stylize_steps(inputs, config, engine=self.engine, since=since)
 
         if checkpoint is None:
@@ -144,7 +169,7 @@ class Run:
         began = time.perf_counter()
         progress = self._require_step()
         position = progress.scale, progress.iteration
-        image, losses = finalize(progress, self.schedule.config_at(*position, self.config), engine=self.engine)
+        image, losses = finalize(progress, self.schedule.config_at(*position, self.resolved), engine=self.engine)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
         recipe = self._recipe(progress.scene, *position)
         return Result(
@@ -168,6 +193,7 @@ class Run:
         return Recipe(
             version=__version__,
             config=self.config,
+            resolved=self.resolved,
             run=self.options,
             plan=self.plan,
             inputs=dict(inputs.records),

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from impasto import samples, weights
 from impasto.config import Config, Options, RunOptions
 from impasto.config.presets import PRESETS, load_preset
-from impasto.run.recipe import chosen
 from impasto.studio.schemas import Schema
 
 __all__ = ["Field", "Form", "form"]
@@ -76,7 +75,7 @@ def form() -> Form:
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
         presets=[
-            Preset(name=name, help=help_text, config=chosen(load_preset(name).model_dump(mode="json")))
+            Preset(name=name, help=help_text, config=load_preset(name).overrides())
             for name, (help_text, _) in PRESETS.items()
         ],
         samples=[
@@ -89,15 +88,17 @@ def form() -> Form:
 
 def _fields(model: type[Options], names: tuple[str, ...]) -> list[Field]:
     schemas = model.model_json_schema()["properties"]
-    written = model.model_construct().model_dump(mode="json")  # texts as a person would write them
+    written = model().model_dump(mode="json")  # texts as a person would write them
     return [_field(name, schemas[name], written[name]) for name in names]
 
 
 def _field(name: str, schema: dict[str, Any], default: Any) -> Field:
     kinds = {"number": "number", "integer": "integer", "boolean": "boolean"}
+    if "anyOf" in schema:  # it may be left open
+        schema = schema["anyOf"][0] | {"description": schema["description"]}
     kind: Any = "choice" if "enum" in schema else kinds.get(schema["type"], "text")
     if name == "memory":  # written as 4GB
-        kind, default = "text", ""
+        kind = "text"
     return Field(
         name=name,
         label=WORDS.get(name, name.replace("_", " ").capitalize()),

@@ -17,7 +17,6 @@ from impasto.errors import ImageError, RecipeError
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
 from impasto.run import read_recipe
-from impasto.run.recipe import chosen
 from impasto.samples.sources import SAMPLE, resolve_picture
 from impasto.studio.schemas import FileView, InputView, PictureRef, RecipeView
 
@@ -137,7 +136,7 @@ def load_recipe(store: JobStore, sha256: str) -> RecipeView:
     recipe = read_recipe(store.files.path(sha256))
     inputs = [InputView.of(role, record.name, record.sha256) for role, record in recipe.inputs.items()]
     return RecipeView(
-        overrides=chosen(recipe.config.model_dump(mode="json")),
+        overrides=recipe.config.overrides(),
         alphas=[recipe.config.alpha, *(change.alpha for change in recipe.alpha_changes)],
         inputs=inputs,
         available=[view.role for view in inputs if view.sample or store.files.path(view.sha256).is_file()],

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from impasto.config import Config
 from impasto.jobs import Job
-from impasto.run.recipe import chosen
 from impasto.samples.sources import sample_name_of
 
 __all__ = ["Alpha", "FileView", "InputView", "JobView", "PaintRequest", "PictureRef", "Problem", "RecipeView", "Token"]
@@ -132,7 +132,7 @@ class JobView(Schema):
             updated_s=job.changed_s,
             priority=job.priority,
             config=job.config,
-            overrides=chosen(job.config),
+            overrides=Config(**job.config).overrides(),
             alphas=job.alphas,
             requested_alpha=job.requested_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],

@@ -41,7 +41,7 @@ class Studio:
         if request.preset not in PRESETS:  # never a path
             raise JobError(f"There is no preset {request.preset!r}. Use one of {', '.join(PRESETS)}.")
         options = {name: value for name, value in request.config.items() if value != ""}  # empty fields of the form
-        config = Config(**(load_preset(request.preset).model_dump(exclude_unset=True) | options))
+        config = Config(**(load_preset(request.preset).model_dump() | options))
         run_options = RunOptions(**_require_allowed(request.run))
 
         def load(refs: list[PictureRef]) -> list[Any]:
@@ -55,7 +55,7 @@ class Studio:
             content_masks=load(request.content_masks),
             style_masks=load(request.style_masks),
             **{name: self.pictures.source(ref, config.size) for name, ref in optional.items() if ref is not None},
-            **run_options.model_dump(exclude_unset=True),
+            **run_options.model_dump(exclude_defaults=True),
         )
         run.workload  # noqa: B018 - raises an error if pictures and options do not fit together
         return JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -48,12 +49,18 @@ def load_preset(preset: str | Path, **options: Any) -> Config:
 
 
 def to_toml(config: Config) -> str:
-    """A config as the text of a preset file."""
-    lines = []
-    for name, value in config.model_dump().items():
-        text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-        lines.append(f"{name} = {text}")
+    """Return a config as the text of a preset file: what differs from the defaults, and these as comments."""
+    overrides = config.overrides()
+    lines = [f"{name} = {_toml_value(value)}" for name, value in overrides.items()]
+    lines += ["# The defaults of all other options:"]
+    lines += [
+        f"# {name} = {_toml_value(v)}" for name, v in Config().model_dump(mode="json").items() if name not in overrides
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    return json.dumps("auto" if value is None else value)
 
 
 def _values(preset: str | Path) -> dict[str, Any]:

@@ -13,8 +13,6 @@ const GROUPS = {
 };
 const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];
 const SIZES = [256, 384, 512, 768, 1024, 2048];
-/** Numbers that come by themselves where they are 0. */
-const AUTO = ["iterations", "scales", "fourier_power"];
 const BY_PICTURES = "style_weights";
 
 export class Form {
@@ -68,7 +66,7 @@ export class Form {
     const label = el("label", { for: id }, field.label);
     this.controls.set(field.name, {
       get: () => (isFlag ? input.checked : this.read(field, input)),
-      set: (value) => (isFlag ? (input.checked = value) : (input.value = AUTO.includes(field.name) && !value ? "" : value)),
+      set: (value) => (isFlag ? (input.checked = value) : (input.value = value ?? (field.kind === "choice" ? "auto" : ""))),
     });
     return el("div", { class: isFlag ? "field check" : "field" }, ...(isFlag ? [input, label] : [label, input]), help);
   }
@@ -76,13 +74,16 @@ export class Form {
   input(field, id) {
     if (field.kind === "boolean") return el("input", { type: "checkbox", id });
     if (field.kind === "choice") {
-      const select = el("select", { id }, ...field.choices.map((choice) => el("option", { value: choice }, this.choiceText(field, choice))));
+      const choices = field.default === null ? ["auto", ...field.choices] : field.choices;
+      const select = el("select", { id }, ...choices.map((choice) => el("option", { value: choice }, this.choiceText(field, choice))));
       if (field.name === "init") select.addEventListener("change", () => this.showStart());
       return select;
     }
-    if (field.kind === "text") return el("input", { type: "text", id, spellcheck: "false", autocomplete: "off" });
+    if (field.kind === "text") {
+      return el("input", { type: "text", id, spellcheck: "false", autocomplete: "off", placeholder: field.default === null ? "auto" : "" });
+    }
     const input = el("input", { type: "number", id, min: field.minimum, max: field.maximum, step: field.kind === "integer" ? 1 : "any" });
-    if (AUTO.includes(field.name)) input.placeholder = "auto";
+    if (field.default === null) input.placeholder = "auto";
     if (field.name !== "size") return input;
     input.setAttribute("list", "sizes");
     byId("settings").append(el("datalist", { id: "sizes" }, ...SIZES.map((size) => el("option", { value: size }))));
@@ -95,8 +96,8 @@ export class Form {
   }
 
   read(field, input) {
-    if (field.kind === "text") return input.value.trim();
-    if (field.kind === "choice") return field.choices.find((choice) => String(choice) === input.value);
+    if (field.kind === "text") return input.value.trim() || field.default;
+    if (field.kind === "choice") return field.choices.find((choice) => String(choice) === input.value) ?? field.default;
     return input.value === "" ? field.default : Number(input.value);
   }
 

@@ -152,7 +152,7 @@ export class JobView {
     const toPicture = (each) => ({
       src: resultUrl(each, LARGE_PX),
       alt: jobTitle(each),
-      caption: [fullTitle(each), ...different.map((name) => `${optionLabel(name)} ${each.config[name]}`)].join(", "),
+      caption: [fullTitle(each), ...different.map((name) => `${optionLabel(name)} ${each.config[name] ?? "auto"}`)].join(", "),
       width: each.result.width,
       height: each.result.height,
     });
@@ -208,7 +208,7 @@ export class JobView {
     const rows = [
       ...job.inputs.map(({ role, name }) => [optionLabel(role), shortName(name)]),
       ["submitted", formatTime(job.created_s)],
-      ...Object.entries(job.config).map(([name, value]) => [optionLabel(name), name === "alpha" ? alphas : String(value)]),
+      ...Object.entries(job.config).map(([name, value]) => [optionLabel(name), name === "alpha" ? alphas : String(value ?? "auto")]),
     ];
     const table = el("table", {}, el("tbody", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
     this.settings.replaceChildren(this.settings.firstChild, table);

@@ -152,10 +152,10 @@ export class Pictures {
     return body;
   }
 
-  /** Shares in the form of the option `style_weights`; empty if all are equal. */
+  /** Shares in the form of the option `style_weights`; null if all are equal. */
   get weights() {
     const shares = this.styles.map(({ share }) => share);
-    return new Set(shares).size > 1 ? shares.join(",") : "";
+    return new Set(shares).size > 1 ? shares.join(",") : null;
   }
 
   render() {
