@@ -62,34 +62,26 @@ class Run:
         return self.recorded_plan or make_plan(self.options, self.workload)
 
     @cached_property
-<<<<<<< HEAD
     def opened_inputs(self) -> Inputs:
         """The inputs, with each picture opened and hashed once for the whole run. Raises `ImageError`."""
         return open_inputs(self.inputs, self.options.max_megapixels)
-=======
+
+    @cached_property
     def size(self) -> tuple[int, int]:
         """The height and width of the picture. Raises `ImageError`."""
-        size = images.dimensions(self.inputs.content, max_megapixels=self.options.max_megapixels)
-        return fit(*size, self.config.size, enlarge=self.config.enlarge)
+        content = self.opened_inputs.content
+        return fit(content.height, content.width, self.config.size, enlarge=self.config.enlarge)
 
     @cached_property
     def resolved(self) -> ResolvedConfig:
         """The config with every value filled in for the size of the picture. Raises `ImageError`."""
         return self.recorded_config or self.config.resolve(*self.size, styles=len(self.inputs.styles))
->>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
 
     @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
-<<<<<<< HEAD
-        config, opened = self.config, self.opened_inputs
-        height, width = fit(opened.content.height, opened.content.width, config.size, enlarge=config.enlarge)
-=======
-        config, limit = self.resolved, self.options.max_megapixels
-        height, width = self.size
-        shares = style_shares(self.inputs, config, height, width)
->>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
+        (height, width), config, opened = self.size, self.resolved, self.opened_inputs
         styles = tuple(
             fit(style.height, style.width, math.ceil(scale * max(height, width)), enlarge=False)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
@@ -126,13 +118,8 @@ class Run:
         """
         if self.plan.threads != torch.get_num_threads():
             torch.set_num_threads(self.plan.threads)
-<<<<<<< HEAD
-        inputs = load_inputs(self.opened_inputs, self.config, self.options, self.engine)
-        config = self.config.model_copy(update={"lbfgs_history": self._lbfgs_history})
-=======
-        inputs = load_inputs(self.inputs, self.resolved, self.options, self.engine)
+        inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
->>>>>>> 48b15fd (config: let None mean auto and resolve values once for the picture's size)
 
         def begin(config: ResolvedConfig, since: ResumePoint | None) -> Generator[Progress, None, None]:
             return stylize_steps(inputs, config, engine=self.engine, since=since)
