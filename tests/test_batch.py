@@ -24,16 +24,15 @@ from rich.console import Console
 import impasto
 from impasto import images
 from impasto.cli import main, progress
-from impasto.cli.batch_report import write_index
 from impasto.config import Config, RunOptions
 from impasto.distributed import Cluster
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
-from impasto.jobs.batch import Batch
+from impasto.jobs.batch import BatchReport, write_index
+from impasto.jobs.batch_jobs import BatchJobs
 from impasto.jobs.batch_plan import BatchItem
-from impasto.jobs.capacity import fitting_workers, threads_each, with_cards
+from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
-from impasto.samples.sources import resolve_picture
 
 pytestmark = pytest.mark.xdist_group("batch")
 
@@ -184,18 +183,18 @@ def test_masks_are_filled_in_for_every_pair_and_a_dry_run_tells_which_are_not_th
     ]
 
 
-def batch_of(*names: str, folder: str = "out", **run: Any) -> Batch:
+def batch_of(*names: str, folder: str = "out", **run: Any) -> BatchJobs:
     """A batch of photos in one style, by the names of the pictures."""
     Path(folder).mkdir(exist_ok=True)
     style = "paintings/swirl.png"
-    wanted = [
+    items = [
         BatchItem({"content": f"photos/{name.partition('.')[0]}.jpg", "style": style}, Config(), Path(folder, name))
         for name in names
     ]
-    return Batch(JobStore(Path("queue")), wanted, resolve_picture, RunOptions(**run))
+    return BatchJobs(JobStore(Path("queue")), items, RunOptions(**run))
 
 
-def paint_all(batch: Batch) -> int:
+def paint_all(batch: BatchJobs) -> int:
     """Do the jobs of a batch without painting; how many there were."""
     count = 0
     while (claim := batch.store.claim("nobody")) is not None:
@@ -203,7 +202,7 @@ def paint_all(batch: Batch) -> int:
         painting = Path("paintings/fur.jpg")
         shutil.copy(painting, str(claim.job.output))
         batch.store.finish(claim, {"sha256": batch.store.files.add(painting), "losses": {"content": 1.0}})
-    batch.standing()
+    batch.refresh()
     return count
 
 
@@ -211,16 +210,16 @@ def test_pictures_that_are_alike_are_painted_once() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     batch = batch_of("cat.png", "same.png")
     batch.enqueue()
-    assert [one.output.name for one in batch.finished] == []
+    assert [one.output.name for one in batch.painted] == []
     assert paint_all(batch) == 1
-    assert [one.output.name for one in batch.finished] == ["cat.png", "same.png"]
+    assert [one.output.name for one in batch.painted] == ["cat.png", "same.png"]
     assert batch.failed == {}
-    assert batch.alike == {Path("out/same.png"): Path("out/cat.png")}
+    assert batch.duplicates == {Path("out/same.png"): Path("out/cat.png")}
     assert Path("out/same.png").read_bytes() == Path("out/cat.png").read_bytes()
     assert batch.losses[Path("out/same.png")] == {"content": 1.0}
     again = batch_of("cat.png", "same.png")
     again.enqueue()
-    assert (len(again.skipped), again.jobs, again.alike) == (2, {}, batch.alike)
+    assert (len(again.existing), again.jobs, again.duplicates) == (2, {}, batch.duplicates)
 
 
 def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_alike() -> None:
@@ -232,7 +231,7 @@ def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_
     claim = one.store.claim("nobody")
     assert claim is not None
     one.store.fail(claim, "it was too hard")
-    other.standing()
+    other.refresh()
     assert other.failed == {Path("out/same.png"): "it was too hard"}
     for retry, jobs in ((False, []), (True, [1])):
         both = batch_of("cat.png", "same.png")
@@ -240,7 +239,7 @@ def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_
         assert list(both.jobs) == jobs
         assert len(both.failed) == (0 if retry else 2)
     assert paint_all(both) == 1
-    assert len(both.finished) == 2
+    assert len(both.painted) == 2
 
 
 def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
@@ -252,13 +251,13 @@ def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
         assert len(batch.store.jobs()) == count
     coarse = batch_of("cat.png", folder="coarse", quality=50)  # of which a PNG knows nothing
     coarse.enqueue()
-    assert len(coarse.skipped) == 1
+    assert len(coarse.existing) == 1
 
 
 def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str]) -> None:
     report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5,1", "--dry-run")
     assert report["outputs"] == ["out/cat_ink_alpha1.png", "out/cat_ink_alpha2.5.png"]
-    assert (report["wanted"], report["missing"]) == (2, 2)
+    assert (report["total"], report["missing"]) == (2, 2)
     assert report["seconds"] >= 0
     assert not list(Path("out").glob("*.png"))
 
@@ -269,8 +268,8 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["empty", "--styles", "paintings"], "no pictures there for the contents"),
         (["photos", "--styles", "nowhere/*.jpg"], "no pictures there for the styles"),
         (["photos"], "--styles"),
-        (["photos", "--styles", "paintings", "--pairs", "x.csv"], "not both"),
-        (["photos", "--pairs", "x.csv"], "Leave out"),
+        (["photos", "--styles", "paintings", "--pairs", "x.csv"], "either --styles"),
+        (["photos", "--pairs", "x.csv"], "Remove the other contents"),
         (["--pairs", "nowhere.csv"], "cannot be read as CSV"),
         (["--pairs", "bad.csv"], "line 2"),
         (["--pairs", "head.csv"], "no pairs"),
@@ -278,7 +277,7 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--names", "{content}.png"], "would be two pictures"),
         (["photos", "--styles", "paintings", "--names", "{nobody}.png"], "cannot name pictures"),
         (["photos", "--styles", "paintings", "--names", "{content.__class__}{number}.gif"], "cannot"),
-        (["photos", "--styles", "paintings", "--names", "{number}.gif"], ".gif is not supported"),
+        (["photos", "--styles", "paintings", "--names", "{number}.gif"], "cannot write .gif"),
         (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
         (["photos", "--styles", "paintings", "--sweep", "alpha="], "no values"),
         (["photos", "--styles"], "--styles"),
@@ -292,7 +291,7 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--weights", "nowhere.pth"], "no file nowhere.pth"),
         (["photos", "--styles", "paintings", "--style-weights", "1,2"], "2 values for 1 style"),
         (["--pairs", "long.csv"], "line 2: more values"),
-        (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be made"),
+        (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be created"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line_and_costs_nothing(
@@ -398,10 +397,10 @@ def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
 
 def test_the_contact_sheet_tells_the_options_that_vary() -> None:
     batch = batch_of("a.png", "b.png")
-    batch.wanted = [replace(one, config=Config(seed=seed)) for seed, one in enumerate(batch.wanted)]
-    for one in batch.wanted:
+    items = [replace(one, config=Config(seed=seed)) for seed, one in enumerate(batch.items)]
+    for one in items:
         shutil.copy("paintings/swirl.png", one.output)
-    write_index(batch, Path("out"))
+    write_index(BatchReport(items, [], [], {}, {}, {}, 0.0), Path("out"))
     page = Path("out/index.html").read_text()
     assert "a × swirl, α = 5, seed = 0<" in page
     assert "b × swirl, α = 5, seed = 1<" in page
@@ -429,15 +428,15 @@ def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
-        assert fitting_workers(needs) == count
-    assert fitting_workers([]) == 1
+        assert max_workers(needs) == count
+    assert max_workers([]) == 1
 
 
 def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
-    four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, least_cpus=8, cpus_per_card=2)  # 32 of them without cards
-    assert [threads_each(count, four) for count in (2, 4, 8)] == [2, 2, 1]
-    assert threads_each(4, with_cards(four, "cpu")) == 8
-    assert fitting_workers([], with_cards(four, None)) == 4
-    assert with_cards(four, "cpu").gpus == 0
-    with pytest.raises(ConfigError, match="no machine of the cluster has such a card"):
-        with_cards(Cluster(cpus=16, gpus=0, memory=64e9, nodes=2, least_cpus=8), "cuda")
+    four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, min_cpus=8, cpus_per_gpu=2)  # 32 of them without cards
+    assert [threads_per_worker(count, four) for count in (2, 4, 8)] == [2, 2, 1]
+    assert threads_per_worker(4, select_gpus(four, "cpu")) == 8
+    assert max_workers([], select_gpus(four, None)) == 4
+    assert select_gpus(four, "cpu").gpus == 0
+    with pytest.raises(ConfigError, match="no machine of the cluster has a CUDA card"):
+        select_gpus(Cluster(cpus=16, gpus=0, memory=64e9, nodes=2, min_cpus=8), "cuda")

@@ -21,11 +21,11 @@ from PIL import Image
 
 from impasto import read_recipe
 from impasto.cli import main
-from impasto.cli.batch import QUEUE
 from impasto.config import Plan
 from impasto.distributed import ClusterError, connected, connection
 from impasto.distributed.health import ClusterHealth
 from impasto.jobs import JobStore
+from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
 from impasto.weights import cache_folder, load
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("cluster")]
@@ -133,6 +133,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from impasto.distributed import connected
 from impasto.jobs import JobStore
+from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
 store = JobStore(Path("queue"))
 with connected(sys.argv[1]) as cluster:
     import ray
@@ -141,7 +142,7 @@ with connected(sys.argv[1]) as cluster:
     painters = RayExecutor(store, cluster, 2, threads=1, networks=["vgg19"])
     with painters:
         while any(job.state in ("queued", "running") for job in store.jobs()):
-            assert painters.error is None
+            painters.check()
             time.sleep(0.2)
     print(*ray.get(painters.shelf.counts.remote()))
 """
@@ -286,8 +287,9 @@ with connected(sys.argv[1]):
 
 IMPATIENT = """
 import sys
-from impasto.cli import batch, main
-batch.PATIENCE_S = 0.5
+from impasto.cli import main
+from impasto.jobs import batch
+batch.NO_WORKER_WARNING_S = 0.5
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -301,7 +303,7 @@ def test_a_cluster_without_room_is_told_of_and_waited_for(nodes: Nodes) -> None:
         assert other.stdout.readline() == "taken\n"
         with subprocess.Popen(waiting, text=True, stderr=subprocess.PIPE, **pipes) as process:
             assert process.stderr is not None
-            assert any("has no room for a painter yet" in line for line in process.stderr)
+            assert any("no worker has started yet" in line for line in process.stderr)
             assert other.stdin is not None
             other.stdin.close()
             process.communicate(timeout=120)

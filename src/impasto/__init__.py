@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchReport",
     "Config",
     "ImpastoError",
     "Inputs",
@@ -24,6 +25,7 @@ __all__ = [
     "Result",
     "RunOptions",
     "Score",
+    "batch",
     "estimate",
     "load_preset",
     "read_recipe",
@@ -40,6 +42,7 @@ _HOMES = {
     "errors": ("ImpastoError",),
     "images": ("NamedImage",),
     "core.method": ("Progress",),
+    "jobs.batch": ("BatchReport", "batch"),
     "metrics.score": ("Score", "score"),
     "config.presets": ("load_preset",),
 }
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from impasto.core.method import Progress
     from impasto.errors import ImpastoError
     from impasto.images import NamedImage
+    from impasto.jobs.batch import BatchReport, batch
     from impasto.metrics.score import Score, score
     from impasto.run import Recipe, Result, estimate, read_recipe, reproduce, resume, stylize, stylize_steps
 

@@ -1,4 +1,4 @@
-"""`impasto jobs`: runs in a queue that survives anything."""
+"""`impasto jobs`: the durable queue of runs."""
 
 from __future__ import annotations
 
@@ -36,36 +36,36 @@ from impasto.samples.sources import resolve_picture
 
 __all__ = ["app"]
 
-app = App(name="jobs", help="Runs in a queue that survives crashes: add them, work at them, see what became of them.")
+app = App(name="jobs", help="Manage a durable queue of runs: add jobs, run workers, follow and change jobs.")
 
-Number = Annotated[int, Parameter(help="The job's number.")]
+Number = Annotated[int, Parameter(help="Number of the job.")]
 
 
-IDLE_S, LOOK_S = 1.0, 0.1
-"""How long a worker waits for work at most: others' leases end. And how often it asks whether anything changed."""
+MAX_IDLE_S, POLL_S = 1.0, 0.1
+"""Longest wait before the next claim, because leases expire without a change; and how often to look for changes."""
 
 
 @app.command
 @with_options(Config, RunOptions, without=("save_every",))
 def add(
-    content: Annotated[str, Parameter(help="What is depicted: a picture's file, or sample:NAME.")],
-    style: Annotated[list[str], Parameter(help="How it looks: files, or sample:NAME.", negative="")],
+    content: Annotated[str, Parameter(help="Content image: a file, or sample:NAME.")],
+    style: Annotated[list[str], Parameter(help="Style images: files, or sample:NAME.", negative="")],
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(name=["-o", "--output"], help="Where the picture goes too, when it is done.")
+        Path | None, Parameter(name=["-o", "--output"], help="File to copy the finished picture to.")
     ] = None,
-    priority: Annotated[int, Parameter(help="Higher ones are painted first.")] = 0,
+    priority: Annotated[int, Parameter(help="Jobs with higher priority are painted first.")] = 0,
     preset: Preset = "painterly",
     content_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
     style_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
     protect: Annotated[Path | None, Parameter(help="As for stylize.")] = None,
-    weights: Annotated[Path | None, Parameter(help="A file of weights in place of the network's own.")] = None,
+    weights: Annotated[Path | None, Parameter(help="Weights file to use in place of the network's own.")] = None,
     data_dir: DataDir = None,
     json: Json = False,
     **options: Any,
 ) -> int:
-    """Put a run into the queue. Its pictures are copied: they may change or go away."""
+    """Add a run to the queue. Its pictures are copied, so you can change or delete them."""
     config = load_preset(preset)
     size_px = options.get("size", config.size)
     run = prepare_run(
@@ -78,7 +78,7 @@ def add(
         weights=weights,
         **options,
     )
-    height, width = run.workload.height, run.workload.width  # finds out that they are pictures
+    height, width = run.workload.height, run.workload.width  # raises if an input is not a picture
     if output is not None:
         require_output(output, bits=run.options.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
@@ -106,7 +106,7 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
 
 @app.command
 def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int:
-    """Show what a job is, how far it is, and what it came to; with --json, all that is known of it."""
+    """Show a job's inputs, options, progress and result; with --json, all its fields."""
     found = open_store(data_dir).get(job)
     if json:
         print(json_format.dumps(asdict(found)))
@@ -119,15 +119,15 @@ def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int
 
 
 def _described(job: Job) -> Iterator[tuple[str, str]]:
-    """What a person asks of a job, a line each."""
+    """Yield the lines of `jobs show`: name and value."""
     yield "job", str(job.id)
     yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
     for role, file in job.inputs.items():
         yield role.replace("_", " "), str(file["name"])
     options = Config(**job.config).overrides().items()
-    yield "options", ", ".join(f"{name} {value}" for name, value in options) or "the defaults"
+    yield "options", ", ".join(f"{name} {value}" for name, value in options) or "defaults"
     if job.alpha_changes:
-        yield "α in turn", " → ".join(f"{value:g}" for value in job.alphas)
+        yield "α so far", " → ".join(f"{value:g}" for value in job.alphas)
     yield (
         "progress",
         f"{job.progress:.0%} in {job.elapsed_s:.0f} s" + (f", attempt {job.attempt}" if job.attempt > 1 else ""),
@@ -147,45 +147,47 @@ def _state(job: Job) -> str:
 
 @app.command
 def cancel(job: Number, /, *, data_dir: DataDir = None) -> int:
-    """Cancel a job: at once if it waits, at its next step if it runs."""
+    """Cancel a job: at once if it is queued, after its current step if it is running."""
     print(f"job {job} is {'being ' if open_store(data_dir).cancel(job).state == 'running' else ''}cancelled")
     return 0
 
 
 @app.command
 def pause(job: Number, /, *, data_dir: DataDir = None) -> int:
-    """Let a job wait, from its next step on if it runs, until it is resumed."""
+    """Pause a job until it is resumed. A running job stops after its current step."""
     open_store(data_dir).pause(job)
-    print(f"job {job} waits. Go on with: impasto jobs resume {job}")
+    print(f"job {job} is paused. Continue it with: impasto jobs resume {job}")
     return 0
 
 
 @app.command
 def resume(job: Number, /, *, data_dir: DataDir = None) -> int:
-    """Let a job that was paused go on, exactly where it was."""
+    """Continue a paused job exactly where it stopped."""
     open_store(data_dir).resume(job)
-    print(f"job {job} goes on")
+    print(f"job {job} continues")
     return 0
 
 
 @app.command
-def alpha(job: Number, value: Annotated[float, Parameter(help="The new one.")], /, *, data_dir: DataDir = None) -> int:
-    """Let a job go on with another α, from its next step on. Its picture's recipe tells where."""
+def alpha(
+    job: Number, value: Annotated[float, Parameter(help="New value of α.")], /, *, data_dir: DataDir = None
+) -> int:
+    """Change α of a job from its next step on. The picture's recipe records the change."""
     set_job_alpha(open_store(data_dir), job, value)
-    print(f"job {job} goes on with α = {value:g}")
+    print(f"job {job} continues with α = {value:g}")
     return 0
 
 
 @app.command
 def retry(job: Number, /, *, data_dir: DataDir = None) -> int:
-    """Put a job that failed or was cancelled back into the queue; it goes on where it was."""
+    """Return a failed or cancelled job to the queue. It continues from its last checkpoint."""
     print(f"job {open_store(data_dir).retry(job).id} is queued")
     return 0
 
 
 @app.command
 def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
-    """Forget a job, and the files that no other job needs."""
+    """Delete a job, and the files that no other job needs."""
     store = open_store(data_dir)
     store.remove(job)
     store.remove_unused_files()
@@ -194,72 +196,91 @@ def rm(job: Number, /, *, data_dir: DataDir = None) -> int:
 
 @app.command
 def verify(*, data_dir: DataDir = None) -> int:
-    """Check the queue and its files; what is wrong is told, and nothing is changed."""
-    wrong = open_store(data_dir).verify()
-    for line in wrong:
+    """Check the queue and its files for damage, without changing anything."""
+    defects = open_store(data_dir).verify()
+    for line in defects or ["no damage found"]:
         print(line)
-    if not wrong:
-        print("all is well")
-    return 1 if wrong else 0
+    return 1 if defects else 0
 
 
 @app.command
 def worker(
     *,
-    drain: Annotated[bool, Parameter(negative="", help="End when nothing is left to do, instead of waiting.")] = False,
+    drain: Annotated[bool, Parameter(negative="", help="Exit when no job is left, instead of waiting.")] = False,
     until_eof: Annotated[
-        bool, Parameter(negative="", help="End when standard input does: with the program that began it.")
+        bool,
+        Parameter(negative="", help="Exit at the end of standard input, with the parent program."),
     ] = False,
     checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> int:
-    """Paint jobs, one after the other, until it is stopped. Several workers share the work."""
+    """Paint jobs, one at a time, until stopped. Several workers share a queue."""
     store = open_store(data_dir)
     keep_freed_memory()
-    seen: dict[str, int] = {}
-    left = threading.Event()
+    eof = threading.Event()
     if until_eof:
-        threading.Thread(target=_wait_for_eof, args=(left,), daemon=True).start()
-
+        threading.Thread(target=_wait_for_eof, args=(eof,), daemon=True).start()
     with catch_signals() as catcher:
-        catcher.deferring = True  # a signal waits for the step
-
-        def stopped() -> bool:
-            return bool(catcher.signal) or left.is_set()
-
-        def watch(job: Job, progress: Progress) -> None:
-            painter.stopping = stopped()
-            if not quiet and seen.get("job") != job.id:
-                seen["job"] = job.id
-                console.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
-
-        fetch = functools.partial(pull_missing, quiet=quiet)
-        painter = Worker(
-            store, worker_name(os.getpid()), observer=watch, pull_weights=fetch, checkpoint_interval_s=checkpoint_every
+        catcher.deferring = True  # a signal waits for the end of the step
+        _work(
+            store,
+            stopped=lambda: bool(catcher.signal) or eof.is_set(),
+            drain=drain,
+            warm_up=until_eof,  # the program that started this worker waits for its first picture
+            checkpoint_interval_s=checkpoint_every,
+            quiet=quiet,
         )
-        if until_eof:  # somebody waits for the first picture
-            painter.warm_up()
-        while not stopped():
-            revision = store.revision()
-            done = painter.run_one()
-            if done is None:
-                if drain:
-                    break
-                _wait(store, revision, stopped)
-            elif not quiet:
-                console.print(f"job {done.id} is {done.state}{f': {done.error}' if done.error else ''}")
     return 0
 
 
-def _wait(store: JobStore, revision: int, stopped: Callable[[], bool]) -> None:
-    """Wait until something changed, or a lease may have ended."""
-    until = time.monotonic() + IDLE_S
-    while time.monotonic() < until and not stopped() and store.revision() == revision:
-        time.sleep(LOOK_S)
+def _work(
+    store: JobStore,
+    *,
+    stopped: Callable[[], bool],
+    drain: bool,
+    warm_up: bool,
+    checkpoint_interval_s: float,
+    quiet: bool,
+) -> None:
+    """Paint jobs until `stopped`, or with `drain` until no job is left."""
+    announced = 0
+
+    def observe(job: Job, progress: Progress) -> None:
+        nonlocal announced
+        queue_worker.stopping = stopped()
+        if not quiet and announced != job.id:
+            announced = job.id
+            console.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
+
+    queue_worker = Worker(
+        store,
+        worker_name(os.getpid()),
+        observer=observe,
+        pull_weights=functools.partial(pull_missing, quiet=quiet),
+        checkpoint_interval_s=checkpoint_interval_s,
+    )
+    if warm_up:
+        queue_worker.warm_up()
+    while not stopped():
+        revision = store.revision()
+        job = queue_worker.run_one()
+        if job is None:
+            if drain:
+                return
+            _wait_for_change(store, revision, stopped)
+        elif not quiet:
+            console.print(f"job {job.id} is {job.state}{f': {job.error}' if job.error else ''}")
 
 
-def _wait_for_eof(left: threading.Event) -> None:
+def _wait_for_change(store: JobStore, revision: int, stopped: Callable[[], bool]) -> None:
+    """Wait until the queue changes, or until a lease may have expired."""
+    deadline_s = time.monotonic() + MAX_IDLE_S
+    while time.monotonic() < deadline_s and not stopped() and store.revision() == revision:
+        time.sleep(POLL_S)
+
+
+def _wait_for_eof(eof: threading.Event) -> None:
     while sys.stdin.buffer.read(4096):
         pass
-    left.set()
+    eof.set()

@@ -38,8 +38,6 @@ class ProgressView:
         self._last_line, self._last_line_s = "", time.monotonic()
 
     def __enter__(self) -> ProgressView:
-        if self._bars is not None:
-            self._bars.start()
         return self
 
     def __exit__(
@@ -87,6 +85,7 @@ class ProgressView:
         if self._bars is None:
             return
         if key not in self._tasks:
+            self._bars.start()  # not before: a download shows a bar of its own
             self._tasks[key] = self._bars.add_task(label, total=total, detail="")
         self._bars.update(self._tasks[key], completed=completed, total=total, detail=detail)
 

@@ -43,15 +43,15 @@ STILLBORN, TRIES = "Starting Ray client server failed", 3
 class Cluster:
     """What there is: processors and graphics cards in all, memory in bytes, and processors of the smallest machine.
 
-    `cpus_per_card` are those that every card has beside it, on the machine where it has fewest.
+    `cpus_per_gpu` are those that every card has beside it, on the machine where it has fewest.
     """
 
     cpus: int
     gpus: int
     memory: float
     nodes: int
-    least_cpus: int
-    cpus_per_card: int = 0
+    min_cpus: int
+    cpus_per_gpu: int = 0
     pulse: ClusterHealth = field(default_factory=ClusterHealth)
 
 
@@ -182,8 +182,8 @@ def _seen(ray: ModuleType, pulse: ClusterHealth) -> Cluster:
         gpus=int(sum(node.get("GPU", 0) for node in working)),
         memory=sum(node.get("memory", 0) for node in working),
         nodes=len(working),
-        least_cpus=int(min(node["CPU"] for node in working)),
-        cpus_per_card=int(min((node["CPU"] // node["GPU"] for node in working if node.get("GPU")), default=0)),
+        min_cpus=int(min(node["CPU"] for node in working)),
+        cpus_per_gpu=int(min((node["CPU"] // node["GPU"] for node in working if node.get("GPU")), default=0)),
         pulse=pulse,
     )
 

@@ -58,7 +58,7 @@ def spread(
             "Leave out --on, or take another style_loss."
         )
     recorded = session.recorded_plan
-    fitting = max(1, min(cluster.least_cpus, cluster.cpus // 2, THREADS))
+    fitting = max(1, min(cluster.min_cpus, cluster.cpus // 2, THREADS))
     threads = recorded.threads if recorded else session.options.threads or fitting
     count = cluster.cpus // threads
     if count < (1 if recorded else 2):

@@ -1,168 +1,295 @@
-"""Many pictures of one call: which of them are there already, what becomes of the others.
-
-A picture is known by the hash of its options and inputs, so a second call does only what is missing, and pictures that
-are alike under several names are painted once.
-"""
+"""Batches: many contents in many styles, through the queue, by several workers."""
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto import images
-from impasto.config import RunOptions
-from impasto.errors import ImpastoError
-from impasto.files import atomic_write
-from impasto.jobs.batch_plan import BatchItem
-from impasto.jobs.errors import JobError
+from impasto.config import Config, RunOptions
+from impasto.config.roles import assign_roles
+from impasto.distributed import LOCAL, Cluster, connected
+from impasto.errors import ConfigError, ImpastoError, OutputError
+from impasto.images import require_output
+from impasto.jobs.batch_jobs import BatchJobs
+from impasto.jobs.batch_plan import (
+    BatchItem,
+    Pair,
+    check_shared_inputs,
+    configure_items,
+    expand,
+    name_items,
+    read_pairs,
+)
+from impasto.jobs.capacity import Capacity, distinct_runs, plan_capacity, select_gpus
+from impasto.jobs.executors import Executor
+from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
-from impasto.jobs.submit import key_of, store_source
-from impasto.samples.sources import SAMPLE
+from impasto.render.gallery import GalleryEntry, write_gallery
 
-__all__ = ["Batch"]
+__all__ = ["BatchEstimate", "BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch", "write_index"]
 
-BEHIND = -10
-"""Priority of a batch: whoever waits for one picture goes first."""
+logger = logging.getLogger("impasto")
 
-LOSSY = (".jpg", ".jpeg", ".webp")
+POLL_S = 0.5
+NO_WORKER_WARNING_S = 20.0
+"""Interval between warnings that a cluster has no room for a worker."""
+
+QUEUE_FOLDER = ".impasto"
+"""Name of the queue's folder, in the folder of the pictures."""
+
+BatchObserver = Callable[[Sequence[Job], int, float], None]
+"""A function that is called with the jobs, the number of existing pictures, and the seconds so far."""
 
 
-@dataclass
-class Batch:
-    """Pictures of one call, and what is known of them. `source` is what a name, of a file or a sample, means.
+@dataclass(frozen=True)
+class BatchReport:
+    """The outcome of a batch, by output.
 
-    `alike` are outputs that are the same picture as another one of this call, by that one's.
+    `existing` pictures were not painted again, `duplicates` are the same picture as another output. `error` is the
+    error that ended the batch early, such as a lost cluster.
     """
 
-    store: JobStore
-    wanted: Sequence[BatchItem]
-    source: Callable[[str, int], Any]
-    run: RunOptions = field(default_factory=RunOptions)
-    skipped: list[BatchItem] = field(default_factory=list)
-    finished: list[BatchItem] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    alike: dict[Path, Path] = field(default_factory=dict)
-    losses: dict[Path, dict[str, float]] = field(default_factory=dict)
-    jobs: dict[int, list[BatchItem]] = field(default_factory=dict)
-    _seen: dict[int, Job] = field(default_factory=dict)
-    _revision: int = -1
-
-    def enqueue(self, *, retry: bool = False) -> None:
-        """Put what is missing into the queue. What cannot be read fails by itself, and the rest goes on."""
-        kept: dict[str, dict[str, str | None] | str] = {}
-        firsts: dict[Any, Path] = {}
-        for one in self.wanted:
-            try:
-                files = {role: self._kept(kept, role, place, one) for role, place in one.sources.items()}
-                key = key_of(one.config.model_dump(mode="json"), files)
-                first = firsts.setdefault((key, _form(one.output, self.run)), one.output)
-                self._enqueue(one, files, key, retry)
-                if first != one.output:
-                    self.alike[one.output] = first
-            except ImpastoError as error:
-                self.failed[one.output] = str(error)
-
-    def _kept(self, kept: dict[str, Any], role: str, place: str, one: BatchItem) -> dict[str, str | None]:
-        """A source among the queue's files; each is read once, or fails once."""
-        name = f"{place} {one.config.size}" if place.startswith(SAMPLE) else place
-        if name not in kept:
-            try:
-                kept[name] = store_source(self.store, self.source(place, one.config.size))
-            except ImpastoError as error:
-                kept[name] = str(error)
-        if isinstance(kept[name], str):
-            what = "" if role in ("content", "style") else f"{role.replace('_', ' ')}: "
-            raise JobError(what + kept[name])
-        found: dict[str, str | None] = kept[name]
-        return found
-
-    def _enqueue(self, one: BatchItem, files: Mapping[str, Mapping[str, str | None]], key: str, retry: bool) -> None:
-        form = _form(one.output, self.run)
-        known = self.store.jobs(key=key)
-        alike = [job for job in known if _form(Path(job.output or "any.png"), RunOptions(**job.run)) == form]
-        done = next((job for job in alike if self._is_whole(job)), None)
-        if done is not None:
-            self._give(done, one)
-            self.skipped.append(one)
-            return
-        if one.output.exists():
-            raise JobError(f"{one.output} is there already, and is another picture. Move it, or choose another -o.")
-        job = _best(alike, str(one.output.absolute())) or self._added(one, files, key)
-        if job.state in ("failed", "cancelled"):
-            if not retry:
-                self.failed[one.output] = f"{job.error or 'it was cancelled'} (try again with --retry)"
-                return
-            job = self.store.retry(job.id)
-        elif job.state == "done":  # and its picture is gone
-            self.store.remove(job.id)
-            job = self._added(one, files, key)
-        self.jobs.setdefault(job.id, []).append(one)
-
-    def _added(self, one: BatchItem, files: Mapping[str, Mapping[str, str | None]], key: str) -> Job:
-        return self.store.add(
-            one.config.model_dump(mode="json"),
-            files,
-            key=key,
-            run=self.run.model_dump(mode="json"),
-            output=str(one.output.absolute()),
-            priority=BEHIND,
-            once=True,
-        )
-
-    def _is_whole(self, job: Job) -> bool:
-        return job.result is not None and self.store.files.path(job.result["sha256"]).is_file()
-
-    def _give(self, job: Job, one: BatchItem) -> None:
-        """Put a picture that was painted where it is asked for. What is there is not replaced."""
-        assert job.result is not None  # it is done
-        sha256 = job.result["sha256"]
-        if not one.output.exists():
-            with atomic_write(one.output) as temporary:
-                shutil.copyfile(self.store.files.path(sha256), temporary)
-        elif images.open_image(one.output, max_megapixels=float("inf")).sha256 != sha256:
-            raise JobError(f"{one.output} is there already, and is another picture. Move it, or choose another -o.")
-        self.losses[one.output] = job.result["losses"]
-
-    def standing(self) -> list[Job]:
-        """Its jobs as they stand; what became of those that ended is in `finished` and `failed`."""
-        self._revision, changed, left = self.store.changes_since(self._revision)
-        changed = [job for job in changed if job.id in self.jobs]
-        self._seen |= {job.id: job for job in changed}
-        for number in self.jobs.keys() - left if left is not None else ():
-            self.failed |= dict.fromkeys((one.output for one in self.jobs.pop(number)), "it was removed from the queue")
-        for job in changed:
-            for one in self.jobs.get(job.id, ()):
-                self._ended(job, one)
-        return [self._seen[number] for number in self.jobs]
-
-    def _ended(self, job: Job, one: BatchItem) -> None:
-        if job.state in ("failed", "cancelled"):
-            self.failed[one.output] = job.error or "it was cancelled"
-        elif job.state == "done" and one.output not in self.losses:
-            try:
-                self._give(job, one)
-            except ImpastoError as error:
-                self.failed[one.output] = str(error)
-            else:
-                self.finished.append(one)
+    items: Sequence[BatchItem]
+    painted: Sequence[Path]
+    existing: Sequence[Path]
+    failed: Mapping[Path, str]
+    duplicates: Mapping[Path, Path]
+    losses: Mapping[Path, Mapping[str, float]]
+    seconds: float
+    error: ImpastoError | None = None
 
 
-def _form(output: Path, run: RunOptions) -> tuple[Any, ...]:
-    """How a picture is written, which its key does not tell: what was painted as a PNG is no JPEG."""
-    suffix = output.suffix.lower()
-    return suffix, run.bits, run.quality if suffix in LOSSY else None
+@dataclass(frozen=True)
+class BatchEstimate:
+    """What a batch will take. `failed` lists pictures whose inputs are missing."""
+
+    missing: Sequence[BatchItem]
+    failed: Mapping[Path, str]
+    workers: int
+    seconds: float
 
 
-def _best(alike: Sequence[Job], output: str) -> Job | None:
-    """Of jobs of the same picture the one to wait for: that of this output, or one that is on its way or ended badly.
+def batch(
+    contents: Sequence[str | Path] | str | Path = (),
+    styles: Sequence[str | Path] | str | Path = (),
+    output: str | Path = ".",
+    *,
+    config: Config | None = None,
+    pairs: str | Path | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    content_masks: Sequence[str] = (),
+    style_masks: Sequence[str] = (),
+    protect: str | None = None,
+    weights: str | None = None,
+    names: str = "",
+    workers: int = 0,
+    on: str = LOCAL,
+    retry: bool = False,
+    data_dir: str | Path | None = None,
+    **options: Any,
+) -> BatchReport:
+    """Paint every content in every style, into the folder `output`.
 
-    One that is held, or done and its picture gone, is of no use to another output.
+    A second call paints only what is missing. `contents` and `styles` are folders, files and patterns; `pairs` is a
+    CSV file in their place. `options` are fields of `Config` and `RunOptions`. Raises subclasses of `ImpastoError`;
+    a picture that fails does not end the batch.
     """
-    own = [job for job in alike if job.output == output]
-    others = [job for job in alike if job.state != "done" and not job.paused]
-    live = [job for job in (*own, *others) if job.state in ("queued", "running")]
-    return next(iter(live or own or others), None)
+    run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
+    given = config.model_dump() if config is not None else {}
+    given |= options | assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
+    given |= {role: source for role, source in (("protect", protect), ("weights", weights)) if source is not None}
+    items = plan_batch(
+        _as_list(contents),
+        _as_list(styles),
+        Path(output),
+        pairs=Path(pairs) if pairs is not None else None,
+        options=given,
+        sweep=sweep or {},
+        names=names,
+    )
+    queue = Path(data_dir) if data_dir is not None else None
+    return paint_batch(items, Path(output), run_options, workers=workers, on=on, retry=retry, data_dir=queue)
+
+
+def _as_list(places: Sequence[str | Path] | str | Path) -> list[str]:
+    return [str(place) for place in ((places,) if isinstance(places, (str, Path)) else places)]
+
+
+def plan_batch(
+    contents: Sequence[str],
+    styles: Sequence[str],
+    output: Path,
+    *,
+    pairs: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    names: str = "",
+) -> list[BatchItem]:
+    """Return the pictures of a batch. Raises `ConfigError`, `InputError`."""
+    sweep = sweep or {}
+    if (pairs is None) == (not styles):
+        raise ConfigError("Give either --styles, for every pair, or --pairs FILE.csv.")
+    if empty := [name for name, values in sweep.items() if not values]:
+        raise ConfigError(f"--sweep {empty[0]}= has no values. Write it as alpha=1,5,25.")
+    if pairs is not None and contents:
+        raise ConfigError("--pairs names the contents itself. Remove the other contents.")
+    if pairs is None and not contents:
+        raise ConfigError("There are no contents. Give folders, files or patterns first.")
+    chosen = read_pairs(pairs) if pairs is not None else _all_pairs(contents, styles)
+    return name_items(configure_items(chosen, options or {}, sweep), output, names, list(sweep))
+
+
+def _all_pairs(contents: Sequence[str], styles: Sequence[str]) -> list[Pair]:
+    return [(content, style, {}) for content in expand(contents, "contents") for style in expand(styles, "styles")]
+
+
+def estimate_batch(
+    items: Sequence[BatchItem], output: Path, options: RunOptions, *, workers: int = 0, on: str = LOCAL
+) -> BatchEstimate:
+    """Estimate what a batch will take, without decoding a file.
+
+    Raises what `paint_batch` raises.
+    """
+    missing = _check_items(items, output, options)
+    failed = {item.output: f"there is no file {source}" for item in missing if (source := item.missing_source)}
+    ready = [item for item in missing if item.output not in failed]
+    with contextlib.ExitStack() as stack:
+        cluster = _connect(stack, on, options) if missing else None
+        runs = distinct_runs(missing, _options_here(options, on))
+        count = plan_capacity(runs, cluster, workers).workers
+        seconds = len(ready) * sum(run.estimate().seconds for run in runs) / max(1, len(runs)) / count
+    return BatchEstimate(ready, failed, count, seconds)
+
+
+def paint_batch(
+    items: Sequence[BatchItem],
+    output: Path,
+    options: RunOptions,
+    *,
+    workers: int = 0,
+    on: str = LOCAL,
+    retry: bool = False,
+    data_dir: Path | None = None,
+    observer: BatchObserver = lambda *_: None,
+    stop: Callable[[], bool] = lambda: False,
+    pull_weights: Callable[[str], None] = lambda _: None,
+) -> BatchReport:
+    """Paint the missing pictures and write an index page. Stop early if `stop` returns True.
+
+    `pull_weights` is called for every network that is used.
+    """
+    missing = _check_items(items, output, options)
+    started_s = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        runs = distinct_runs(missing, _options_here(options, on))
+        cluster = _connect(stack, on, options) if missing else None
+        capacity = plan_capacity(runs, cluster, workers)
+        options = options.model_copy(update={"threads": capacity.threads})
+        networks: set[str] = {item.config.network for item in items if "weights" not in item.sources}
+        for network in networks:
+            pull_weights(network)
+        jobs = BatchJobs(JobStore(data_dir or output / QUEUE_FOLDER), items, options)
+        jobs.enqueue(retry=retry)
+        error: ImpastoError | None = None
+        if jobs.jobs:
+            capacity = Capacity(min(capacity.workers, len(jobs.jobs)), capacity.threads)
+            with _open_executor(jobs.store, capacity, networks, cluster) as executor:
+                error = _follow(jobs, executor, observer, stop)
+            jobs.refresh()
+    report = _report(jobs, time.monotonic() - started_s, error)
+    write_index(report, output)
+    return report
+
+
+def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) -> list[BatchItem]:
+    """Check inputs and outputs, create the folder, and return the items without a picture."""
+    missing = [item for item in items if not item.output.exists()]
+    if missing:
+        check_shared_inputs(items)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be created: {error.strerror}. Choose another -o.") from error
+    for item in items:
+        require_output(item.output, bits=options.bits)
+    return missing
+
+
+def _options_here(options: RunOptions, on: str) -> RunOptions:
+    """Return the options to plan with on this machine, which may lack the cluster's devices."""
+    return options if on == LOCAL else options.model_copy(update={"device": None})
+
+
+def _connect(stack: contextlib.ExitStack, on: str, options: RunOptions) -> Cluster | None:
+    return select_gpus(stack.enter_context(connected(on)), options.device) if on != LOCAL else None
+
+
+def _open_executor(store: JobStore, capacity: Capacity, networks: set[str], cluster: Cluster | None) -> Executor:
+    if cluster is None:
+        return LocalExecutor(store, capacity.workers)
+    from impasto.jobs.executors.ray import RayExecutor
+
+    return RayExecutor(store, cluster, capacity.workers, threads=capacity.threads, networks=networks)
+
+
+def _follow(
+    jobs: BatchJobs, executor: Executor, observer: BatchObserver, stop: Callable[[], bool]
+) -> ImpastoError | None:
+    """Wait until all jobs have ended, or `stop` returns True.
+
+    Return the executor's error, if any.
+    """
+    started_s = warned_s = time.monotonic()
+    while not stop():
+        current = jobs.refresh()
+        observer(current, len(jobs.existing), time.monotonic() - started_s)
+        if all(job.has_ended for job in current):
+            return None
+        try:
+            executor.check()
+        except ImpastoError as error:
+            return error
+        if not executor.workers and time.monotonic() - warned_s >= NO_WORKER_WARNING_S:
+            warned_s = time.monotonic()
+            logger.warning("no worker has started yet. If a cluster has no room for one, `ray status` shows its load")
+        time.sleep(POLL_S)
+    return None
+
+
+def _report(jobs: BatchJobs, seconds: float, error: ImpastoError | None) -> BatchReport:
+    return BatchReport(
+        items=jobs.items,
+        painted=[item.output for item in jobs.painted],
+        existing=[item.output for item in jobs.existing],
+        failed=jobs.failed,
+        duplicates={output: first for output, first in jobs.duplicates.items() if output not in jobs.failed},
+        losses=jobs.losses,
+        seconds=seconds,
+        error=error,
+    )
+
+
+def write_index(report: BatchReport, folder: Path) -> None:
+    """Write a gallery of the pictures, with a list of those that failed or are missing."""
+    items = report.items
+    swept = [name for name in Config.model_fields if name != "alpha" and _varies(items, name)]
+    entries = []
+    for item in items:
+        options = item.config.model_dump(mode="json", include=set(swept))
+        caption = f"{item.title}, α = {item.config.alpha:g}" + "".join(f", {name} = {options[name]}" for name in swept)
+        first = report.duplicates.get(item.output)
+        note = f"the same picture as {first.name}" if first is not None else ""
+        problem = report.failed.get(item.output) or ("" if item.output.exists() else "not painted yet")
+        losses = dict(report.losses.get(item.output, {}))
+        entries.append(GalleryEntry(item.output.name, caption, losses, note, problem))
+    write_gallery(folder / "index.html", entries)
+
+
+def _varies(items: Sequence[BatchItem], option: str) -> bool:
+    return len({str(getattr(item.config, option)) for item in items}) > 1

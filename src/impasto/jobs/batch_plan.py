@@ -1,11 +1,12 @@
-"""Which pictures there are to be: from what each is painted, how, and what it is called."""
+"""The pictures of a batch: the sources, options and output of each."""
 
 from __future__ import annotations
 
 import csv
 import glob
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,25 @@ from impasto.errors import ConfigError, InputError
 from impasto.samples.sources import SAMPLE
 from impasto.weights import load
 
-__all__ = ["BatchItem", "check_further", "expand", "name_all", "read_pairs", "split_options"]
+__all__ = ["BatchItem", "check_shared_inputs", "configure_items", "expand", "name_items", "read_pairs", "split_options"]
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".gif"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".gif"}
 
-STARTS = ("noise", "content", "style", "image")
-"""What `init` may be beside a picture."""
+INIT_NAMES = ("noise", "content", "style", "image")
+"""Values of `init` that are not pictures."""
 
-FURTHER = re.compile(r"(content_mask|style_mask)(_\d+)?|style_\d+|protect|init|weights")
-"""Roles of what a picture may be painted from, beside its content and its style."""
+EXTRA_ROLES = re.compile(r"(content_mask|style_mask)(_\d+)?|style_\d+|protect|init|weights")
+"""Roles that an item may have besides content and style."""
+
+Pair = tuple[str, str, Mapping[str, Any]]
+"""A content, a style, and this pair's own options."""
 
 
 @dataclass(frozen=True)
 class BatchItem:
-    """A picture that there is to be: from what, how, and where it goes. Sources are by role: paths, or `sample:NAME`.
+    """One picture of a batch.
 
-    The weights are one of them, where they are not the network's own.
+    `sources` maps roles to paths or `sample:NAME`, including the weights, if given.
     """
 
     sources: Mapping[str, str]
@@ -41,35 +45,42 @@ class BatchItem:
 
     @property
     def title(self) -> str:
-        """What of, and in which manner."""
-        styles = [_stem(place) for role, place in self.sources.items() if kind_of(role) == "style"]
+        """The names of content and styles."""
+        styles = [_stem(source) for role, source in self.sources.items() if kind_of(role) == "style"]
         return f"{_stem(self.sources['content'])} × {' + '.join(styles)}"
+
+    @property
+    def missing_source(self) -> str | None:
+        """A source file that does not exist."""
+        paths = (source for source in self.sources.values() if not source.startswith(SAMPLE))
+        return next((path for path in paths if not Path(path).exists()), None)
 
 
 def expand(places: Sequence[str], what: str) -> list[str]:
-    """Folders, files, patterns and samples as pictures, in order. Raises `InputError` if there are none.
+    """Return the pictures in folders, files, patterns and samples.
 
-    A folder stands for the pictures in it, by their endings, and not for those of folders below.
+    Raises `InputError` if there are none. Of a folder, these are the files with a picture's suffix, without
+    subfolders.
     """
-    found: list[str] = []
+    pictures: list[str] = []
     for place in places:
         if place.startswith(SAMPLE):
-            found.append(place)
+            pictures.append(place)
         elif Path(place).is_dir():
-            inside = sorted(path for path in Path(place).iterdir() if path.suffix.lower() in ENDINGS)
-            found += [str(path) for path in inside if not path.name.startswith(".") and not path.is_dir()]
+            files = sorted(path for path in Path(place).iterdir() if path.suffix.lower() in SUFFIXES)
+            pictures += [str(path) for path in files if not path.name.startswith(".") and not path.is_dir()]
         elif Path(place).exists():
-            found.append(place)
+            pictures.append(place)
         else:
-            matches = glob.glob(place, recursive=True)  # noqa: PTH207 - a path's own knows no absolute patterns
-            found += sorted(match for match in matches if Path(match).is_file())
-    if not found:
+            matches = glob.glob(place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
+            pictures += sorted(match for match in matches if Path(match).is_file())
+    if not pictures:
         raise InputError(f"{', '.join(places)}: no pictures there for the {what}. Give a folder, files or a pattern.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(pictures))
 
 
-def read_pairs(path: Path) -> list[tuple[str, str, dict[str, str]]]:
-    """Pairs from a CSV file with a head: `content`, `style`, and further pictures and options by name.
+def read_pairs(path: Path) -> list[Pair]:
+    """Read pairs from a CSV file with columns `content`, `style`, other roles and options.
 
     Paths are relative to the file. Raises `InputError`.
     """
@@ -77,108 +88,122 @@ def read_pairs(path: Path) -> list[tuple[str, str, dict[str, str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}. Begin it with the line: content,style") from error
-    pairs = []
+        raise InputError(f"{path} cannot be read as CSV: {error}. Its first line must be: content,style") from error
+    pairs: list[Pair] = []
     for number, row in enumerate(rows, start=2):
         if None in row:
-            raise InputError(f"{path}, line {number}: more values than the head has names. Quote those with a comma.")
+            raise InputError(f"{path}, line {number}: more values than the header has names. Quote values with commas.")
         row = {name.strip().replace("-", "_"): value.strip() for name, value in row.items() if value}
         if "content" not in row or "style" not in row:
-            raise InputError(f"{path}, line {number}: no content or no style. Begin the file with: content,style")
+            raise InputError(f"{path}, line {number}: content or style is missing. The header must be: content,style")
         for name in row:
             if name in ("content", "style") or _is_picture(name, row[name]):
-                row[name] = _beside(path, row[name])
+                row[name] = _relative_to(path, row[name])
         pairs.append((row.pop("content"), row.pop("style"), row))
     if not pairs:
-        raise InputError(f"{path} has no pairs. Write a line for each, beneath: content,style")
+        raise InputError(f"{path} has no pairs. Write one on each line below: content,style")
     return pairs
 
 
 def _is_picture(name: str, value: str) -> bool:
-    return bool(FURTHER.fullmatch(name)) and not (name == "init" and value in STARTS)
+    return bool(EXTRA_ROLES.fullmatch(name)) and not (name == "init" and value in INIT_NAMES)
 
 
-def _beside(path: Path, name: str) -> str:
+def _relative_to(path: Path, name: str) -> str:
     return name if name.startswith(SAMPLE) else str(path.parent / name)
 
 
-def split_options(content: str, style: str, given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """What is given for a pair, as its sources and its options.
+def configure_items(
+    pairs: Iterable[Pair], options: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[dict[str, str], Config]]:
+    """Yield the sources and options of each pair, once for every combination of swept values.
 
-    In the place of a further picture {content} and {style} are the names of the pair's own. Raises `ConfigError`.
+    A pair's own options override `options`; swept values override both. Raises `ConfigError`.
+    """
+    for content, style, own in pairs:
+        for values in itertools.product(*sweep.values()):
+            swept = dict(zip(sweep, values, strict=True))
+            sources, chosen = split_options(content, style, {**options, **own, **swept})
+            yield sources, Config(**chosen)
+
+
+def split_options(content: str, style: str, options: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Split a pair's options into sources by role and options of `Config`.
+
+    In a source, {content} and {style} stand for the names of the pair's pictures. Raises `ConfigError`.
     """
     names = {"content": _stem(content), "style": _stem(style)}
-    sources, options = {"content": content, "style": style}, dict(given)
-    for role in given:
-        if not _is_picture(role, given[role]):
+    sources, rest = {"content": content, "style": style}, dict(options)
+    for role in options:
+        if not _is_picture(role, options[role]):
             continue
-        place = options.pop(role)
+        source = rest.pop(role)
         try:
-            sources[role] = place.format(**names)
+            sources[role] = source.format(**names)
         except (KeyError, ValueError, IndexError, AttributeError):
             raise ConfigError(
-                f"{place!r} has braces that are neither {{content}} nor {{style}}, which stand for the names of a "
-                "pair's pictures. Write a brace that is one twice."
+                f"{source!r} has braces that are neither {{content}} nor {{style}}, the names of a pair's pictures. "
+                "Double a brace that is part of a file name."
             ) from None
         if role == "init":
-            options["init"] = "image"
+            rest["init"] = "image"
     kinds = [*KINDS, "weights"]
-    return {
-        role: sources[role] for role in sorted(sources, key=lambda role: (kinds.index(kind_of(role)), role))
-    }, options
+    order = sorted(sources, key=lambda role: (kinds.index(kind_of(role)), role))
+    return {role: sources[role] for role in order}, rest
 
 
-def check_further(wanted: Sequence[BatchItem]) -> None:
-    """Find out what would fail everywhere: a mask of which not a single file is there, or one for all that is none.
+def check_shared_inputs(items: Sequence[BatchItem]) -> None:
+    """Raise an error for an extra input that would fail every item that uses it.
 
-    Where some are there, the others fail by themselves. Raises `InputError`, `ImageError`, `WeightsError`.
+    Such as a mask of which no file exists. If only some files are missing, their items fail later, one by one.
+    Raises `InputError`, `ImageError`, `WeightsError`.
     """
-    for role in dict.fromkeys(role for one in wanted for role in one.sources if FURTHER.fullmatch(role)):
-        having = [one for one in wanted if role in one.sources]
-        places = list(dict.fromkeys(one.sources[role] for one in having))
-        if any(place.startswith(SAMPLE) for place in places):
+    for role in dict.fromkeys(role for item in items for role in item.sources if EXTRA_ROLES.fullmatch(role)):
+        users = [item for item in items if role in item.sources]
+        sources = list(dict.fromkeys(item.sources[role] for item in users))
+        if any(source.startswith(SAMPLE) for source in sources):
             continue
-        if not any(Path(place).exists() for place in places):
-            others = f", nor any of the {len(places) - 1} others" if len(places) > 1 else ""
-            raise InputError(f"{role.replace('_', ' ')}: there is no file {places[0]}{others}. Check the path.")
-        if len(places) > 1 or len(having) < len(wanted):
+        if not any(Path(source).exists() for source in sources):
+            others = f", nor any of the {len(sources) - 1} others" if len(sources) > 1 else ""
+            raise InputError(f"{role.replace('_', ' ')}: there is no file {sources[0]}{others}. Check the path.")
+        if len(sources) > 1 or len(users) < len(items):
             continue
         if role != "weights":
-            images.open_image(Path(places[0]))
-        for network in {one.config.network for one in having} if role == "weights" else ():
-            load(network, Path(places[0]))
+            images.open_image(Path(sources[0]))
+        for network in {item.config.network for item in users} if role == "weights" else ():
+            load(network, Path(sources[0]))
 
 
-def name_all(
-    runs: Iterable[tuple[Mapping[str, str], Config]], folder: Path, pattern: str = "", varied: Sequence[str] = ()
+def name_items(
+    runs: Iterable[tuple[Mapping[str, str], Config]], folder: Path, pattern: str = "", swept: Sequence[str] = ()
 ) -> list[BatchItem]:
-    """Pictures with names made of a pattern: {content}, {style}, {number} and options, such as {alpha}.
+    """Name pictures by a pattern with {content}, {style}, {number} and options like {alpha}.
 
-    Further pictures have names too, such as {protect}. Without a pattern the name tells the pair, and what of the
-    options is `varied`. Raises `ConfigError` for a pattern that has no such thing, and for two pictures of one name.
+    Other roles have names too, such as {protect}. The default pattern is the pair and the `swept` options. Raises
+    `ConfigError` for an unknown name in braces, and for two pictures of one name.
     """
-    pattern = pattern or "_".join(["{content}", "{style}", *(f"{name}{{{name}}}" for name in varied)]) + ".png"
-    wanted: dict[Path, BatchItem] = {}
+    pattern = pattern or "_".join(["{content}", "{style}", *(f"{name}{{{name}}}" for name in swept)]) + ".png"
+    items: dict[Path, BatchItem] = {}
     for number, (sources, config) in enumerate(runs, start=1):
-        told = {name: _short(value) for name, value in config.model_dump(mode="json").items()}
-        told |= {role: _stem(place)[:80] for role, place in sources.items()} | {"number": f"{number:05d}"}
+        names = {name: _short(value) for name, value in config.model_dump(mode="json").items()}
+        names |= {role: _stem(source)[:80] for role, source in sources.items()} | {"number": f"{number:05d}"}
         try:
-            name = pattern.format(**told)
+            name = pattern.format(**names)
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             known = "{content}, {style}, {number}, or an option such as {alpha}"
             raise ConfigError(f"{pattern!r} cannot name pictures: {error}. Use {known}.") from None
-        one = BatchItem(sources, config, folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-"))
-        other = wanted.setdefault(one.output, one)
-        if other != one:  # else it was asked for twice
+        item = BatchItem(sources, config, folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-"))
+        other = items.setdefault(item.output, item)
+        if other != item:  # the same item twice is fine
             raise ConfigError(
-                f"{one.output.name} would be two pictures: of {_told(other)}, and of {_told(one)}. Tell them apart by "
-                f"--names, such as {{number}}_{pattern}"
+                f"{item.output.name} would be two pictures: of {_pair(other)}, and of {_pair(item)}. Tell them apart "
+                f"with --names, such as {{number}}_{pattern}"
             )
-    return list(wanted.values())
+    return list(items.values())
 
 
-def _told(one: BatchItem) -> str:
-    return f"{one.sources['content']} with {one.sources['style']}"
+def _pair(item: BatchItem) -> str:
+    return f"{item.sources['content']} with {item.sources['style']}"
 
 
 def _short(value: Any) -> str:

@@ -1,14 +1,13 @@
-"""Who paints a batch, and how many at once: as cores, graphics cards and memory allow, here or on a cluster."""
+"""The number of workers that processors, graphics cards and memory allow."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 import torch
@@ -17,69 +16,90 @@ from impasto.config import RunOptions
 from impasto.config.roles import build_inputs
 from impasto.distributed import Cluster
 from impasto.errors import ConfigError, ImpastoError
-from impasto.jobs import JobStore
 from impasto.jobs.batch_plan import BatchItem
-from impasto.jobs.executors.local import LocalExecutor
 from impasto.run import Run
 from impasto.samples.sources import resolve_picture
 
-__all__ = ["Executor", "distinct_runs", "fitting_workers", "start_executor", "threads_each", "with_cards"]
+__all__ = [
+    "Capacity",
+    "available_cores",
+    "distinct_runs",
+    "max_workers",
+    "plan_capacity",
+    "select_gpus",
+    "threads_per_worker",
+]
+
+MAX_WORKERS = 1024
 
 
-class Executor(Protocol):
-    """Those who paint the jobs of a queue; `error` says why there are none any more, `absent` that none came yet."""
+@dataclass(frozen=True)
+class Capacity:
+    """The number of workers, and the threads of each."""
 
-    @property
-    def error(self) -> ImpastoError | None: ...
-
-    absent: bool
+    workers: int
+    threads: int
 
 
-def distinct_runs(wanted: Iterable[BatchItem], run: RunOptions) -> list[Run]:
-    """A session for each size of work, to tell what it takes; what cannot be read will fail by itself.
+def distinct_runs(items: Iterable[BatchItem], options: RunOptions) -> list[Run]:
+    """Return one run for each set of sources and options that memory and time depend on.
 
-    Raises `ConfigError` for options that cannot be together in any of them.
+    Items with unreadable inputs are skipped: they fail later, one by one. Raises `ConfigError` if no item is valid.
     """
-    found: dict[Any, Run] = {}
+    runs: dict[Any, Run] = {}
     refused: ConfigError | None = None
-    for one in wanted:
-        alike = one.config.model_copy(update={"alpha": 1.0, "content_weight": 1.0, "seed": 0}).model_dump_json()
-        key = alike, tuple(one.sources)
-        if key in found:
+    for item in items:
+        # Weights of terms and the seed change neither memory nor time.
+        config = item.config.model_copy(update={"alpha": 1.0, "content_weight": 1.0, "seed": 0})
+        key = config.model_dump_json(), tuple(item.sources)
+        if key in runs:
             continue
-        pictures = {role: place for role, place in one.sources.items() if role != "weights"}
-        weights = one.sources.get("weights")
         try:
-            inputs = build_inputs(
-                {role: resolve_picture(place, 64) for role, place in pictures.items()},
-                Path(weights) if weights else None,
-            )
-            ready = Run(inputs, one.config, run)
-            ready.workload  # noqa: B018 - whether they can be read
+            runs[key] = _run_of(item, options)
         except ImpastoError as error:
             refused = error if isinstance(error, ConfigError) else refused
-            continue
-        found[key] = ready
-    if not found and refused is not None:
+    if not runs and refused is not None:
         raise refused
-    return list(found.values())
+    return list(runs.values())
 
 
-def with_cards(cluster: Cluster, device: str | None) -> Cluster:
-    """A cluster with those of its graphics cards that are asked for. Raises `ConfigError` where there are none."""
+def _run_of(item: BatchItem, options: RunOptions) -> Run:
+    weights = item.sources.get("weights")
+    pictures = {role: resolve_picture(source, 64) for role, source in item.sources.items() if role != "weights"}
+    run = Run(build_inputs(pictures, Path(weights) if weights else None), item.config, options)
+    run.workload  # noqa: B018 - raises if a picture cannot be read
+    return run
+
+
+def plan_capacity(runs: Sequence[Run], cluster: Cluster | None, workers: int = 0) -> Capacity:
+    """Return the number of workers, chosen if `workers` is 0, and their threads.
+
+    Raises `ConfigError`.
+    """
+    if not 0 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"--workers {workers} is out of range. Give 0 to {MAX_WORKERS}.")
+    count = workers or max_workers(runs, cluster)
+    return Capacity(count, threads_per_worker(count, cluster))
+
+
+def select_gpus(cluster: Cluster, device: str | None) -> Cluster:
+    """Return the cluster without graphics cards if `device` excludes them.
+
+    Raises `ConfigError` if it has none.
+    """
     if device == "cuda" and not cluster.gpus:
-        raise ConfigError("device = 'cuda', and no machine of the cluster has such a card. Leave --device out.")
+        raise ConfigError("device = 'cuda', but no machine of the cluster has a CUDA card. Remove --device.")
     return cluster if device in (None, "cuda") else replace(cluster, gpus=0)
 
 
-def fitting_workers(sessions: list[Run], cluster: Cluster | None = None) -> int:
-    """How many paint at once: as many as cores, or graphics cards, and no more than memory holds."""
+def max_workers(runs: Sequence[Run], cluster: Cluster | None = None) -> int:
+    """Return how many workers fit at once: one per processor or card, within the memory."""
     if cluster is not None and cluster.gpus:
         return cluster.gpus
-    need = max((one.estimate().memory for one in sessions), default=0)
+    memory_each = max((run.estimate().memory for run in runs), default=0)
     cores = available_cores() if cluster is None else cluster.cpus
-    room = psutil.virtual_memory().available if cluster is None else cluster.memory
-    return max(1, min(cores, int(room // need) if need else 1))
+    memory = psutil.virtual_memory().available if cluster is None else cluster.memory
+    return max(1, min(cores, int(memory // memory_each) if memory_each else 1))
 
 
 def available_cores() -> int:
@@ -87,21 +107,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads_each(count: int, cluster: Cluster | None) -> int:
-    """Processors that each of so many has for itself."""
+def threads_per_worker(count: int, cluster: Cluster | None) -> int:
+    """Return the number of threads that each of `count` workers can have."""
     if cluster is None:
         return max(1, torch.get_num_threads() // count)
-    if cluster.gpus:  # whoever has a card, or shares it, is where that is
-        return max(1, cluster.cpus_per_card // math.ceil(count / cluster.gpus))
-    return max(1, min(cluster.cpus // count, cluster.least_cpus))
-
-
-def start_executor(
-    store: JobStore, count: int, run: RunOptions, networks: Collection[str], cluster: Cluster | None
-) -> AbstractContextManager[Executor]:
-    """Who paints, while this is open."""
-    if cluster is None or not count:
-        return LocalExecutor(store, count)
-    from impasto.jobs.executors.ray import RayExecutor
-
-    return RayExecutor(store, cluster, count, threads=run.threads or 1, networks=networks)
+    if cluster.gpus:  # a worker runs beside its card, which several may share
+        return max(1, cluster.cpus_per_gpu // math.ceil(count / cluster.gpus))
+    return max(1, min(cluster.cpus // count, cluster.min_cpus))

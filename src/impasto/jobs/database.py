@@ -1,4 +1,4 @@
-"""A connection to the queue's database: whole transactions, each with its own revision number."""
+"""A connection to the queue's database: transactions, each with its own revision number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ REVISION = "(SELECT last FROM revisions)"
 
 
 class Database:
-    """The file `jobs.sqlite` in a folder. Threads may share it. Failures raise `BrokenQueueError`."""
+    """The file `jobs.sqlite` in a folder.
+
+    Threads may share it. Failures raise `BrokenQueueError`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -42,7 +42,10 @@ class FileStore:
         return sha256
 
     def path(self, sha256: str) -> Path:
-        """Return the path of a file, which need not exist. Raises `JobError` if this is not a SHA-256."""
+        """Return the path of a file, which need not exist.
+
+        Raises `JobError` if this is not a SHA-256.
+        """
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise JobError(f"{sha256!r} is not a SHA-256. Give 64 hexadecimal digits.")
         return self.folder / sha256

@@ -43,7 +43,7 @@ def claim_next(execute: Execute, worker: str, now: float, lease_s: float) -> Cla
 
 
 def _end_expired(execute: Execute, parameters: dict[str, float]) -> None:
-    """End or requeue expired jobs that must not be claimed: cancelled, paused, or crashed too often."""
+    """End or requeue expired jobs that are cancelled, paused, or crashed too often."""
     error = f"its worker died {MAX_CRASHES} times in a row without reaching a checkpoint"
     for columns, condition in (
         ("state = 'cancelled', paused = 0", "command = 'cancel'"),
@@ -58,7 +58,10 @@ def _end_expired(execute: Execute, parameters: dict[str, float]) -> None:
 
 
 def require_claim(execute: Execute, claim: Claim) -> JobCommand:
-    """Return the command for the worker with this claim. Raises `LostJobError` if the claim has ended."""
+    """Return the command for the worker with this claim.
+
+    Raises `LostJobError` if the claim has ended.
+    """
     row = execute("SELECT * FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
     if row is None or row["state"] != "running" or row["attempt"] != claim.attempt:
         raise LostJobError(f"Job {claim.job.id} has ended, or another worker has claimed it.")

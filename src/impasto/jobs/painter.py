@@ -60,7 +60,10 @@ class JobPainter:
         self._checkpoint_s = time.monotonic() if checkpoint is not None else float("-inf")
 
     def updates(self) -> Generator[JobUpdate, JobCommand, None]:
-        """Paint the job. Yield the plan, then steps, then the end; each update is answered by a command."""
+        """Paint the job.
+
+        Yield the plan, then steps, then the end; each update is answered by a command.
+        """
         try:
             run = self._prepare_run()
             yield PlanChosen(run.plan.model_dump(mode="json"))

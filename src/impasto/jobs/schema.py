@@ -106,7 +106,7 @@ AUTO = {
 
 
 def rename_keys(column: str, text: str | None) -> str | None:
-    """Return a JSON column's value with the keys of version 3: an SQL function for its migration."""
+    """Return a JSON column's value with the keys of version 3. An SQL function of its migration."""
     if text is None:
         return None
     values: dict[str, Any] = {RENAMED[column].get(name, name): value for name, value in json.loads(text).items()}

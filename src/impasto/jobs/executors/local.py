@@ -1,7 +1,7 @@
-"""Workers as processes, kept alive by whoever needs them.
+"""Worker processes on this machine, restarted when they die.
 
-When that program is gone, however it went, its workers find their standing input ended, leave their jobs where they
-are, exactly, and end; the next workers go on with them.
+If this process ends, however it ends, its workers reach the end of their standard input. They release their jobs after
+the current step and exit; later workers continue with these jobs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 
-from impasto.errors import ImpastoError
 from impasto.jobs.errors import JobError
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.store import JobStore
@@ -20,65 +19,84 @@ from impasto.jobs.worker import worker_name
 
 __all__ = ["LocalExecutor"]
 
-LEAVE_S = 20.0
-"""How long a worker may take to leave its job: a step of a large picture."""
+EXIT_TIMEOUT_S = 20.0
+"""Time for a worker to release its job: one step of a large picture."""
 
-LEAST_REST_S, MOST_REST_S, YOUNG_S = 0.1, 30.0, 10.0
-"""Between a worker's death and the next one, doubled each time it dies young."""
+MIN_BACKOFF_S, MAX_BACKOFF_S, HEALTHY_S = 0.1, 30.0, 10.0
+"""Wait before a restart. It doubles each time a worker lives for less than `HEALTHY_S`."""
 
 NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 """On Windows, keeps Ctrl-C from the workers, as a new session does elsewhere: this process tells them to stop."""
 
 
 class LocalExecutor:
-    """Processes that paint the jobs of a queue, begun again when they die; so there is never an `error`.
+    """Runs `count` worker processes while it is open."""
 
-    Nor is anybody `absent`: there is always room for a process.
-    """
-
-    def __init__(self, store: JobStore, count: int, keep_s: float = CHECKPOINT_INTERVAL_S) -> None:
+    def __init__(self, store: JobStore, count: int, checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S) -> None:
         command = [sys.executable, "-m", "impasto", "jobs", "worker", "--until-eof", "--quiet"]
-        self.command = [*command, "--checkpoint-every", str(keep_s), "--data-dir", str(store.folder)]
+        self.command = [*command, "--checkpoint-every", str(checkpoint_interval_s), "--data-dir", str(store.folder)]
         self.store, self.count = store, count
-        self.error: ImpastoError | None = None
-        self.absent = False
-        self._over = threading.Event()
+        self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._processes: set[int] = set()
+        self._start_error: OSError | None = None
 
     def __enter__(self) -> LocalExecutor:
-        self._threads = [threading.Thread(target=self._keep_one, daemon=True) for _ in range(self.count)]
+        self._threads = [threading.Thread(target=self._supervise, daemon=True) for _ in range(self.count)]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closing.set()
         for thread in self._threads:
-            thread.join(LEAVE_S + 5)
+            thread.join(EXIT_TIMEOUT_S + 5)
 
-    def _keep_one(self) -> None:
-        rest_s = LEAST_REST_S
-        while not self._over.is_set():
-            began = time.monotonic()
-            with subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, start_new_session=True, creationflags=NEW_GROUP
-            ) as worker:
-                while worker.poll() is None and not self._over.wait(0.2):
+    @property
+    def workers(self) -> int:
+        """The number of running processes."""
+        return len(self._processes)
+
+    def check(self) -> None:
+        """Raise `JobError` if no worker process runs and none could be started."""
+        if self._start_error is not None and not self._processes:
+            raise JobError(f"No worker process can be started: {self._start_error}. Free some memory, then try again.")
+
+    def _supervise(self) -> None:
+        """Keep one worker process running."""
+        backoff_s = MIN_BACKOFF_S
+        while not self._closing.is_set():
+            started_s = time.monotonic()
+            try:
+                self._run_process()
+                self._start_error = None
+            except OSError as error:
+                self._start_error = error
+            healthy = time.monotonic() - started_s > HEALTHY_S
+            backoff_s = MIN_BACKOFF_S if healthy else min(2 * backoff_s, MAX_BACKOFF_S)
+            self._closing.wait(backoff_s)
+
+    def _run_process(self) -> None:
+        with subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, start_new_session=True, creationflags=NEW_GROUP
+        ) as process:
+            self._processes.add(process.pid)
+            try:
+                while process.poll() is None and not self._closing.wait(0.2):
                     pass
-                _let_go(worker)
-            with contextlib.suppress(JobError):  # then its lease ends by itself
-                self.store.expire_worker(worker_name(worker.pid))
-            lived_s = time.monotonic() - began
-            rest_s = LEAST_REST_S if lived_s > YOUNG_S else min(2 * rest_s, MOST_REST_S)
-            self._over.wait(rest_s)
+                _stop(process)
+            finally:
+                self._processes.discard(process.pid)
+        with contextlib.suppress(JobError):  # else the lease expires
+            self.store.expire_worker(worker_name(process.pid))
 
 
-def _let_go(worker: subprocess.Popen[bytes]) -> None:
-    """Ask a worker to end, and end it if it does not."""
-    if worker.stdin is not None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a worker to stop by closing its standard input. Kill it after a timeout."""
+    if process.stdin is not None:
         with contextlib.suppress(OSError):
-            worker.stdin.close()
+            process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.wait(LEAVE_S)
+        process.wait(EXIT_TIMEOUT_S)
         return
-    worker.kill()
+    process.kill()

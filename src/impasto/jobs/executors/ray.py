@@ -54,10 +54,7 @@ class _Easel:
 
 
 class RayExecutor:
-    """`count` painters of `threads` processors each, while this is open.
-
-    `absent` says that the cluster has had no room for one yet.
-    """
+    """`count` painters of `threads` processors each, while this is open."""
 
     def __init__(
         self,
@@ -70,7 +67,7 @@ class RayExecutor:
         keep_s: float = CHECKPOINT_INTERVAL_S,
     ) -> None:
         self.store, self.keep_s, self.pulse = store, keep_s, cluster.pulse
-        self.absent = True
+        self._ready: set[str] = set()
         self._error: ImpastoError | None = None
         self._over = threading.Event()
         self._pictures: OrderedDict[str, Any] = OrderedDict()
@@ -96,17 +93,22 @@ class RayExecutor:
         """Leave every job where it stands, exactly."""
         self._over.set()
         # Where the cluster is gone, what it was asked last may never be answered.
-        self._thread.join(LEAVE_S if self.error is not None else None)
+        self._thread.join(LEAVE_S if self._error is not None else None)
 
     @property
-    def error(self) -> ImpastoError | None:
-        """Why there are none any more; looked at by whoever waits, for the painters' thread may wait for Ray."""
+    def workers(self) -> int:
+        """The number of workers that have started."""
+        return len(self._ready)
+
+    def check(self) -> None:
+        """Raise `ImpastoError` if the cluster is lost: the thread of the workers may be waiting for Ray."""
         if self._error is None:
             try:
                 self.pulse.require()
             except ClusterError as error:
                 self._error = error
-        return self._error
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
         try:
@@ -174,7 +176,7 @@ class RayExecutor:
             return self._begun(easel)
         if claim is None or not isinstance(said, Sent):
             require_version(*said)
-            self.absent = False
+            self._ready.add(easel.name)
             return None
         try:
             asked = save_update(self.store, claim, self._received(said))

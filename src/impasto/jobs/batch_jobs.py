@@ -1,0 +1,183 @@
+"""The jobs of one batch: which pictures exist already, and how the others end.
+
+A picture is identified by the hash of its options and inputs. So a second call paints only what is missing, and one
+picture under several names is painted once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto import images
+from impasto.config import RunOptions
+from impasto.errors import ImpastoError
+from impasto.files import atomic_write
+from impasto.jobs.batch_plan import BatchItem
+from impasto.jobs.errors import JobError
+from impasto.jobs.model import Job
+from impasto.jobs.store import JobStore
+from impasto.jobs.submit import key_of, store_source
+from impasto.samples.sources import SAMPLE, resolve_picture
+
+__all__ = ["BatchJobs"]
+
+PRIORITY = -10
+"""Priority of a batch's jobs: single pictures go first."""
+
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
+
+StoredFile = dict[str, str | None]
+
+
+@dataclass
+class BatchJobs:
+    """The items of a batch, by outcome.
+
+    `duplicates` maps outputs to the output of the same picture in this batch, `jobs` job numbers to their items.
+    """
+
+    store: JobStore
+    items: Sequence[BatchItem]
+    options: RunOptions = field(default_factory=RunOptions)
+    existing: list[BatchItem] = field(default_factory=list)
+    painted: list[BatchItem] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+    duplicates: dict[Path, Path] = field(default_factory=dict)
+    losses: dict[Path, dict[str, float]] = field(default_factory=dict)
+    jobs: dict[int, list[BatchItem]] = field(default_factory=dict)
+    _latest: dict[int, Job] = field(default_factory=dict)
+    _revision: int = -1
+
+    def enqueue(self, *, retry: bool = False) -> None:
+        """Add jobs for the missing pictures. An unreadable input fails its items only."""
+        stored: dict[str, StoredFile | str] = {}
+        first_outputs: dict[Any, Path] = {}
+        for item in self.items:
+            try:
+                files = {role: self._store(stored, role, source, item) for role, source in item.sources.items()}
+                key = key_of(item.config.model_dump(mode="json"), files)
+                first = first_outputs.setdefault((key, _file_format(item.output, self.options)), item.output)
+                self._enqueue(item, files, key, retry)
+                if first != item.output:
+                    self.duplicates[item.output] = first
+            except ImpastoError as error:
+                self.failed[item.output] = str(error)
+
+    def _store(self, stored: dict[str, StoredFile | str], role: str, source: str, item: BatchItem) -> StoredFile:
+        """Copy a source into the queue, once per batch.
+
+        Raises `JobError` if it failed, now or before.
+        """
+        name = f"{source} {item.config.size}" if source.startswith(SAMPLE) else source
+        if name not in stored:
+            try:
+                stored[name] = store_source(self.store, resolve_picture(source, item.config.size))
+            except ImpastoError as error:
+                stored[name] = str(error)
+        result = stored[name]
+        if isinstance(result, str):
+            prefix = "" if role in ("content", "style") else f"{role.replace('_', ' ')}: "
+            raise JobError(prefix + result)
+        return result
+
+    def _enqueue(self, item: BatchItem, files: Mapping[str, StoredFile], key: str, retry: bool) -> None:
+        file_format = _file_format(item.output, self.options)
+        same = [
+            job
+            for job in self.store.jobs(key=key)
+            if _file_format(Path(job.output or "any.png"), RunOptions(**job.run)) == file_format
+        ]
+        done = next((job for job in same if self._has_picture(job)), None)
+        if done is not None:
+            self._copy_picture(done, item)
+            self.existing.append(item)
+            return
+        if item.output.exists():
+            raise _other_picture(item.output)
+        job = _job_to_await(same, str(item.output.absolute())) or self._add(item, files, key)
+        if job.state in ("failed", "cancelled"):
+            if not retry:
+                self.failed[item.output] = f"{job.error or 'it was cancelled'} (try again with --retry)"
+                return
+            job = self.store.retry(job.id)
+        elif job.state == "done":  # but its picture was removed
+            self.store.remove(job.id)
+            job = self._add(item, files, key)
+        self.jobs.setdefault(job.id, []).append(item)
+
+    def _add(self, item: BatchItem, files: Mapping[str, StoredFile], key: str) -> Job:
+        return self.store.add(
+            item.config.model_dump(mode="json"),
+            files,
+            key=key,
+            run=self.options.model_dump(mode="json"),
+            output=str(item.output.absolute()),
+            priority=PRIORITY,
+            once=True,
+        )
+
+    def _has_picture(self, job: Job) -> bool:
+        return job.result is not None and self.store.files.path(job.result["sha256"]).is_file()
+
+    def _copy_picture(self, job: Job, item: BatchItem) -> None:
+        """Copy a job's picture to an item's output.
+
+        Raises `JobError` rather than replace another file.
+        """
+        assert job.result is not None  # the job is done
+        sha256 = job.result["sha256"]
+        if not item.output.exists():
+            with atomic_write(item.output) as temporary:
+                shutil.copyfile(self.store.files.path(sha256), temporary)
+        elif images.open_image(item.output, max_megapixels=float("inf")).sha256 != sha256:
+            raise _other_picture(item.output)
+        self.losses[item.output] = job.result["losses"]
+
+    def refresh(self) -> list[Job]:
+        """Return the batch's jobs as they are now. Updates `painted` and `failed`."""
+        self._revision, changed, remaining = self.store.changes_since(self._revision)
+        changed = [job for job in changed if job.id in self.jobs]
+        self._latest |= {job.id: job for job in changed}
+        for number in self.jobs.keys() - remaining if remaining is not None else ():
+            outputs = (item.output for item in self.jobs.pop(number))
+            self.failed |= dict.fromkeys(outputs, "its job was removed from the queue")
+        for job in changed:
+            for item in self.jobs.get(job.id, ()):
+                self._end_item(job, item)
+        return [self._latest[number] for number in self.jobs]
+
+    def _end_item(self, job: Job, item: BatchItem) -> None:
+        if job.state in ("failed", "cancelled"):
+            self.failed[item.output] = job.error or "it was cancelled"
+        elif job.state == "done" and item.output not in self.losses:
+            try:
+                self._copy_picture(job, item)
+            except ImpastoError as error:
+                self.failed[item.output] = str(error)
+            else:
+                self.painted.append(item)
+
+
+def _other_picture(output: Path) -> JobError:
+    return JobError(f"{output} exists, and is another picture. Move it, or choose another -o.")
+
+
+def _file_format(output: Path, options: RunOptions) -> tuple[Any, ...]:
+    """Return what a picture's key does not include: the file's format, depth and quality."""
+    suffix = output.suffix.lower()
+    return suffix, options.bits, options.quality if suffix in LOSSY_SUFFIXES else None
+
+
+def _job_to_await(same: Sequence[Job], output: str) -> Job | None:
+    """Return the job of the same picture to wait for: an active one, else that of this output.
+
+    A job with another output is no use if it is paused, or done without a picture.
+    """
+    own = [job for job in same if job.output == output]
+    others = [job for job in same if job.state != "done" and not job.paused]
+    active = [job for job in (*own, *others) if not job.has_ended]
+    return next(iter(active or own or others), None)
