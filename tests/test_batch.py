@@ -277,7 +277,7 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "--names", "{content}.png"], "would be two pictures"),
         (["photos", "--styles", "paintings", "--names", "{nobody}.png"], "cannot name pictures"),
         (["photos", "--styles", "paintings", "--names", "{content.__class__}{number}.gif"], "cannot"),
-        (["photos", "--styles", "paintings", "--names", "{number}.gif"], "cannot write .gif"),
+        (["photos", "--styles", "paintings", "--names", "{number}.gif"], ".gif is not supported"),
         (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
         (["photos", "--styles", "paintings", "--sweep", "alpha="], "no values"),
         (["photos", "--styles"], "--styles"),
