@@ -46,17 +46,22 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo) -> str:
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return ", ".join(f"`{choice}`" for choice in typing.get_args(field.annotation))
-    if field.annotation is bool:
+    kind, rules = field.annotation, list(field.metadata)
+    auto = []
+    if type(None) in typing.get_args(kind):
+        (kind,) = (part for part in typing.get_args(kind) if part is not type(None))
+        auto = ["`auto`"]
+    if typing.get_origin(kind) is typing.Annotated:
+        kind, *inner = typing.get_args(kind)
+        rules += [rule for part in inner for rule in getattr(part, "metadata", [part])]
+    if typing.get_origin(kind) is typing.Literal:
+        return ", ".join([*auto, *(f"`{choice}`" for choice in typing.get_args(kind))])
+    if kind is bool:
         return "on, off"
     signs = {annotated_types.Ge: ("≥", "ge"), annotated_types.Gt: (">", "gt"), annotated_types.Le: ("≤", "le")}
-    bounds = [
-        f"{signs[type(rule)][0]} {getattr(rule, signs[type(rule)][1])}"
-        for rule in field.metadata
-        if type(rule) in signs
-    ]
-    return ", ".join(bounds)
+    return ", ".join(
+        f"{signs[type(rule)][0]} {getattr(rule, signs[type(rule)][1])}" for rule in rules if type(rule) in signs
+    )
 
 
 if __name__ == "__main__":
