@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from impasto.cli.console import log_to_console
 from impasto.cli.parameters import Json, MovedContent, MovedStyles, Output, Quiet
-from impasto.cli.run_command import file_stem, run_and_save
+from impasto.cli.run_command import RunCommand, file_stem
 from impasto.run import read_recipe
 from impasto.run.recorded import prepare_recorded_run, stop_where_recorded
 
@@ -49,11 +49,6 @@ def reproduce(
         "style_mask": style_mask or [],
         "protect": [protect] if protect else [],
     }
-    return run_and_save(
-        prepare_recorded_run(recipe, folder=picture.parent, pictures=moved, weights=weights),
-        output,
-        default=f"{file_stem(picture.name)}_again{picture.suffix}",
-        json_output=json,
-        quiet=quiet,
-        stop=stop_where_recorded(recipe),
-    )
+    run = prepare_recorded_run(recipe, folder=picture.parent, pictures=moved, weights=weights)
+    default = f"{file_stem(picture.name)}_again{picture.suffix}"
+    return RunCommand(run, output, default, json, quiet).execute(stop_where_recorded(recipe))

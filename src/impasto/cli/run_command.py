@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from impasto import images
@@ -25,7 +26,7 @@ from impasto.run.loop import StopCondition
 from impasto.run.observers import CheckpointWriter, SnapshotWriter, unused_path
 from impasto.samples.sources import SAMPLE
 
-__all__ = ["file_stem", "run_and_save"]
+__all__ = ["RunCommand", "file_stem"]
 
 MAX_STEM_BYTES = 180
 """File names may have 255 bytes; a suffix and a number are added to the stem."""
@@ -41,59 +42,83 @@ def file_stem(*names: str) -> str:
     return clean.encode()[:MAX_STEM_BYTES].decode(errors="ignore") or "picture"
 
 
-def run_and_save(
-    run: Run,
-    output: Path | None,
-    *,
-    default: str,
-    json_output: bool = False,
-    quiet: bool = False,
-    stop: StopCondition | None = None,
-    outputs: RunOutputs | None = None,
-    checkpoints: CheckpointWriter | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> int:
-    """Carry out a run and save its picture as `output`, or under an unused name like `default`.
+@dataclass
+class RunCommand:
+    """A run on the command line, saved as `output`, or under an unused name like `default`."""
 
-    Returns 0, or 128 plus the number of the signal that stopped it; the picture so far is saved then.
-    """
-    outputs = outputs or RunOutputs()
-    keep_freed_memory()
-    with catch_signals() as catcher, ProgressView(quiet=quiet) as view:
-        path = output or unused_path(Path(default))
-        images.require_output(path, bits=run.options.bits)
-        _check_files(run, [path, *outputs.check(path), *([checkpoints.path] if checkpoints else [])])
-        _announce(run, quiet=quiet)
-        if run.inputs.weights is None:
-            pull_missing(run.config.network, quiet=quiet)
-        if checkpoint is not None and outputs.film is not None and not quiet:
-            console.print("impasto: the film starts at the checkpoint")
-        observers: list[Observer] = [_FirstStep(path, catcher), view.on_step, outputs.observe]
-        if checkpoints is not None:
-            observers.append(checkpoints)
-        if run.options.save_every:
-            observers.append(SnapshotWriter(output or Path(default), run.options.save_every))
+    run: Run
+    output: Path | None
+    default: str
+    json_output: bool = False
+    quiet: bool = False
+    outputs: RunOutputs = field(default_factory=RunOutputs)
+    checkpoints: CheckpointWriter | None = None
+    checkpoint: Checkpoint | None = None
+
+    def execute(self, stop: StopCondition | None = None) -> int:
+        """Carry out the run and save its picture.
+
+        Returns 0, or 128 plus the number of the signal that stopped it; the picture so far is saved then.
+        """
+        keep_freed_memory()
+        with catch_signals() as catcher, ProgressView(quiet=self.quiet) as view:
+            self._prepare()
+
+            def is_over(progress: Progress) -> bool:
+                return bool(catcher.signal) or (stop is not None and stop(progress))
+
+            result = drive(self.run, self._observers(catcher, view), is_over, checkpoint=self.checkpoint)
+            saved, others = self._save(result)
+        _print_result(result, saved, others, json_output=self.json_output, quiet=self.quiet)
+        return 128 + catcher.signal if catcher.signal else 0
+
+    def _path(self) -> Path:
+        """Return the path to write; an unused one is looked for anew, as another process may have taken it."""
+        return self.output or unused_path(Path(self.default))
+
+    def _prepare(self) -> None:
+        """Check all files before anything is downloaded or painted, then say what a large run will take."""
+        path = self._path()
+        images.require_output(path, bits=self.run.options.bits)
+        written = [path, *self.outputs.check(path), *([self.checkpoints.path] if self.checkpoints else [])]
+        pictures = pictures_by_role(self.run.opened_inputs).values()
+        require_distinct(written, map(images.get_path, [*pictures, self.run.inputs.weights]))
+        if not self.quiet:
+            _announce(self.run)
+        if self.run.inputs.weights is None:
+            pull_missing(self.run.config.network, quiet=self.quiet)
+        if self.checkpoint is not None and self.outputs.film is not None:
+            self._say("impasto: the film starts at the checkpoint")
+
+    def _observers(self, catcher: SignalCatcher, view: ProgressView) -> list[Observer]:
+        """Return the observers of the run, in the order in which they see a step."""
+        observers: list[Observer] = [_FirstStep(self._path(), catcher), view.on_step, self.outputs.observe]
+        if self.checkpoints is not None:
+            observers.append(self.checkpoints)
+        if self.run.options.save_every:
+            observers.append(SnapshotWriter(self.output or Path(self.default), self.run.options.save_every))
 
         def on_signal(run: Run, progress: Progress) -> None:
             if catcher.signal and not progress.is_last:
-                if not quiet:
-                    console.print("stopping: saving the picture so far (press again to discard it)")
-                if checkpoints is not None:
-                    checkpoints.write(run)
+                self._say("stopping: saving the picture so far (press again to discard it)")
+                if self.checkpoints is not None:
+                    self.checkpoints.write(run)
 
-        def is_over(progress: Progress) -> bool:
-            return bool(catcher.signal) or (stop is not None and stop(progress))
+        return [*observers, on_signal]
 
-        result = drive(run, [*observers, on_signal], is_over, checkpoint=checkpoint)
-        saved = _save(result, output or unused_path(Path(default)))
-        if checkpoints is not None and result.recipe.stopped is None:
-            checkpoints.remove()
+    def _save(self, result: Result) -> tuple[Path, list[Path]]:
+        """Save the picture and what belongs beside it; return their paths."""
+        saved = _save_picture(result, self._path())
+        if self.checkpoints is not None and result.recipe.stopped is None:
+            self.checkpoints.remove()
         try:
-            others = outputs.write(result, run, saved)
+            return saved, self.outputs.write(result, self.run, saved)
         except OutputError as error:
             raise OutputError(f"{error} The picture was saved as {saved}") from error
-    _print_result(result, saved, others, json_output=json_output, quiet=quiet)
-    return 128 + catcher.signal if catcher.signal else 0
+
+    def _say(self, message: str) -> None:
+        if not self.quiet:
+            console.print(message)
 
 
 class _FirstStep:
@@ -110,16 +135,10 @@ class _FirstStep:
         self.catcher.deferring = True
 
 
-def _check_files(run: Run, written: Sequence[Path]) -> None:
-    """Check inputs before anything is downloaded or painted: unreadable ones, and ones that would be replaced."""
-    pictures = pictures_by_role(run.opened_inputs).values()
-    require_distinct(written, map(images.get_path, [*pictures, run.inputs.weights]))
-
-
-def _announce(run: Run, *, quiet: bool) -> None:
+def _announce(run: Run) -> None:
     """Plan the run, which refuses one that cannot fit, and print the estimate of a large one."""
     plan, work = run.plan, run.workload
-    if quiet or (work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.block):
+    if work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.block:
         return
     expected = run.estimate()
     disk = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""
@@ -130,7 +149,7 @@ def _announce(run: Run, *, quiet: bool) -> None:
     )
 
 
-def _save(result: Result, path: Path) -> Path:
+def _save_picture(result: Result, path: Path) -> Path:
     """Save the picture; if that fails, save it in a temporary folder and say where."""
     try:
         return result.save(path)

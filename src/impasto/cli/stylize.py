@@ -27,7 +27,7 @@ from impasto.cli.parameters import (
     Verbose,
     Weights,
 )
-from impasto.cli.run_command import file_stem, run_and_save
+from impasto.cli.run_command import RunCommand, file_stem
 from impasto.cli.run_outputs import RunOutputs
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
@@ -91,16 +91,8 @@ def stylize(
     if saved is not None:
         run = replace(run, recorded_plan=saved.recipe.plan)
     with _distribute(run, on, quiet=quiet) as ready:
-        return run_and_save(
-            ready,
-            output,
-            default=f"{file_stem(content, *style)}.png",
-            json_output=json,
-            quiet=quiet,
-            outputs=RunOutputs(timelapse, timelapse_seconds, report),
-            checkpoints=writer,
-            checkpoint=saved,
-        )
+        outputs, default = RunOutputs(timelapse, timelapse_seconds, report), f"{file_stem(content, *style)}.png"
+        return RunCommand(ready, output, default, json, quiet, outputs, writer, saved).execute()
 
 
 def _checkpoint_writer(path: Path | None, interval_s: float | None, *, resume: bool) -> CheckpointWriter | None:
@@ -148,11 +140,5 @@ def demo(
     config = load_preset(preset)
     size_px = options.get("size", config.size)
     photo, painting = (resolve_picture(name, size_px) for name in ("sample:cat", "sample:swirl"))
-    return run_and_save(
-        prepare_run(photo, painting, config, **options),
-        output,
-        default="impasto_demo.png",
-        json_output=json,
-        quiet=quiet,
-        outputs=RunOutputs(timelapse, timelapse_seconds, report),
-    )
+    run, outputs = prepare_run(photo, painting, config, **options), RunOutputs(timelapse, timelapse_seconds, report)
+    return RunCommand(run, output, "impasto_demo.png", json, quiet, outputs).execute()
