@@ -191,8 +191,8 @@ def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Pa
         (["--port", "99999"], "0 to 65535"),
         (["--workers", "-1"], "0 to 64"),
         (["--host", "256.1.1.1", "--token", "x" * 20], "Give --host an address of this machine"),
-        (["--port", "{taken}"], "Is a studio open there already?"),
-        (["--data-dir", "file"], "cannot be made"),
+        (["--port", "{taken}"], "Another studio may be running there."),
+        (["--data-dir", "file"], "cannot be created"),
     ],
 )
 def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], words: str) -> None:
