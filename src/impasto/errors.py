@@ -1,37 +1,37 @@
-"""What can go wrong, as types.
+"""The exceptions that Impasto raises.
 
 ::
 
-    ImpastoError                 anything that Impasto says no to; catch this
-    ├── InputError               what came in cannot be used
-    │   ├── ConfigError          an option, a preset, a combination of options
-    │   ├── LayerError           a layer that the network lacks, or that the image is too small for
-    │   └── ImageError           a picture that is missing, unreadable, too large, too small
-    ├── OutputError              a place that cannot be written
-    ├── WeightsError             weights that are missing, wrong, or out of reach
+    ImpastoError                 base class of all Impasto errors
+    ├── InputError               an input cannot be used
+    │   ├── ConfigError          an invalid option, preset, or combination of options
+    │   ├── LayerError           a layer that the network lacks, or that needs a larger image
+    │   └── ImageError           a picture that is missing, unreadable, too large or too small
+    ├── OutputError              a file that cannot be written
+    ├── WeightsError             weights that are missing, wrong, or cannot be downloaded
     ├── RecipeError              a picture without a usable recipe, or a recipe whose inputs changed
-    └── DivergenceError          a run that could not be brought back from NaN
+    └── DivergenceError          a run that could not recover from NaN
 
-Each message says what came, what was wanted and what to do, on one line.
+Each message is one line: what came, what was wanted, and what to do.
 """
 
 from __future__ import annotations
 
 
 class ImpastoError(Exception):
-    """Anything that Impasto says no to."""
+    """Base class of all Impasto errors."""
 
 
 class InputError(ImpastoError):
-    """What came in cannot be used."""
+    """An input that cannot be used."""
 
 
 class ConfigError(InputError):
-    """An option, a preset, or a combination of options makes no sense."""
+    """An invalid option, preset, or combination of options."""
 
 
 class LayerError(InputError):
-    """A layer that the network does not have, or that the image is too small for."""
+    """A layer that the network lacks, or that needs a larger image."""
 
 
 class ImageError(InputError):
@@ -39,11 +39,11 @@ class ImageError(InputError):
 
 
 class OutputError(ImpastoError, OSError):
-    """A place that cannot be written."""
+    """A file that cannot be written."""
 
 
 class WeightsError(ImpastoError):
-    """Weights that are missing, wrong, or out of reach."""
+    """Weights that are missing, wrong, or cannot be downloaded."""
 
 
 class RecipeError(ImpastoError):
@@ -51,7 +51,7 @@ class RecipeError(ImpastoError):
 
 
 class DivergenceError(ImpastoError):
-    """A run that could not be brought back from NaN or an exploding loss."""
+    """A run that could not recover from NaN or an exploding loss."""
 
 
 def one_line(error: BaseException) -> str:

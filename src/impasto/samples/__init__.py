@@ -1,9 +1,9 @@
-"""The pictures that ship: a photo to paint, and four paintings to learn a style from.
+"""The pictures that ship with Impasto: a photo as content, and four paintings as styles.
 
 The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in the public domain
 (CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
 
-The paintings are no files: `paint` draws them with numpy alone, from a seed.
+The paintings are not files: `paint` draws them with numpy, from a seed.
 
 - `swirl`: a windy night over fields, in thick strokes of oil.
 - `dots`: a bay at sundown, in dots of unmixed paint.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from impasto.errors import InputError
 from impasto.samples import dots, ink, mosaic, swirl
 
-__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "credit", "fitting_px", "paint", "photo_path"]
+__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "clamp_size", "credit", "paint", "photo_path"]
 
 MIN_PX, MAX_PX = 64, 2048
 
@@ -31,7 +31,7 @@ _PAINTERS = {"swirl": swirl.draw, "dots": dots.draw, "mosaic": mosaic.draw, "ink
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that ships with Impasto, and whom to thank for it."""
+    """A photo that ships with Impasto, and its author."""
 
     name: str
     title: str
@@ -56,32 +56,32 @@ NAMES: tuple[str, ...] = (*PHOTOS, *PAINTINGS)
 
 
 def paint(name: str, *, size_px: int = 512, seed: int = 0) -> NDArray[np.uint8]:
-    """One of `PAINTINGS` as sRGB bytes (H, W, 3), `size_px` wide and about 5:4.
+    """Draw one of `PAINTINGS` as sRGB bytes (H, W, 3), `size_px` wide and about 5:4.
 
-    The same name, size and seed give the same bytes. The size scales the picture, the seed
-    composes another one.
+    The same name, size and seed give the same bytes. Another size scales the picture, another seed changes the
+    composition. Raises `InputError`.
     """
     if name not in _PAINTERS:
-        raise InputError(f"no painting is called {name!r}; use one of {', '.join(PAINTINGS)}")
+        raise InputError(f"{name!r} is not a painting that ships with Impasto. Choose one of {', '.join(PAINTINGS)}.")
     if not MIN_PX <= size_px <= MAX_PX:
-        raise InputError(f"a painting of {size_px} px; use a size from {MIN_PX} to {MAX_PX} px")
+        raise InputError(f"A painting cannot be drawn at {size_px} px. Choose a size from {MIN_PX} to {MAX_PX} px.")
     if seed < 0:
-        raise InputError(f"a painting with seed {seed}; use 0 or any larger whole number")
+        raise InputError(f"A painting cannot be drawn with seed {seed}. Choose 0 or a larger whole number.")
     return _PAINTERS[name](size_px, np.random.Generator(np.random.PCG64(seed)))
 
 
-def fitting_px(size_px: int) -> int:
-    """What a painting is drawn at for a picture of this size."""
+def clamp_size(size_px: int) -> int:
+    """Return the nearest size that a painting can be drawn at."""
     return min(max(size_px, MIN_PX), MAX_PX)
 
 
 def photo_path(name: str) -> Path:
-    """Where the JPEG of one of `PHOTOS` lies."""
+    """Return the path of one of `PHOTOS`, a JPEG. Raises `InputError`."""
     return Path(__file__).with_name(f"{_photo(name).name}.jpg")
 
 
 def credit(name: str) -> str:
-    """Whom one of `PHOTOS` or `PAINTINGS` is by, and on what terms, in one line."""
+    """Return author, license and source of one of `PHOTOS` or `PAINTINGS`, in one line. Raises `InputError`."""
     if name in _PAINTERS:
         return f"{name}: drawn by Impasto's own code"
     photo = _photo(name)
@@ -92,4 +92,4 @@ def _photo(name: str) -> Photo:
     for photo in _PHOTOS:
         if photo.name == name:
             return photo
-    raise InputError(f"no photo is called {name!r}; use one of {', '.join(PHOTOS)}")
+    raise InputError(f"{name!r} is not a photo that ships with Impasto. Choose one of {', '.join(PHOTOS)}.")

@@ -1,4 +1,4 @@
-"""Brush strokes: paths that follow a flow, and which pixel shows which bristle of which stroke."""
+"""Brush strokes: paths that follow a flow, and the pixels that each stroke covers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Marks:
-    """The visible parts of strokes, one entry a pixel.
+    """The visible pixels of strokes.
 
-    `pixel` indexes the flattened canvas, `stroke` the strokes; `along` is 0 … 1 from start to end,
+    `pixel` is an index into the flattened canvas, `stroke` into the strokes; `along` is 0 … 1 from start to end,
     `across` -1 … 1 from edge to edge.
     """
 
@@ -33,7 +33,7 @@ class Marks:
 
 
 def follow(flow: Flow, middles: Floats, length: float, steps: int) -> Floats:
-    """Paths (N, 2 steps + 1, 2) of that length through `middles` (N, 2), along unit directions of `flow`."""
+    """Trace paths (N, 2 steps + 1, 2) of a length through `middles` (N, 2), along the unit vectors of `flow`."""
     path = [middles]
     for stride in (-length / steps / 2, length / steps / 2):
         for _ in range(steps):
@@ -44,11 +44,11 @@ def follow(flow: Flow, middles: Floats, length: float, steps: int) -> Floats:
 
 
 def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged: Floats | None = None) -> Marks:
-    """Which stroke shows at which pixel, later strokes over earlier ones.
+    """Find the stroke that is visible at each pixel; later strokes cover earlier ones.
 
     paths: (N, M, 2) in units of the canvas height; half_widths: (N, M) likewise, zero at pointed
-    ends; ragged: (N, B), for bristles from edge to edge the part of the path, 0 … 1, that they
-    reach. Pixels that no stroke reaches are absent.
+    ends; ragged: (N, B), the part of the path, 0 … 1, that each bristle reaches, from edge to edge.
+    Pixels without a stroke are left out.
     """
     height, width = shape
     reach = np.hypot(*np.diff(paths, axis=1).transpose(2, 0, 1)).sum(axis=1).max()
@@ -64,8 +64,8 @@ def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged:
     per_chunk = max(1, _CHUNK // (n_along * n_across))
     for first in range(0, len(paths), per_chunk):
         chunk = slice(first, first + per_chunk)
-        center = _resampled(paths[chunk], along)[:, :, None]
-        side = _resampled(sides[chunk], along)[:, :, None]
+        center = _resample(paths[chunk], along)[:, :, None]
+        side = _resample(sides[chunk], along)[:, :, None]
         spot = np.floor((center + side * across[:, None]) * height).astype(np.int32)
         x, y = spot[..., 0], spot[..., 1]
         keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -79,16 +79,16 @@ def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged:
     return Marks(pixel, stroke, along[rest // n_across], across[rest % n_across])
 
 
-def _resampled(values: Floats, at: Floats) -> Floats:
-    """`values` (N, M, 2), evenly spaced over 0 … 1, at other positions: (N, len(at), 2)."""
+def _resample(values: Floats, at: Floats) -> Floats:
+    """Interpolate `values` (N, M, 2), evenly spaced over 0 … 1, at other positions: (N, len(at), 2)."""
     position = at * (values.shape[1] - 1)
     low = np.minimum(position.astype(np.int32), values.shape[1] - 2)
     part = (position - low)[:, None]
     return np.asarray(values[:, low] * (1 - part) + values[:, low + 1] * part, dtype=np.float32)
 
 
-def bristles(table: Floats, marks: Marks) -> Floats:
-    """The entry of `table` (N strokes, A along, B bristles) at each mark, interpolated."""
+def sample_bristles(table: Floats, marks: Marks) -> Floats:
+    """Interpolate `table` (N strokes, A along, B bristles) at each mark."""
     _, n_along, n_across = table.shape
     a = marks.along * (n_along - 1)
     b = (marks.across + 1) / 2 * (n_across - 1)

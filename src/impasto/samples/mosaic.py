@@ -7,22 +7,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
+from impasto.samples.canvas import ASPECT, Floats, Noise, finish, grid, make_noise, parse_colors, ramp, smoothstep
 
 _TILES, _ROUNDS, _DRAFT_PX = 2300, 9, 205
-_NEAR = 16  # How many tiles are tried in each block of the canvas.
-_SUN = pigments("#fbf0c9", "#f3cf62", "#e5a52e", "#d4702a", "#b23f2b")
-_RAYS = pigments("#e9b53f", "#cf6a2c", "#f4e3b5", "#2f9a9b", "#f0c05a", "#a93a35")
-_SKY = pigments("#8fcabf", "#3a94a8", "#2a62a6", "#1f3a86", "#1a2358")
-_SEA = pigments("#141d4f", "#1d4489", "#1f7f98", "#54b7a8", "#c9e4cd", "#fbf3dc")
-_LEAD = pigments("#1d1a20")[0]
+_NEAR = 16  # Number of candidate tiles in each block of the canvas.
+_SUN = parse_colors("#fbf0c9", "#f3cf62", "#e5a52e", "#d4702a", "#b23f2b")
+_RAYS = parse_colors("#e9b53f", "#cf6a2c", "#f4e3b5", "#2f9a9b", "#f0c05a", "#a93a35")
+_SKY = parse_colors("#8fcabf", "#3a94a8", "#2a62a6", "#1f3a86", "#1a2358")
+_SEA = parse_colors("#141d4f", "#1d4489", "#1f7f98", "#54b7a8", "#c9e4cd", "#fbf3dc")
+_LEAD = parse_colors("#1d1a20")[0]
 
 
 def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture at that long side."""
+    """Draw the picture, `size_px` wide."""
     x, y = grid(size_px)
     sun = np.array([rng.uniform(0.4, 0.85), rng.uniform(0.3, 0.4)])
-    swell = noise(rng, 2)
+    swell = make_noise(rng, 2)
     tiles = rng.uniform(0, (ASPECT, 1), (_TILES, 2)).astype(np.float32)
     draft = (_DRAFT_PX, round(_DRAFT_PX * ASPECT))
     for _ in range(_ROUNDS):
@@ -41,16 +41,16 @@ def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     tilt = rng.normal(0, 0.12, (2, _TILES)).astype(np.float32)[:, owner]
     tilted = tilt[0] * (x - tiles[owner, 0]) + tilt[1] * (y - tiles[owner, 1])
     relief = 0.0035 * smoothstep(0, 0.006, gap) + tilted * glass[..., 0]
-    return finished(picture, relief, size_px, strength=0.7, gloss=0.25)
+    return finish(picture, relief, size_px, strength=0.7, gloss=0.25)
 
 
 def _nearest(
     shape: tuple[int, ...], tiles: Floats, across: Floats, blocks: int
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Which tile is nearest each pixel, how far it is, and how far the next one (all of `shape`).
+    """Return the nearest tile of each pixel, its distance, and that of the second nearest (all of `shape`).
 
-    Distances bulge towards squares that stand along `across`, a unit vector for each tile (N, 2).
-    Only tiles near a pixel's block are tried; the short side has so many `blocks`.
+    The distance is between a circle's and that of a square aligned with `across`, a unit vector for each tile (N, 2).
+    Only tiles near a pixel's block are compared; the short side has `blocks` of them.
     """
     y, x = ((np.arange(n, dtype=np.float32) + 0.5) / np.float32(shape[0]) for n in shape)
     row, column = (y * blocks).astype(np.int32), (x * blocks).astype(np.int32)
@@ -73,7 +73,7 @@ def _nearest(
 
 
 def _centroids(owner: NDArray[np.int64], tiles: Floats) -> Floats:
-    """The middle of each tile's pixels (N, 2); a tile without any stays."""
+    """Return the center of each tile's pixels (N, 2); a tile without pixels keeps its place."""
     height, width = owner.shape
     size = np.bincount(owner.ravel(), minlength=len(tiles))
     y, x = (np.mgrid[0:height, 0:width] + 0.5) / height
@@ -83,13 +83,13 @@ def _centroids(owner: NDArray[np.int64], tiles: Floats) -> Floats:
 
 
 def _depth(x: Floats, y: Floats, swell: Noise) -> Floats:
-    """How far below the water line, which is wavy; negative above."""
+    """Return the depth below the wavy water line, negative above it."""
     wave = 0.035 * np.sin(x * 9 + 3 * swell(x, np.zeros_like(x))) + 0.03 * swell(x * 2, y * 2)
     return np.asarray(y - 0.62 - wave, dtype=np.float32)
 
 
 def _across(tiles: Floats, sun: Floats, swell: Noise) -> Floats:
-    """The direction across the rows of the design at each tile (N, 2), unit length."""
+    """Return the unit vector across the rows of the design at each tile (N, 2)."""
     x, y = tiles[:, 0], tiles[:, 1]
     h = np.float32(5e-3)
     right = _depth(x + h, y, swell) - _depth(x - h, y, swell)
@@ -100,7 +100,7 @@ def _across(tiles: Floats, sun: Floats, swell: Noise) -> Floats:
 
 
 def _design(tiles: Floats, sun: Floats, swell: Noise) -> Floats:
-    """The color of each tile (N, 3)."""
+    """Return the color of each tile (N, 3)."""
     x, y = tiles[:, 0], tiles[:, 1]
     away = np.hypot(x - sun[0], y - sun[1])
     angle = np.arctan2(y - sun[1], x - sun[0])

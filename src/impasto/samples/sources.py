@@ -1,4 +1,4 @@
-"""What names of pictures mean: paths, or those that ship."""
+"""Names of pictures on the command line and in recipes: paths, or `sample:NAME`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from impasto import samples
 from impasto.errors import InputError
 from impasto.images import NamedImage
 
-__all__ = ["SAMPLE", "resolve_picture", "restore_picture", "sample_name_of"]
+__all__ = ["SAMPLE", "parse_sample_name", "resolve_picture", "restore_picture"]
 
 SAMPLE = "sample:"
 
 
-def sample_name_of(name: str) -> str | None:
-    """Which of the pictures that ship a name means; None: another picture."""
+def parse_sample_name(name: str) -> str | None:
+    """Return the sample that a name like `sample:cat` means, or None for other names."""
     sample = name.removeprefix(SAMPLE)
     return sample if name.startswith(SAMPLE) and sample in samples.NAMES else None
 
 
 def resolve_picture(text: str, size_px: int) -> Any:
-    """What a name means: a path, or `sample:NAME`, a picture that ships, drawn as large as that if it is drawn.
+    """Return the path that a name means, or the sample; paintings are drawn near `size_px`.
 
-    Raises `InputError`: no such sample.
+    Raises `InputError` if there is no such sample.
     """
     if not text.startswith(SAMPLE):
         return Path(text)
-    name = sample_name_of(text)
+    name = parse_sample_name(text)
     if name is None:
         known = ", ".join(SAMPLE + name for name in samples.NAMES)
-        raise InputError(f"{text} does not ship with Impasto. Take one of {known}.")
+        raise InputError(f"{text} does not ship with Impasto. Choose one of {known}.")
     if name in samples.PHOTOS:
         return NamedImage(text, samples.photo_path(name))
-    return NamedImage(text, samples.paint(name, size_px=samples.fitting_px(size_px)))
+    return NamedImage(text, samples.paint(name, size_px=samples.clamp_size(size_px)))
 
 
 def restore_picture(name: str, path: Path) -> NamedImage:
-    """A picture of this name that is kept as a file; of a sample that was drawn, the pixels again.
+    """Return a picture that was saved as a file, under its name.
 
-    By those a recipe knows it, so that it can be drawn once more when the picture is reproduced.
+    A painting is returned as pixels again, because recipes record the hash of its pixels.
     """
-    if sample_name_of(name) not in samples.PAINTINGS:
+    if parse_sample_name(name) not in samples.PAINTINGS:
         return NamedImage(name, path)
     with Image.open(path) as image:
         return NamedImage(name, np.asarray(image))

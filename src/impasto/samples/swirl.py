@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.samples.brush import Flow, bristles, cover, follow
-from impasto.samples.canvas import ASPECT, Floats, Noise, finished, grid, noise, pigments, ramp, smoothstep
+from impasto.samples.brush import Flow, cover, follow, sample_bristles
+from impasto.samples.canvas import ASPECT, Floats, Noise, finish, grid, make_noise, parse_colors, ramp, smoothstep
 
-_SKY = pigments("#0c1440", "#172a78", "#2148a8", "#2f74bf", "#55a3c8", "#97cdbf", "#e6e2b0", "#f7d055", "#ef9a2a")
-_LAND = pigments("#1b1f57", "#1f4a78", "#1c5a50", "#5c8a3c", "#d9a832", "#f3d77c", "#cf8a2e", "#2f6a45")
-_TREE = pigments("#0b1a1c", "#123026", "#24502f", "#5a6a2c", "#9a5a2a")
-_ACCENTS = pigments("#c7462c", "#e58f6a", "#6b4b97", "#f3e7c4")
+_SKY = parse_colors("#0c1440", "#172a78", "#2148a8", "#2f74bf", "#55a3c8", "#97cdbf", "#e6e2b0", "#f7d055", "#ef9a2a")
+_LAND = parse_colors("#1b1f57", "#1f4a78", "#1c5a50", "#5c8a3c", "#d9a832", "#f3d77c", "#cf8a2e", "#2f6a45")
+_TREE = parse_colors("#0b1a1c", "#123026", "#24502f", "#5a6a2c", "#9a5a2a")
+_ACCENTS = parse_colors("#c7462c", "#e58f6a", "#6b4b97", "#f3e7c4")
 _RADII = np.array([0.2, 0.14, 0.12, 0.07, 0.06, 0.055, 0.05, 0.05], np.float32)
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Strokes of one size: how many, how long, how wide, how far their tones scatter."""
+    """Strokes of one size: their number, length and width, and the scatter of their tones."""
 
     count: int
     length: float
@@ -38,7 +38,7 @@ _LAYERS = (
 
 @dataclass(frozen=True)
 class _Scene:
-    """Where the stars are (N, 2), and the noises that bend the wind and the horizon."""
+    """The places of the stars (N, 2), and the noise of the wind and of the horizon."""
 
     centers: Floats
     wander: Noise
@@ -46,20 +46,22 @@ class _Scene:
 
 
 def draw(size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture at that long side."""
+    """Draw the picture, `size_px` wide."""
     relief = np.zeros_like(grid(size_px)[0])
     color = np.zeros((*relief.shape, 3), np.float32) + _SKY[1]
-    scene = _Scene(_spread_out(rng), noise(rng, 2), noise(rng, 2))
+    scene = _Scene(_place_stars(rng), make_noise(rng, 2), make_noise(rng, 2))
     flow = _flow(scene)
     for layer in _LAYERS:
         middles = rng.uniform(-0.1, (ASPECT + 0.1, 1.1), (layer.count, 2)).astype(np.float32)
         middles[-64:] = np.repeat(scene.centers, 8, axis=0) + rng.normal(0, 0.006, (64, 2))
-        _lay(color, relief, layer, follow(flow, middles, layer.length, 12), scene, rng)
-    return finished(color, relief, size_px, strength=1.4, gloss=0.3)
+        _add_strokes(color, relief, layer, follow(flow, middles, layer.length, 12), scene, rng)
+    return finish(color, relief, size_px, strength=1.4, gloss=0.3)
 
 
-def _lay(color: Floats, relief: Floats, layer: _Layer, paths: Floats, scene: _Scene, rng: np.random.Generator) -> None:
-    """Put strokes onto the canvas (H, W): paint that is half mixed, ridges along the edges."""
+def _add_strokes(
+    color: Floats, relief: Floats, layer: _Layer, paths: Floats, scene: _Scene, rng: np.random.Generator
+) -> None:
+    """Add strokes to the canvas (H, W): partly mixed paint, with ridges along the edges."""
     count, width = layer.count, layer.width
     swell = np.sin(np.linspace(0, 1, 25) ** 0.7 * math.pi) ** 0.4
     half = (width / 2 * swell * rng.uniform(0.7, 1.15, (count, 1))).astype(np.float32)
@@ -68,7 +70,7 @@ def _lay(color: Floats, relief: Floats, layer: _Layer, paths: Floats, scene: _Sc
     marks = cover(relief.shape, paths, half, ragged=ragged)
     first, second = (_paint(paths[:, 12], scene, rng, layer.scatter * times) for times in (1, 2))
     table = rng.uniform(0, 1, (count, 1, hairs)) + rng.normal(0, 0.15, (count, 6, hairs))
-    streak = bristles(table.astype(np.float32), marks)
+    streak = sample_bristles(table.astype(np.float32), marks)
     mix = np.clip(streak * 1.6 - 0.8, 0, 1)[:, None] * 0.7
     paint = first[marks.stroke] * (1 - mix) + second[marks.stroke] * mix
     paint *= (0.92 + 0.16 * streak)[:, None]
@@ -81,8 +83,8 @@ def _lay(color: Floats, relief: Floats, layer: _Layer, paths: Floats, scene: _Sc
     height[marks.pixel] = 0.3 * height[marks.pixel] + rise
 
 
-def _spread_out(rng: np.random.Generator) -> Floats:
-    """Places (N, 2) in the sky for stars of `_RADII`, well apart."""
+def _place_stars(rng: np.random.Generator) -> Floats:
+    """Return places (N, 2) in the sky for stars of `_RADII`, far from each other."""
     placed = np.empty((0, 2))
     for index, radius in enumerate(_RADII):
         tries = rng.uniform((0.36, 0.1), (ASPECT - 0.12, 0.58), (64, 2))
@@ -93,7 +95,7 @@ def _spread_out(rng: np.random.Generator) -> Floats:
 
 
 def _flow(scene: _Scene) -> Flow:
-    """Unit directions: a drifting wind with vortices above, the lie of the land, a tree upwards."""
+    """Return the unit vectors of a field: wind with vortices above, slopes of the land, a tree upwards."""
     centers, wander, ridge = scene.centers, scene.wander, scene.ridge
     turns = np.where(np.arange(len(centers)) % 2, -1, 1).astype(np.float32)
 
@@ -114,7 +116,7 @@ def _flow(scene: _Scene) -> Flow:
         wind += (tree - wind) * smoothstep(-0.02, 0.005, _inside_tree(x, y, ridge))
         return np.asarray(wind, dtype=np.float32)
 
-    edge, step = 0.4, 1 / 240  # Tabulated this far around the canvas, this finely.
+    edge, step = 0.4, 1 / 240  # Margin and spacing of the table.
     y, x = np.mgrid[-edge : 1 + edge : step, -edge : ASPECT + edge : step].astype(np.float32)
     down, right = np.gradient(stream(x, y))
     table = np.stack([down, -right], axis=-1)
@@ -134,12 +136,12 @@ def _flow(scene: _Scene) -> Flow:
 
 
 def _below(x: Floats, y: Floats, ridge: Noise) -> Floats:
-    """How far a point lies below the horizon; negative in the sky."""
+    """Return the distance below the horizon, negative in the sky."""
     return y - 0.74 - 0.09 * ridge(x * 1.6, np.zeros_like(x))
 
 
 def _inside_tree(x: Floats, y: Floats, ridge: Noise) -> Floats:
-    """How far a point lies within the tree at the left; negative outside."""
+    """Return the depth inside the tree at the left, negative outside."""
     down = np.maximum(y - 0.15, 0)
     lean = 0.035 * ridge(y * 3, np.full_like(y, 5)) * smoothstep(0, 0.3, down)
     half = 0.085 * down**0.75 * (1 + 0.3 * ridge(y * 9, np.full_like(y, 9)))
@@ -148,7 +150,7 @@ def _inside_tree(x: Floats, y: Floats, ridge: Noise) -> Floats:
 
 
 def _paint(at: Floats, scene: _Scene, rng: np.random.Generator, scatter: float) -> Floats:
-    """A pigment for each place (N, 2): the scene's tone there, scattered, and a few accents."""
+    """Return a color for each place (N, 2): the scene's tone, scattered, and a few accents."""
     wander, ridge = scene.wander, scene.ridge
     x, y = at[:, 0], at[:, 1]
     tone = 0.10 + 0.28 * y + 0.16 * wander(x * 3, y * 3)

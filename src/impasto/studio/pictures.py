@@ -78,7 +78,7 @@ class Pictures:
             photo: NamedImage = resolve_picture(SAMPLE + name, size_px)
             return photo
         folder = self.store.folder / "samples"
-        path = folder / f"{name}-{samples.fitting_px(size_px)}.png"
+        path = folder / f"{name}-{samples.clamp_size(size_px)}.png"
         with self._drawing:  # two requests at once would draw it twice
             if not path.exists():
                 folder.mkdir(exist_ok=True)

