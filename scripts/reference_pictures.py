@@ -1,7 +1,4 @@
-"""The references that `compare_pictures.py` paints: small pictures for each part of the method and each kind of run.
-
-Every command runs in the folder of the inputs, with a fixed plan: see `compare_pictures.py`.
-"""
+"""The references that `compare_pictures.py` paints: small pictures for each part of the method and each kind of run."""
 
 from __future__ import annotations
 
@@ -35,6 +32,7 @@ TILE_KEYS, DISK_KEYS, WINOGRAD_KEYS = ("tile_px", "block"), ("on_disk", "scratch
 FIXED = "--device cpu --precision float32 --threads 1 --memory 1.9GB --quiet"
 SMALL = "--size 96 --iterations 12 --bits 16"
 LARGE = "--size 192 --iterations 10 --bits 16"
+TILED = "--size 192 --iterations 6 --scales 1 --bits 16"
 ON_DISK = f"{LARGE} --lbfgs-history 100 --memory 680MB"
 PAIR = "cat.jpg swirl.png"
 MASKS = "--content-mask left.png --content-mask right.png"
@@ -287,8 +285,8 @@ def references() -> dict[str, Callable[[Checkout, Path], object]]:
         "reproduce": stylize_and_reproduce,
         "batch": batch,
         "winograd": partial(replan, arguments=large, keys=WINOGRAD_KEYS, value=128),
-        "tiles": partial(replan, arguments=large, keys=TILE_KEYS, value=96),
-        "tiles-masks": partial(replan, arguments=f"{masked} {LARGE}", keys=TILE_KEYS, value=96),
+        "tiles": partial(replan, arguments=f"{PAIR} {TILED}", keys=TILE_KEYS, value=96),
+        "tiles-masks": partial(replan, arguments=f"{masked} {TILED}", keys=TILE_KEYS, value=96),
         "disk": partial(stylize_on_disk, arguments=on_disk),
         "disk-masks": partial(stylize_on_disk, arguments=f"{masked} {ON_DISK}"),
         "resume": partial(resume, arguments=large, how=signal.SIGKILL),
