@@ -151,7 +151,7 @@ class _MemoryContent:
     image: Callable[[], Any]
 
     def require_unchanged(self) -> None:
-        """Do nothing: nobody else can write to it."""
+        """Do nothing: the copy is private."""
 
 
 class _FileContent:
