@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.cli.options import default_of
 from impasto.config import Config, RunOptions
+from impasto.config.model import group_of
 from impasto.config.presets import PRESETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
@@ -23,12 +24,14 @@ def render() -> str:
         "# Options\n",
         "On the command line an option is a flag (`--style-layers`), in Python a keyword argument (`style_layers=`).",
         "Options that shape the picture can also be set in a preset, a TOML file.\n",
-        "This page is generated from `src/impasto/config/options.py` by `scripts/write_options.py`.\n",
+        "This page is generated from `src/impasto/config/` by `scripts/write_options.py`.\n",
     ]
     for model, title in TITLES.items():
-        parts += [f"## {title}\n", "| option | default | range | description |", "|---|---|---|---|"]
-        parts += [_row(name, field) for name, field in model.model_fields.items()]
-        parts.append("")
+        parts.append(f"## {title}\n")
+        for group in dict.fromkeys(map(group_of, model.model_fields.values())):
+            parts += [f"### {group}\n", "| option | default | range | description |", "|---|---|---|---|"]
+            parts += [_row(name, field) for name, field in model.model_fields.items() if group_of(field) == group]
+            parts.append("")
     parts += ["## Presets\n", "| preset | description |", "|---|---|"]
     parts += [f"| `{name}` | {about} |" for name, (about, _) in PRESETS.items()]
     parts += [

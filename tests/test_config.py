@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
+from impasto.config.model import example_of, group_of
 from impasto.config.networks import NETWORKS
 from impasto.config.presets import PRESETS, load_preset, to_toml
 from impasto.config.types import AUTO, LayerWeight, format_layers, parse_layers
@@ -165,6 +166,13 @@ def test_every_option_has_help() -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
             assert field.description.endswith("."), f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize("model", [Config, RunOptions])
+def test_every_option_has_a_group_and_an_example_that_is_not_the_default(model: type[Config | RunOptions]) -> None:
+    for name, field in model.model_fields.items():
+        assert group_of(field), name
+        assert getattr(model(**{name: example_of(field)}), name) != field.default, name
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -13,14 +13,22 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
+from impasto.config.model import group_of
 from impasto.config.types import AUTO
 
 __all__ = ["default_of", "flag_name", "with_options"]
 
-GROUPS = {Config: Group("The picture", sort_key=1), RunOptions: Group("The run", sort_key=2)}
+GROUPS = {
+    name: Group(name, sort_key=number)
+    for number, name in enumerate(
+        dict.fromkeys(group_of(field) for model in (Config, RunOptions) for field in model.model_fields.values()),
+        start=1,
+    )
+}
+"""The groups of flags in `--help`: the themes of the options, in the order of the fields."""
 
-HELP = {"init": "What the target starts as: noise, content, style, or the FILE of a picture."}
-"""Where the command line takes more than the model: a file goes with init = image."""
+HELP = {"init": "Start of the target: noise, content, style, or the FILE of a picture."}
+"""Help for flags that accept more than the option: a FILE sets init = image."""
 
 
 def flag_name(field: str) -> str:
@@ -49,7 +57,7 @@ def with_options(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(name, field, model, (defaults or {}).get(name)),
+                annotation=_annotation(name, field, (defaults or {}).get(name)),
             )
             for model in models
             for name, field in model.model_fields.items()
@@ -63,12 +71,12 @@ def with_options(
     return decorate
 
 
-def _annotation(name: str, field: FieldInfo, model: type[BaseModel], own_default: Any = None) -> Any:
+def _annotation(name: str, field: FieldInfo, own_default: Any = None) -> Any:
     kind: Any = str if name == "init" else _flag_type(field)
     default = default_of(field) if own_default is None else str(own_default)
     help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
     return Annotated[
-        kind | None, Parameter(help=help_text, group=GROUPS[model], negative="" if kind is not bool else None)
+        kind | None, Parameter(help=help_text, group=GROUPS[group_of(field)], negative="" if kind is not bool else None)
     ]
 
 

@@ -1,5 +1,7 @@
-"""Every option, written once: what shapes a picture, what it starts from, how a run is carried out."""
+"""Every option, defined once: what shapes the picture, what it starts from, how the run is carried out."""
 
-from impasto.config.options import Config, Inputs, Options, Plan, ResolvedConfig, RunOptions
+from impasto.config.model import Options
+from impasto.config.options import Config, ResolvedConfig
+from impasto.config.run_options import Inputs, Plan, RunOptions
 
 __all__ = ["Config", "Inputs", "Options", "Plan", "ResolvedConfig", "RunOptions"]

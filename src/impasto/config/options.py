@@ -1,23 +1,20 @@
-"""Every option, once: its default, range, choices and help.
+"""The options that shape the picture, each defined once: default, range, choices, help, theme and an example.
 
-Three frozen models. `Config` is what shapes the picture and never holds a path. `Inputs` holds the
-pictures and weights. `RunOptions` is how the run is carried out. Flags, presets, the recipe and the
-documentation are generated from their fields, so an option that is added here is known everywhere.
-Bad values raise `ConfigError` or `LayerError`, never pydantic's own error. Nothing here needs torch.
+Flags, the studio's form, presets, recipes, sweeps and the documentation are generated from these fields. Invalid values
+raise `ConfigError` or `LayerError`, never pydantic's own error. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import model_validator
 
+from impasto.config.checks import require_layers, require_shares
+from impasto.config.model import Options, option
 from impasto.config.networks import architecture, default_scales
 from impasto.config.types import (
-    AUTO,
     Auto,
-    Bytes,
     FourierPower,
     Layers,
     LayerWeight,
@@ -27,182 +24,228 @@ from impasto.config.types import (
     ScaleCount,
     StepCount,
 )
-from impasto.errors import ConfigError, LayerError
+from impasto.errors import ConfigError
 
-__all__ = ["Config", "Inputs", "Options", "Plan", "ResolvedConfig", "RunOptions"]
+__all__ = ["Config", "ResolvedConfig"]
 
-
-def _explain(error: ValidationError, options: type[BaseModel]) -> str:
-    """The first complaint of a `ValidationError` as one line: what came, what was wanted."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, options.model_fields, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(options.model_fields))}."
-        return f"{name!r} is not an option of {options.__name__}. {hint}"
-    if first["type"] == "missing":
-        return f"{name} is missing. Give a {name}."
-    wanted = first["msg"].removeprefix("Value error, ")
-    field = options.model_fields.get(name)
-    choice = ", or auto" if field is not None and AUTO in field.metadata else ""
-    return f"{name} = {first['input']!r} is refused: {wanted[0].lower()}{wanted[1:]}{choice}."
-
-
-class Options(BaseModel):
-    """A frozen model whose complaints are one clear line each."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _one_clear_line(cls, data: Any, handler: Any) -> Self:
-        try:
-            checked: Self = handler(data)
-        except ValidationError as error:
-            raise ConfigError(_explain(error, cls)) from None
-        return checked
+MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
+START, DESCENT = "Noise", "Optimization"
 
 
 class Config(Options):
-    """What shapes the picture."""
+    """The options that shape the picture."""
 
-    alpha: float = Field(
+    alpha: float = option(
         5.0,
+        group=MAIN,
+        label="Style strength (α)",
         ge=0,
-        description="Style against content: Total = Content + alpha * Style. "
-        "1 is a photograph with brush texture, 5 a painting, 100 nearly abstract.",
+        description="Strength of the style: Total = Content + alpha * Style. 1 keeps a photo with brush texture, 5 "
+        "gives a painting, 100 is nearly abstract.",
+        example=50,
     )
-    size: int = Field(512, ge=1, le=100_000, description="Long side of the picture, in pixels.")
-    enlarge: bool = Field(False, description="Enlarge content that is smaller than the size asked for.")
-    network: Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"] = Field(
-        "vgg19", description="The pretrained network that measures content and style."
+    size: int = option(
+        512,
+        group=MAIN,
+        ge=1,
+        le=100_000,
+        description="Long side of the picture in pixels. A smaller photo is not enlarged, unless you give --enlarge.",
+        example=40,
     )
-    content_layers: Auto[Layers] = Field(
+    enlarge: bool = option(
+        False, group=MAIN, description="Enlarge a photo that is smaller than the size.", example=True
+    )
+    network: Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"] = option(
+        "vgg19", group=MAIN, description="Pretrained network that measures content and style.", example="vgg16"
+    )
+    content_layers: Auto[Layers] = option(
         None,
-        description="Layers that hold content: NAME or NAME:WEIGHT, comma-separated. "
-        "auto: relu4_2 (VGG), relu3 (AlexNet).",
+        group=MEASURE,
+        description="Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: relu4_2 (VGG), relu3 "
+        "(AlexNet).",
+        example="relu1_2",
     )
-    style_layers: Auto[Layers] = Field(
+    style_layers: Auto[Layers] = option(
         None,
-        description="Layers that hold style, likewise. auto: relu1_1 to relu5_1 (VGG), relu1 to relu5 (AlexNet).",
+        group=MEASURE,
+        description="Layers to compare style at: NAME or NAME:WEIGHT, comma-separated. auto: relu1_1 to relu5_1 "
+        "(VGG), relu1 to relu5 (AlexNet).",
+        example="relu1_2",
     )
-    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest"] = Field(
+    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest"] = option(
         "gram",
-        description="What two styles are compared by. gram: correlations of channels. covariance: the same around "
-        "their means. mean-std: means and deviations alone. wasserstein: distance of the Gaussians. "
-        "sliced-wasserstein: distributions along many directions. nearest: each feature with the style's most alike, "
-        "and back. The last two are slower, and look at whole pictures only.",
+        group=MEASURE,
+        description="Statistic that styles are compared by. gram: correlations of channels. covariance: the same, "
+        "around their means. mean-std: means and deviations. wasserstein: distance between Gaussians. "
+        "sliced-wasserstein: distributions along many directions. nearest: the most similar feature vectors. The last "
+        "two are slower and cannot be tiled.",
+        example="mean-std",
     )
-    content_loss: Literal["squared", "scaled"] = Field(
+    content_loss: Literal["squared", "scaled"] = option(
         "squared",
-        description="What content is compared by: the squared error, or that over the absolute one, which pulls "
-        "as hard near the content as far from it.",
+        group=MEASURE,
+        description="Distance of features for content. squared: mean squared error. scaled: squared over absolute "
+        "error, which pulls as hard near the content as far from it.",
+        example="scaled",
     )
-    content_weight: float = Field(1.0, ge=0, description="Weight of content; 0 paints texture alone.")
-    style_weights: Auto[Numbers] = Field(
-        None, description="Shares of several styles, comma-separated, such as 2,1. auto: equal shares."
+    content_weight: float = option(
+        1.0, group=MEASURE, ge=0, description="Weight of content. 0 paints texture alone.", example=5
     )
-    style_scale: Lengths = Field(
-        (Length(1.0),),
-        description="Long side of the style image over that of the picture, or in pixels (300px), where the style "
-        "image is large enough: 0.5 gives finer strokes, 2 broader ones. Comma-separated, one for each style.",
-    )
-    color: Literal["style", "luminance", "match"] = Field(
-        "style",
-        description="Whose colors the picture has: the style's; the content's, by painting luminance alone; or the "
-        "content's, by matching the style's colors to them first.",
-    )
-    color_transfer: Literal["cholesky", "pca", "ot", "histogram"] = Field(
-        "ot",
-        description="How colors are matched. ot moves them least; histogram matches each channel's distribution.",
-    )
-    tv_weight: float = Field(
-        0.0,
-        ge=0,
-        description="Weight of total variation, the squared difference of neighboring pixels: smooths. A mean in "
-        "relative units, where 10 is worth trying; a sum in absolute ones.",
-    )
-    tv_norm: Literal["squared", "absolute", "mean-squared"] = Field(
-        "squared",
-        description="Whether total variation squares differences, or takes them as they are. mean-squared: a mean "
-        "in absolute units too.",
-    )
-    laplacian_weight: float = Field(
-        0.0,
-        ge=0,
-        description="Weight of the Laplacian: holds the content's lines and edges, where 1 is worth trying.",
-    )
-    units: Literal["relative", "absolute"] = Field(
-        "relative",
-        description="relative: each loss is divided by what it is measured against, so that alpha means the "
-        "same at every size and for every network. absolute: the published, unscaled losses.",
-    )
-    pooling: Literal["max", "avg", "avg-rescaled"] = Field(
-        "max",
-        description="How the network's pooling layers pool. avg-rescaled: averages doubled, nearer to what the "
-        "network was trained on.",
-    )
-    padding: Literal["zero", "replicate", "reflect"] = Field(
-        "replicate",
-        description="What the network sees beyond the picture's edges: zeros (as published), the last pixels, or "
-        "a mirror.",
-    )
-    init: Literal["noise", "content", "style", "image"] = Field(
-        "noise", description="What the target starts as. image: a picture given as input."
-    )
-    init_noise: Literal["pink", "white"] = Field("pink", description="Color of the noise; pink is 1/f, like pictures.")
-    noise_std: float = Field(0.02, ge=0, le=1, description="Strength of the noise, of a range of 1.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise.")
-    optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The method of descent.")
-    parametrization: Literal["fourier", "pixels"] = Field(
-        "fourier",
-        description="What descends: pixels, or their Fourier coefficients weighted towards low frequencies, "
-        "which needs fewer steps and leaves less grain.",
-    )
-    fourier_power: Auto[FourierPower] = Field(
-        None, description="How strongly: more is smoother. auto: 1 (VGG), 2 (AlexNet, else it leaves grain)."
-    )
-    clamp: bool = Field(
-        True,
-        description="Measure the target clamped to [0, 1], as it will be written; off: clamp at the end only.",
-    )
-    iterations: Auto[StepCount] = Field(
-        None, description="Steps at full size. auto: 45 (VGG), 200 (AlexNet), and more above 512 px."
-    )
-    scales: Auto[ScaleCount] = Field(
+    style_weights: Auto[Numbers] = option(
         None,
-        description="Sizes to go through, each twice the one before; coarse ones give large structure. "
-        "auto: down to 96 px. 1 paints at full size only.",
+        group=STYLE,
+        description="Shares of several styles, comma-separated, such as 2,1. auto: equal shares.",
+        example="2",
     )
-    detail_transfer: float = Field(
-        1.0,
+    style_scale: Lengths = option(
+        (Length(1.0),),
+        group=STYLE,
+        description="Long side of the style image relative to the picture, or in pixels (300px): 0.5 gives finer "
+        "strokes, 2 broader ones. Style images are never enlarged. Comma-separated, one for each style.",
+        example=0.5,
+    )
+    color: Literal["style", "luminance", "match"] = option(
+        "style",
+        group=MAIN,
+        label="Colors",
+        description="Source of the colors. style: the painting. luminance: the photo, by painting brightness alone. "
+        "match: the photo, by matching the painting's colors to it first.",
+        example="luminance",
+    )
+    color_transfer: Literal["cholesky", "pca", "ot", "histogram"] = option(
+        "ot",
+        group=STYLE,
+        description="Method for --color match. ot changes colors least; histogram matches the distribution of each "
+        "channel.",
+        example="histogram",
+    )
+    tv_weight: float = option(
+        0.0,
+        group=STYLE,
+        label="Weight of total variation",
+        ge=0,
+        description="Weight of total variation, which smooths: the squared difference of neighboring pixels. A mean "
+        "in relative units, where 10 is a good start; a sum in absolute units.",
+        example=100,
+    )
+    tv_norm: Literal["squared", "absolute", "mean-squared"] = option(
+        "squared",
+        group=STYLE,
+        label="Total variation",
+        description="Form of total variation: squared or absolute differences. mean-squared: a mean in absolute units "
+        "too.",
+        example="absolute",
+    )
+    laplacian_weight: float = option(
+        0.0,
+        group=STYLE,
+        ge=0,
+        description="Weight of the Laplacian loss, which keeps lines and edges of the photo. 1 is a good start.",
+        example=10,
+    )
+    units: Literal["relative", "absolute"] = option(
+        "relative",
+        group=MEASURE,
+        description="Units of the losses. relative: each loss is divided by the energy of its target, so that alpha "
+        "means the same at every size and for every network. absolute: the published losses.",
+        example="absolute",
+    )
+    pooling: Literal["max", "avg", "avg-rescaled"] = option(
+        "max",
+        group=MEASURE,
+        description="Pooling in the network. avg-rescaled: averages times two, closer to what the network was trained "
+        "on.",
+        example="avg",
+    )
+    padding: Literal["zero", "replicate", "reflect"] = option(
+        "replicate",
+        group=MEASURE,
+        description="Padding around the picture: zeros (as published, paints a frame), the edge pixels, or a mirror "
+        "image.",
+        example="zero",
+    )
+    init: Literal["noise", "content", "style", "image"] = option(
+        "noise",
+        group=MAIN,
+        label="Start",
+        description="Start of the target. image: a picture given as input.",
+        example="style",
+    )
+    init_noise: Literal["pink", "white"] = option(
+        "pink", group=START, description="Spectrum of the noise. pink: 1/f, like photos.", example="white"
+    )
+    noise_std: float = option(
+        0.02,
+        group=START,
         ge=0,
         le=1,
-        description="Share of the content's fine detail that is lent to the target when it is enlarged, "
-        "which saves a tenth of the steps; 0: none.",
+        description="Standard deviation of the noise, for pixels between 0 and 1.",
+        example=0.2,
     )
-    lbfgs_history: int = Field(20, ge=1, le=1000, description="Steps that L-BFGS remembers.")
-    learning_rate: float = Field(0.05, gt=0, le=100, description="Step size of Adam.")
+    seed: int = option(0, group=START, ge=0, lt=2**63, description="Seed of the noise.", example=3)
+    optimizer: Literal["lbfgs", "adam"] = option(
+        "lbfgs", group=DESCENT, description="Optimization algorithm.", example="adam"
+    )
+    parametrization: Literal["fourier", "pixels"] = option(
+        "fourier",
+        group=DESCENT,
+        description="Variables to optimize: pixels, or Fourier coefficients weighted toward low frequencies, which "
+        "need fewer steps and leave less grain.",
+        example="pixels",
+    )
+    fourier_power: Auto[FourierPower] = option(
+        None,
+        group=DESCENT,
+        description="Strength of that weighting: higher is smoother. auto: 1 (VGG), 2 (AlexNet).",
+        example=3,
+    )
+    clamp: bool = option(
+        True,
+        group=DESCENT,
+        description="Clamp the target to [0, 1] before it is measured. Off: clamp the finished picture only.",
+        example=False,
+    )
+    iterations: Auto[StepCount] = option(
+        None,
+        group=MAIN,
+        label="Steps",
+        description="Number of steps at full size. auto: 45 (VGG) or 200 (AlexNet), and up to twice as many above 512 "
+        "px.",
+        example=3,
+    )
+    scales: Auto[ScaleCount] = option(
+        None,
+        group=DESCENT,
+        description="Number of sizes, each twice the one before; the coarse ones paint large structure. auto: from "
+        "about 96 px. 1: full size only.",
+        example=2,
+    )
+    detail_transfer: float = option(
+        1.0,
+        group=DESCENT,
+        ge=0,
+        le=1,
+        description="Share of the photo's fine detail that is added when the target is enlarged, which saves a tenth "
+        "of the steps.",
+        example=0.5,
+    )
+    lbfgs_history: int = option(
+        20,
+        group=DESCENT,
+        label="L-BFGS history",
+        ge=1,
+        le=1000,
+        description="Number of steps that L-BFGS remembers.",
+        example=1,
+    )
+    learning_rate: float = option(0.05, group=DESCENT, gt=0, le=100, description="Step size of Adam.", example=0.3)
 
     @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        chain = architecture(self.network)
-        for field in ("content_layers", "style_layers"):
-            layers: tuple[LayerWeight, ...] | None = getattr(self, field)
-            if layers is None:
-                continue
-            for layer in layers:
-                if layer.name not in chain.names:
-                    near = difflib.get_close_matches(layer.name, chain.names, n=1)
-                    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(chain.names)}."
-                    raise LayerError(f"{field}: {chain.name} has no layer {layer.name!r}. {hint}")
-            if not any(layer.weight for layer in layers):
-                raise LayerError(f"{field}: every weight is 0. Give at least one layer a positive weight.")
-        shares = self.style_weights
-        if shares is not None and any(not 0 <= share < float("inf") for share in shares):
-            raise ConfigError(f"style_weights = {shares} is out of range: give shares of 0 or more.")
-        if shares is not None and not any(shares):
-            raise ConfigError("style_weights: every share is 0. Give at least one style a positive one.")
+    def _check(self) -> Self:
+        network = architecture(self.network)
+        require_layers("content_layers", self.content_layers, network)
+        require_layers("style_layers", self.style_layers, network)
+        require_shares(self.style_weights)
         if not self.style_scale:
             raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
         if self.alpha == 0 and self.content_weight == 0:
@@ -243,65 +286,3 @@ class ResolvedConfig(Config):
     def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""
         return self
-
-
-class Inputs(Options):
-    """The pictures and weights that a run starts from.
-
-    A picture is a path, a PIL image, an array or tensor (H, W), (H, W, C), (C, H, W) or (1, C, H, W).
-    """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    content: Any = Field(description="What is depicted.")
-    styles: tuple[Any, ...] = Field(min_length=1, description="How it looks: one picture, or several to blend.")
-    init: Any = Field(None, description="A picture to start from, where init = image.")
-    content_masks: tuple[Any, ...] = Field(
-        (),
-        description="Where each style goes: white there; soft edges blend. Or one image that labels regions by color.",
-    )
-    style_masks: tuple[Any, ...] = Field(
-        (), description="What part of its style each region is painted from; by color likewise."
-    )
-    protect: Any = Field(None, description="What stays as it is: white there.")
-    weights: Any = Field(None, description="A file of weights in place of the network's own.")
-
-
-class Plan(Options):
-    """What `auto` came to. Kept in the recipe, so that the same machine gives the same bytes again."""
-
-    device: Literal["cpu", "cuda", "mps"]
-    precision: Literal["float32", "bfloat16"] = "float32"
-    evaluator: Literal["autograd", "chained"] = "autograd"
-    winograd: int = Field(0, ge=0, description="Channels from which 3x3 convolutions are Winograd's; 0: none.")
-    block: int = Field(0, ge=0, description="Side of the blocks that pictures are measured in, in pixels; 0: whole.")
-    lbfgs_history: int = Field(0, ge=0, description="Steps that L-BFGS remembers; 0: as configured.")
-    scratch: bool = Field(False, description="Whether long vectors are kept on disk.")
-    threads: int = Field(ge=1, le=1024)
-    torch: str
-
-
-class RunOptions(Options):
-    """How a run is carried out."""
-
-    device: Auto[Literal["cpu", "cuda", "mps"]] = Field(None, description="Where to compute.")
-    precision: Auto[Literal["float32", "bfloat16"]] = Field(
-        None,
-        description="Of the convolutions. auto times both and takes bfloat16 where it is faster; "
-        "the last steps and all reported losses are float32 anyway.",
-    )
-    threads: Auto[int] = Field(None, ge=1, le=1024, description="Processor threads. auto leaves it to torch.")
-    memory: Auto[Bytes] = Field(
-        None,
-        ge=1,
-        description="Memory to stay within, such as 4GB: large pictures are then measured in blocks, exactly, "
-        "and kept on disk. auto: a safe share of what is free.",
-    )
-    max_megapixels: float = Field(
-        250.0, gt=0, description="Pictures that claim more pixels than this are refused before decoding."
-    )
-    bits: Literal[8, 16] = Field(8, description="Bits per channel of the output; 16 for PNG and TIFF.")
-    quality: int = Field(95, ge=1, le=100, description="Quality of JPEG and WebP output.")
-    save_every: Auto[int] = Field(
-        None, ge=1, description="Write the picture so far beside the output every N steps. Without it: never."
-    )

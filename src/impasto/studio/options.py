@@ -1,35 +1,28 @@
-"""The options as the page's form has them, from the fields of the models: written once, in `config.py`."""
+"""The options as fields of the page's form, generated from the option models."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic.fields import FieldInfo
+
 from impasto import samples, weights
 from impasto.config import Config, Options, RunOptions
+from impasto.config.model import group_of, label_of
 from impasto.config.presets import PRESETS, load_preset
 from impasto.studio.schemas import Schema
 
 __all__ = ["Field", "Form", "form"]
 
-FIRST = ("alpha", "size", "iterations", "network", "color", "init")
-"""What matters most, and stands up front."""
+FIRST = ("alpha", "size", "iterations", "color", "init", "network")
+"""The options at the top of the form, in their order."""
 
 RUN = ("bits", "quality", "precision", "memory")
-"""How a run is carried out, as far as a page may decide it."""
-
-WORDS = {
-    "alpha": "Style strength (α)",
-    "iterations": "Steps",
-    "init": "Start",
-    "color": "Colors",
-    "tv_norm": "Total variation",
-    "tv_weight": "Weight of total variation",
-    "lbfgs": "L-BFGS",
-}
+"""The run options that the page may set."""
 
 
 class Field(Schema):
-    """One option: what it is called, what it takes, what it does."""
+    """One option: its label, type, range and help. `order` is its place at the top of the form."""
 
     name: str
     label: str
@@ -39,7 +32,8 @@ class Field(Schema):
     maximum: float | None = None
     choices: list[str | int]
     help: str
-    first: bool
+    group: str
+    order: int | None
 
 
 class Preset(Schema):
@@ -69,7 +63,7 @@ class Form(Schema):
 
 
 def form() -> Form:
-    """The form as it is now. `networks` tells of each whether its weights are here."""
+    """Describe the form. `networks` says of each network whether its weights are on this machine."""
     networks = Config.model_json_schema()["properties"]["network"]["enum"]
     return Form(
         fields=_fields(Config, tuple(Config.model_fields)),
@@ -89,24 +83,25 @@ def form() -> Form:
 def _fields(model: type[Options], names: tuple[str, ...]) -> list[Field]:
     schemas = model.model_json_schema()["properties"]
     written = model().model_dump(mode="json")  # texts as a person would write them
-    return [_field(name, schemas[name], written[name]) for name in names]
+    return [_field(name, model.model_fields[name], schemas[name], written[name]) for name in names]
 
 
-def _field(name: str, schema: dict[str, Any], default: Any) -> Field:
+def _field(name: str, field: FieldInfo, schema: dict[str, Any], default: Any) -> Field:
     kinds = {"number": "number", "integer": "integer", "boolean": "boolean"}
     if "anyOf" in schema:  # it may be left open
-        schema = schema["anyOf"][0] | {"description": schema["description"]}
+        schema = schema["anyOf"][0]
     kind: Any = "choice" if "enum" in schema else kinds.get(schema["type"], "text")
     if name == "memory":  # written as 4GB
         kind = "text"
     return Field(
         name=name,
-        label=WORDS.get(name, name.replace("_", " ").capitalize()),
+        label=label_of(name, field),
         kind=kind,
         default=default,
         minimum=schema.get("minimum", schema.get("exclusiveMinimum")),
         maximum=schema.get("maximum", schema.get("exclusiveMaximum")),
         choices=schema.get("enum", []),
-        help=schema["description"],
-        first=name in FIRST,
+        help=field.description or "",
+        group=group_of(field),
+        order=FIRST.index(name) if name in FIRST else None,
     )

@@ -2,13 +2,12 @@
 
 import { el, formatNumber } from "./dom.js";
 
-const USUAL = 5;
 const [BELOW, ABOVE] = [25, 40];
 const STEPS = 300;
 
 /** Build the control. `onInput` receives every value, `onChange` the one where the slider is released. */
-export function alphaControl({ id, label, onInput = () => {}, onChange = () => {} }) {
-  let middle = USUAL;
+export function alphaControl({ id, label, usual, onInput = () => {}, onChange = () => {} }) {
+  let middle = usual;
   const labelsId = `${id}-labels`;
   const range = el("input", { type: "range", id, min: 0, max: STEPS, step: 1, "aria-describedby": labelsId });
   const number = el("input", {
@@ -53,7 +52,7 @@ export function alphaControl({ id, label, onInput = () => {}, onChange = () => {
     },
     /** Set the value; `around` becomes the middle of the slider. */
     set(value, around = middle) {
-      middle = around > 0 ? around : USUAL;
+      middle = around > 0 ? around : usual;
       number.value = formatNumber(value, 6);
       show(value);
     },
@@ -61,4 +60,4 @@ export function alphaControl({ id, label, onInput = () => {}, onChange = () => {
 }
 
 /** The middle of the slider. In absolute units, typical values of α depend on the picture. */
-export const middleOf = (config) => (config.units === "absolute" ? config.alpha : USUAL);
+export const middleOf = (config, usual) => (config.units === "absolute" ? config.alpha : usual);

@@ -4,14 +4,6 @@ import { alphaControl, middleOf } from "./alpha.js";
 import { byId, el } from "./dom.js";
 import { choiceLabel } from "./labels.js";
 
-const GROUPS = {
-  "What is measured": ["content_layers", "style_layers", "style_loss", "content_loss", "content_weight", "units", "pooling", "padding"],
-  "Strokes and surface": ["style_scale", "color_transfer", "tv_weight", "tv_norm", "laplacian_weight", "detail_transfer"],
-  "Descent": ["optimizer", "parametrization", "fourier_power", "clamp", "scales", "lbfgs_history", "learning_rate"],
-  "Beginning": ["init_noise", "noise_std", "seed"],
-  "File and machine": ["enlarge", "bits", "quality", "precision", "memory"],
-};
-const FRONT = ["alpha", "size", "iterations", "color", "init", "network"];
 const SIZES = [256, 384, 512, 768, 1024, 2048];
 const BY_PICTURES = "style_weights";
 
@@ -26,7 +18,7 @@ export class Form {
     this.preset.append(...options.presets.map(({ name }) => el("option", { value: name }, name)));
     this.help = el("p", { class: "help", id: "preset-help" });
     this.preset.setAttribute("aria-describedby", this.help.id);
-    const front = this.fields.filter((field) => field.first).sort((a, b) => FRONT.indexOf(a.name) - FRONT.indexOf(b.name));
+    const front = this.fields.filter((field) => field.order !== null).sort((a, b) => a.order - b.order);
     byId("settings").append(
       el("div", { class: "field" }, el("label", { for: "preset" }, "Preset"), this.preset),
       this.help,
@@ -40,20 +32,19 @@ export class Form {
   }
 
   alpha(field) {
-    const control = alphaControl({ id: "alpha", label: field.label });
+    const control = alphaControl({ id: "alpha", label: field.label, usual: field.default });
     control.node.title = field.help;
-    this.controls.set("alpha", { get: () => control.value, set: (value, config) => control.set(value, middleOf(config)) });
+    this.controls.set("alpha", { get: () => control.value, set: (value, config) => control.set(value, middleOf(config, field.default)) });
     return control.node;
   }
 
   groups() {
-    const rest = [...this.fields, ...this.options.run].filter((field) => !field.first);
-    const named = new Set(Object.values(GROUPS).flat());
-    const others = rest.filter((field) => !named.has(field.name)).map((field) => field.name);
-    return Object.entries({ ...GROUPS, More: others })
-      .map(([title, names]) => [title, names.map((name) => rest.find((field) => field.name === name)).filter(Boolean)])
-      .filter(([, fields]) => fields.length)
-      .map(([title, fields]) => el("fieldset", { class: "group" }, el("legend", {}, title), ...fields.map((field) => this.field(field, true))));
+    const rest = [...this.fields, ...this.options.run].filter((field) => field.order === null);
+    const titles = [...new Set(rest.map((field) => field.group))];
+    return titles.map((title) => {
+      const fields = rest.filter((field) => field.group === title).map((field) => this.field(field, true));
+      return el("fieldset", { class: "group" }, el("legend", {}, title), ...fields);
+    });
   }
 
   field(field, showHelp) {

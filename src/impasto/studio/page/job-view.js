@@ -20,8 +20,8 @@ const resultUrl = (job, side) => `/api/jobs/${job.id}/thumbnail?side=${side}`;
 
 export class JobView {
   /** `onUseSettings` receives a job, `results` returns all finished jobs, `go(id, other)` shows a job, alone or beside another. */
-  constructor(host, { onUseSettings, results, go }) {
-    Object.assign(this, { host, results, job: null, other: null });
+  constructor(host, { onUseSettings, results, go, usualAlpha }) {
+    Object.assign(this, { host, results, usualAlpha, job: null, other: null });
     this.actions = new JobActions({
       run: (request) => this.run(request),
       onUseSettings,
@@ -175,8 +175,8 @@ export class JobView {
     if (this.alphaNode.hidden) return;
     const current = job.alphas.at(-1);
     if (!this.alphaNode.firstChild) {
-      this.alpha = alphaControl({ id: "change-alpha", label: "Change α of this run", onChange: (alpha) => this.requestAlpha(alpha) });
-      this.alpha.set(current, middleOf(job.config));
+      this.alpha = alphaControl({ id: "change-alpha", label: "Change α of this run", usual: this.usualAlpha, onChange: (alpha) => this.requestAlpha(alpha) });
+      this.alpha.set(current, middleOf(job.config, this.usualAlpha));
       this.alphaStatus = el("p", { class: "help", role: "status" });
       this.alphaNode.append(this.alpha.node, this.alphaStatus);
       this.shownAlpha = current;

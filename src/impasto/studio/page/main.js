@@ -101,6 +101,7 @@ const events = new EventStream({
 
 const options = await get("/api/options");
 const jobView = new JobView(byId("job"), {
+  usualAlpha: options.fields.find(({ name }) => name === "alpha").default,
   onUseSettings: useSettings,
   results: () => [...jobs.values()].filter((job) => job.state === "done").reverse(),
   go,

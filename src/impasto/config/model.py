@@ -1,0 +1,71 @@
+"""The base of all option models: frozen, with errors of one line, and fields that describe themselves."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from impasto.config.types import AUTO
+from impasto.errors import ConfigError
+
+__all__ = ["Options", "example_of", "group_of", "label_of", "option"]
+
+
+def option(default: Any, *, group: str, description: str, example: Any, label: str | None = None, **rules: Any) -> Any:
+    """Declare an option: what pydantic's `Field` takes, a theme to list it under, and a value that is not the default.
+
+    `label` is its name on the page (default: the field's name in words).
+    """
+    extra = {"group": group}
+    return Field(default, description=description, title=label, examples=[example], json_schema_extra=extra, **rules)
+
+
+def group_of(field: FieldInfo) -> str:
+    """Return the theme that an option is listed under."""
+    extra = field.json_schema_extra
+    return str(extra["group"]) if isinstance(extra, Mapping) and "group" in extra else ""
+
+
+def label_of(name: str, field: FieldInfo) -> str:
+    """Return the name of an option on the page."""
+    return field.title or name.replace("_", " ").capitalize()
+
+
+def example_of(field: FieldInfo) -> Any:
+    """Return a value of an option that is not its default."""
+    return (field.examples or [None])[0]
+
+
+def _explain(error: ValidationError, options: type[BaseModel]) -> str:
+    """The first complaint of a `ValidationError` as one line: what came, what was wanted."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, options.model_fields, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(options.model_fields))}."
+        return f"{name!r} is not an option of {options.__name__}. {hint}"
+    if first["type"] == "missing":
+        return f"{name} is missing. Give a {name}."
+    wanted = first["msg"].removeprefix("Value error, ")
+    field = options.model_fields.get(name)
+    choice = ", or auto" if field is not None and AUTO in field.metadata else ""
+    return f"{name} = {first['input']!r} is refused: {wanted[0].lower()}{wanted[1:]}{choice}."
+
+
+class Options(BaseModel):
+    """A frozen model whose complaints are one clear line each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_clear_line(cls, data: Any, handler: Any) -> Self:
+        try:
+            checked: Self = handler(data)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls)) from None
+        return checked

@@ -1,0 +1,92 @@
+"""What a run starts from and how it is carried out: `Inputs`, `RunOptions`, and the `Plan` that is made of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from impasto.config.model import Options, option
+from impasto.config.types import Auto, Bytes
+
+__all__ = ["Inputs", "Plan", "RunOptions"]
+
+MACHINE, FILES = "Speed and memory", "Files"
+
+
+class Inputs(Options):
+    """The pictures and weights that a run starts from.
+
+    A picture is a path, a PIL image, an array or tensor (H, W), (H, W, C), (C, H, W) or (1, C, H, W).
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    content: Any = Field(description="The photo: what the picture shows.")
+    styles: tuple[Any, ...] = Field(
+        min_length=1, description="The painting: how the picture looks. Several are blended."
+    )
+    init: Any = Field(None, description="Picture to start from, with init = image.")
+    content_masks: tuple[Any, ...] = Field(
+        (),
+        description="Gray masks, white where a style applies. Or one mask that labels regions by color.",
+    )
+    style_masks: tuple[Any, ...] = Field(
+        (), description="Part of a style to use for each region: gray masks, or labels in the same colors."
+    )
+    protect: Any = Field(None, description="Gray mask, white where the photo stays unchanged.")
+    weights: Any = Field(None, description="Weights file to use in place of the network's own.")
+
+
+class Plan(Options):
+    """The choices for one machine, kept in the recipe: the same plan gives the same bytes on the same machine."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["float32", "bfloat16"] = "float32"
+    evaluator: Literal["autograd", "chained"] = "autograd"
+    winograd: int = Field(0, ge=0, description="Channels from which 3x3 convolutions are Winograd's; 0: none.")
+    block: int = Field(0, ge=0, description="Side of the blocks that pictures are measured in, in pixels; 0: whole.")
+    lbfgs_history: int = Field(0, ge=0, description="Steps that L-BFGS remembers; 0: as configured.")
+    scratch: bool = Field(False, description="Whether long vectors are kept on disk.")
+    threads: int = Field(ge=1, le=1024)
+    torch: str
+
+
+class RunOptions(Options):
+    """The options of how a run is carried out."""
+
+    device: Auto[Literal["cpu", "cuda", "mps"]] = option(
+        None, group=MACHINE, description="Device to compute on. auto: a graphics card if there is one.", example="cpu"
+    )
+    precision: Auto[Literal["float32", "bfloat16"]] = option(
+        None,
+        group=MACHINE,
+        description="Number format of the convolutions. auto: the faster one, by a short timing. The last steps and "
+        "all reported losses are float32 in any case.",
+        example="float32",
+    )
+    threads: Auto[int] = option(
+        None, group=MACHINE, ge=1, le=1024, description="Number of processor threads. auto: torch chooses.", example=1
+    )
+    memory: Auto[Bytes] = option(
+        None,
+        group=MACHINE,
+        ge=1,
+        description="Memory limit, such as 4GB. Larger pictures are measured in tiles and kept on disk, with exact "
+        "results. auto: a safe share of the free memory.",
+        example="4GB",
+    )
+    max_megapixels: float = option(
+        250.0, group=FILES, gt=0, description="Refuse pictures with more megapixels, before decoding them.", example=50
+    )
+    bits: Literal[8, 16] = option(
+        8, group=FILES, description="Bits per channel of the output. 16 needs PNG or TIFF.", example=16
+    )
+    quality: int = option(95, group=FILES, ge=1, le=100, description="Quality of JPEG and WebP output.", example=80)
+    save_every: Auto[int] = option(
+        None,
+        group=FILES,
+        ge=1,
+        description="Save the unfinished picture beside the output every N steps. auto: never.",
+        example=10,
+    )
