@@ -20,7 +20,7 @@ def option(default: Any, *, group: str, description: str, example: Any, label: s
 
     `label` is its name on the page (default: the field's name in words).
     """
-    extra = {"group": group}
+    extra: dict[str, Any] = {"group": group}
     return Field(default, description=description, title=label, examples=[example], json_schema_extra=extra, **rules)
 
 
