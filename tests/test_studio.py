@@ -427,9 +427,11 @@ def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
 ) -> None:
     form = client.get("/api/options").json()
     assert {field["name"] for field in form["fields"]} == set(impasto.Config.model_fields)
-    assert [field["name"] for field in form["fields"] if field["first"]] == [
-        "alpha", "size", "network", "color", "init", "iterations",
+    front = [field for field in form["fields"] if field["order"] is not None]
+    assert [field["name"] for field in sorted(front, key=lambda field: field["order"])] == [
+        "alpha", "size", "iterations", "color", "init", "network",
     ]  # fmt: skip
+    assert all(field["group"] and field["label"] for field in form["fields"] + form["run"])
     assert all(field["help"] and field["label"] for field in form["fields"] + form["run"])
     request = asked(client, photo, painting)
     for preset in form["presets"]:
