@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.cli.options import default_of
 from impasto.config import Config, RunOptions
-from impasto.config.model import group_of
+from impasto.config.model import choices_of, group_of
 from impasto.config.presets import PRESETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
@@ -57,8 +57,8 @@ def _range(field: FieldInfo) -> str:
     if typing.get_origin(kind) is typing.Annotated:
         kind, *inner = typing.get_args(kind)
         rules += [rule for part in inner for rule in getattr(part, "metadata", [part])]
-    if typing.get_origin(kind) is typing.Literal:
-        return ", ".join([*auto, *(f"`{choice}`" for choice in typing.get_args(kind))])
+    if choices := choices_of(field):
+        return ", ".join([*auto, *(f"`{choice}`" for choice in choices)])
     if kind is bool:
         return "on, off"
     signs = {annotated_types.Ge: ("≥", "ge"), annotated_types.Gt: (">", "gt"), annotated_types.Le: ("≤", "le")}

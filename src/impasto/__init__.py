@@ -29,6 +29,8 @@ __all__ = [
     "estimate",
     "load_preset",
     "read_recipe",
+    "register_network",
+    "register_style_loss",
     "reproduce",
     "resume",
     "score",
@@ -44,12 +46,16 @@ _HOMES = {
     "core.method": ("Progress",),
     "jobs.batch": ("BatchReport", "batch"),
     "metrics.score": ("Score", "score"),
+    "config.networks": ("register_network",),
     "config.presets": ("load_preset",),
+    "config.style_losses": ("register_style_loss",),
 }
 
 if TYPE_CHECKING:
     from impasto.config import Config, Inputs, RunOptions
+    from impasto.config.networks import register_network
     from impasto.config.presets import load_preset
+    from impasto.config.style_losses import register_style_loss
     from impasto.core.method import Progress
     from impasto.errors import ImpastoError
     from impasto.images import NamedImage

@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from impasto.config import Config, RunOptions
-from impasto.config.model import group_of
+from impasto.config.model import choices_of, group_of
+from impasto.config.registry import Registry
 from impasto.config.types import AUTO
 
 __all__ = ["default_of", "flag_name", "with_options"]
@@ -89,6 +90,8 @@ def default_of(field: FieldInfo) -> str:
 
 def _flag_type(field: FieldInfo) -> Any:
     """Return the type of a flag: text where the model parses it, and with "auto" where a value may be left open."""
+    if any(isinstance(rule, Registry) for rule in field.metadata):
+        return Literal[tuple(choices_of(field))]
     is_optional = AUTO in field.metadata
     kind, rules = field.annotation, [rule for rule in field.metadata if rule is not AUTO]
     if is_optional:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from impasto.config.registry import Registry
 from impasto.config.types import AUTO
 from impasto.errors import ConfigError
 
-__all__ = ["Options", "example_of", "group_of", "label_of", "option"]
+__all__ = ["Options", "choices_of", "example_of", "group_of", "label_of", "option"]
 
 
 def option(default: Any, *, group: str, description: str, example: Any, label: str | None = None, **rules: Any) -> Any:
@@ -33,6 +35,15 @@ def group_of(field: FieldInfo) -> str:
 def label_of(name: str, field: FieldInfo) -> str:
     """Return the name of an option on the page."""
     return field.title or name.replace("_", " ").capitalize()
+
+
+def choices_of(field: FieldInfo) -> list[Any]:
+    """Return the values that an option is limited to, an empty list if it is not; "auto" is not among them."""
+    for rule in field.metadata:
+        if isinstance(rule, Registry):
+            return list(rule.names)
+    kinds = [field.annotation, *typing.get_args(field.annotation)]
+    return [value for kind in kinds if typing.get_origin(kind) is typing.Literal for value in typing.get_args(kind)]
 
 
 def example_of(field: FieldInfo) -> Any:

@@ -12,7 +12,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from impasto.config.registry import Registry
+from impasto.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,25 @@ def default_scales(height: int, width: int, minimum_px: int) -> int:
     return min(count, fitting_scales(height, width, minimum_px))
 
 
+NETWORK_NAMES = Registry("network", "impasto.networks", ("vgg19", "vgg19:torchvision", "vgg16", "alexnet"))
+
+NetworkName = Annotated[str, AfterValidator(NETWORK_NAMES.require), NETWORK_NAMES]
+
+
+def register_network(name: str, path: str) -> None:
+    """Add a network by the import path of its `Network`, `module:attribute`. It needs a file of weights at each run.
+
+    An installed package declares it as an entry point of the group `impasto.networks` instead. Raises `ConfigError`.
+    """
+    NETWORK_NAMES.register(name, path)
+
+
 def architecture(network: str) -> Network:
-    """The chain behind a name such as `vgg19` or `vgg19:torchvision` (weights after the colon)."""
-    return NETWORKS[network.partition(":")[0]]
+    """Return the chain of a name such as `vgg19` or `vgg19:torchvision` (weights after the colon)."""
+    name = network.partition(":")[0]
+    if name in NETWORKS:
+        return NETWORKS[name]
+    loaded = NETWORK_NAMES.load(network)
+    if not isinstance(loaded, Network):
+        raise ConfigError(f"network {network!r} is a {type(loaded).__name__}, not an impasto.config.networks.Network.")
+    return loaded

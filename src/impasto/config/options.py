@@ -12,7 +12,9 @@ from pydantic import model_validator
 
 from impasto.config.checks import require_layers, require_shares
 from impasto.config.model import Options, option
-from impasto.config.networks import architecture, default_scales
+from impasto.config.networks import NetworkName, architecture, default_scales
+from impasto.config.style_losses import HELP as STYLE_LOSS_HELP
+from impasto.config.style_losses import StyleLossName
 from impasto.config.types import (
     Auto,
     FourierPower,
@@ -55,7 +57,7 @@ class Config(Options):
     enlarge: bool = option(
         False, group=MAIN, description="Enlarge a photo that is smaller than the size.", example=True
     )
-    network: Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet"] = option(
+    network: NetworkName = option(
         "vgg19", group=MAIN, description="Pretrained network that measures content and style.", example="vgg16"
     )
     content_layers: Auto[Layers] = option(
@@ -72,13 +74,11 @@ class Config(Options):
         "(VGG), relu1 to relu5 (AlexNet).",
         example="relu1_2",
     )
-    style_loss: Literal["gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest"] = option(
+    style_loss: StyleLossName = option(
         "gram",
         group=MEASURE,
-        description="Statistic that styles are compared by. gram: correlations of channels. covariance: the same, "
-        "around their means. mean-std: means and deviations. wasserstein: distance between Gaussians. "
-        "sliced-wasserstein: distributions along many directions. nearest: the most similar feature vectors. The last "
-        "two are slower and cannot be tiled.",
+        description="Statistic that styles are compared by. "
+        + " ".join(f"{name}: {what}." for name, what in STYLE_LOSS_HELP.items()),
         example="mean-std",
     )
     content_loss: Literal["squared", "scaled"] = option(

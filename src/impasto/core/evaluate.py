@@ -14,7 +14,7 @@ from impasto.core.encoder import Encoder, Features
 from impasto.core.masks import Region, downsample_masks
 from impasto.core.objective import Losses, Measured, Objective, StyleParts, make_objective
 from impasto.core.statistics import Moments, compute_moments_by_region
-from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.style_losses import find_style_loss
 from impasto.core.tensor_store import RamStore, TensorStore
 
 __all__ = ["AutogradEngine", "Engine", "Evaluation", "Evaluator", "build_objective"]
@@ -69,7 +69,7 @@ def build_objective(
     features = engine.features(content, [name for name, _ in config.content_layers])
     layers = [name for name, _ in config.style_layers]
     if not regions:
-        whole = _whole(engine, styles, layers, needs_features=STYLE_LOSSES[config.style_loss].needs_features)
+        whole = _whole(engine, styles, layers, needs_features=find_style_loss(config.style_loss).needs_features)
         return make_objective(features, content, [(1.0, whole)], {}, config, engine.store)
     guides = downsample_masks(
         [region.mask for region in regions], engine.encoder.network, layers, content, engine.store

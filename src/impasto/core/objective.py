@@ -20,7 +20,7 @@ from impasto.config.types import LayerWeight
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.statistics import Moments, compute_moments_by_region
-from impasto.core.style_losses import STYLE_LOSSES, StyleLoss
+from impasto.core.style_losses import StyleLoss, find_style_loss
 from impasto.core.tensor_store import TensorStore
 
 __all__ = ["ContentTarget", "Losses", "Measured", "Objective", "Part", "StyleParts", "StyleTarget", "make_objective"]
@@ -111,7 +111,7 @@ class Objective:
     @property
     def style_loss(self) -> StyleLoss:
         """How styles are compared."""
-        return STYLE_LOSSES[self.config.style_loss]
+        return find_style_loss(self.config.style_loss)
 
     def tv_share(self, image: Tensor) -> float:
         """What total variation is multiplied by: it is a mean in relative units, a sum in absolute ones."""
@@ -185,7 +185,7 @@ def make_objective(
 
     `style` has for each region its share, and what was measured of its styles.
     """
-    chosen = STYLE_LOSSES[config.style_loss]
+    chosen = find_style_loss(config.style_loss)
     relative = config.units == "relative"
 
     def scale(energy: float) -> float:

@@ -16,12 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.config.style_losses import STYLE_LOSS_NAMES
 from impasto.core.losses import energy, statistic_error
 from impasto.core.statistics import Moments, blend_moments, covariance_matrix, gram_matrix, to_float32
 
 __all__ = [
     "STYLE_LOSSES",
     "StyleLoss",
+    "find_style_loss",
     "gaussian",
     "mean_and_std",
     "nearest_loss",
@@ -194,4 +196,12 @@ STYLE_LOSSES = {
     "sliced-wasserstein": StyleLoss(quantiles, sliced_wasserstein_loss, needs_features=True),
     "nearest": StyleLoss(sample_vectors, nearest_loss, needs_features=True),
 }
-"""By the names of `Config.style_loss`. A new one is a function of `Moments` and a line here."""
+"""The built-in losses, by the names in `config/style_losses.py`. A new one is a function of `Moments` and two lines."""
+
+
+def find_style_loss(name: str) -> StyleLoss:
+    """Return a style loss by name, imported from another package if it is not built in. Raises `ConfigError`."""
+    if name in STYLE_LOSSES:
+        return STYLE_LOSSES[name]
+    loss = STYLE_LOSS_NAMES.load(name)
+    return loss if isinstance(loss, StyleLoss) else _moment_loss(loss)

@@ -13,7 +13,7 @@ import psutil
 
 from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
-from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.style_losses import find_style_loss
 from impasto.engine.tiles import alignment, margin
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
@@ -63,7 +63,7 @@ class Workload:
     @property
     def needs_whole_image(self) -> bool:
         """Whether its style is a function of features, and cannot be measured in blocks."""
-        return STYLE_LOSSES[self.config.style_loss].needs_features
+        return find_style_loss(self.config.style_loss).needs_features
 
     @property
     def network(self) -> Network:

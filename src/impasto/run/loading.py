@@ -18,7 +18,7 @@ from impasto.core.masks import Region
 from impasto.core.method import RunInputs, Style
 from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import plan_scales
-from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.style_losses import find_style_loss
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
 from impasto.images import Mask, color
@@ -77,7 +77,7 @@ def _load_masks(
     """Load the masks by role, each at the size of its picture."""
     if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
         return {}
-    if STYLE_LOSSES[config.style_loss].needs_features:
+    if find_style_loss(config.style_loss).needs_features:
         raise ConfigError(
             f"style_loss = {config.style_loss!r} does not support masks. Choose another, or leave out the masks."
         )

@@ -8,7 +8,8 @@ from pydantic.fields import FieldInfo
 
 from impasto import samples, weights
 from impasto.config import Config, Options, RunOptions
-from impasto.config.model import group_of, label_of
+from impasto.config.model import choices_of, group_of, label_of
+from impasto.config.networks import NETWORK_NAMES
 from impasto.config.presets import PRESETS, load_preset
 from impasto.studio.schemas import Schema
 
@@ -64,7 +65,6 @@ class Form(Schema):
 
 def form() -> Form:
     """Describe the form. `networks` says of each network whether its weights are on this machine."""
-    networks = Config.model_json_schema()["properties"]["network"]["enum"]
     return Form(
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
@@ -76,7 +76,7 @@ def form() -> Form:
             Sample(name=name, credit=samples.credit(name), kind="photo" if name in samples.PHOTOS else "painting")
             for name in samples.NAMES
         ],
-        networks={name: weights.is_cached(name) for name in networks},
+        networks={name: weights.is_cached(name) for name in NETWORK_NAMES.names},
     )
 
 
@@ -90,7 +90,7 @@ def _field(name: str, field: FieldInfo, schema: dict[str, Any], default: Any) ->
     kinds = {"number": "number", "integer": "integer", "boolean": "boolean"}
     if "anyOf" in schema:  # it may be left open
         schema = schema["anyOf"][0]
-    kind: Any = "choice" if "enum" in schema else kinds.get(schema["type"], "text")
+    kind: Any = "choice" if choices_of(field) else kinds.get(schema["type"], "text")
     if name == "memory":  # written as 4GB
         kind = "text"
     return Field(
@@ -100,7 +100,7 @@ def _field(name: str, field: FieldInfo, schema: dict[str, Any], default: Any) ->
         default=default,
         minimum=schema.get("minimum", schema.get("exclusiveMinimum")),
         maximum=schema.get("maximum", schema.get("exclusiveMaximum")),
-        choices=schema.get("enum", []),
+        choices=choices_of(field),
         help=field.description or "",
         group=group_of(field),
         order=FIRST.index(name) if name in FIRST else None,

