@@ -111,8 +111,8 @@ def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -
             raise RecipeError(f"{record.name} has changed since Impasto {recipe.version}. Install that version.")
         return sample
     if given is None:
-        return _find_file(role, record, (folder, Path()))
-    picture = open_image(given, max_megapixels=float("inf"))
+        return _find_file(role, record, (folder, Path()), recipe.run.max_megapixels)
+    picture = open_image(given, max_megapixels=recipe.run.max_megapixels)
     if picture.sha256 != record.sha256:
         raise RecipeError(f"{picture.label} is not the {role} image of this recipe: its SHA-256 differs.")
     return picture
@@ -130,7 +130,7 @@ def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path
     ]
 
 
-def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> OpenedImage:
+def _find_file(role: str, record: InputRecord, folders: Sequence[Path], max_megapixels: float = 250.0) -> OpenedImage:
     """Open the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
     flag = _flag(kind_of(role))
     if record.name is None:
@@ -139,7 +139,7 @@ def _find_file(role: str, record: InputRecord, folders: Sequence[Path]) -> Opene
     for folder in folders:
         path = folder / Path(record.name).name
         if path.is_file():
-            picture = open_image(path, max_megapixels=float("inf"))
+            picture = open_image(path, max_megapixels=max_megapixels)
             if picture.sha256 == record.sha256:
                 return picture
             changed = path
