@@ -150,12 +150,12 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
             measure("one process, blocks", build_engine(plan, ready.encoder))
             for count, name in ((1, "1 actor"), (2, "2 actors")):
                 team = ActorPool(count, 1)
-                team.hire(ready.encoder, plan)
-                while len(team.members) < count:
-                    team.welcome(60)
+                team.start(ready.encoder, plan)
+                while len(team.actors) < count:
+                    team.accept_started(60)
                     time.sleep(0.1)
                 measure(name, SpreadEngine(team, plan, ready.encoder, None))
-                team.leave()
+                team.close()
     return {
         "size": f"{ready.workload.width}x{ready.workload.height}",
         "pixels": ready.workload.pixels,

@@ -69,12 +69,12 @@ def main(address: str) -> None:
     tile_actor.packed = counted
     with connected(address):
         team = actor_pool.ActorPool(2, 1)
-        team.hire(ENCODER, PLAN)
+        team.start(ENCODER, PLAN)
         until = time.monotonic() + 60
-        while len(team.members) < 2 and time.monotonic() < until:
-            team.welcome(1)
+        while len(team.actors) < 2 and time.monotonic() < until:
+            team.accept_started(1)
             time.sleep(0.1)
-        told["members"] = len(team.members)
+        told["members"] = len(team.actors)
         engine = tile_backend.SpreadEngine(team, PLAN, ENCODER, None)
         objective = asked(engine)
         evaluate = engine.evaluator(objective)
@@ -86,34 +86,34 @@ def main(address: str) -> None:
             engine.measure(objective, TARGET).as_floats() == here.measure(asked(here), TARGET).as_floats()
         )
 
-        ray.kill(team.members[0])
-        told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.lost
+        ray.kill(team.actors[0])
+        told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.failures
 
         # In the middle: between what is summed and what is sent back.
         gradients = engine._gradients
 
         def bereft(*arguments: Any) -> Any:
-            ray.kill(team.members[-1])
+            ray.kill(team.actors[-1])
             return gradients(*arguments)
 
         engine._gradients = bereft  # type: ignore[method-assign, assignment]
-        told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.lost
+        told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.failures
         engine._gradients = gradients  # type: ignore[method-assign]
 
-        actor_pool.JOIN_S = 0.0
-        for actor in (*team.members, *team._joining.values()):
+        actor_pool.START_TIMEOUT_S = 0.0
+        for actor in (*team.actors, *team._starting.values()):
             ray.kill(actor)
-        team._joining.clear()
-        team._invite = lambda: None  # type: ignore[method-assign]
-        told["all gone"], told["left"] = same(evaluate(TARGET), expected), len(team.members)
+        team._starting.clear()
+        team._start_actor = lambda: None  # type: ignore[method-assign]
+        told["all gone"], told["left"] = same(evaluate(TARGET), expected), len(team.actors)
 
         def refuse(version: str, node: str) -> None:
             raise ClusterError("another Impasto")
 
-        actor_pool.JOIN_S = 60.0
+        actor_pool.START_TIMEOUT_S = 60.0
         vars(actor_pool)["require_version"] = refuse
         try:
-            actor_pool.ActorPool(1, 1).hire(ENCODER, PLAN)
+            actor_pool.ActorPool(1, 1).start(ENCODER, PLAN)
         except ClusterError as error:
             told["unfit"] = str(error)
     print(json.dumps(told))

@@ -1,10 +1,9 @@
-"""The same jobs and the same pictures on many machines: Ray runs them, this room only tells it what there is to do.
-
-It needs the extra: pip install 'impasto[cluster]'.
-"""
+"""Ray clusters: jobs and tiles on many machines. Needs the extra: pip install 'impasto[cluster]'."""
 
 from __future__ import annotations
 
-from impasto.distributed.connection import LOCAL, Cluster, ClusterError, connected
+from impasto.distributed.connection import LOCAL, Cluster, ClusterError
+from impasto.distributed.driver import Driver
+from impasto.distributed.in_process import connected
 
-__all__ = ["LOCAL", "Cluster", "ClusterError", "connected"]
+__all__ = ["LOCAL", "Cluster", "ClusterError", "Driver", "connected"]

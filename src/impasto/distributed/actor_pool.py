@@ -1,4 +1,4 @@
-"""Actors that measure tiles: asked in turn, replaced when they die, done without when all are gone."""
+"""A pool of actors that measure tiles. Failed actors are replaced; without any, tiles are measured here."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ray.exceptions import RayError, RayTaskError
 
 from impasto.config import Plan
 from impasto.core.encoder import Encoder
-from impasto.distributed.connection import ClusterError, require_version, with_threads
-from impasto.distributed.health import ClusterHealth
+from impasto.distributed.connection import ClusterError, actor_environment, require_version
+from impasto.distributed.health import ClusterHealth, watch_cluster
 from impasto.distributed.tile_actor import TileActor, sending_tensors
 from impasto.errors import one_line
 
 __all__ = ["ActorPool"]
 
-AHEAD = 2
-"""Tiles that an actor has before it is done with them, so that it never waits, and no more than that is in memory."""
+QUEUED_TILES = 2
+"""Tiles to send to an actor in advance: it never waits, and memory holds no more."""
 
-LOOK_S = 0.5
-"""Between looks at whether the cluster is there, while an answer is waited for."""
+POLL_S = 0.5
+"""Interval between health checks while an actor measures."""
 
-JOIN_S = 60.0
-"""How long the first actor, or the last one's successor, may take to be there: it starts in four seconds here."""
+START_TIMEOUT_S = 60.0
+"""Time for the first actor to start, or the replacement of the last one: 4 s here."""
 
 
 class TileError(ClusterError):
-    """A tile that cannot be measured by anybody."""
+    """A tile that an actor failed to measure."""
 
 
 class ActorPool:
-    """Up to `count` actors of so many threads each. One that is lost is replaced where there is room.
+    """Up to `count` actors of `threads` threads each.
 
-    When all of the cluster is lost, the team is `gone`, and Ray is asked for nothing any more.
+    If the whole cluster is lost, the pool is `lost`: it makes no more calls to Ray and reports it by `warn`.
     """
 
     def __init__(
@@ -46,145 +46,145 @@ class ActorPool:
         threads: int,
         *,
         gpus: int = 0,
-        pulse: ClusterHealth | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        health: ClusterHealth | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.count, self.pulse, self.tell = count, pulse or ClusterHealth(), tell
-        self.members: list[Any] = []
-        self.lost = 0
-        self.gone = False
+        self.count, self.health, self.warn = count, health or watch_cluster(ray), warn
+        self.actors: list[Any] = []
+        self.failures = 0
+        self.lost = False
         self._class: Any = ray.remote(TileActor).options(
-            num_cpus=threads, num_gpus=gpus, scheduling_strategy="SPREAD", runtime_env=with_threads(threads)
+            num_cpus=threads, num_gpus=gpus, scheduling_strategy="SPREAD", runtime_env=actor_environment(threads)
         )
-        self._network: list[Any] = []
-        self._joining: dict[Any, Any] = {}
-        self._unfit = ""
+        self._arguments: list[Any] = []
+        self._starting: dict[Any, Any] = {}
+        self._start_error = ""
 
-    def hire(self, encoder: Encoder, plan: Plan) -> None:
-        """Have actors with this network. Raises `ClusterError`: none came."""
+    def start(self, encoder: Encoder, plan: Plan) -> None:
+        """Start the actors with a network. Raises `ClusterError` if none starts."""
         sending_tensors(plan.device)
-        self._network = [ray.put(encoder), plan]
+        self._arguments = [ray.put(encoder), plan]
         for _ in range(self.count):
-            self._invite()
-        self.welcome(JOIN_S)
-        if not self.members and self._unfit:
-            raise ClusterError(f"No actor could begin: {self._unfit}")
-        if not self.members:
+            self._start_actor()
+        self.accept_started(START_TIMEOUT_S)
+        if not self.actors and self._start_error:
+            raise ClusterError(f"No actor could start: {self._start_error}")
+        if not self.actors:
             raise ClusterError(
-                f"The cluster had no room for an actor of {plan.threads} processors within {JOIN_S:.0f} s. What else "
-                "it does is shown by: ray status"
+                f"The cluster had no room for an actor of {plan.threads} processors within {START_TIMEOUT_S:.0f} s. "
+                "Show its load with: ray status"
             )
 
-    def leave(self) -> None:
-        """Let all go."""
-        for actor in (*self.members, *self._joining.values()):
+    def close(self) -> None:
+        """Stop all actors."""
+        for actor in (*self.actors, *self._starting.values()):
             ray.kill(actor)
-        self.members, self._joining = [], {}
+        self.actors, self._starting = [], {}
 
-    def each(self, count: int, ask: Callable[[Any, int, bool], Any]) -> Iterator[Any]:
-        """What `ask(actor, tile, is alone)` comes to for each of so many tiles, in their order, whoever dies meanwhile.
+    def run(self, count: int, call: Callable[[Any, int, bool], Any]) -> Iterator[Any]:
+        """Yield the results of `call(actor, tile, keep)` for `count` tiles in order, or None where no actor is left.
 
-        None where there is nobody left to be asked. A tile has the same actor at every step, while that lives.
+        Replaces failed actors and retries their tiles. A tile goes to the same actor at every step, while it lives.
         """
-        if not self.gone:
-            with self._lasting():
-                self.welcome(0)
-        places: dict[int, Any] = {}
+        if not self.lost:
+            with self._catch_loss():
+                self.accept_started(0)
+        assigned: dict[int, Any] = {}
 
         def start(tile: int) -> Any:
-            if places.get(tile) not in self.members:
-                places[tile] = self.members[tile % len(self.members)] if self.members else None
-            if places[tile] is None:
+            if assigned.get(tile) not in self.actors:
+                assigned[tile] = self.actors[tile % len(self.actors)] if self.actors else None
+            if assigned[tile] is None:
                 return None
-            with self._lasting():
-                self.pulse.require()
-                return ask(places[tile], tile, count <= len(self.members))
+            with self._catch_loss():
+                self.health.check()
+                return call(assigned[tile], tile, count <= len(self.actors))
             return None
 
-        running = collections.deque(start(tile) for tile in range(min(count, AHEAD * len(self.members))))
+        pending = collections.deque(start(tile) for tile in range(min(count, QUEUED_TILES * len(self.actors))))
         for tile in range(count):
-            reference = running.popleft() if running else start(tile)
-            found = None
-            while reference is not None and not self.gone:
-                with self._lasting():
+            reference = pending.popleft() if pending else start(tile)
+            result = None
+            while reference is not None and not self.lost:
+                with self._catch_loss():
                     try:
-                        found = self._answer(reference)
+                        result = self._wait(reference)
                         break
                     except RayTaskError as error:
-                        why = one_line(error.cause)[:300]
-                        raise TileError(f"A tile could not be measured: {why}") from error
+                        reason = one_line(error.cause)[:300]
+                        raise TileError(f"An actor failed to measure a tile: {reason}") from error
                     except RayError:
-                        self._lose(places[tile])
+                        self._replace(assigned[tile])
                 reference = start(tile)
-            if running:
-                ahead = tile + len(running) + 1
-                if ahead < count:
-                    running.append(start(ahead))
-            yield found
-            del found
+            if pending:
+                next_tile = tile + len(pending) + 1
+                if next_tile < count:
+                    pending.append(start(next_tile))
+            yield result
+            del result
 
     def put(self, value: Any) -> Any:
-        """A value for all who are asked; None where nobody is."""
-        if not self.gone:
-            with self._lasting():
-                self.pulse.require()
+        """Store a value in the cluster for all actors. Return its reference, or None if the cluster is lost."""
+        if not self.lost:
+            with self._catch_loss():
+                self.health.check()
                 return ray.put(value)
         return None
 
     @contextmanager
-    def _lasting(self) -> Iterator[None]:
-        """What is done with a cluster that may go; then this process goes on by itself, and does no more of this."""
+    def _catch_loss(self) -> Iterator[None]:
+        """Continue without the cluster if it is lost in this block."""
         try:
             yield
         except TileError:
             raise
         except (ClusterError, RayError, OSError) as error:
-            self._lose_all(error)
+            self._give_up(error)
 
-    def _lose_all(self, error: Exception) -> None:
-        if self.gone:
+    def _give_up(self, error: Exception) -> None:
+        if self.lost:
             return
-        self.gone, self.members, self._joining = True, [], {}
-        self.pulse.close()
-        # Ray would end this process too, soon.
-        with suppress(Exception):
+        self.lost, self.actors, self._starting = True, [], {}
+        self.health.close()
+        with suppress(Exception):  # while connected, Ray would soon kill this process
             ray.shutdown()
-        self.tell(f"the cluster is gone ({one_line(error).partition('. ')[0][:200]}): this machine goes on by itself")
+        reason = one_line(error).partition(". ")[0][:200].rstrip(".")
+        self.warn(f"the cluster is lost ({reason}): continuing on this machine")
 
-    def _answer(self, reference: Any) -> Any:
-        """What an actor says. It may take its time, but not longer than the cluster is there."""
+    def _wait(self, reference: Any) -> Any:
+        """Return an actor's result, checking the cluster's health while it takes."""
         while True:
-            self.pulse.require()
-            ready, _ = ray.wait([reference], timeout=LOOK_S)
+            self.health.check()
+            ready, _ = ray.wait([reference], timeout=POLL_S)
             if ready:
                 return ray.get(reference)
 
-    def _lose(self, actor: Any) -> None:
-        """One is gone; somebody is asked to come in its place."""
-        if actor in self.members:
-            self.members.remove(actor)
-            self.lost += 1
-            self._invite()
-            self.welcome(0 if self.members else JOIN_S)
+    def _replace(self, actor: Any) -> None:
+        """Replace a failed actor. If it was the last one, wait for the new one."""
+        if actor in self.actors:
+            self.actors.remove(actor)
+            self.failures += 1
+            self._start_actor()
+            self.accept_started(0 if self.actors else START_TIMEOUT_S)
 
-    def _invite(self) -> None:
-        actor = self._class.remote(*self._network)
-        self._joining[actor.ready.remote()] = actor
+    def _start_actor(self) -> None:
+        actor = self._class.remote(*self._arguments)
+        self._starting[actor.ready.remote()] = actor
 
-    def welcome(self, patience_s: float) -> None:
-        """Take in who is there by now, waiting for a first one for so long."""
-        until = time.monotonic() + patience_s
-        while self._joining:
-            left = 0.0 if self.members else max(0.0, until - time.monotonic())
-            self.pulse.require()
-            ready, _ = ray.wait(list(self._joining), timeout=min(left, LOOK_S))
-            if not ready and left <= LOOK_S:
+    def accept_started(self, timeout_s: float) -> None:
+        """Add the actors that have started; wait for the first one until a timeout."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._starting:
+            left_s = 0.0 if self.actors else max(0.0, deadline_s - time.monotonic())
+            self.health.check()
+            ready, _ = ray.wait(list(self._starting), timeout=min(left_s, POLL_S))
+            if not ready and left_s <= POLL_S:
                 return
             for reference in ready:
-                actor = self._joining.pop(reference)
+                actor = self._starting.pop(reference)
                 try:
                     require_version(*ray.get(reference))
-                    self.members.append(actor)
-                except (ClusterError, RayError) as error:  # another Impasto, none at all, or it went with its machine
-                    self._unfit = one_line(error)[:300]
+                    self.actors.append(actor)
+                except (ClusterError, RayError) as error:  # another version, or its machine died
+                    self._start_error = one_line(error)[:300]
                     ray.kill(actor)

@@ -1,7 +1,7 @@
-"""What Ray prints of its own accord, kept from the terminal: a command says what happened in lines of its own.
+"""Suppression of what Ray prints in this process: commands report in their own lines.
 
-Ray's options leave some of it out: what a client is sent by its server, what everybody is told when a node dies (to
-standard output, which is for a command's result), and a thread that finds its channel closed.
+Ray's options do not cover messages from a ray:// server, announcements of dead nodes (on standard output, which is for
+a command's result), and errors of threads whose channel was closed.
 """
 
 from __future__ import annotations
@@ -13,49 +13,49 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["hushed", "silence"]
+__all__ = ["discard_stderr", "silence"]
 
 
 def silence() -> None:
-    """Let through errors alone."""
+    """Suppress everything but errors."""
     from ray._private import worker
     from ray.util.client.logsclient import LogstreamClient
 
     warnings.filterwarnings("ignore", module=r"ray\.util\.client")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    # Its level is set again by every client.
+    # Every client resets the level of this logger, so filter its records.
     logging.getLogger(LogstreamClient.__module__).addFilter(_is_error)
-    LogstreamClient.stdstream = _nothing  # type: ignore[method-assign]
+    LogstreamClient.stdstream = _ignore  # type: ignore[method-assign]
     vars(worker)["_worker_logs_enabled"] = False
-    threading.excepthook = _unless_of_grpc
+    threading.excepthook = _report_unless_grpc
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Without what Ray's native part writes to standard error, every second, while it tries to connect.
+def discard_stderr() -> Iterator[None]:
+    """Discard standard error: Ray's native code prints every second while it tries to connect.
 
-    It raises what it has to say, too.
+    Errors are raised as well, so nothing is lost.
     """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
 def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def _nothing(*_: object, **__: object) -> None:
+def _ignore(*_: object, **__: object) -> None:
     pass
 
 
-def _unless_of_grpc(raised: threading.ExceptHookArgs) -> None:
-    """A thread's error, but for those of a channel that is watched when its connection is given up."""
+def _report_unless_grpc(raised: threading.ExceptHookArgs) -> None:
+    """Report a thread's error, except from grpc: its threads fail when a connection is closed."""
     last = raised.exc_traceback
     while last is not None and last.tb_next is not None:
         last = last.tb_next

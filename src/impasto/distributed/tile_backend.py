@@ -76,11 +76,11 @@ def spread(
     if plan.device == "cuda" and cluster.gpus < 1:
         raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
     count = min(count, len(_tiles(work, plan.block)), *([cluster.gpus] if plan.device == "cuda" else []))
-    team = ActorPool(count, threads, gpus=int(plan.device == "cuda"), pulse=cluster.pulse, tell=tell)
+    team = ActorPool(count, threads, gpus=int(plan.device == "cuda"), warn=tell)
     try:
         yield Run(session.inputs, session.config, session.options, plan, Spreading(team), session.schedule), team
     finally:
-        team.leave()
+        team.close()
 
 
 def _plan(session: Run, cluster: Cluster, count: int, threads: int) -> Plan:
@@ -127,7 +127,7 @@ class Spreading(ModelCache):
 
     def engine(self, plan: Plan, encoder: Encoder, scratch: TensorStore | None) -> Engine:
         """What measures with this team."""
-        self.team.hire(encoder, plan)
+        self.team.start(encoder, plan)
         return SpreadEngine(self.team, plan, encoder, scratch)
 
 
@@ -151,7 +151,7 @@ class SpreadEngine(TiledEngine):
         def ask(actor: Any, tile: int, alone: bool) -> Any:
             return actor.features.remote(self._task(self.exact, tile), self._sent(image, portions, tile))
 
-        for portion, found in zip(portions, self.team.each(len(portions), ask), strict=True):
+        for portion, found in zip(portions, self.team.run(len(portions), ask), strict=True):
             if found is None:
                 yield from super()._features(image, [portion])
             else:
@@ -166,7 +166,7 @@ class SpreadEngine(TiledEngine):
         def ask(actor: Any, tile: int, alone: bool) -> Any:
             return actor.survey.remote(self._task(chain, tile), self._sent(image, portions, tile), keep=alone)
 
-        for portion, found in zip(portions, self.team.each(len(portions), ask), strict=True):
+        for portion, found in zip(portions, self.team.run(len(portions), ask), strict=True):
             yield found if found is not None else next(super()._surveys(chain, image, [portion]))
 
     def _gradients(
@@ -177,7 +177,7 @@ class SpreadEngine(TiledEngine):
         def ask(actor: Any, tile: int, alone: bool) -> Any:
             return actor.gradient.remote(self._task(chain, tile), self._sent(image, portions, tile), sent)
 
-        for number, (portion, found) in enumerate(zip(portions, self.team.each(len(portions), ask), strict=True)):
+        for number, (portion, found) in enumerate(zip(portions, self.team.run(len(portions), ask), strict=True)):
             self._pixels.pop(number, None)
             if found is None:
                 yield from super()._gradients(chain, image, [portion], slopes)

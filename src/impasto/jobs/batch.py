@@ -6,13 +6,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from impasto.config import Config, RunOptions
 from impasto.config.roles import assign_roles
-from impasto.distributed import LOCAL, Cluster, connected
+from impasto.distributed import LOCAL, Driver
 from impasto.errors import ConfigError, ImpastoError, OutputError
 from impasto.images import require_output
 from impasto.jobs.batch_jobs import BatchJobs
@@ -31,6 +31,7 @@ from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
 from impasto.render.gallery import GalleryEntry, write_gallery
+from impasto.run import Run
 
 __all__ = ["BatchEstimate", "BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch", "write_index"]
 
@@ -160,9 +161,9 @@ def estimate_batch(
     failed = {item.output: f"there is no file {source}" for item in missing if (source := item.missing_source)}
     ready = [item for item in missing if item.output not in failed]
     with contextlib.ExitStack() as stack:
-        cluster = _connect(stack, on, options) if missing else None
+        driver = _connect(stack, on) if missing else None
         runs = distinct_runs(missing, _options_here(options, on))
-        count = plan_capacity(runs, cluster, workers).workers
+        count = _plan_capacity(runs, driver, options, workers).workers
         seconds = len(ready) * sum(run.estimate().seconds for run in runs) / max(1, len(runs)) / count
     return BatchEstimate(ready, failed, count, seconds)
 
@@ -188,8 +189,8 @@ def paint_batch(
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack:
         runs = distinct_runs(missing, _options_here(options, on))
-        cluster = _connect(stack, on, options) if missing else None
-        capacity = plan_capacity(runs, cluster, workers)
+        driver = _connect(stack, on) if missing else None
+        capacity = _plan_capacity(runs, driver, options, workers)
         options = options.model_copy(update={"threads": capacity.threads})
         networks: set[str] = {item.config.network for item in items if "weights" not in item.sources}
         for network in networks:
@@ -198,8 +199,8 @@ def paint_batch(
         jobs.enqueue(retry=retry)
         error: ImpastoError | None = None
         if jobs.jobs:
-            capacity = Capacity(min(capacity.workers, len(jobs.jobs)), capacity.threads)
-            with _open_executor(jobs.store, capacity, networks, cluster) as executor:
+            capacity = replace(capacity, workers=min(capacity.workers, len(jobs.jobs)))
+            with _open_executor(jobs.store, capacity, networks, driver) as executor:
                 error = _follow(jobs, executor, observer, stop)
             jobs.refresh()
     report = _report(jobs, time.monotonic() - started_s, error)
@@ -226,16 +227,25 @@ def _options_here(options: RunOptions, on: str) -> RunOptions:
     return options if on == LOCAL else options.model_copy(update={"device": None})
 
 
-def _connect(stack: contextlib.ExitStack, on: str, options: RunOptions) -> Cluster | None:
-    return select_gpus(stack.enter_context(connected(on)), options.device) if on != LOCAL else None
+def _connect(stack: contextlib.ExitStack, on: str) -> Driver | None:
+    """Start a driver process, unless jobs run on this machine. Raises `ClusterError`."""
+    if on == LOCAL:
+        return None
+    return stack.enter_context(Driver("impasto.jobs.executors.ray_driver", on))
 
 
-def _open_executor(store: JobStore, capacity: Capacity, networks: set[str], cluster: Cluster | None) -> Executor:
-    if cluster is None:
+def _plan_capacity(runs: Sequence[Run], driver: Driver | None, options: RunOptions, workers: int) -> Capacity:
+    """Return the number of workers that fit on the driver's cluster, or on this machine."""
+    cluster = select_gpus(driver.cluster, options.device) if driver is not None else None
+    return plan_capacity(runs, cluster, workers)
+
+
+def _open_executor(store: JobStore, capacity: Capacity, networks: set[str], driver: Driver | None) -> Executor:
+    if driver is None:
         return LocalExecutor(store, capacity.workers)
-    from impasto.jobs.executors.ray import RayExecutor
+    from impasto.jobs.executors.ray import RayExecutor  # needs the optional Ray
 
-    return RayExecutor(store, cluster, capacity.workers, threads=capacity.threads, networks=networks)
+    return RayExecutor(store, driver, capacity.workers, threads=capacity.threads, gpus=capacity.gpus, networks=networks)
 
 
 def _follow(

@@ -35,10 +35,11 @@ MAX_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Capacity:
-    """The number of workers, and the threads of each."""
+    """The number of workers, the threads of each, and the graphics cards that they share."""
 
     workers: int
     threads: int
+    gpus: int = 0
 
 
 def distinct_runs(items: Iterable[BatchItem], options: RunOptions) -> list[Run]:
@@ -79,7 +80,7 @@ def plan_capacity(runs: Sequence[Run], cluster: Cluster | None, workers: int = 0
     if not 0 <= workers <= MAX_WORKERS:
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to {MAX_WORKERS}.")
     count = workers or max_workers(runs, cluster)
-    return Capacity(count, threads_per_worker(count, cluster))
+    return Capacity(count, threads_per_worker(count, cluster), cluster.gpus if cluster is not None else 0)
 
 
 def select_gpus(cluster: Cluster, device: str | None) -> Cluster:

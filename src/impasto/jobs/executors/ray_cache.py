@@ -1,4 +1,4 @@
-"""Measurements of styles that painters share: each is taken once, by whoever needs it first."""
+"""A cache of style measurements for all workers of a cluster: each is computed once."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import Any
 
 __all__ = ["RayCache"]
 
-PATIENCE_S = 60.0
-"""How long others wait for a measurement: who took it on may be dead."""
+TIMEOUT_S = 60.0
+"""Time to wait for a value that another worker computes. That worker may have died."""
 
-KEPT = 512
-"""Measurements, of up to 3 MB each."""
+MAX_VALUES = 512
+"""Cache limit. One value takes up to 3 MB."""
 
 
 class RayCache:
-    """An actor. Values, as bytes that it need not understand, are kept here and not with who measured them."""
+    """A Ray actor that stores pickled values and counts its calls."""
 
     def __init__(self) -> None:
-        self.kept: OrderedDict[Any, bytes] = OrderedDict()
-        self.coming: dict[Any, asyncio.Event] = {}
-        self.asked = self.measured = 0
+        self._values: OrderedDict[Any, bytes] = OrderedDict()
+        self._pending: dict[Any, asyncio.Event] = {}
+        self._takes = self._puts = 0
 
     async def take(self, key: Any) -> bytes | None:
-        """What was measured, waiting for it if somebody does that now; None: it is yours to measure."""
-        self.asked += 1
-        if key not in self.kept:
-            event = self.coming.get(key)
+        """Return a value, waiting while another worker computes it. None: compute it and call `put`."""
+        self._takes += 1
+        if key not in self._values:
+            event = self._pending.get(key)
             if event is None:
-                self.coming[key] = asyncio.Event()
+                self._pending[key] = asyncio.Event()
                 return None
             try:
-                await asyncio.wait_for(event.wait(), PATIENCE_S)
+                await asyncio.wait_for(event.wait(), TIMEOUT_S)
             except TimeoutError:
                 return None
-        return self.kept.get(key)
+        return self._values.get(key)
 
     async def put(self, key: Any, value: bytes) -> None:
-        """Here it is, for all who wait."""
-        self.measured += 1
-        self.kept[key] = value
-        if (event := self.coming.pop(key, None)) is not None:
+        """Store a value and hand it to the workers that wait for it."""
+        self._puts += 1
+        self._values[key] = value
+        if (event := self._pending.pop(key, None)) is not None:
             event.set()
-        while len(self.kept) > KEPT:
-            self.kept.popitem(last=False)
+        while len(self._values) > MAX_VALUES:
+            self._values.popitem(last=False)
 
     async def counts(self) -> tuple[int, int]:
-        """How often it was asked, and how many measurements were taken for that."""
-        return self.asked, self.measured
+        """Return the number of calls of `take` and of `put`."""
+        return self._takes, self._puts

@@ -1,4 +1,4 @@
-"""A painter on some machine of the cluster: an actor that has a network loaded, and paints a job at a time."""
+"""A worker on a machine of the cluster: an actor that keeps networks loaded and paints one job at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from impasto.config import Plan
 from impasto.core.encoder import Encoder, Weights
 from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, StepsDone
 from impasto.jobs.painter import JobPainter
-from impasto.run.model_cache import ModelCache
+from impasto.run import ModelCache
 from impasto.weights import load
 
 __all__ = ["RayWorker", "Sent"]
@@ -26,78 +26,89 @@ __all__ = ["RayWorker", "Sent"]
 
 @dataclass(frozen=True)
 class Sent:
-    """A report, and the files that it speaks of, by their names."""
+    """An update, and the contents of the files that it names."""
 
-    report: JobUpdate
+    update: JobUpdate
     files: Mapping[str, bytes]
 
 
 class RayWorker:
-    """Paints one job at a time. `weights` are of networks by name; `shelf` has what others measured."""
+    """A Ray actor that paints jobs. `weights` maps networks to references, `cache` is the actor `RayCache`."""
 
-    def __init__(self, weights: Mapping[str, Any], shelf: Any) -> None:
-        def loaded(name: str, file: Path | None) -> Weights:
+    def __init__(self, weights: Mapping[str, Any], cache: Any) -> None:
+        def load_weights(name: str, file: Path | None) -> Weights:
             return ray.get(weights[name]) if file is None and name in weights else load(name, file)
 
-        def shared(encoder: Encoder, plan: Plan) -> RayCacheClient:
+        def share(encoder: Encoder, plan: Plan) -> RayCacheClient:
             identity = encoder.weights_sha256, encoder.pooling, encoder.padding, plan.model_dump_json()
-            return RayCacheClient(shelf, identity)
+            return RayCacheClient(cache, identity)
 
-        self.atelier = ModelCache(cache_measurements=True, load=loaded, shared=shared)
-        self.folder, self.kept = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
+        self.models = ModelCache(cache_measurements=True, load=load_weights, shared=share)
+        self.folder, self.weights_folder = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
         self.updates: Generator[JobUpdate, JobCommand, None] | None = None
 
     def ready(self) -> tuple[str, str]:
-        """It is there; its version, and the machine."""
+        """Return the version of Impasto here, and the name of this machine."""
         return __version__, socket.gethostname()
 
-    def begin(self, job: Job, keep_s: float, roles: list[str], checkpoint: bytes | None, *files: bytes) -> Sent:
-        """Take on a job, from its pictures by role, or from its checkpoint."""
+    def begin(
+        self, job: Job, checkpoint_interval_s: float, roles: list[str], checkpoint: bytes | None, *files: bytes
+    ) -> Sent:
+        """Begin a job with its files, in the order of `roles`, and return the first update."""
         self.folder.cleanup()
         self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
         folder = Path(self.folder.name)
-        places = {role: folder / f"{number}.input" for number, role in enumerate(roles)}
-        if "weights" in places:  # by where they are a network is known, and loaded once
-            places["weights"] = Path(self.kept.name) / str(job.inputs["weights"]["sha256"])
+        paths = {role: folder / f"{number}.input" for number, role in enumerate(roles)}
+        if "weights" in paths:  # the model cache identifies weights by their path
+            paths["weights"] = Path(self.weights_folder.name) / str(job.inputs["weights"]["sha256"])
         for role, data in zip(roles, files, strict=True):
-            places[role].write_bytes(data)
-        since = None
+            paths[role].write_bytes(data)
+        resume_from = None
         if checkpoint is not None:
-            since = folder / "since.impasto"
-            since.write_bytes(checkpoint)
-        painter = JobPainter(job, places, since, cache=self.atelier, folder=folder, checkpoint_interval_s=keep_s)
+            resume_from = folder / "resume.impasto"
+            resume_from.write_bytes(checkpoint)
+        painter = JobPainter(
+            job,
+            paths,
+            resume_from,
+            cache=self.models,
+            folder=folder,
+            checkpoint_interval_s=checkpoint_interval_s,
+        )
         self.updates = painter.updates()
-        return self._sent(next(self.updates))
+        return _with_files(next(self.updates))
 
-    def go(self, asked: JobCommand) -> Sent:
-        """Do what is asked, and go on for a while."""
+    def go(self, command: JobCommand) -> Sent:
+        """Obey a command and return the next update."""
         if self.updates is None:
-            raise RuntimeError("There is no job to go on with.")
-        return self._sent(self.updates.send(asked))
+            raise RuntimeError("This worker has no job: call begin first.")
+        return _with_files(self.updates.send(command))
 
-    def _sent(self, report: JobUpdate) -> Sent:
-        files = {}
-        match report:
-            case StepsDone(checkpoint=Path() as path) | JobEnded(picture=Path() as path):
-                files[path.name] = path.read_bytes()
-                path.unlink()
-        return Sent(report, files)
+
+def _with_files(update: JobUpdate) -> Sent:
+    """Read the files that an update names into memory, and remove them."""
+    files = {}
+    match update:
+        case StepsDone(checkpoint=Path() as path) | JobEnded(picture=Path() as path):
+            files[path.name] = path.read_bytes()
+            path.unlink()
+    return Sent(update, files)
 
 
 class RayCacheClient:
-    """The shelf as one network's measurements see it. A shelf that is gone costs time, and nothing else."""
+    """The cluster's cache for one network and plan. If the cache is lost, values are computed here."""
 
-    def __init__(self, shelf: Any, identity: tuple[str, ...]) -> None:
-        self.shelf, self.identity = shelf, identity
+    def __init__(self, cache: Any, identity: tuple[str, ...]) -> None:
+        self.cache, self.identity = cache, identity
 
     def take(self, key: Any) -> Any:
-        """What somebody measured, or None: it is ours to measure."""
+        """Return a value, or None: then the caller computes it and calls `put`."""
         try:
-            data = ray.get(self.shelf.take.remote((*self.identity, key)))
+            data = ray.get(self.cache.take.remote((*self.identity, key)))
         except RayError:
             return None
         return pickle.loads(data) if data is not None else None
 
     def put(self, key: Any, value: Any) -> None:
-        """Here it is, for others."""
-        self.shelf.put.remote((*self.identity, key), pickle.dumps(value))
+        """Store a value for other workers."""
+        self.cache.put.remote((*self.identity, key), pickle.dumps(value))

@@ -1,0 +1,196 @@
+"""Ray's driver: a child process that holds the connection to a cluster and runs one service there.
+
+Ray kills a driver that has lost its cluster, and prints to its standard output and error. In a child process the death
+is an exit status, and the output a pipe. The child sends heartbeats; if these stop, the cluster is lost.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import importlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, Self
+
+from impasto.distributed.channel import Channel, ClosedChannelError
+from impasto.distributed.connection import Cluster, ClusterError, connect
+from impasto.errors import ImpastoError, one_line
+
+__all__ = ["Driver", "Service", "serve"]
+
+logger = logging.getLogger("impasto")
+
+CONNECT_TIMEOUT_S = 60.0
+"""Time for Ray to connect: 3 s here. With a wrong token it would try forever."""
+
+HEARTBEAT_S, MAX_SILENCE_S = 2.0, 25.0
+"""Interval between heartbeats, and the time without any. The head of a cluster may restart in that time."""
+
+Service = Callable[[Channel, Cluster], None]
+"""The work of a driver process. It ends with `ClosedChannelError`."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The driver's first message: the cluster that it is connected to."""
+
+    cluster: Cluster
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The driver's last message: the error that ends it."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """A message that driver and cluster are alive."""
+
+
+class Driver:
+    """A driver process, as its parent sees it. `module` is the Python module to run, which calls `serve`."""
+
+    def __init__(self, module: str, address: str) -> None:
+        self.address = address
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal is for this process only
+        )
+        self._channel = Channel(_pipe(self._process.stdout), _pipe(self._process.stdin))
+        self._output: collections.deque[bytes] = collections.deque(maxlen=30)
+        threading.Thread(target=self._output.extend, args=(self._process.stderr,), daemon=True).start()
+        self._heard_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Wait for the connection. Raises `ClusterError`."""
+        try:
+            self.cluster = self._wait_for_cluster()
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process ID of the driver."""
+        return self._process.pid
+
+    def send(self, message: Any) -> None:
+        """Send a message to the service. Raises `ClusterError` if the cluster is lost."""
+        try:
+            self._channel.send(message)
+        except ClosedChannelError:
+            raise self._lost() from None
+
+    def receive(self, timeout_s: float) -> Any:
+        """Return the service's next message, or None after a timeout.
+
+        Raises `ClusterError` if the cluster is lost or the service has failed.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            try:
+                message = self._channel.receive(left_s)
+            except ClosedChannelError:
+                raise self._lost() from None
+            if isinstance(message, Failed):
+                raise ClusterError(message.error)
+            if message is not None:
+                self._heard_s = time.monotonic()
+            elif time.monotonic() - self._heard_s > MAX_SILENCE_S:
+                self._kill()
+                raise self._lost()
+            if not isinstance(message, Heartbeat) and (message is not None or left_s == 0):
+                return message
+
+    def close(self) -> None:
+        """End the service, then the process. The service may take its time while heartbeats come."""
+        self._channel.close()
+        try:
+            with contextlib.suppress(ClusterError):
+                while True:
+                    self.receive(1.0)
+        finally:
+            self._kill()
+
+    def _wait_for_cluster(self) -> Cluster:
+        try:
+            message = self._channel.receive(CONNECT_TIMEOUT_S)
+        except ClosedChannelError:
+            raise self._lost() from None
+        if isinstance(message, Failed):
+            raise ClusterError(message.error)
+        if not isinstance(message, Connected):
+            raise ClusterError(
+                f"{self.address} answers, but accepts no connection. If it requires a token, set RAY_AUTH_MODE=token "
+                "and RAY_AUTH_TOKEN to the cluster's. If it is not a Ray cluster, give another address."
+            )
+        return message.cluster
+
+    def _lost(self) -> ClusterError:
+        """Return the error for a driver that has ended or fallen silent."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        logger.debug("The Ray driver printed: %s", b"".join(self._output).decode(errors="replace"))
+        return ClusterError(
+            f"The Ray cluster at {self.address} is lost (its driver ended with status {self._process.poll()})."
+        )
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # requested from Popen
+    return pipe
+
+
+def serve(service: Service) -> None:
+    """Run a service: the main program of a driver process. The address is its argument."""
+    channel = _take_over_pipes()
+    try:
+        with connect(sys.argv[1]) as cluster:
+            channel.send(Connected(cluster))
+            threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
+            service(channel, cluster)
+    except ClosedChannelError:
+        pass  # the parent closed the driver, or has died
+    except Exception as error:  # Ray raises many types
+        message = one_line(error) if isinstance(error, ImpastoError) else f"Ray failed: {one_line(error)[:200]}"
+        with contextlib.suppress(ClosedChannelError):
+            channel.send(Failed(message))
+
+
+def _take_over_pipes() -> Channel:
+    """Return the channel on standard input and output, and send what is printed to standard error."""
+    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    return channel
+
+
+def _send_heartbeats(channel: Channel) -> None:
+    """Send a heartbeat whenever the head of the cluster answers."""
+    ray: Any = importlib.import_module("ray")
+
+    while True:
+        time.sleep(HEARTBEAT_S)
+        with contextlib.suppress(Exception):
+            ray.nodes()
+            channel.send(Heartbeat())
