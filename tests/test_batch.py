@@ -28,9 +28,9 @@ from impasto.config import Config, RunOptions
 from impasto.distributed import Cluster
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
-from impasto.jobs.batch import BatchReport, write_index
 from impasto.jobs.batch_jobs import BatchJobs
 from impasto.jobs.batch_plan import BatchItem
+from impasto.jobs.batch_report import BatchReport, write_index
 from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
 

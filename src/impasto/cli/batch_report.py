@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 
 from impasto.cli.console import console, format_duration
-from impasto.jobs.batch import BatchEstimate, BatchReport
+from impasto.jobs.batch_report import BatchEstimate, BatchReport
 
 __all__ = ["print_estimate", "print_report"]
 

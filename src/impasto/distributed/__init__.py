@@ -1,4 +1,4 @@
-"""Ray clusters: jobs and tiles on many machines. Needs the extra: pip install 'impasto[cluster]'."""
+"""Jobs and tiles on a Ray cluster. Needs the extra: pip install 'impasto[cluster]'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool of actors that measure tiles. Failed actors are replaced; without any, tiles are measured here."""
+"""A pool of Ray actors that measure tiles. Failed actors are replaced."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ class ActorPool:
         self.actors, self._starting = [], {}
 
     def run(self, count: int, call: Callable[[Any, int, bool], Any]) -> Iterator[Any]:
-        """Yield the results of `call(actor, tile, keep)` for `count` tiles in order, or None where no actor is left.
+        """Yield `call(actor, tile, keep)` for every tile in order, or None if no actor is left.
 
-        Replaces failed actors and retries their tiles. A tile goes to the same actor at every step, while it lives.
+        Replace failed actors and retry their tiles. A tile goes to the same actor at every step, while it lives.
         """
         if not self.lost:
             with self._catch_loss():
@@ -110,9 +110,6 @@ class ActorPool:
                     try:
                         result = self._wait(reference)
                         break
-                    except RayTaskError as error:
-                        reason = one_line(error.cause)[:300]
-                        raise TileError(f"An actor failed to measure a tile: {reason}") from error
                     except RayError:
                         self._replace(assigned[tile])
                 reference = start(tile)
@@ -124,7 +121,10 @@ class ActorPool:
             del result
 
     def put(self, value: Any) -> Any:
-        """Store a value in the cluster for all actors. Return its reference, or None if the cluster is lost."""
+        """Store a value in the cluster for all actors.
+
+        Return its reference, or None if the cluster is lost.
+        """
         if not self.lost:
             with self._catch_loss():
                 self.health.check()
@@ -152,12 +152,19 @@ class ActorPool:
         self.warn(f"the cluster is lost ({reason}): continuing on this machine")
 
     def _wait(self, reference: Any) -> Any:
-        """Return an actor's result, checking the cluster's health while it takes."""
+        """Return an actor's result, checking the cluster's health in the meantime.
+
+        Raises `TileError`.
+        """
         while True:
             self.health.check()
             ready, _ = ray.wait([reference], timeout=POLL_S)
-            if ready:
+            if not ready:
+                continue
+            try:
                 return ray.get(reference)
+            except RayTaskError as error:
+                raise TileError(f"An actor failed to measure a tile: {one_line(error.cause)[:300]}") from error
 
     def _replace(self, actor: Any) -> None:
         """Replace a failed actor. If it was the last one, wait for the new one."""

@@ -18,7 +18,10 @@ class ClosedChannelError(Exception):
 
 
 class Channel:
-    """Sends and receives objects. A thread reads them, so that both ends can send large ones at the same time."""
+    """Sends and receives objects.
+
+    A thread reads them, so that both ends can send large ones at the same time.
+    """
 
     def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._incoming, self._outgoing = incoming, outgoing

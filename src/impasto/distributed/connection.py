@@ -44,9 +44,10 @@ class ClusterError(ImpastoError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """The resources of a cluster: totals, and those of its smallest machines. Memory is in bytes.
+    """The resources of a cluster.
 
-    `min_cpus` is the smallest number of processors of a machine, `cpus_per_gpu` that beside each graphics card.
+    Processors, cards and memory in bytes are totals. `min_cpus` is the smallest number of processors of a machine,
+    `cpus_per_gpu` that beside each graphics card.
     """
 
     cpus: int
@@ -103,7 +104,10 @@ def _require_answer(address: str) -> None:
 
 
 def _initialize(init: Callable[..., object], shutdown: Callable[[], object], options: dict[str, Any]) -> None:
-    """Connect, with retries if the cluster's server for this client did not start. Raises `ClusterError`."""
+    """Connect, with retries if the cluster's server for this client did not start.
+
+    Raises `ClusterError`.
+    """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
             init(**options)
@@ -146,7 +150,7 @@ def _resources(ray: ModuleType) -> Cluster:
 
 
 def require_version(version: str, node: str) -> None:
-    """Raise `ClusterError` if a machine has another version of Impasto, which could paint other pictures."""
+    """Raise `ClusterError` if a machine has another version, which could paint other pictures."""
     if version != __version__:
         raise ClusterError(
             f"{node} has Impasto {version}, but this machine has {__version__}. Install the same version everywhere."

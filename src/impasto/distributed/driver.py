@@ -1,4 +1,4 @@
-"""Ray's driver: a child process that holds the connection to a cluster and runs one service there.
+"""Ray's driver: a child process that is connected to a cluster and runs one service there.
 
 Ray kills a driver that has lost its cluster, and prints to its standard output and error. In a child process the death
 is an exit status, and the output a pipe. The child sends heartbeats; if these stop, the cluster is lost.
@@ -57,7 +57,10 @@ class Heartbeat:
 
 
 class Driver:
-    """A driver process, as its parent sees it. `module` is the Python module to run, which calls `serve`."""
+    """A driver process, as its parent sees it.
+
+    `module` is the Python module to run, which calls `serve`.
+    """
 
     def __init__(self, module: str, address: str) -> None:
         self.address = address
@@ -179,7 +182,7 @@ def serve(service: Service) -> None:
 
 
 def _take_over_pipes() -> Channel:
-    """Return the channel on standard input and output, and send what is printed to standard error."""
+    """Return the channel on standard input and output. Prints then go to standard error."""
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     return channel

@@ -21,7 +21,10 @@ HEAD_TIMEOUT_S = 20.0
 
 
 class ClusterHealth:
-    """Open connections to the head at HOST:PORT, and to a node's socket in the file system. "" is not watched."""
+    """Open connections to the head at HOST:PORT, and to a node's socket in the file system.
+
+    "" is not watched.
+    """
 
     def __init__(self, head: str = "", node: str = "") -> None:
         self.head = head

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,15 @@ from impasto.jobs.batch_plan import (
     name_items,
     read_pairs,
 )
+from impasto.jobs.batch_report import BatchEstimate, BatchReport, write_index
 from impasto.jobs.capacity import Capacity, distinct_runs, plan_capacity, select_gpus
 from impasto.jobs.executors import Executor
 from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
-from impasto.render.gallery import GalleryEntry, write_gallery
 from impasto.run import Run
 
-__all__ = ["BatchEstimate", "BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch", "write_index"]
+__all__ = ["BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch"]
 
 logger = logging.getLogger("impasto")
 
@@ -46,34 +46,6 @@ QUEUE_FOLDER = ".impasto"
 
 BatchObserver = Callable[[Sequence[Job], int, float], None]
 """A function that is called with the jobs, the number of existing pictures, and the seconds so far."""
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """The outcome of a batch, by output.
-
-    `existing` pictures were not painted again, `duplicates` are the same picture as another output. `error` is the
-    error that ended the batch early, such as a lost cluster.
-    """
-
-    items: Sequence[BatchItem]
-    painted: Sequence[Path]
-    existing: Sequence[Path]
-    failed: Mapping[Path, str]
-    duplicates: Mapping[Path, Path]
-    losses: Mapping[Path, Mapping[str, float]]
-    seconds: float
-    error: ImpastoError | None = None
-
-
-@dataclass(frozen=True)
-class BatchEstimate:
-    """What a batch will take. `failed` lists pictures whose inputs are missing."""
-
-    missing: Sequence[BatchItem]
-    failed: Mapping[Path, str]
-    workers: int
-    seconds: float
 
 
 def batch(
@@ -283,23 +255,3 @@ def _report(jobs: BatchJobs, seconds: float, error: ImpastoError | None) -> Batc
         seconds=seconds,
         error=error,
     )
-
-
-def write_index(report: BatchReport, folder: Path) -> None:
-    """Write a gallery of the pictures, with a list of those that failed or are missing."""
-    items = report.items
-    swept = [name for name in Config.model_fields if name != "alpha" and _varies(items, name)]
-    entries = []
-    for item in items:
-        options = item.config.model_dump(mode="json", include=set(swept))
-        caption = f"{item.title}, α = {item.config.alpha:g}" + "".join(f", {name} = {options[name]}" for name in swept)
-        first = report.duplicates.get(item.output)
-        note = f"the same picture as {first.name}" if first is not None else ""
-        problem = report.failed.get(item.output) or ("" if item.output.exists() else "not painted yet")
-        losses = dict(report.losses.get(item.output, {}))
-        entries.append(GalleryEntry(item.output.name, caption, losses, note, problem))
-    write_gallery(folder / "index.html", entries)
-
-
-def _varies(items: Sequence[BatchItem], option: str) -> bool:
-    return len({str(getattr(item.config, option)) for item in items}) > 1

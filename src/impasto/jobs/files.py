@@ -58,7 +58,7 @@ class FileStore:
                 yield name
 
     def remove_except(self, names: Collection[str], *, min_age_s: float = 0.0) -> int:
-        """Remove all files but `names` and those younger than `min_age_s`; return the number removed."""
+        """Remove all files but `names` and those younger than `min_age_s`. Return the number."""
         count = 0
         for path in self.folder.glob("?" * 64):
             with contextlib.suppress(FileNotFoundError):

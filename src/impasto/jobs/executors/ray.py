@@ -20,7 +20,7 @@ ADVICE = "Checkpoints are kept: run the same command again, with or without --on
 
 @dataclass(frozen=True)
 class StartWorkers:
-    """A request to paint the jobs of the queue in `folder`. `count` workers share `gpus` graphics cards."""
+    """A request to paint a queue's jobs by `count` workers, which share `gpus` cards."""
 
     folder: Path
     count: int

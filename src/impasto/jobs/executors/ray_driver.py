@@ -1,4 +1,4 @@
-"""The driver process of `RayExecutor`: run as `python -m impasto.jobs.executors.ray_driver ADDRESS`."""
+"""The program of the driver process of `RayExecutor`. Its argument is an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker on a machine of the cluster: an actor that keeps networks loaded and paints one job at a time."""
+"""A worker on a machine of a cluster: an actor that paints one job at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class Sent:
 
 
 class RayWorker:
-    """A Ray actor that paints jobs. `weights` maps networks to references, `cache` is the actor `RayCache`."""
+    """A Ray actor that paints jobs.
+
+    `weights` maps networks to references, `cache` is the actor `RayCache`.
+    """
 
     def __init__(self, weights: Mapping[str, Any], cache: Any) -> None:
         def load_weights(name: str, file: Path | None) -> Weights:
@@ -96,7 +99,10 @@ def _with_files(update: JobUpdate) -> Sent:
 
 
 class RayCacheClient:
-    """The cluster's cache for one network and plan. If the cache is lost, values are computed here."""
+    """The cluster's cache for one network and plan.
+
+    If the cache is lost, values are computed here.
+    """
 
     def __init__(self, cache: Any, identity: tuple[str, ...]) -> None:
         self.cache, self.identity = cache, identity
