@@ -71,7 +71,7 @@ MIGRATIONS = (
     ALTER TABLE jobs RENAME COLUMN turns TO alpha_changes;
     -- Checkpoints of earlier versions cannot be resumed, so their jobs start over.
     DELETE FROM losses WHERE job IN (SELECT id FROM jobs WHERE state != 'done');
-    UPDATE jobs SET checkpoint = NULL, progress = 0, elapsed_s = 0, scales = NULL WHERE state != 'done';
+    UPDATE jobs SET checkpoint = NULL, plan = NULL, progress = 0, elapsed_s = 0, scales = NULL WHERE state != 'done';
     UPDATE jobs SET
         config = rename_keys('config', config), run = rename_keys('run', run), plan = rename_keys('plan', plan);
     """,
