@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,8 @@ def test_layers_may_be_a_table() -> None:
 def test_layers_of_the_wrong_kind_are_ours_to_refuse(value: Any) -> None:
     with pytest.raises(LayerError):
         Config(style_layers=value)
+
+
+def test_the_typed_options_are_those_of_the_models() -> None:
+    script = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "write_option_types.py"))
+    assert script["PATH"].read_text(encoding="utf-8") == script["render"](), "run: python scripts/write_option_types.py"

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from impasto.errors import ConfigError, LayerError
+
+if TYPE_CHECKING:
+    from typing import Protocol, TypeAlias
+
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Tensor
+
+    class Named(Protocol):
+        """A picture with a name of its own, such as `impasto.NamedImage`."""
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def pixels(self) -> Any: ...
+
+    ImageLike: TypeAlias = str | PathLike[str] | Image | np.ndarray[Any, Any] | Tensor | Named
+    """A picture: a path, a PIL image, an array or a tensor."""
+    LayersLike: TypeAlias = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
+    NumbersLike: TypeAlias = str | float | Sequence[float]
+    LengthsLike: TypeAlias = str | float | Sequence[float | str]
 
 __all__ = [
     "AUTO",

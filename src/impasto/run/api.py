@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.core.method import Progress
@@ -12,6 +12,12 @@ from impasto.errors import ConfigError
 from impasto.run.loop import drive, iterate
 from impasto.run.result import Result
 from impasto.run.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.config.option_types import StylizeOptions
+    from impasto.config.types import ImageLike
 
 __all__ = ["as_tuple", "estimate", "prepare_run", "stylize", "stylize_steps"]
 
@@ -42,7 +48,12 @@ def as_tuple(values: Any) -> tuple[Any, ...]:
     return tuple(values) if isinstance(values, (list, tuple, range)) else (values,)
 
 
-def stylize(content: Any, style: Any, config: Config | None = None, **options: Any) -> Result:
+def stylize(
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
+    config: Config | None = None,
+    **options: Unpack[StylizeOptions],
+) -> Result:
     """Paint `content` in the manner of `style` and return the picture.
 
     Pictures are paths, PIL images, arrays or tensors; a list of them as `style` is blended. `options` are fields of
@@ -53,12 +64,20 @@ def stylize(content: Any, style: Any, config: Config | None = None, **options: A
 
 
 def stylize_steps(
-    content: Any, style: Any, config: Config | None = None, **options: Any
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
+    config: Config | None = None,
+    **options: Unpack[StylizeOptions],
 ) -> Generator[Progress, None, None]:
     """Yield the progress of `stylize` after each step. Close the generator to cancel."""
     return iterate(prepare_run(content, style, config, **options))
 
 
-def estimate(content: Any, style: Any, config: Config | None = None, **options: Any) -> Estimate:
+def estimate(
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
+    config: Config | None = None,
+    **options: Unpack[StylizeOptions],
+) -> Estimate:
     """Estimate the time, memory and disk space of `stylize` with the same arguments, within about a third."""
     return prepare_run(content, style, config, **options).estimate()
