@@ -135,7 +135,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     def measure(name: str, engine: Engine) -> None:
         """Time two evaluations after a first one; `step` is for the last."""
         nonlocal out, back
-        evaluate = engine.evaluator(objective_at(scene, full, ready.resolved, engine))
+        evaluate = engine.evaluator(objective_at(scene, full, ready.resolved, engine), ready.resolved.alpha)
         evaluate(image)
         for _ in range(2):
             out = back = 0

@@ -47,7 +47,7 @@ def main() -> None:
         objective = objective_at(scene, scene.scales[-1], ready.resolved, ready.engine)
 
         def score(picture: Path) -> float:
-            return ready.engine.measure(objective, images.load(picture).pixels).as_floats()["total"]
+            return ready.engine.measure(objective, images.load(picture).pixels, ready.config.alpha).as_floats()["total"]
 
         # The weights are decoded once, as they are on our side.
         rival("warm", "--size", "64", "--iterations", "1")

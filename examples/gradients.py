@@ -22,10 +22,11 @@ from impasto.run import prepare_run
 SHOWN = (1, 5, 40)
 
 
-def downhill(progress: Progress, engine: AutogradEngine, **weights: float) -> Tensor:
+def downhill(progress: Progress, engine: AutogradEngine, *, content_weight: float, alpha: float) -> Tensor:
     """Return minus the gradient of one loss: where it is positive, brighter pixels reduce the loss."""
-    config = progress.objective.config.model_copy(update=weights)
-    return -engine.evaluator(replace(progress.objective, config=config))(progress.image.clamp(0, 1)).gradient
+    config = progress.objective.config.model_copy(update={"content_weight": content_weight})
+    evaluate = engine.evaluator(replace(progress.objective, config=config), alpha)
+    return -evaluate(progress.image.clamp(0, 1)).gradient
 
 
 def draw(direction: Tensor) -> Tensor:
@@ -41,7 +42,8 @@ def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> N
     engine, columns = AutogradEngine(run.encoder), {}
     for step in run.steps():
         if step.iteration in SHOWN:
-            content, style = downhill(step, engine, alpha=0), downhill(step, engine, content_weight=0)
+            content = downhill(step, engine, content_weight=1, alpha=0)
+            style = downhill(step, engine, content_weight=0, alpha=step.alpha)
             agreement = float(torch.cosine_similarity(content.flatten(), style.flatten(), dim=0))
             print(f"step {step.iteration}: content and style agree by {agreement:.2f}")
             columns[f"after step {step.iteration}"] = (step.image.clamp(0, 1).clone(), draw(content), draw(style))

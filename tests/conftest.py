@@ -20,8 +20,9 @@ from impasto import samples
 from impasto.config import Config, ResolvedConfig
 from impasto.config.networks import ALEXNET, VGG16, VGG19, Layer, Network
 from impasto.core.encoder import Encoder, Weights
-from impasto.core.evaluate import AutogradEngine, Evaluation, build_objective
+from impasto.core.evaluate import AutogradEngine, Evaluation
 from impasto.core.objective import Losses, Objective
+from impasto.core.targets import build_objective
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
 from impasto.weights import load
@@ -180,12 +181,12 @@ def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Confi
 
 def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:
     """Losses and gradient by autograd."""
-    return AutogradEngine(encoder).evaluator(objective)(image)
+    return AutogradEngine(encoder).evaluator(objective, objective.config.alpha)(image)
 
 
 def losses_of(encoder: Encoder, objective: Objective, image: Tensor) -> Losses:
     """Losses alone."""
-    return AutogradEngine(encoder).measure(objective, image)
+    return AutogradEngine(encoder).measure(objective, image, objective.config.alpha)
 
 
 def pixels(path: Path) -> np.ndarray:

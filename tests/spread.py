@@ -18,8 +18,9 @@ from torch import Tensor
 from impasto.config import Config, Plan
 from impasto.config.networks import VGG19
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import Evaluation, build_objective
+from impasto.core.evaluate import Evaluation
 from impasto.core.masks import Region, StyleUse
+from impasto.core.targets import build_objective
 from impasto.distributed import ClusterError, actor_pool, connected, tile_actor, tile_backend
 from impasto.engine import build_engine
 
@@ -57,8 +58,8 @@ def main(address: str) -> None:
     # In float32 a maximum that rounding flips is a difference of its own, so the convolutions are the same ones:
     # that blocks give autograd's gradient is tested in float64.
     here, whole = build_engine(PLAN, ENCODER), build_engine(PLAN.model_copy(update={"block": 0}), ENCODER)
-    expected = here.evaluator(asked(here))(TARGET)
-    plain = whole.evaluator(asked(whole))(TARGET).gradient
+    expected = here.evaluator(asked(here), CONFIG.alpha)(TARGET)
+    plain = whole.evaluator(asked(whole), CONFIG.alpha)(TARGET).gradient
     sizes: list[int] = []
     pack = tile_actor.packed
 
@@ -77,14 +78,13 @@ def main(address: str) -> None:
         told["members"] = len(team.actors)
         engine = tile_backend.SpreadEngine(team, PLAN, ENCODER, None)
         objective = asked(engine)
-        evaluate = engine.evaluator(objective)
+        evaluate = engine.evaluator(objective, CONFIG.alpha)
         told["first"], told["again"] = sent_by(evaluate, sizes), sent_by(evaluate, sizes)
         found = evaluate(TARGET)
         told["same"] = same(found, expected)
         told["error"] = float((found.gradient - plain).abs().max() / plain.abs().max())
-        told["measured"] = (
-            engine.measure(objective, TARGET).as_floats() == here.measure(asked(here), TARGET).as_floats()
-        )
+        alone, spread = (each.measure(asked(each), TARGET, CONFIG.alpha).as_floats() for each in (here, engine))
+        told["measured"] = spread == alone
 
         ray.kill(team.actors[0])
         told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.failures

@@ -63,7 +63,7 @@ def test_the_chained_gradient_is_autograds(
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
     asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     target = image(3, *size).double()
-    found = TiledEngine(encoder, dtype=torch.float64, winograd=winograd).evaluator(asked)(target)
+    found = TiledEngine(encoder, dtype=torch.float64, winograd=winograd).evaluator(asked, asked.config.alpha)(target)
     assert_same(found, plainly(encoder, asked, target), 1e-11)
 
 
@@ -73,7 +73,7 @@ def test_the_chained_gradient_is_autograds(
 def test_the_gradient_of_padded_edges_is_autograds(network: Network, padding: Any, block: int) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
     asked, target = objective(encoder, (97, 131)), image(3, 97, 131).double()
-    found = TiledEngine(encoder, dtype=torch.float64, block=block).evaluator(asked)(target)
+    found = TiledEngine(encoder, dtype=torch.float64, block=block).evaluator(asked, asked.config.alpha)(target)
     assert_same(found, plainly(encoder, asked, target), 1e-11)
 
 
@@ -91,7 +91,7 @@ LAYERS = [
 def test_any_layers_may_be_tapped(vgg19: Encoder, options: dict[str, Any]) -> None:
     asked = objective(vgg19, **options)
     target = image(3, 53, 70)
-    assert_same(TiledEngine(vgg19).evaluator(asked)(target), plainly(vgg19, asked, target), 1e-5)
+    assert_same(TiledEngine(vgg19).evaluator(asked, asked.config.alpha)(target), plainly(vgg19, asked, target), 1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 130), (4, 8), (13, 18), (200, 5)])
@@ -123,7 +123,7 @@ def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) ->
     asked, asked_exactly = objective(vgg19), objective(exact)
     errors = []
     for seed in range(3, 10):
-        found = TiledEngine(vgg19, winograd=128).evaluator(asked)(image(seed, 53, 70))
+        found = TiledEngine(vgg19, winograd=128).evaluator(asked, asked.config.alpha)(image(seed, 53, 70))
         expected = plainly(exact, asked_exactly, image(seed, 53, 70).double())
         assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
         errors.append(relative_error(found.gradient.double(), expected.gradient))
@@ -135,14 +135,14 @@ def test_bfloat16_stays_within_a_tenth_of_the_gradient_and_a_fiftieth_of_the_los
     asked = objective(vgg19, (96, 128))
     target = image(3, 96, 128) * 0.5 + 0.25
     exact = plainly(vgg19, asked, target)
-    found = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked)(target)
+    found = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked, asked.config.alpha)(target)
     assert relative_error(found.gradient, exact.gradient) < 0.1
     assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
 
 
 def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: Encoder) -> None:
     asked = objective(random_network)
-    evaluate = TiledEngine(random_network).evaluator(asked)
+    evaluate = TiledEngine(random_network).evaluator(asked, asked.config.alpha)
     target = image(3, 53, 70)
     kept = target.clone()
     first = evaluate(target)
@@ -163,9 +163,9 @@ def test_every_style_loss_is_carried_back_whole_and_in_blocks(network: Network, 
     engine = TiledEngine(encoder, block=block)
     if block and STYLE_LOSSES[style_loss].needs_features:
         with pytest.raises(ConfigError, match="blocks"):
-            engine.evaluator(asked)(target)
+            engine.evaluator(asked, asked.config.alpha)(target)
         return
-    found = engine.evaluator(asked)(target)
+    found = engine.evaluator(asked, asked.config.alpha)(target)
     # Roots of matrices of fewer positions than channels magnify rounding.
     assert_same(found, plainly(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10)
 

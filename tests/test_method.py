@@ -18,8 +18,10 @@ from impasto.core import method
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine, Engine, Evaluation, Evaluator
 from impasto.core.image import resize
-from impasto.core.method import Progress, pink_noise
+from impasto.core.method import Progress
 from impasto.core.objective import Objective
+from impasto.core.optimizer_state import LBFGSState
+from impasto.core.target_image import pink_noise
 from impasto.errors import ConfigError, ImageError, LayerError
 from impasto.images import NamedImage, load
 from impasto.run import Result
@@ -34,9 +36,9 @@ class Recording(AutogradEngine):
         self.objectives: list[Objective] = []
         self.seen: list[tuple[Tensor, Evaluation]] = []
 
-    def evaluator(self, objective: Objective) -> Evaluator:
+    def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         self.objectives.append(objective)
-        evaluate = super().evaluator(objective)
+        evaluate = super().evaluator(objective, alpha)
 
         def record(image: Tensor) -> Evaluation:
             evaluation = evaluate(image)
@@ -179,7 +181,7 @@ def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder)
         small = load(big, long_side_px=56).pixels
         expected = objective_of(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
         for term, wanted in zip(objective.style, expected.style, strict=True):
-            torch.testing.assert_close(term.parts[0].value, wanted.parts[0].value, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(term.regions[0].value, wanted.regions[0].value, rtol=1e-3, atol=1e-3)
 
 
 def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encoder) -> None:
@@ -220,6 +222,28 @@ def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
     content, style = [r["content"] for r in results], [r["style"] for r in results]
     assert content == sorted(content)
     assert style == sorted(style, reverse=True)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_changing_alpha_rebuilds_nothing_and_restarts_only_the_curvature(tiny: Encoder, optimizer: str) -> None:
+    config = tiny_config(iterations=6, scales=1, optimizer=optimizer)
+    given = Inputs(content=picture(1), styles=(picture(2),))
+    engine = Recording(tiny)
+    scene = load_inputs(given, config, RunOptions(), engine)
+    alphas = [1.0, 1.0, 1.0, 9.0, 9.0, 2.0]
+    steps = []
+    for step in method.stylize_steps(
+        scene, config, engine=engine, alpha_at=lambda scale, iteration: alphas[iteration - 1]
+    ):
+        steps.append((step.alpha, step.losses, step.state))
+    assert [alpha for alpha, _, _ in steps] == alphas
+    for alpha, losses, _ in steps:
+        torch.testing.assert_close(losses.total, losses.content + alpha * losses.style)
+    first, *others = engine.objectives
+    assert len(others) == 2, "an evaluator for each alpha"
+    assert all(other is first for other in others)
+    if optimizer == "lbfgs":
+        assert [len(state.steps) for _, _, state in steps if isinstance(state, LBFGSState)] == [1, 2, 3, 1, 2, 1]
 
 
 def test_without_content_the_target_is_pure_texture(tiny: Encoder) -> None:

@@ -62,7 +62,7 @@ def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny:
     target = image(3)
     in_absolute, in_relative = losses_of(tiny, absolute, target), losses_of(tiny, relative, target)
     for term in absolute.style:
-        expected = in_absolute.style_layers[term.layer] / term.parts[0].value.square().mean()
+        expected = in_absolute.style_layers[term.layer] / term.regions[0].value.square().mean()
         torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
     layers = in_relative.style_layers
     torch.testing.assert_close(in_relative.style, 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"])
@@ -95,7 +95,7 @@ def test_the_laplacian_holds_the_contents_lines(tiny: Encoder) -> None:
 def test_targets_are_frozen(tiny: Encoder) -> None:
     objective = objective_of(tiny, image(1), image(2), tiny_config())
     values = [target.value for target in objective.content]
-    values += [part.value for target in objective.style for part in target.parts]
+    values += [part.value for target in objective.style for part in target.regions]
     assert len(values) == 3
     assert not any(value.requires_grad for value in values)
     with pytest.raises(AttributeError):
@@ -105,7 +105,7 @@ def test_targets_are_frozen(tiny: Encoder) -> None:
 def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
     config = tiny_config(tv_weight=0.2, laplacian_weight=0.3, content_loss="scaled")
     objective: Objective = objective_of(tiny64, image(1).double(), image(2).double(), config)
-    evaluate = AutogradEngine(tiny64).evaluator(objective)
+    evaluate = AutogradEngine(tiny64).evaluator(objective, objective.config.alpha)
     start = image(3).double()
     gradient = evaluate(start).gradient
     direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)

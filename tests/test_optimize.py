@@ -47,7 +47,7 @@ UNEVEN = torch.logspace(-2, 1, GOAL.numel()).reshape(GOAL.shape)
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("lbfgs", 1.0, 60), ("adam", 0.05, 300)])
 def test_every_solver_finds_the_bottom_of_a_bowl(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
     config = resolved(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
-    *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
+    *_, (_, last) = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
     assert (last.image - GOAL).abs().max() < 0.02
 
 
@@ -55,7 +55,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     final = {}
     for cosine in (optimize.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
         monkeypatch.setattr(optimize, "MIN_CURVATURE", cosine)
-        *_, last = descend(bowl(UNEVEN), START, resolved(parametrization="pixels", clamp=False), 60)
+        *_, (_, last) = descend(bowl(UNEVEN), START, resolved(parametrization="pixels", clamp=False), 60)
         final[cosine] = float(last.losses.total)
     learned, steepest = final.values()
     assert learned < 0.05 * steepest
@@ -70,24 +70,24 @@ def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
         plain = bowl(UNEVEN)(image)
         return evaluation(plain.losses.total * units, plain.gradient * units)
 
-    *_, expected = descend(bowl(UNEVEN), START, config, 30)
-    *_, found = descend(scaled, START, config, 30)
+    *_, (expected_state, expected) = descend(bowl(UNEVEN), START, config, 30)
+    *_, (state, found) = descend(scaled, START, config, 30)
     assert float(found.losses.total) == pytest.approx(units * float(expected.losses.total), rel=0.02)
-    assert found.evaluations == expected.evaluations
+    assert state.evaluations == expected_state.evaluations
 
 
 def test_lbfgs_never_gets_worse() -> None:
-    totals = [float(step.losses.total) for step in descend(bowl(UNEVEN), START, resolved(clamp=False), 40)]
+    totals = [float(point.losses.total) for _, point in descend(bowl(UNEVEN), START, resolved(clamp=False), 40)]
     assert totals == sorted(totals, reverse=True)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_start_is_left_alone_and_steps_are_counted(optimizer: str) -> None:
     start = START.clone()
-    steps = list(descend(bowl(UNEVEN), start, resolved(optimizer=optimizer), 7))
+    states = [state for state, _ in descend(bowl(UNEVEN), start, resolved(optimizer=optimizer), 7)]
     assert torch.equal(start, START)
-    assert [step.iteration for step in steps] == list(range(1, 8))
-    assert steps[-1].evaluations >= 8
+    assert [state.iteration for state in states] == list(range(1, 8))
+    assert states[-1].evaluations >= 8
 
 
 def cliff(limit: float) -> Evaluator:
@@ -105,18 +105,18 @@ def cliff(limit: float) -> Evaluator:
 @pytest.mark.parametrize("options", [{"optimizer": "lbfgs"}, {"optimizer": "adam", "learning_rate": 10.0}])
 def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
     config = resolved(clamp=False, parametrization="pixels", **options)
-    steps = list(descend(cliff(0.9), START, config, 40))
+    points = [point for _, point in descend(cliff(0.9), START, config, 40)]
     first = float(cliff(0.9)(START).losses.total)
-    for step in steps:
-        assert torch.isfinite(step.image).all()
-        assert float(step.losses.total) <= first
-    assert float(steps[-1].losses.total) < 0.7 * first
+    for point in points:
+        assert torch.isfinite(point.image).all()
+        assert float(point.losses.total) <= first
+    assert float(points[-1].losses.total) < 0.7 * first
 
 
 def test_an_exploding_adam_restarts_more_carefully() -> None:
     config = resolved(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
-    *_, last = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
-    assert last.restarts > 0
+    *_, (state, last) = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
+    assert state.restarts > 0
     assert float(last.losses.total) <= float(bowl(torch.ones_like(GOAL))(START).losses.total)
 
 
@@ -134,12 +134,12 @@ def test_bounded_descent_measures_what_will_be_written() -> None:
         seen.append((float(image.min()), float(image.max())))
         return far(image * 0.5)  # its minimum is at 2 · GOAL, beyond 1
 
-    *_, last = descend(evaluate, START, resolved(clamp=True), 30)
+    *_, (_, last) = descend(evaluate, START, resolved(clamp=True), 30)
     assert min(low for low, _ in seen) >= 0
     assert max(high for _, high in seen) <= 1
     clamped = evaluate(last.image.clamp(0, 1)).losses.total
     torch.testing.assert_close(clamped, last.losses.total)
-    *_, free = descend(evaluate, START, resolved(clamp=False), 30)
+    *_, (_, free) = descend(evaluate, START, resolved(clamp=False), 30)
     assert free.image.max() > 1.5
 
 
@@ -205,19 +205,20 @@ def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) 
         return exact(image)
 
     config = resolved(optimizer=optimizer, parametrization="pixels", clamp=False)
-    *_, last = descend(coarse, START, config, 50, refine=fine)
+    *_, (state, last) = descend(coarse, START, config, 50, precise=fine)
     assert set(coarse_calls) == {0}, "coarse never comes back"
     assert 10 <= len(fine_calls) <= 30
     torch.testing.assert_close(last.losses.total, exact(last.image).losses.total)
-    assert last.iteration == 50
+    assert state.iteration == 50
 
 
 def test_a_run_that_has_arrived_spends_nothing_more() -> None:
     config = resolved(parametrization="pixels", clamp=False)
     steps = list(descend(bowl(torch.ones_like(GOAL)), GOAL, config, 200))
     assert len(steps) == 200
-    assert steps[-1].evaluations < 30
-    torch.testing.assert_close(steps[-1].image, GOAL)
+    state, last = steps[-1]
+    assert state.evaluations < 30
+    torch.testing.assert_close(last.image, GOAL)
 
 
 def test_a_run_that_cannot_descend_stops_trying() -> None:
@@ -229,6 +230,6 @@ def test_a_run_that_cannot_descend_stops_trying() -> None:
         return evaluation(honest.losses.total, -honest.gradient)
 
     config = resolved(parametrization="pixels", clamp=False)
-    *_, last = descend(lying, START, config, 100)
-    assert last.evaluations < 20
+    *_, (state, last) = descend(lying, START, config, 100)
+    assert state.evaluations < 20
     torch.testing.assert_close(last.image, START)

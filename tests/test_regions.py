@@ -23,10 +23,11 @@ from impasto.cli import main
 from impasto.config import Inputs, RunOptions
 from impasto.config.networks import ALEXNET, VGG19, Network
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, build_objective
+from impasto.core.evaluate import AutogradEngine
 from impasto.core.masks import Region, StyleUse, downsample_masks
 from impasto.core.method import stylize_steps
 from impasto.core.statistics import compute_moments, compute_moments_by_region, gram_matrix
+from impasto.core.targets import build_objective
 from impasto.core.tensor_store import RamStore
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.tiled import TiledEngine
@@ -113,12 +114,14 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
     whole, tiled = (build_objective(of, content, styles, config, regions) for of in (plain, engine))
     tolerance = 1e-5 if style_loss == "wasserstein" else 1e-10
     for a, b in zip(whole.style, tiled.style, strict=True):
-        assert [part.share for part in a.parts] == [0.4, 0.6]
-        for one, two in zip(a.parts, b.parts, strict=True):
+        assert [part.share for part in a.regions] == [0.4, 0.6]
+        for one, two in zip(a.regions, b.regions, strict=True):
             torch.testing.assert_close(two.value, one.value, rtol=tolerance, atol=tolerance)
     target = torch.rand(content.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    assert_same(engine.evaluator(whole)(target), plain.evaluator(whole)(target), tolerance)
-    assert engine.measure(whole, target).as_floats() == pytest.approx(plain.measure(whole, target).as_floats())
+    alpha = whole.config.alpha
+    assert_same(engine.evaluator(whole, alpha)(target), plain.evaluator(whole, alpha)(target), tolerance)
+    measured, expected = (each.measure(whole, target, alpha).as_floats() for each in (engine, plain))
+    assert measured == pytest.approx(expected)
 
 
 def test_a_guide_is_the_masks_share_of_each_position(tiny: Encoder) -> None:

@@ -101,7 +101,7 @@ def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: 
     run = prepare_run(photo, painting, size=64, iterations=3, scales=1, clamp=False)
     for progress in run.steps():
         image = progress.image.clone()
-    evaluation = run.engine.evaluator(progress.objective)(image)
+    evaluation = run.engine.evaluator(progress.objective, progress.alpha)(image)
     expected = float((evaluation.gradient * image.numel()).square().mean().sqrt())
     assert progress.gradient_rms == pytest.approx(expected, rel=1e-3)
 

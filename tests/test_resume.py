@@ -19,11 +19,11 @@ from safetensors import safe_open
 
 import impasto
 from impasto.cli import main
-from impasto.core.descent import State, Step
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.method import Progress
 from impasto.core.optimize import descend
+from impasto.core.optimizer_state import OptimizerState
 from impasto.errors import OutputError, RecipeError
 from impasto.run import Run, drive, prepare_run
 from impasto.run.checkpoint import read_checkpoint
@@ -45,10 +45,10 @@ def surface(tiny: Encoder) -> Evaluator:
     return lambda image: plainly(tiny, objective, image)
 
 
-def kept(step: Step) -> State:
-    """What a checkpoint would hold: copies, for the run goes on."""
-    memory = {name: tensor.clone() for name, tensor in step.memory.items()}
-    return State(step.iteration, step.image.clone(), step.evaluations, step.restarts, memory, dict(step.numbers))
+def kept(state: OptimizerState) -> OptimizerState:
+    """Return a copy, by way of what a checkpoint holds."""
+    tensors = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    return type(state).restore(tensors, json.loads(json.dumps(state.numbers())))
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -64,14 +64,14 @@ def test_descent_goes_on_from_any_step_to_the_bit(
         found = surface(image)
         return Evaluation(found.losses, (found.gradient * 64).round() / 64 + found.gradient)
 
-    whole = [(step, kept(step)) for step in descend(coarse, start, config, 15, refine=surface)]
-    for _, state in whole:
-        steps = list(descend(coarse, state.image, config, 15, refine=surface, since=state))
-        assert [step.iteration for step in steps] == list(range(state.iteration + 1, 16))
-        for step in steps:
-            other = whole[step.iteration - 1][1]
-            assert torch.equal(step.image, other.image), (state.iteration, step.iteration)
-            assert (step.evaluations, step.restarts) == (other.evaluations, other.restarts)
+    whole = [kept(state) for state, _ in descend(coarse, start, config, 15, precise=surface)]
+    for first in whole:
+        states = [state for state, _ in descend(coarse, first.image, config, 15, precise=surface, state=first)]
+        assert [state.iteration for state in states] == list(range(first.iteration + 1, 16))
+        for state in states:
+            other = whole[state.iteration - 1]
+            assert torch.equal(state.image, other.image), (first.iteration, state.iteration)
+            assert (state.evaluations, state.restarts) == (other.evaluations, other.restarts)
 
 
 def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
@@ -86,12 +86,12 @@ def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
         return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
 
     config = resolved(clamp=False, parametrization="pixels")
-    whole = [kept(step) for step in descend(uphill, start, config, 6)]
+    whole = [kept(state) for state, _ in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
-    again = list(descend(uphill, start, config, 6, since=whole[2]))
+    again = [state for state, _ in descend(uphill, start, config, 6, state=whole[2])]
     assert spent > 5
     assert calls == 1  # where it stands, once more
-    assert [step.evaluations for step in again] == [state.evaluations for state in whole[3:]]
+    assert [state.evaluations for state in again] == [state.evaluations for state in whole[3:]]
 
 
 # ---- Runs ----------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
         assert b'\\"iteration\\": 3' in data
         data = bytearray(bytes(data).replace(b'\\"iteration\\": 3', b'\\"iteration\\": 4'))
     else:
-        assert b"impasto-checkpoint-2" in data
-        data = bytearray(bytes(data).replace(b"impasto-checkpoint-2", b"impasto-checkpoint-9"))
+        assert b"impasto-checkpoint-3" in data
+        data = bytearray(bytes(data).replace(b"impasto-checkpoint-3", b"impasto-checkpoint-9"))
     path.write_bytes(data)
     with pytest.raises(RecipeError) as caught:
         list(run.steps(read_checkpoint(path)))

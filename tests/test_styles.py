@@ -18,10 +18,11 @@ import impasto
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.types import Length
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, build_objective
+from impasto.core.evaluate import AutogradEngine
 from impasto.core.method import objective_at, stylize_steps
 from impasto.core.objective import Objective
 from impasto.core.statistics import Moments, blend_moments, compute_moments
+from impasto.core.targets import build_objective
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError
 from impasto.run import drive
@@ -58,7 +59,7 @@ def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
 def test_between_two_styles_targets_move_on_a_straight_line(tiny: Encoder, share: float) -> None:
     first, second = objective(tiny, (1, 0)), objective(tiny, (0, 1))
     for a, b, found in zip(first.style, second.style, objective(tiny, (share, 1 - share)).style, strict=True):
-        (one,), (two,), (blend,) = a.parts, b.parts, found.parts
+        (one,), (two,), (blend,) = a.regions, b.regions, found.regions
         torch.testing.assert_close(blend.value, share * one.value + (1 - share) * two.value, rtol=1e-5, atol=1e-6)
 
 
@@ -124,7 +125,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
     config = tiny_config(units="absolute")
     whole = build_objective(AutogradEngine(tiny), picture(1), styles, config)
     tiled = build_objective(TiledEngine(tiny, block=16), picture(1), styles, config)
-    for a, b in zip((x.parts[0] for x in whole.style), (x.parts[0] for x in tiled.style), strict=True):
+    for a, b in zip((x.regions[0] for x in whole.style), (x.regions[0] for x in tiled.style), strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
 
 

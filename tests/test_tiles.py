@@ -15,10 +15,11 @@ from torch import Tensor
 
 from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import AutogradEngine, build_objective
+from impasto.core.evaluate import AutogradEngine
 from impasto.core.objective import Objective
 from impasto.core.optimize import descend
 from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.targets import build_objective
 from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chunks, rms, weighted_sum
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.tiled import TiledEngine
@@ -51,8 +52,9 @@ def test_blocks_give_the_gradient_of_the_whole(
     config = resolved(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
     asked = build_objective(whole, content, [(1.0, style)], config)
-    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
-    measured, expected = tiled.measure(asked, target).as_floats(), whole.measure(asked, target).as_floats()
+    alpha = asked.config.alpha
+    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
+    measured, expected = (engine.measure(asked, target, alpha).as_floats() for engine in (tiled, whole))
     assert measured == pytest.approx(expected, rel=1e-11)
 
 
@@ -65,7 +67,8 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     config = resolved(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = build_objective(whole, content, [(1.0, style)], config)
-    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-11)
+    alpha = asked.config.alpha
+    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
 
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
@@ -75,8 +78,9 @@ def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
     asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
     for one, two in zip(asked.style, in_blocks.style, strict=True):
-        torch.testing.assert_close(two.parts[0].value, one.parts[0].value, rtol=1e-6, atol=1e-6)
-    assert_same(tiled.evaluator(asked)(target), whole.evaluator(asked)(target), 1e-6)
+        torch.testing.assert_close(two.regions[0].value, one.regions[0].value, rtol=1e-6, atol=1e-6)
+    alpha = asked.config.alpha
+    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-6)
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
@@ -89,7 +93,7 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
 
     def targets(objective: Objective) -> list[tuple[Tensor, float]]:
         found = [(target.value, target.scale) for target in objective.content]
-        return found + [(part.value, part.scale) for target in objective.style for part in target.parts]
+        return found + [(part.value, part.scale) for target in objective.style for part in target.regions]
 
     assert len(targets(whole)) == 6
     for (found, scale), (expected, expected_scale) in zip(targets(tiled), targets(whole), strict=True):
@@ -105,11 +109,11 @@ def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
     asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), resolved())
     target = image(3, 192, 48).double()
-    exact = whole.evaluator(asked)(target).gradient
+    exact = whole.evaluator(asked, asked.config.alpha)(target).gradient
     assert margin(VGG19, asked.layers) == 80
-    assert (tiled.evaluator(asked)(target).gradient - exact).norm() < 1e-11 * exact.norm()
+    assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
     monkeypatch.setattr(tiles, "margin", lambda network, layers: 64)
-    assert (tiled.evaluator(asked)(target).gradient - exact).norm() > 1e-6 * exact.norm()
+    assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() > 1e-6 * exact.norm()
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
@@ -134,9 +138,9 @@ def test_a_run_on_disk_is_the_run_in_memory(tmp_path: Path, tiny: Encoder) -> No
     asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), resolved().model_copy(update=LAYERS))
     for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
         config = resolved(**options)
-        evaluate = AutogradEngine(tiny).evaluator(asked)
-        *_, expected = descend(evaluate, image(3, 60, 44), config, 12)
-        *_, found = descend(evaluate, image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
+        evaluate = AutogradEngine(tiny).evaluator(asked, asked.config.alpha)
+        *_, (_, expected) = descend(evaluate, image(3, 60, 44), config, 12)
+        *_, (_, found) = descend(evaluate, image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
         assert torch.equal(found.image, expected.image)
 
 
@@ -193,7 +197,7 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
     tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
     (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
     released.clear()
-    engine.evaluator(asked)(content)
+    engine.evaluator(asked, asked.config.alpha)(content)
     assert tiles >= 4
     assert sum(wanted in group for group in released) == 2 * tiles  # both passes
 

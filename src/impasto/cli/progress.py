@@ -15,7 +15,6 @@ from impasto.core.method import Progress
 from impasto.insight.run_grid import GridProgress
 from impasto.jobs.model import Job
 from impasto.run import Run
-from impasto.run.pace import share_done, step_of
 
 __all__ = ["ProgressView"]
 
@@ -58,7 +57,7 @@ class ProgressView:
 
     def show_cell(self, grid: GridProgress) -> None:
         """Show one step of a grid: a bar for the cells, and one for the steps of the current cell."""
-        step, planned = step_of(grid.progress)
+        step, planned = grid.progress.step, grid.progress.planned_steps
         self._update("cells", "cells", grid.number - 1, grid.count, grid.cell)
         self._update("steps", "steps", step, planned, _losses(grid.progress))
         line = f"{grid.number}/{grid.count}  {grid.cell}"
@@ -114,7 +113,7 @@ class _Rate:
         here_s = progress.elapsed_s - self.scale_began_s
         if progress.iteration == progress.size.iterations:
             return f"in {_format_clock(here_s)}"
-        left_s = progress.elapsed_s * (1 / share_done(progress) - 1)
+        left_s = progress.elapsed_s * (1 / progress.fraction - 1)
         return f"{progress.iteration / max(here_s, 1e-9):.2f} steps/s, {_format_clock(left_s)} left"
 
 

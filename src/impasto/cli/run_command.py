@@ -130,7 +130,7 @@ class _FirstStep:
     def __call__(self, run: Run, progress: Progress) -> None:
         if self.catcher.deferring:
             return
-        full = progress.scene.scales[-1]
+        full = progress.inputs.scales[-1]
         images.require_output(self.path, bits=run.options.bits, height=full.height, width=full.width)
         self.catcher.deferring = True
 

@@ -4,7 +4,8 @@
     style image ───┼→ frozen network → losses → gradient on the target's pixels → next step
     target image ──┘
 
-pictures → a pyramid of sizes → at each: targets, then descent → the next size → a picture.
+A run paints from coarse to fine. At each scale it measures the content and the styles once, which gives the targets of
+the objective, and then descends. The next scale starts from the enlarged result.
 """
 
 from __future__ import annotations
@@ -15,26 +16,30 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
-from impasto.core.descent import State
-from impasto.core.evaluate import Engine, build_objective
+from impasto.core.evaluate import Engine, Evaluator
 from impasto.core.image import Picture, fit, resize
 from impasto.core.masks import Region
 from impasto.core.objective import Losses, Objective
 from impasto.core.optimize import descend
+from impasto.core.optimizer_state import OptimizerState
 from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import Scale
-from impasto.core.tensor_store import TensorStore, clamp_unit, clone, iter_chunks
+from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
+from impasto.core.targets import build_objective
+from impasto.core.tensor_store import TensorStore, clamp_unit
 
-__all__ = ["Progress", "ResumePoint", "RunInputs", "Style", "finalize", "render", "stylize_steps"]
+__all__ = ["AlphaAt", "Progress", "ResumePoint", "RunInputs", "Style", "finalize", "render", "stylize_steps"]
+
+AlphaAt = Callable[[int, int], float]
+"""(scale, iteration) -> α of that step, both counted from 1."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """A style image, its share of the styles' one, and its long side over that of the target."""
+    """A style image, its share among the styles, and its long side relative to the target's."""
 
     picture: Picture
     share: float
@@ -43,225 +48,212 @@ class Style:
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The loaded pictures of a run, and the sizes that the target goes through.
+    """The loaded pictures of a run, and the sizes of its target.
 
-    `retouch` is done to the painted picture in the end, such as putting colors back. `regions` are painted each
-    from styles of their own, and `free`, (1, 1, H, W), is 0 where the content stays. `records`, by role, tell whoever
-    asks where all this came from.
+    `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
+    `postprocess` changes the painted picture at the end, for example restores colors. `records` describe by role the
+    files that all this came from.
     """
 
     content: Picture
     styles: tuple[Style, ...]
     init: Picture | None
     scales: tuple[Scale, ...]
-    retouch: Callable[[Tensor], Tensor] | None = None
+    postprocess: Callable[[Tensor], Tensor] | None = None
     regions: tuple[Region, ...] = ()
-    free: Tensor | None = None
+    paint_mask: Tensor | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
+
+    def initial_picture(self, init: str) -> Picture | None:
+        """Return the picture that the target starts from by `Config.init`; None: noise."""
+        return {"content": self.content, "style": self.styles[0].picture, "image": self.init}.get(init)
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """What the same run goes on from, to the bit: after a step of this scale, counted from 1.
-
-    `evaluations` and `restarts` are of the whole run.
-    """
+    """A point to continue a run from, to the bit: after a step of this scale, counted from 1."""
 
     scale: int
-    state: State
-    evaluations: int
-    restarts: int
+    state: OptimizerState
+    earlier_evaluations: int
     elapsed_s: float
+
+    @property
+    def evaluations(self) -> int:
+        """The evaluations of all scales so far."""
+        return self.earlier_evaluations + self.state.evaluations
 
 
 @dataclass(frozen=True)
 class Progress(ResumePoint):
-    """Where a run stands after one step. `image` is a view that is valid until the next step.
+    """A run after one step. `image` is a view that is valid until the next step.
 
-    `objective` is what is asked of it at this scale. `gradient_rms` is d(numel × total)/d(pixel), root mean square.
+    `gradient_rms` is the root mean square of d(numel × total)/d(pixel).
     """
 
-    scene: RunInputs
+    inputs: RunInputs
+    objective: Objective
+    alpha: float
     image: Tensor
     losses: Losses
     gradient_rms: float
-    objective: Objective
 
     @property
     def iteration(self) -> int:
-        """The step of this scale, counted from 1."""
+        """The step at this scale, counted from 1."""
         return self.state.iteration
 
     @property
     def size(self) -> Scale:
-        """The size being painted, and the steps planned there."""
-        return self.scene.scales[self.scale - 1]
+        """The scale in pixels, with its planned steps."""
+        return self.inputs.scales[self.scale - 1]
+
+    @property
+    def step(self) -> int:
+        """The step among those of all scales, counted from 1."""
+        return sum(scale.iterations for scale in self.inputs.scales[: self.scale - 1]) + self.iteration
+
+    @property
+    def planned_steps(self) -> int:
+        """The steps of all scales."""
+        return sum(scale.iterations for scale in self.inputs.scales)
+
+    @property
+    def fraction(self) -> float:
+        """The share of the work that is done, in steps times pixels."""
+        work = [scale.iterations * scale.height * scale.width for scale in self.inputs.scales]
+        return (sum(work[: self.scale - 1]) + self.iteration * self.size.height * self.size.width) / sum(work)
 
     @property
     def is_last(self) -> bool:
-        """Whether the run ends with this step."""
-        return self.scale == len(self.scene.scales) and self.iteration == self.size.iterations
+        """True after the last step of the run."""
+        return self.scale == len(self.inputs.scales) and self.iteration == self.size.iterations
 
 
 def stylize_steps(
-    scene: RunInputs, config: ResolvedConfig, *, engine: Engine, since: ResumePoint | None = None
+    inputs: RunInputs,
+    config: ResolvedConfig,
+    *,
+    engine: Engine,
+    alpha_at: AlphaAt | None = None,
+    resume_point: ResumePoint | None = None,
 ) -> Generator[Progress, None, None]:
-    """The method as a stream of steps, or those `since` some step. Close it to stop; any step can be `finalize`.
+    """Yield the steps of a run, or those after `resume_point`. Close the generator to stop.
 
-    Raises `ImageError`, `LayerError`, `ConfigError` before the first step.
+    `alpha_at` is called before each step; the default is `config.alpha`. Raises `LayerError` before the first step.
     """
-    began = time.perf_counter() - (since.elapsed_s if since else 0)
-    encoder, store = engine.encoder, engine.store
+    began = time.perf_counter() - (resume_point.elapsed_s if resume_point else 0)
+    alpha_at = alpha_at or (lambda scale, iteration: config.alpha)
+    _require_sizes(inputs, config, engine)
+    last = resume_point
+    for number in range(last.scale if last else 1, len(inputs.scales) + 1):
+        for progress in _paint_scale(inputs, number, config, engine, alpha_at, last, began):
+            last = progress
+            yield progress
+
+
+def _require_sizes(inputs: RunInputs, config: ResolvedConfig, engine: Engine) -> None:
+    """Raise `LayerError` if an image is too small for a layer."""
     style_layers = [name for name, _ in config.style_layers]
     layers = [*(name for name, _ in config.content_layers), *style_layers]
-    encoder.require_size(scene.content.pixels, layers, what="The target, like the content, at")
-    for style in scene.styles:
-        encoder.require_size(style.picture.pixels, style_layers, what=f"The style {style.picture.name or 'image'} at")
-    target: Tensor | None = None
-    evaluations = since.evaluations - since.state.evaluations if since else 0
-    restarts = since.restarts - since.state.restarts if since else 0
-    for number, scale in enumerate(scene.scales, start=1):
-        if since and number < since.scale:
-            continue
-        last: State | None = since.state if since and number == since.scale else None
-        # region start of a scale
-        objective = objective_at(scene, scale, config, engine)
-        if last is not None:
-            target = last.image
-        elif target is None:
-            target = initial_target(scene, config, scale, store)
-        else:
-            target = upscale_target(target, scene, scene.scales[number - 2], scale, config, store)
-        # endregion
-        is_full_size = number == len(scene.scales)
-        evaluate, refine = engine.evaluator(objective), engine.precise_evaluator(objective) if is_full_size else None
-        cover = protect_at(scene, scale, store)
-        if cover is not None:
-            evaluate, refine = cover.wrap(evaluate), refine and cover.wrap(refine)
-        for step in descend(evaluate, target, config, scale.iterations, refine=refine, store=store, since=last):
-            last = step
-            yield Progress(
-                number,
-                step,
-                evaluations + step.evaluations,
-                restarts + step.restarts,
-                time.perf_counter() - began,
-                scene,
-                cover.apply(step.image) if cover else step.image,
-                step.losses,
-                step.gradient_rms,
-                objective,
-            )
-        assert last is not None  # a scale has at least one step
-        target = last.image
-        evaluations += last.evaluations
-        restarts += last.restarts
+    engine.encoder.require_size(inputs.content.pixels, layers, what="The target, like the content, at")
+    for style in inputs.styles:
+        name = style.picture.name or "image"
+        engine.encoder.require_size(style.picture.pixels, style_layers, what=f"The style {name} at")
+
+
+def _paint_scale(
+    inputs: RunInputs,
+    number: int,
+    config: ResolvedConfig,
+    engine: Engine,
+    alpha_at: AlphaAt,
+    last: ResumePoint | None,
+    began: float,
+) -> Generator[Progress, None, None]:
+    """Yield the steps of one scale, or those after `last`. After a change of α, L-BFGS starts without curvature."""
+    scale, store, state = inputs.scales[number - 1], engine.store, None
+    earlier_evaluations = last.evaluations if last else 0
+    # region start of a scale
+    objective = objective_at(inputs, scale, config, engine)
+    if last is None:
+        target = initial_target(inputs.initial_picture(config.init), config, scale, store)
+    elif last.scale < number:
+        before = inputs.scales[number - 2]
+        target = upscale_target(last.state.image, inputs.content.pixels, before, scale, config, store)
+    else:
+        target, state, earlier_evaluations = last.state.image, last.state, last.earlier_evaluations
+    # endregion
+    protected, iteration = protect_at(inputs, scale, store), state.iteration if state else 0
+    alpha = alpha_at(number, max(iteration, 1))
+    while iteration < scale.iterations:
+        alpha_before, alpha = alpha, alpha_at(number, iteration + 1)
+        if state is not None and alpha != alpha_before:
+            state = state.without_curvature()
+        evaluate, precise = _evaluators(engine, objective, alpha, protected)
+        precise = precise if number == len(inputs.scales) else None
+        steps = descend(evaluate, target, config, scale.iterations, precise=precise, store=store, state=state)
+        for state, point in steps:
+            iteration, elapsed_s = state.iteration, time.perf_counter() - began
+            image = protected.apply(point.image) if protected else point.image
+            measured = alpha, image, point.losses, point.gradient_rms
+            yield Progress(number, state, earlier_evaluations, elapsed_s, inputs, objective, *measured)
+            if iteration < scale.iterations and alpha_at(number, iteration + 1) != alpha:
+                break
+
+
+def _evaluators(
+    engine: Engine, objective: Objective, alpha: float, protected: ProtectedImage | None
+) -> tuple[Evaluator, Evaluator | None]:
+    """Return the evaluator for the steps of a scale, and a more precise one if there is one."""
+    evaluate, precise = engine.evaluator(objective, alpha), engine.precise_evaluator(objective, alpha)
+    if protected is None:
+        return evaluate, precise
+    return protected.wrap(evaluate), protected.wrap(precise) if precise is not None else None
 
 
 def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> tuple[Tensor, Losses]:
-    """The picture as it stands, at the size asked for, and the losses of its target in float32."""
-    scene, full = progress.scene, progress.scene.scales[-1]
-    # Stopped at a coarse scale, the targets are those of another size.
-    objective = progress.objective if progress.size is full else objective_at(scene, full, config, engine)
+    """Return the picture after a step, at full size, and the losses of its target in float32."""
+    inputs, full = progress.inputs, progress.inputs.scales[-1]
+    # At a coarse scale, the targets have another size.
+    objective = progress.objective if progress.size is full else objective_at(inputs, full, config, engine)
     target, picture = render(progress, engine.store)
-    return picture, engine.measure(objective, target)
+    return picture, engine.measure(objective, target, progress.alpha)
 
 
 def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
-    """The target as it stands, clamped and at the size asked for; and the same retouched."""
-    scene, full = progress.scene, progress.scene.scales[-1]
+    """Return the target after a step, clamped and at full size, before and after postprocessing."""
+    inputs, full = progress.inputs, progress.inputs.scales[-1]
     target = clamp_unit(store, resize(progress.image, full.height, full.width))
-    cover = protect_at(scene, full, store)
-    if cover is not None:
-        target = cover.apply(target)  # exactly, where it was resized
-    return target, scene.retouch(target) if scene.retouch else target
+    protected = protect_at(inputs, full, store)
+    if protected is not None:
+        target = protected.apply(target)  # resizing has mixed both sides of the mask's edge
+    return target, inputs.postprocess(target) if inputs.postprocess else target
 
 
-def protect_at(scene: RunInputs, scale: Scale, store: TensorStore) -> ProtectedImage | None:
-    """What keeps the content where it stays, at one scale; None where all is painted."""
-    if scene.free is None:
+def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore) -> ProtectedImage | None:
+    """Return the protected content at one scale; None if all of it is painted."""
+    if inputs.paint_mask is None:
         return None
-    return ProtectedImage(resize_to_scale(scene.content.pixels, scale), resize_to_scale(scene.free, scale), store)
+    content, mask = (resize_to_scale(image, scale) for image in (inputs.content.pixels, inputs.paint_mask))
+    return ProtectedImage(content, mask, store)
 
 
-def objective_at(scene: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine) -> Objective:
-    """What is asked of the target at one scale: content and style measured at the size of that scale."""
+def objective_at(inputs: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine) -> Objective:
+    """Build the objective of one scale, from content and styles at the size of that scale."""
     device = engine.encoder.device
-    content = resize_to_scale(scene.content.pixels, scale).to(device)
-    least_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
-    styles = [(style.share, resize_style(style, scale, least_px).to(device)) for style in scene.styles]
-    return build_objective(engine, content, styles, config, scene.regions)
+    content = resize_to_scale(inputs.content.pixels, scale).to(device)
+    minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
+    styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
+    return build_objective(engine, content, styles, config, inputs.regions)
 
 
-def resize_to_scale(pixels: Tensor, scale: Scale) -> Tensor:
-    """An image at exactly the target's size of this scale."""
-    if pixels.shape[2:] == (scale.height, scale.width):
-        return pixels
-    return resize(pixels, scale.height, scale.width).clamp_(0, 1)
-
-
-def resize_style(style: Style, scale: Scale, least_px: int) -> Tensor:
-    """A style image at its size for this scale; never enlarged, no side under `least_px`."""
+def resize_style(style: Style, scale: Scale, minimum_px: int) -> Tensor:
+    """Resize a style image for a scale; never enlarge it, and keep each side at least `minimum_px`."""
     pixels = style.picture.pixels
     height, width = pixels.shape[2:]
     long_side_px = round(style.scale * max(scale.height, scale.width))
     # A narrow style must not shrink below what the network needs only because the target starts small.
-    long_side_px = max(long_side_px, math.ceil(least_px * max(height, width) / min(height, width)))
+    long_side_px = max(long_side_px, math.ceil(minimum_px * max(height, width) / min(height, width)))
     height, width = fit(height, width, long_side_px, enlarge=False)
     return resize_to_scale(pixels, Scale(height, width, 0))
-
-
-def upscale_target(
-    target: Tensor, scene: RunInputs, before: Scale, scale: Scale, config: ResolvedConfig, store: TensorStore
-) -> Tensor:
-    """The target at the next scale, with the detail that the content gains there.
-
-    At 384 px it ends 1 % lower after 50 steps, and 5 % where α = 50; what it lends is learned over at once
-    where the style wants otherwise.
-    """
-    larger = clone(store, resize(target, scale.height, scale.width))
-    if config.detail_transfer and config.content_weight:
-        content = resize_to_scale(scene.content.pixels, scale)
-        blurred = resize(resize_to_scale(content, before), scale.height, scale.width)
-        for pixels, sharp, soft in iter_chunks(store, larger, content, blurred):
-            pixels.add_((sharp - soft).to(pixels.device), alpha=config.detail_transfer)
-    return larger
-
-
-def resize_to_cover(pixels: Tensor, scale: Scale) -> Tensor:
-    """The middle of an image of any aspect, at the target's size of this scale."""
-    height, width = pixels.shape[2:]
-    factor = max(scale.height / height, scale.width / width)
-    tall, wide = max(scale.height, round(height * factor)), max(scale.width, round(width * factor))
-    top, left = (tall - scale.height) // 2, (wide - scale.width) // 2
-    resized = resize(pixels, tall, wide).clamp(0, 1)
-    return resized[:, :, top : top + scale.height, left : left + scale.width].contiguous()
-
-
-def initial_target(scene: RunInputs, config: ResolvedConfig, scale: Scale, store: TensorStore) -> Tensor:
-    """What the target starts as at the coarsest scale: seeded noise around gray, or a picture."""
-    pictures = {"content": scene.content, "style": scene.styles[0].picture, "image": scene.init}
-    picture = pictures.get(config.init)
-    if picture is not None:
-        return clone(store, resize_to_cover(picture.pixels, scale))
-    # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
-    generator = torch.Generator().manual_seed(config.seed)
-    target = store.empty((1, 3, scale.height, scale.width))
-    for channel in range(3):  # one at a time needs a third of the memory
-        noise = torch.randn(scale.height, scale.width, generator=generator)
-        if config.init_noise == "pink":
-            noise = pink_noise(noise)
-        target[0, channel] = noise.mul_(config.noise_std).add_(0.5)
-        store.release(target)
-    return target
-
-
-def pink_noise(white: Tensor) -> Tensor:
-    """White noise (H, W) -> noise whose amplitude falls as 1/f, like that of pictures, of unit variance."""
-    height, width = white.shape
-    spectrum = torch.fft.rfft2(white)
-    down = torch.fft.fftfreq(height)[:, None]
-    across = torch.fft.rfftfreq(width)[None, :]
-    spectrum /= torch.hypot(down, across).clamp_(min=1 / max(height, width))
-    noise: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    return noise.sub_(noise.mean()).div_(noise.std(correction=0).clamp(min=1e-12))

@@ -1,47 +1,58 @@
 """Descent at one scale: L-BFGS or Adam over an `Evaluator`, as a generator of steps.
 
-Laws: the image (1, 3, H, W) is the only thing that changes. The image of a `Step` is a view that is valid
-until the next one. A step that makes things worse is taken back, so NaN never lasts.
+Laws: the image (1, 3, H, W) is the only thing that changes. A step that diverges is undone, so NaN never lasts.
 
-Descent is over z in `image = start + A z`. A is the identity for pixels, and for the Fourier
-parametrization a filter that favors low frequencies: it is symmetric, so d/dz = A d/d(image). Only steps
-in z are ever needed, never z itself. Long vectors are made by a `TensorStore`, and worked on in pieces.
+Descent works on z in `image = start + A z`. For pixels A is the identity; for the Fourier parametrization it is a
+filter that favors low frequencies. A is symmetric, so d/dz = A d/d(image). Only steps in z are needed, never z itself.
+Large tensors come from a `TensorStore` and are processed in chunks.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
-from impasto.core.descent import Descent, State, Step
+from impasto.core.descent import Descent, Point
 from impasto.core.evaluate import Evaluator
+from impasto.core.optimizer_state import AdamState, LBFGSState, OptimizerState
 from impasto.core.preconditioner import fourier_filter
-from impasto.core.tensor_store import RamStore, TensorStore, clone, dot, iter_chunks, rms, scale, weighted_sum, zeros
+from impasto.core.tensor_store import (
+    RamStore,
+    TensorStore,
+    add_scaled,
+    clone,
+    dot,
+    iter_chunks,
+    rms,
+    scale,
+    weighted_sum,
+    zeros,
+)
 
 __all__ = ["descend"]
 
 FIRST_STEP_RMS = 0.02
-"""How far pixels move at a first step, of a range of 1, when no curvature is known yet."""
+"""Change of the pixels, of a range of 1, in a step that is taken before any curvature is known."""
 
 SHRINK = 0.25
 MAX_TRIES = 8
 
-REFINED_SHARE = 5
-"""One in so many steps is taken by the more precise evaluator, where there is one."""
+PRECISE_SHARE = 5
+"""One step in this many, at the end, uses the precise evaluator."""
 
 BETAS, EPSILON = (0.9, 0.99), 1e-8
-"""Adam's."""
+"""Of Adam."""
 
 MIN_CURVATURE = 1e-6
-"""Cosine between a step and the change of gradient along it below which the pair tells nothing."""
+"""Cosine between a step and the change of the gradient. Below it, the pair carries no information."""
 
 EXPLODED = 100.0
-"""Adam may go up and down; this many times the best loss it may not."""
+"""Adam's loss may rise, but not to this many times its best."""
 
 
 def descend(
@@ -50,144 +61,139 @@ def descend(
     config: ResolvedConfig,
     iterations: int,
     *,
-    refine: Evaluator | None = None,
+    precise: Evaluator | None = None,
     store: TensorStore | None = None,
-    since: State | None = None,
-) -> Generator[Step, None, None]:
-    """Minimize from `start`, one `Step` for each of `iterations`, or for those that come after `since`.
+    state: OptimizerState | None = None,
+) -> Generator[tuple[OptimizerState, Point], None, None]:
+    """Minimize from `start`, or continue from `state`; yield the state and the best point after each step.
 
-    `start` is left as it is. `refine`, a more precise evaluator, takes over for the last steps. `store` keeps the
-    long vectors.
-    Raises `DivergenceError` if not even the start has a finite loss.
+    `start` is not changed. The `precise` evaluator takes over for the last steps.
+    Raises `DivergenceError` if the loss of the start is not finite.
     """
     store = store or RamStore(start.device)
     fourier = config.parametrization == "fourier"
     smooth = fourier_filter(start, config.fourier_power, store) if fourier else lambda z: z
-    surface = Descent(evaluate, smooth, store, inside=config.clamp)
-    if refine is not None:
-        surface.refine, surface.refine_from = refine, iterations - iterations // REFINED_SHARE + 1
-    if since is not None and since.iteration >= surface.refine_from:
-        surface.evaluate = surface.refine
+    precise_from = iterations - iterations // PRECISE_SHARE + 1
+    descent = Descent(evaluate, smooth, store, clamp=config.clamp, precise=precise, precise_from=precise_from)
     if config.optimizer == "lbfgs":
-        yield from _lbfgs(surface, start, iterations, config.lbfgs_history, since)
+        assert state is None or isinstance(state, LBFGSState)
+        yield from _lbfgs(descent, start, iterations, config.lbfgs_history, state)
     else:
-        yield from _adam(surface, start, iterations, config.learning_rate, since)
+        assert state is None or isinstance(state, AdamState)
+        yield from _adam(descent, start, iterations, config.learning_rate, state)
 
 
 def _lbfgs(
-    surface: Descent, start: Tensor, iterations: int, history: int, since: State | None
-) -> Generator[Step, None, None]:
-    """Limited-memory BFGS (Liu & Nocedal 1989), unit steps, backtracking when a step does not descend."""
-    store = surface.store
-    point = surface.origin(start) if since is None else surface.again(since.image, since)
-    pairs: deque[_Pair] = deque(_recalled(store, since) if since else (), maxlen=history)
-    restarts = since.restarts if since else 0
-    at_rest = point if since and since.numbers["at_rest"] else None
-    for iteration in range(since.iteration + 1 if since else 1, iterations + 1):
-        point = surface.seen_from(point, iteration)
+    descent: Descent, start: Tensor, iterations: int, history: int, state: LBFGSState | None
+) -> Generator[tuple[LBFGSState, Point], None, None]:
+    """Run limited-memory BFGS (Liu & Nocedal 1989) with unit steps, shortened until they descend."""
+    store = descent.store
+    point = descent.start(start) if state is None else descent.remeasure(state.image, state)
+    pairs: deque[_Pair] = deque(_restore_pairs(store, state) if state else (), maxlen=history)
+    restarts = state.restarts if state else 0
+    at_rest = point if state and state.at_rest else None
+    for iteration in range(state.iteration + 1 if state else 1, iterations + 1):
+        point = descent.switch_precision(point, iteration)
         steepness = dot(store, point.gradient, point.gradient)
-        if point is at_rest or steepness == 0:  # nothing leads down: the steps left cost nothing
-            yield surface.step(iteration, point, restarts, _memory(pairs), {"at_rest": True})
-            continue
-        direction = _two_loop(store, point.gradient, pairs)
-        slope = dot(store, direction, point.gradient)
-        if not slope < 0:
-            pairs.clear()
-            direction, slope = _two_loop(store, point.gradient, pairs), -steepness
-        move = surface.smooth(direction)
-        length = 1.0 if pairs else FIRST_STEP_RMS / max(rms(store, move), 1e-30)
-        for _ in range(MAX_TRIES):
-            # region accepted step
-            moved = surface.at(weighted_sum(store, 1, point.image, length, move))
-            # Armijo's condition.
-            if moved.is_finite and moved.value <= point.value + 1e-4 * length * slope:
-                # endregion
-                pair = _pair(store, direction, length, weighted_sum(store, 1, moved.gradient, -1, point.gradient))
-                if pair is not None:
-                    pairs.append(pair)
+        if steepness == 0:
+            at_rest = point
+        if point is not at_rest:  # else no step descends, and the remaining ones are free
+            direction = _two_loop(store, point.gradient, pairs)
+            slope = dot(store, direction, point.gradient)
+            if not slope < 0:
+                pairs.clear()
+                direction, slope = _two_loop(store, point.gradient, pairs), -steepness
+            moved, pair = _search(descent, point, direction, slope, is_first=not pairs)
+            if moved is None:
+                at_rest = None if pairs else point
+                pairs.clear()  # the curvature does not fit the objective here: start afresh
+                restarts += 1
+            else:
                 point = moved
-                break
-            length *= SHRINK
-        else:
-            at_rest = None if pairs else point
-            pairs.clear()  # what was remembered no longer describes the surface: begin again from here
-            restarts += 1
-        yield surface.step(iteration, point, restarts, _memory(pairs), {"at_rest": point is at_rest})
+            if pair is not None:
+                pairs.append(pair)
+        steps, changes = tuple(step for step, _, _ in pairs), tuple(change for _, change, _ in pairs)
+        counts = descent.evaluations, restarts
+        yield LBFGSState(iteration, point.image, *counts, steps, changes, point is at_rest), point
 
 
-_Pair = tuple[Tensor, Tensor, float]  # step, change of gradient, their product
+_Pair = tuple[Tensor, Tensor, float]  # step, change of the gradient, their product
+
+
+def _search(
+    descent: Descent, point: Point, direction: Tensor, slope: float, *, is_first: bool
+) -> tuple[Point | None, _Pair | None]:
+    """Find a point along `direction` that is low enough, shortening the step; also return its curvature."""
+    store = descent.store
+    move = descent.smooth(direction)
+    length = FIRST_STEP_RMS / max(rms(store, move), 1e-30) if is_first else 1.0
+    for _ in range(MAX_TRIES):
+        # region accepted step
+        moved = descent.measure(weighted_sum(store, 1, point.image, length, move))
+        # Armijo's condition.
+        if moved.is_finite and moved.value <= point.value + 1e-4 * length * slope:
+            # endregion
+            change = weighted_sum(store, 1, moved.gradient, -1, point.gradient)
+            return moved, _pair(store, direction, length, change)
+        length *= SHRINK
+    return None, None
 
 
 def _pair(store: TensorStore, direction: Tensor, length: float, change: Tensor) -> _Pair | None:
-    """What a step of `length` along `direction`, which becomes it, has told of the curvature."""
+    """Return the curvature along a step of `length`, scaling `direction` in place; None if there is too little."""
     scale(store, direction, length)
     curvature = dot(store, direction, change)
-    # As an angle: it must not matter what units the loss is in.
+    # Compare an angle, which does not depend on the units of the loss.
     least = MIN_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
     return (direction, change, curvature) if curvature > least else None
 
 
+def _restore_pairs(store: TensorStore, state: LBFGSState) -> Iterator[_Pair]:
+    for step, change in zip(state.steps, state.changes, strict=True):
+        yield step, change, dot(store, step, change)
+
+
 def _two_loop(store: TensorStore, gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
-    """−H·gradient, H the inverse Hessian that the pairs (step, change of gradient) tell of."""
+    """Compute −H·gradient, with H the inverse Hessian that the pairs estimate."""
     direction = clone(store, gradient)
     scale(store, direction, -1)
     coefficients = []
     for step, change, curvature in reversed(pairs):
         coefficient = dot(store, step, direction) / curvature
         coefficients.append(coefficient)
-        _add(store, direction, -coefficient, change)
+        add_scaled(store, direction, -coefficient, change)
     if pairs:
         _, change, curvature = pairs[-1]
         scale(store, direction, curvature / dot(store, change, change))
     for (step, change, curvature), coefficient in zip(pairs, reversed(coefficients), strict=True):
-        _add(store, direction, coefficient - dot(store, change, direction) / curvature, step)
+        add_scaled(store, direction, coefficient - dot(store, change, direction) / curvature, step)
     return direction
 
 
-def _add(store: TensorStore, to: Tensor, factor: float, vector: Tensor) -> None:
-    for out, v in iter_chunks(store, to, vector):
-        out.add_(v, alpha=factor)
-
-
-def _memory(pairs: Iterable[_Pair]) -> dict[str, Tensor]:
-    """The pairs by name, for a `State`."""
-    named = (((f"step_{n}", step), (f"change_{n}", change)) for n, (step, change, _) in enumerate(pairs))
-    return dict(item for both in named for item in both)
-
-
-def _recalled(store: TensorStore, since: State) -> Iterator[_Pair]:
-    for number in range(len(since.memory) // 2):
-        step, change = since.memory[f"step_{number}"], since.memory[f"change_{number}"]
-        yield step, change, dot(store, step, change)
-
-
 def _adam(
-    surface: Descent, start: Tensor, iterations: int, learning_rate: float, since: State | None
-) -> Generator[Step, None, None]:
-    """Adam (Kingma & Ba 2014). What it yields is the best image so far, for its loss may rise.
+    descent: Descent, start: Tensor, iterations: int, learning_rate: float, state: AdamState | None
+) -> Generator[tuple[AdamState, Point], None, None]:
+    """Run Adam (Kingma & Ba 2014), yielding the best point so far, since its loss may rise.
 
-    When the loss explodes it is rolled back to that image, and its steps are halved.
+    If the loss explodes, return to that point and halve the learning rate.
     """
-    store = surface.store
-    if since is None:
-        point = best = surface.origin(start)
+    store = descent.store
+    if state is None:
+        point = best = descent.start(start)
         mean, square, age, restarts = zeros(store, start), zeros(store, start), 0, 0
     else:
-        best, point = (surface.again(image, since) for image in (since.image, since.memory["moving"]))
-        mean, square = (clone(store, since.memory[name]) for name in ("mean", "square"))
-        age, restarts, learning_rate = int(since.numbers["age"]), since.restarts, since.numbers["learning_rate"]
-    for iteration in range(since.iteration + 1 if since else 1, iterations + 1):
-        if iteration == surface.refine_from:
-            point = best = surface.seen_from(best, iteration)
+        best, point = (descent.remeasure(image, state) for image in (state.image, state.moving))
+        mean, square = clone(store, state.mean), clone(store, state.square)
+        age, restarts, learning_rate = state.age, state.restarts, state.learning_rate
+    for iteration in range(state.iteration + 1 if state else 1, iterations + 1):
+        switched = descent.switch_precision(best, iteration)
+        if switched is not best:
+            point = best = switched
             mean, square, age = zeros(store, start), zeros(store, start), 0
         age += 1
-        direction = store.empty(start.shape, start.dtype)
-        for d, g, m, v in iter_chunks(store, direction, point.gradient, mean, square):
-            m.lerp_(g, 1 - BETAS[0])
-            v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
-            torch.div(m, (v / (1 - BETAS[1] ** age)).sqrt_().add_(EPSILON), out=d)
+        direction = _adam_direction(store, point.gradient, mean, square, age)
         rate = learning_rate / (1 - BETAS[0] ** age)
-        point = surface.at(weighted_sum(store, 1, point.image, -rate, surface.smooth(direction)))
+        point = descent.measure(weighted_sum(store, 1, point.image, -rate, descent.smooth(direction)))
         if not (point.is_finite and point.value <= EXPLODED * best.value):
             learning_rate *= 0.5
             restarts += 1
@@ -195,5 +201,15 @@ def _adam(
             mean, square, age = zeros(store, start), zeros(store, start), 0
         elif point.value < best.value:
             best = point
-        memory = {"moving": point.image, "mean": mean, "square": square}
-        yield surface.step(iteration, best, restarts, memory, {"age": age, "learning_rate": learning_rate})
+        counts = descent.evaluations, restarts
+        yield AdamState(iteration, best.image, *counts, point.image, mean, square, age, learning_rate), best
+
+
+def _adam_direction(store: TensorStore, gradient: Tensor, mean: Tensor, square: Tensor, age: int) -> Tensor:
+    """Update the running averages in place, and return their quotient without the bias of `mean`."""
+    direction = store.empty(gradient.shape, gradient.dtype)
+    for d, g, m, v in iter_chunks(store, direction, gradient, mean, square):
+        m.lerp_(g, 1 - BETAS[0])
+        v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+        torch.div(m, (v / (1 - BETAS[1] ** age)).sqrt_().add_(EPSILON), out=d)
+    return direction

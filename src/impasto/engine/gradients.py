@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.core.objective import Losses, Measured, Objective
+from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, mask_area, to_float32
 
 __all__ = ["Gradients", "add_style_gradient", "compute_gradients", "moments_in_chunks"]
@@ -44,14 +44,9 @@ class Slope:
     features: Tensor | None = None
 
 
-def compute_gradients(
-    objective: Objective,
-    errors: dict[str, Tensor],
-    style: dict[str, tuple[Measured, ...]],
-    variation: Tensor,
-    pooled: Tensor | None,
-) -> tuple[Losses, Gradients]:
-    """Losses, and how the total changes with everything that was measured."""
+def compute_gradients(objective: Objective, measured: Measurements, alpha: float) -> tuple[Losses, Gradients]:
+    """Compute losses, and the gradient of the total by each measurement."""
+    pooled = measured.pooled
     asked: list[Tensor] = []
 
     def leaf(tensor: Tensor) -> Tensor:
@@ -59,18 +54,20 @@ def compute_gradients(
         asked.append(tensor.detach().requires_grad_())
         return asked[-1]
 
-    def leaves(part: Measured) -> Measured:
+    def leaves(part: StyleMeasurement) -> StyleMeasurement:
         if isinstance(part, Moments):
             return Moments(part.count, leaf(part.sum), leaf(part.outer))
         return leaf(to_float32(part))
 
     with torch.enable_grad():
-        by_error = {layer: leaf(error) for layer, error in errors.items()}
-        by_style = {layer: tuple(leaves(part) for part in parts) for layer, parts in style.items()}
-        losses = objective.combine(by_error, by_style, leaf(variation), None if pooled is None else leaf(pooled))
+        by_error = {layer: leaf(error) for layer, error in measured.errors.items()}
+        by_style = {layer: tuple(leaves(part) for part in parts) for layer, parts in measured.style.items()}
+        variation = leaf(measured.variation)
+        leaves_of = Measurements(by_error, by_style, variation, None if pooled is None else leaf(pooled))
+        losses = objective.combine(leaves_of, alpha)
         found: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, asked, allow_unused=True))
 
-    def slope(part: Measured) -> Slope:
+    def slope(part: StyleMeasurement) -> Slope:
         return Slope(next(found), next(found)) if isinstance(part, Moments) else Slope(features=next(found))
 
     return losses.detach(), Gradients(

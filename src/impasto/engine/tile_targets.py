@@ -67,7 +67,7 @@ def select_targets(objective: Objective, tile: Tile) -> TileTargets:
         objective.layers,
         frozenset() if objective.style_loss.needs_features else frozenset(target.layer for target in objective.style),
         {target.layer: own(target.value, target.layer) for target in objective.content},
-        crop_masks(tile, objective.guides),
+        crop_masks(tile, objective.masks),
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from impasto.core import losses as loss
 from impasto.core.encoder import Encoder, Features
 from impasto.core.evaluate import Evaluation, Evaluator
-from impasto.core.objective import Losses, Measured, Objective
+from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, to_float32
 from impasto.core.tensor_store import RamStore, TensorStore, zeros
 from impasto.engine.allocation import give_back_freed_memory
@@ -62,13 +62,13 @@ class TiledEngine:
         self.exact = ManualBackprop(encoder, encoder.mean.dtype, winograd)
         self.main = self.exact if dtype in (None, encoder.mean.dtype) else ManualBackprop(encoder, dtype, winograd)
 
-    def evaluator(self, objective: Objective) -> Evaluator:
+    def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """The evaluator for most steps."""
-        return lambda image: self._evaluate(self.main, objective, image)
+        return lambda image: self._evaluate(self.main, objective, image, alpha)
 
-    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective, alpha: float) -> Evaluator | None:
         """The evaluator for the last steps, if it differs."""
-        return None if self.main is self.exact else lambda image: self._evaluate(self.exact, objective, image)
+        return None if self.main is self.exact else lambda image: self._evaluate(self.exact, objective, image, alpha)
 
     @torch.no_grad()
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
@@ -89,26 +89,27 @@ class TiledEngine:
 
     @torch.no_grad()
     def moments(
-        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+        self, image: Tensor, layers: Iterable[str], masks: dict[str, Tensor] | None = None
     ) -> dict[str, tuple[Moments, ...]]:
         """Moments of each layer over the whole picture, or over each region."""
         taps = frozenset(layers)
         tiles = self._tiles(image, taps)
-        portions = [TileTargets(tile, taps, style=taps, guides=crop_masks(tile, guides or {})) for tile in tiles]
+        portions = [TileTargets(tile, taps, style=taps, guides=crop_masks(tile, masks or {})) for tile in tiles]
         return added(self._surveys(self.exact, image, portions)).moments
 
     @torch.no_grad()
-    def measure(self, objective: Objective, image: Tensor) -> Losses:
+    def measure(self, objective: Objective, image: Tensor, alpha: float) -> Losses:
         """Losses without a gradient."""
         errors, style, _ = self._survey(self.exact, objective, image, self._portions(objective, image), keep=False)
-        return objective.combine(errors, style, self._variation(objective, image), self._pooled(objective, image))
+        pixels = self._variation(objective, image), self._pooled(objective, image)
+        return objective.combine(Measurements(errors, style, *pixels), alpha)
 
     @torch.no_grad()
-    def _evaluate(self, chain: ManualBackprop, objective: Objective, image: Tensor) -> Evaluation:
+    def _evaluate(self, chain: ManualBackprop, objective: Objective, image: Tensor, alpha: float) -> Evaluation:
         portions = self._portions(objective, image)
         errors, style, kept = self._survey(chain, objective, image, portions, keep=True)
         pixels = self._variation(objective, image), self._pooled(objective, image)
-        losses, slopes = compute_gradients(objective, errors, style, *pixels)
+        losses, slopes = compute_gradients(objective, Measurements(errors, style, *pixels), alpha)
         if kept is not None:
             gradient = chain.backward(kept, make_injector(portions[0], slopes))
         else:
@@ -125,14 +126,14 @@ class TiledEngine:
 
     def _survey(
         self, chain: ManualBackprop, objective: Objective, image: Tensor, portions: list[TileTargets], *, keep: bool
-    ) -> tuple[dict[str, Tensor], dict[str, tuple[Measured, ...]], ForwardCache | None]:
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[StyleMeasurement, ...]], ForwardCache | None]:
         """Content errors and style over the whole picture, and the passage of its one tile if asked."""
         if len(portions) > 1:
             whole = added(self._surveys(chain, image, portions))
             return whole.errors, dict(whole.moments), None
         [(_, passage)] = self._passages(chain, image, portions, keep=keep)
         found = measure_tile(portions[0], passage.features)
-        style: dict[str, tuple[Measured, ...]] = dict(found.moments)
+        style: dict[str, tuple[StyleMeasurement, ...]] = dict(found.moments)
         if objective.style_loss.needs_features:
             style = {target.layer: (passage.features[target.layer],) for target in objective.style}
         return found.errors, style, passage if keep else None
@@ -195,7 +196,7 @@ class TiledEngine:
         """Total variation by strips of rows; `slope` times its gradient is added to `into`."""
         height, width = image.shape[2:]
         strip = height if self.block == 0 else max(1, self.block**2 // width)
-        total, share = to_float32(image.new_zeros(())), objective.tv_share(image)
+        total, share = to_float32(image.new_zeros(())), objective.tv_scale(image)
         for top in range(0, height, strip):
             bottom = min(height, top + strip)
             with torch.set_grad_enabled(into is not None):

@@ -21,7 +21,6 @@ from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, PlanChosen,
 from impasto.run import ModelCache, Observer, Run, iterate
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import read_checkpoint
-from impasto.run.pace import share_done, step_of
 from impasto.run.recipe import AlphaChange
 from impasto.samples.sources import restore_picture
 
@@ -127,7 +126,7 @@ class JobPainter:
     def _save_checkpoint(self, run: Run, progress: Progress) -> Path | None:
         """Write a checkpoint to a new file. A full disk costs the checkpoint, not the job."""
         # The name has attempt and step: a checkpoint that the queue refers to is never overwritten.
-        path = self.folder / f"{self.job.id}-{self.job.attempt}-{step_of(progress)[0]}.impasto"
+        path = self.folder / f"{self.job.id}-{self.job.attempt}-{progress.step}.impasto"
         try:
             run.save_checkpoint(path)
         except (OutputError, OSError):
@@ -166,8 +165,8 @@ def _steps_done(
 ) -> StepsDone:
     return StepsDone(
         steps=steps,
-        progress=share_done(progress),
-        scales=[[scale.height, scale.width, scale.iterations] for scale in progress.scene.scales],
+        progress=progress.fraction,
+        scales=[[scale.height, scale.width, scale.iterations] for scale in progress.inputs.scales],
         elapsed_s=progress.elapsed_s,
         checkpoint=checkpoint,
         alpha_changes=alpha_changes,
@@ -177,4 +176,4 @@ def _steps_done(
 def _losses_of(progress: Progress) -> StepLosses:
     losses = progress.losses
     numbers = float(losses.total), float(losses.content), float(losses.style)
-    return StepLosses(step_of(progress)[0], progress.scale, progress.iteration, *numbers)
+    return StepLosses(progress.step, progress.scale, progress.iteration, *numbers)

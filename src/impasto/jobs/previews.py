@@ -75,8 +75,8 @@ class PreviewWriter:
 
 def render_preview(progress: Progress, store: TensorStore) -> bytes:
     """Return a small JPEG of the picture as it would be if the run ended at this step."""
-    scene = progress.scene
-    needs_render = scene.retouch is not None or scene.free is not None
+    inputs = progress.inputs
+    needs_render = inputs.postprocess is not None or inputs.paint_mask is not None
     pixels = render(progress, store)[1] if needs_render else progress.image
     height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
     return encode_jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)

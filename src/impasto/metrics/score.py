@@ -17,8 +17,8 @@ from impasto import images
 from impasto.config.networks import ALEXNET, VGG16
 from impasto.core.encoder import Encoder
 from impasto.core.image import resize
-from impasto.core.objective import MIN_ENERGY
 from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.targets import MIN_ENERGY
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ImageError
 from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle

@@ -16,7 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from impasto.core.image import fit, resize, thumbnail
-from impasto.core.method import Progress, initial_target, render
+from impasto.core.method import Progress, render
+from impasto.core.target_image import initial_target
 from impasto.core.tensor_store import RamStore
 from impasto.files import atomic_write
 from impasto.render.film_formats import FRAMES_PER_S, HOLD_S, require_film, write_animation, write_video
@@ -73,8 +74,8 @@ class Film:
 
     def _render(self, progress: Progress) -> Tensor:
         """Render the picture of a step, at most as large as the film."""
-        scene, full = progress.scene, progress.scene.scales[-1]
-        if scene.retouch is not None:  # color transfer needs the full size
+        inputs, full = progress.inputs, progress.inputs.scales[-1]
+        if inputs.postprocess is not None:  # color transfer needs the full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
         height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
         picture = resize(progress.image, height, width).clamp(0, 1)
@@ -118,8 +119,8 @@ class Film:
 
 
 def _before_first_step(progress: Progress) -> Progress:
-    scene = progress.scene
-    start = initial_target(scene, progress.objective.config, scene.scales[0], RamStore())
+    inputs, config = progress.inputs, progress.objective.config
+    start = initial_target(inputs.initial_picture(config.init), config, inputs.scales[0], RamStore())
     return replace(progress, scale=1, image=start)
 
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from impasto.core.descent import State
 from impasto.core.method import ResumePoint
+from impasto.core.optimizer_state import OPTIMIZER_STATES
 from impasto.core.tensor_store import CHUNK, TensorStore
 from impasto.errors import ImpastoError, RecipeError
 from impasto.files import atomic_write
@@ -27,7 +27,7 @@ from impasto.run.recipe import Recipe
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
-FORMAT = "impasto-checkpoint-2"
+FORMAT = "impasto-checkpoint-3"
 MAX_HEADER_BYTES = 1 << 24
 
 _DTYPES = {"F32": torch.float32, "F64": torch.float64}
@@ -87,20 +87,19 @@ class Checkpoint:
                 tensors[name] = tensor
         if digest.hexdigest() != metadata["digest"]:
             raise RecipeError(f"{self.path} is damaged: its hash does not match. Start over without --resume.")
-        state = State(**metadata["state"], image=tensors.pop("image"), memory=tensors)
+        state = OPTIMIZER_STATES[self.recipe.config.optimizer].restore(tensors, metadata["state"])
         return ResumePoint(**metadata["point"], state=state)
 
 
 def write_checkpoint(path: Path, point: ResumePoint, recipe: Recipe, trace: list[Any], store: TensorStore) -> None:
     """Write the state after a step, replacing an older file only when complete. Raises `OutputError`."""
-    state = point.state
-    tensors = {"image": state.image} | state.memory
+    tensors = point.state.tensors()
     metadata = {
         "format": FORMAT,
         "recipe": recipe.model_dump(mode="json"),
         "trace": trace,
-        "point": {name: getattr(point, name) for name in ("scale", "evaluations", "restarts", "elapsed_s")},
-        "state": {name: getattr(state, name) for name in ("iteration", "evaluations", "restarts", "numbers")},
+        "point": {name: getattr(point, name) for name in ("scale", "earlier_evaluations", "elapsed_s")},
+        "state": point.state.numbers(),
     }
     metadata["digest"] = _hash_all(metadata, tensors, store)
     header: dict[str, Any] = {"__metadata__": {"impasto": json.dumps(metadata)}}

@@ -92,26 +92,26 @@ class CachingEngine:
         return self._cached("features", image, layers, self.engine.features, lambda value: [value])
 
     def moments(
-        self, image: Tensor, layers: Iterable[str], guides: dict[str, Tensor] | None = None
+        self, image: Tensor, layers: Iterable[str], masks: dict[str, Tensor] | None = None
     ) -> dict[str, tuple[Moments, ...]]:
         """Return the moments of an image's features. Those of regions are not cached."""
-        if guides:
-            return self.engine.moments(image, layers, guides)
+        if masks:
+            return self.engine.moments(image, layers, masks)
         return self._cached(
             "moments", image, layers, self.engine.moments, lambda value: [part.outer for part in value], self.shared
         )
 
-    def measure(self, objective: Objective, image: Tensor) -> Losses:
+    def measure(self, objective: Objective, image: Tensor, alpha: float) -> Losses:
         """Return losses without a gradient."""
-        return self.engine.measure(objective, image)
+        return self.engine.measure(objective, image, alpha)
 
-    def evaluator(self, objective: Objective) -> Evaluator:
+    def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for the steps of descent."""
-        return self.engine.evaluator(objective)
+        return self.engine.evaluator(objective, alpha)
 
-    def precise_evaluator(self, objective: Objective) -> Evaluator | None:
+    def precise_evaluator(self, objective: Objective, alpha: float) -> Evaluator | None:
         """Return a more precise evaluator for the last steps, if there is one."""
-        return self.engine.precise_evaluator(objective)
+        return self.engine.precise_evaluator(objective, alpha)
 
     def _cached(
         self,

@@ -78,7 +78,7 @@ class SnapshotWriter:
         _, pixels = render(progress, RamStore())
         path = unused_path(self.output.with_name(f"{self.output.stem}-{self.steps:04d}{self.output.suffix}"))
         try:
-            images.save(path, pixels, progress.scene.content.alpha, quality=run.options.quality)
+            images.save(path, pixels, progress.inputs.content.alpha, quality=run.options.quality)
         except OutputError as error:  # a snapshot that fails must not lose the run
             logger.warning("%s", error)
 

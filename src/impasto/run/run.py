@@ -21,7 +21,7 @@ from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.image import fit
-from impasto.core.method import Progress, ResumePoint, RunInputs, finalize, stylize_steps
+from impasto.core.method import Progress, RunInputs, finalize, stylize_steps
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.memory import Workload, disk_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
@@ -120,18 +120,18 @@ class Run:
             torch.set_num_threads(self.plan.threads)
         inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
-
-        def begin(config: ResolvedConfig, since: ResumePoint | None) -> Generator[Progress, None, None]:
-            return stylize_steps(inputs, config, engine=self.engine, since=since)
-
+        resume_point = None
         if checkpoint is None:
             self.trace.clear()
-            steps = self.schedule.steps(begin, config)
         else:
             checkpoint.require_same_run(self._recipe(inputs, *checkpoint.position))
             self.trace.restore(checkpoint.trace_state)
-            since = checkpoint.load(self.engine.store)
-            steps = self.schedule.steps(begin, self.schedule.config_at(*checkpoint.position, config), since)
+            resume_point = checkpoint.load(self.engine.store)
+
+        def alpha_at(scale: int, iteration: int) -> float:
+            return self.schedule.alpha_at(scale, iteration, config.alpha)
+
+        steps = stylize_steps(inputs, config, engine=self.engine, alpha_at=alpha_at, resume_point=resume_point)
         return self._record(steps)
 
     def _record(self, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
@@ -148,7 +148,7 @@ class Run:
     def save_checkpoint(self, path: Path) -> None:
         """Write the state after the latest step. Raises `OutputError`; an older checkpoint is kept then."""
         progress = self._require_step()
-        recipe = self._recipe(progress.scene, progress.scale, progress.iteration)
+        recipe = self._recipe(progress.inputs, progress.scale, progress.iteration)
         write_checkpoint(path, progress, recipe, self.trace.state, self.engine.store)
 
     def result(self) -> Result:
@@ -156,14 +156,14 @@ class Run:
         began = time.perf_counter()
         progress = self._require_step()
         position = progress.scale, progress.iteration
-        image, losses = finalize(progress, self.schedule.config_at(*position, self.resolved), engine=self.engine)
+        image, losses = finalize(progress, self.resolved, engine=self.engine)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
-        recipe = self._recipe(progress.scene, *position)
+        recipe = self._recipe(progress.inputs, *position)
         return Result(
             image=image.cpu(),
-            alpha=progress.scene.content.alpha,
+            alpha=progress.inputs.content.alpha,
             losses=losses.as_floats(),
-            iterations=progress.iteration if progress.scale == len(progress.scene.scales) else 0,
+            iterations=progress.iteration if progress.scale == len(progress.inputs.scales) else 0,
             evaluations=progress.evaluations,
             seconds=progress.elapsed_s + time.perf_counter() - began,
             recipe=recipe.model_copy(update={"stopped": stopped, "trace": self.trace.columns()}),

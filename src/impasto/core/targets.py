@@ -1,0 +1,122 @@
+"""Targets: what the content and the styles measure, once per scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from impasto.config import ResolvedConfig
+from impasto.config.types import LayerWeight
+from impasto.core import losses as loss
+from impasto.core.encoder import Features
+from impasto.core.evaluate import Engine
+from impasto.core.masks import Region, downsample_masks
+from impasto.core.objective import ContentTarget, Objective, RegionTarget, StyleMeasurement, StyleTarget, Target
+from impasto.core.style_losses import StyleLoss, find_style_loss
+from impasto.core.tensor_store import TensorStore
+
+__all__ = ["build_objective"]
+
+ROWS = 64
+MIN_ENERGY = 1e-12
+"""Smallest divisor of a relative loss, so that a black target has a finite loss."""
+
+StyleParts = dict[str, list[tuple[float, StyleMeasurement]]]
+"""By layer: the share and the measurement of each style."""
+
+
+def build_objective(
+    engine: Engine,
+    content: Tensor,
+    styles: Sequence[tuple[float, Tensor]],
+    config: ResolvedConfig,
+    regions: Sequence[Region] = (),
+) -> Objective:
+    """Measure the content and each style (share, image), whose sizes may differ. Raises `LayerError`.
+
+    With `regions`, each region is painted from the styles that it names; otherwise the whole image from all.
+    """
+    layers = [name for name, _ in config.style_layers]
+    features = engine.features(content, [name for name, _ in config.content_layers])
+    masks: dict[str, Tensor] = {}
+    if regions:
+        region_masks = [region.mask for region in regions]
+        masks = downsample_masks(region_masks, engine.encoder.network, layers, content, engine.store)
+        shares, parts = [region.share for region in regions], _measure_regions(engine, styles, layers, regions)
+    else:
+        shares, parts = [1.0], [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
+    lines = loss.laplacian(loss.pool_image(content, engine.store)) if config.laplacian_weight else None
+    return Objective(
+        content=tuple(_content_targets(features, config, engine.store)),
+        style=tuple(_style_targets(list(zip(shares, parts, strict=True)), config)),
+        masks=masks,
+        laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
+        config=config,
+    )
+
+
+def _measure_styles(
+    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], style_loss: StyleLoss
+) -> StyleParts:
+    parts: StyleParts = {layer: [] for layer in layers}
+    for share, image in styles:
+        if style_loss.needs_features:
+            for layer, features in engine.features(image, layers).items():
+                parts[layer].append((share, features))
+        else:
+            for layer, (moments,) in engine.moments(image, layers).items():
+                parts[layer].append((share, moments))
+    return parts
+
+
+def _measure_regions(
+    engine: Engine, styles: Sequence[tuple[float, Tensor]], layers: Sequence[str], regions: Sequence[Region]
+) -> list[StyleParts]:
+    """Measure each style once, for all regions that use it."""
+    parts: list[StyleParts] = [{layer: [] for layer in layers} for _ in regions]
+    for number, (_, image) in enumerate(styles):
+        users = [
+            (part, use)
+            for part, region in zip(parts, regions, strict=True)
+            for use in region.uses
+            if use.style == number
+        ]
+        if not users:
+            continue
+        masks = downsample_masks([use.mask for _, use in users], engine.encoder.network, layers, image, engine.store)
+        for layer, measured in engine.moments(image, layers, masks).items():
+            for (part, use), moments in zip(users, measured, strict=True):
+                part[layer].append((use.share, moments))
+    return parts
+
+
+def _content_targets(features: Features, config: ResolvedConfig, store: TensorStore) -> Iterator[ContentTarget]:
+    for name, weight in _weights(config.content_layers, config):
+        yield ContentTarget(features[name], _scale(loss.energy(_rows(features[name], store)), config), name, weight)
+
+
+def _style_targets(parts: Sequence[tuple[float, StyleParts]], config: ResolvedConfig) -> Iterator[StyleTarget]:
+    style_loss = find_style_loss(config.style_loss)
+    for name, weight in _weights(config.style_layers, config):
+        values = [(share, style_loss.target(part[name])) for share, part in parts]
+        regions = [RegionTarget(value, _scale(style_loss.energy(value), config), share) for share, value in values]
+        yield StyleTarget(name, weight, tuple(regions))
+
+
+def _scale(energy: float, config: ResolvedConfig) -> float:
+    return max(energy, MIN_ENERGY) if config.units == "relative" else 1.0
+
+
+def _weights(layers: tuple[LayerWeight, ...], config: ResolvedConfig) -> Iterator[tuple[str, float]]:
+    """Yield layers with their weights, which sum to one in relative units."""
+    whole = sum(weight for _, weight in layers) if config.units == "relative" else 1.0
+    return ((name, weight / whole) for name, weight in layers)
+
+
+def _rows(value: Tensor, store: TensorStore) -> Iterator[Tensor]:
+    """Yield a target a few rows at a time: content features may be larger than memory."""
+    for first in range(0, value.shape[-2], ROWS):
+        rows = value[..., first : first + ROWS, :]
+        yield rows
+        store.release(rows)
