@@ -80,6 +80,7 @@ class Driver:
         """Wait for the connection. Raises `ClusterError`."""
         try:
             self.cluster = self._wait_for_cluster()
+            self._heard_s = time.monotonic()
         except BaseException:
             self._kill()
             raise
