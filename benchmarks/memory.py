@@ -26,14 +26,14 @@ CHILD = """
 import json, resource, statistics, sys, time
 from impasto.run import prepare_run
 from impasto.engine.allocation import keep_freed_memory
-from impasto.engine.chained import ChainedEngine
-times, evaluate = [], ChainedEngine._evaluate
+from impasto.engine.tiled import TiledEngine
+times, evaluate = [], TiledEngine._evaluate
 def timed(*arguments):
     began = time.perf_counter()
     evaluation = evaluate(*arguments)
     times.append(time.perf_counter() - began)
     return evaluation
-ChainedEngine._evaluate = timed
+TiledEngine._evaluate = timed
 content, style, size, memory, output = sys.argv[1:]
 keep_freed_memory()
 run = prepare_run(content, style, size=int(size), enlarge=True, memory=memory, iterations=1, scales=1)
