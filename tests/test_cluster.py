@@ -328,7 +328,7 @@ def test_a_cluster_without_room_is_told_of_and_waited_for(nodes: Nodes) -> None:
     [
         ("127.0.0.1:1", "does not answer"),
         ("ray://127.0.0.1:1", "does not answer"),
-        ("mars", "is no address"),
+        ("mars", "is not an address"),
     ],
 )
 def test_an_address_that_does_not_answer_is_one_line(

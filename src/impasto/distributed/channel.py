@@ -27,7 +27,8 @@ class Channel:
         self._incoming, self._outgoing = incoming, outgoing
         self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def send(self, message: Any) -> None:
         """Send an object. Any thread may call this. Raises `ClosedChannelError`."""
@@ -54,9 +55,14 @@ class Channel:
         with contextlib.suppress(OSError):  # the other end has ended already
             self._outgoing.close()
 
+    def join(self, timeout_s: float) -> None:
+        """Wait until the other end has closed the channel, or until a timeout."""
+        self._reader.join(timeout_s)
+
     def _read(self) -> None:
-        try:
-            while True:
-                self._received.put(pickle.load(self._incoming))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            self._received.put(_CLOSED)
+        with self._incoming:
+            try:
+                while True:
+                    self._received.put(pickle.load(self._incoming))
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+                self._received.put(_CLOSED)

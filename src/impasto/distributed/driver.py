@@ -73,7 +73,8 @@ class Driver:
         )
         self._channel = Channel(_pipe(self._process.stdout), _pipe(self._process.stdin))
         self._output: collections.deque[bytes] = collections.deque(maxlen=30)
-        threading.Thread(target=self._output.extend, args=(self._process.stderr,), daemon=True).start()
+        self._drain = threading.Thread(target=self._read_output, args=(_pipe(self._process.stderr),), daemon=True)
+        self._drain.start()
         self._heard_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -159,6 +160,13 @@ class Driver:
     def _kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._channel.close()
+        self._channel.join(1.0)
+        self._drain.join(1.0)
+
+    def _read_output(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            self._output.extend(pipe)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
