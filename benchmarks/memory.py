@@ -51,8 +51,8 @@ print(json.dumps({
     "expected_peak": expected.memory,
     "expected_seconds": expected.seconds,
     "disk": expected.disk,
-    "block": run.plan.block, "lbfgs_history":
-    run.plan.lbfgs_history, "scratch": run.plan.scratch, "winograd": run.plan.winograd,
+    "block": run.plan.tile_px, "lbfgs_history":
+    run.plan.lbfgs_history, "scratch": run.plan.on_disk, "winograd": run.plan.winograd_channels,
     "pixels": result.image.shape[2] * result.image.shape[3],
 }))
 """

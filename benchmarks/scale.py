@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     from impasto.core.method import objective_at
     from impasto.distributed import connected, tile_actor
     from impasto.distributed.actor_pool import ActorPool
-    from impasto.distributed.tile_backend import SpreadEngine, block_for
+    from impasto.distributed.tile_backend import RayTiles, choose_tile_px
     from impasto.engine import build_engine
     from impasto.run.loading import load_inputs
 
@@ -124,7 +125,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
         samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1
     )
     plan = ready.plan.model_copy(
-        update={"block": block_for(ready.workload, ready.plan, 2, 64e9), "precision": "float32"}
+        update={"tile_px": choose_tile_px(ready.workload, ready.plan, 2, 64e9), "precision": "float32"}
     )
     scene = load_inputs(ready.inputs, ready.resolved, ready.options, ready.engine)
     image, full = scene.content.pixels, scene.scales[-1]
@@ -146,7 +147,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
 
     with connected(nodes.address):
         for _ in range(repeats):
-            measure("one process, whole", build_engine(plan.model_copy(update={"block": 0}), ready.encoder))
+            measure("one process, whole", build_engine(plan.model_copy(update={"tile_px": None}), ready.encoder))
             measure("one process, blocks", build_engine(plan, ready.encoder))
             for count, name in ((1, "1 actor"), (2, "2 actors")):
                 team = ActorPool(count, 1)
@@ -154,12 +155,12 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
                 while len(team.actors) < count:
                     team.accept_started(60)
                     time.sleep(0.1)
-                measure(name, SpreadEngine(team, plan, ready.encoder, None))
+                measure(name, build_engine(plan, ready.encoder, None, partial(RayTiles, team)))
                 team.close()
     return {
         "size": f"{ready.workload.width}x{ready.workload.height}",
         "pixels": ready.workload.pixels,
-        "block": plan.block,
+        "block": plan.tile_px,
         "seconds": {name: spread(values) for name, values in found.items()},
         **step,
     }

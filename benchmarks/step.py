@@ -62,7 +62,9 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():
         _, winograd = choose_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
-        evaluate = TiledEngine(encoder, dtype=dtype, winograd=winograd).evaluator(objective, objective.config.alpha)
+        evaluate = TiledEngine(encoder, dtype=dtype, winograd_channels=winograd).evaluator(
+            objective, objective.config.alpha
+        )
         variants[f"chained {name}"] = lambda evaluate=evaluate: evaluate(target)  # type: ignore[misc]
         variants[f"convolutions {name}"] = convolutions(encoder, size, dtype)
     seconds: dict[str, list[float]] = {name: [] for name in variants}

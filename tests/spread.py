@@ -23,9 +23,10 @@ from impasto.core.masks import Region, StyleUse
 from impasto.core.targets import build_objective
 from impasto.distributed import ClusterError, actor_pool, connected, tile_actor, tile_backend
 from impasto.engine import build_engine
+from impasto.engine.tiled import TiledEngine
 
 torch.set_num_threads(1)
-PLAN = Plan(device="cpu", evaluator="chained", block=96, threads=1, torch=torch.__version__)
+PLAN = Plan(device="cpu", engine="manual", tile_px=96, threads=1, torch=torch.__version__)
 CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled").resolve(161, 250)
 
 
@@ -57,7 +58,7 @@ def main(address: str) -> None:
     told: dict[str, Any] = {}
     # In float32 a maximum that rounding flips is a difference of its own, so the convolutions are the same ones:
     # that blocks give autograd's gradient is tested in float64.
-    here, whole = build_engine(PLAN, ENCODER), build_engine(PLAN.model_copy(update={"block": 0}), ENCODER)
+    here, whole = build_engine(PLAN, ENCODER), build_engine(PLAN.model_copy(update={"tile_px": None}), ENCODER)
     expected = here.evaluator(asked(here), CONFIG.alpha)(TARGET)
     plain = whole.evaluator(asked(whole), CONFIG.alpha)(TARGET).gradient
     sizes: list[int] = []
@@ -76,7 +77,8 @@ def main(address: str) -> None:
             team.accept_started(1)
             time.sleep(0.1)
         told["members"] = len(team.actors)
-        engine = tile_backend.SpreadEngine(team, PLAN, ENCODER, None)
+        engine = build_engine(PLAN, ENCODER, None, lambda local: tile_backend.RayTiles(team, local))
+        assert isinstance(engine, TiledEngine)
         objective = asked(engine)
         evaluate = engine.evaluator(objective, CONFIG.alpha)
         told["first"], told["again"] = sent_by(evaluate, sizes), sent_by(evaluate, sizes)
@@ -90,15 +92,15 @@ def main(address: str) -> None:
         told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.failures
 
         # In the middle: between what is summed and what is sent back.
-        gradients = engine._gradients
+        gradients = engine.backend.gradients
 
-        def bereft(*arguments: Any) -> Any:
+        def bereft(*arguments: Any, **options: Any) -> Any:
             ray.kill(team.actors[-1])
-            return gradients(*arguments)
+            return gradients(*arguments, **options)
 
-        engine._gradients = bereft  # type: ignore[method-assign, assignment]
+        engine.backend.gradients = bereft  # type: ignore[method-assign]
         told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.failures
-        engine._gradients = gradients  # type: ignore[method-assign]
+        engine.backend.gradients = gradients  # type: ignore[method-assign]
 
         actor_pool.START_TIMEOUT_S = 0.0
         for actor in (*team.actors, *team._starting.values()):

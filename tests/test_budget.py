@@ -29,7 +29,7 @@ def work(megapixels: float, **options: Any) -> Workload:
 
 
 def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPlan:
-    return plan_memory(work(megapixels, **options), memory, precision="float32", winograd=128)
+    return plan_memory(work(megapixels, **options), memory, precision="float32", winograd_channels=128)
 
 
 @pytest.mark.parametrize("megapixels", [0.2, 1, 4, 16, 64, 75])
@@ -37,25 +37,25 @@ def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPla
 @pytest.mark.parametrize("network", ["vgg19", "alexnet"])
 def test_what_is_arranged_fits(megapixels: float, memory: float, network: str) -> None:
     found = fitted(megapixels, memory, network=network)
-    assert found.memory <= memory
-    assert (found.disk > 0) == found.scratch
-    assert found.block % 16 == 0
+    assert found.memory_bytes <= memory
+    assert (found.disk_bytes > 0) == found.on_disk
+    assert (found.tile_px or 0) % 16 == 0
 
 
 def test_a_picture_is_whole_while_it_fits_then_in_blocks_then_on_disk() -> None:
-    assert fitted(0.2, 4 * GB).block == 0
+    assert fitted(0.2, 4 * GB).tile_px is None
     in_memory = fitted(4, 8 * GB)
-    assert in_memory.block >= 512
-    assert not in_memory.scratch
-    assert in_memory.history == 20
+    assert (in_memory.tile_px or 0) >= 512
+    assert not in_memory.on_disk
+    assert in_memory.lbfgs_history == 20
     on_disk = fitted(64, 4 * GB)
-    assert on_disk.scratch
-    assert on_disk.block >= 512
-    assert on_disk.history < 20
+    assert on_disk.on_disk
+    assert (on_disk.tile_px or 0) >= 512
+    assert on_disk.lbfgs_history < 20
 
 
 def test_more_memory_means_larger_blocks() -> None:
-    blocks = [fitted(64, memory * GB).block for memory in (3, 4, 5, 6)]
+    blocks = [fitted(64, memory * GB).tile_px or 0 for memory in (3, 4, 5, 6)]
     assert blocks == sorted(blocks)
     assert blocks[0] < blocks[-1]
 
@@ -68,8 +68,8 @@ def test_too_little_memory_is_refused_with_what_it_takes() -> None:
 
 
 def test_what_looks_at_whole_pictures_is_refused_where_they_do_not_fit() -> None:
-    assert fitted(0.2, 8 * GB, style_loss="nearest").block == 0
-    with pytest.raises(ConfigError, match=r"'nearest' looks at whole pictures: .* need \d.* Raise --memory, lower"):
+    assert fitted(0.2, 8 * GB, style_loss="nearest").tile_px is None
+    with pytest.raises(ConfigError, match=r"'nearest' needs whole images: .* take \d.* Raise --memory, lower"):
         fitted(4, 4 * GB, style_loss="nearest")
 
 
@@ -81,7 +81,7 @@ def test_every_color_of_a_label_mask_counts() -> None:
 
     def needed(**masks: Any) -> tuple[int, float]:
         found = prepare_run(content, style, size=150, **masks).workload
-        return found.regions, budget.needs(found, 0, 20, False, "float32", 0).memory
+        return found.regions, budget.memory_needs(found, None, 20, False, "float32", None).memory_bytes
 
     by_regions = [
         needed(),
@@ -129,15 +129,15 @@ def test_an_estimate_grows_with_the_work() -> None:
     plan = make_plan(RunOptions(memory="4GB"), work(4))
     small, large = estimate(work(0.2), plan), estimate(work(4), plan)
     assert 0 < small.seconds < large.seconds
-    assert large.memory <= 4e9
+    assert large.memory_bytes <= 4e9
 
 
 @pytest.mark.weights
 def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), work(0.02))
-    whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 0})))
-    tiled = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"block": 64, "scratch": True})))
+    whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": None})))
+    tiled = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": 64, "on_disk": True})))
     assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
     assert (tiled.image - whole.image).abs().mean() < 0.01
     assert torch.isfinite(tiled.image).all()
@@ -149,7 +149,7 @@ from pathlib import Path
 from impasto.run import drive, prepare_run
 run = prepare_run(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
 drive(run).save(sys.argv[3])
-assert run.plan.block and run.plan.scratch, run.plan
+assert run.plan.tile_px and run.plan.on_disk, run.plan
 # Not ru_maxrss, which a child inherits from the process that started it.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
 """
@@ -173,5 +173,5 @@ def test_a_disk_without_room_is_said_before_the_first_step(
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
     run = prepare_run(photo, painting, size=900, enlarge=True, memory="1.1GB")
-    with pytest.raises(OutputError, match=r"needs 0\.\d GB of scratch"):
+    with pytest.raises(OutputError, match=r"needs 0\.\d GB of disk"):
         next(run.steps())

@@ -449,7 +449,7 @@ def test_a_recipe_from_another_machine_is_refused_clearly(
     for old, new, says in [
         ('"device":"cpu"', '"device":"cuda"', "there is none on this machine"),
         ('"threads":', '"threads":-', "threads"),
-        ('"evaluator":"chained"', '"evaluator":"nonsense"', "evaluator"),
+        ('"engine":"manual"', '"engine":"nonsense"', "engine"),
         ('"stopped":null', '"stopped":{"scale":0,"iteration":1}', "scale"),
         ('"content":{', '"canvas":{', "canvas"),
         ('"style":{', '"style_5":{', "style_5"),

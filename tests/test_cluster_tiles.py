@@ -17,9 +17,9 @@ from conftest import pixels
 
 from impasto.cli import main
 from impasto.config import Config, Plan
-from impasto.distributed.tile_backend import block_for
+from impasto.distributed.tile_backend import choose_tile_px
 from impasto.engine.memory import Workload
-from impasto.engine.tiles import cut
+from impasto.engine.tiles import cut_tiles
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -73,24 +73,24 @@ def work(height: int, width: int) -> Workload:
 
 
 def plan(**values: Any) -> Plan:
-    return Plan(device="cpu", evaluator="chained", threads=1, torch=torch.__version__, **values)
+    return Plan(device="cpu", engine="manual", threads=1, torch=torch.__version__, **values)
 
 
 @pytest.mark.parametrize(("count", "size"), [(2, (683, 1024)), (6, (1365, 2048)), (16, (4096, 4096))])
 def test_everybody_has_something_to_do(count: int, size: tuple[int, int]) -> None:
-    block = block_for(work(*size), plan(), count, 64e9)
-    tiles = cut(work(*size).network, work(*size).layers, *size, block)
+    block = choose_tile_px(work(*size), plan(), count, 64e9)
+    tiles = cut_tiles(work(*size).network, work(*size).layers, *size, block)
     loads = [0] * count
     for number, tile in enumerate(tiles):
-        loads[number % count] += (tile.down.last - tile.down.first) * (tile.across.last - tile.across.first)
+        loads[number % count] += tile.pixels
     assert max(loads) < 2 * sum(loads) / count
     assert max(loads) < size[0] * size[1] * (2 / count), "more than twice its part of the picture"
 
 
 def test_blocks_fit_the_room_of_an_actor() -> None:
-    tight, roomy = (block_for(work(4096, 4096), plan(), 2, room) for room in (2e9, 64e9))
+    tight, roomy = (choose_tile_px(work(4096, 4096), plan(), 2, room) for room in (2e9, 64e9))
     assert tight < roomy <= 4096
-    assert block_for(work(4096, 4096), plan(block=256), 2, 64e9) <= 256
+    assert choose_tile_px(work(4096, 4096), plan(tile_px=256), 2, 64e9) <= 256
 
 
 def painting_on(nodes: Nodes, *words: str) -> subprocess.Popen[str]:

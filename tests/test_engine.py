@@ -55,25 +55,27 @@ def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> No
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("pooling", ["max", "avg", "avg-rescaled"])
 @pytest.mark.parametrize("size", [(53, 70), (64, 64), (33, 97)])
-@pytest.mark.parametrize("winograd", [0, 1])
+@pytest.mark.parametrize("winograd", [None, 1])
 def test_the_chained_gradient_is_autograds(
-    network: Network, pooling: Any, size: tuple[int, int], winograd: int
+    network: Network, pooling: Any, size: tuple[int, int], winograd: int | None
 ) -> None:
     """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
     asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     target = image(3, *size).double()
-    found = TiledEngine(encoder, dtype=torch.float64, winograd=winograd).evaluator(asked, asked.config.alpha)(target)
+    found = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(asked, asked.config.alpha)(
+        target
+    )
     assert_same(found, plainly(encoder, asked, target), 1e-11)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-@pytest.mark.parametrize("block", [0, 64])
-def test_the_gradient_of_padded_edges_is_autograds(network: Network, padding: Any, block: int) -> None:
+@pytest.mark.parametrize("block", [None, 64])
+def test_the_gradient_of_padded_edges_is_autograds(network: Network, padding: Any, block: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
     asked, target = objective(encoder, (97, 131)), image(3, 97, 131).double()
-    found = TiledEngine(encoder, dtype=torch.float64, block=block).evaluator(asked, asked.config.alpha)(target)
+    found = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
     assert_same(found, plainly(encoder, asked, target), 1e-11)
 
 
@@ -123,7 +125,7 @@ def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) ->
     asked, asked_exactly = objective(vgg19), objective(exact)
     errors = []
     for seed in range(3, 10):
-        found = TiledEngine(vgg19, winograd=128).evaluator(asked, asked.config.alpha)(image(seed, 53, 70))
+        found = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(image(seed, 53, 70))
         expected = plainly(exact, asked_exactly, image(seed, 53, 70).double())
         assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
         errors.append(relative_error(found.gradient.double(), expected.gradient))
@@ -154,15 +156,17 @@ def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: E
 
 
 @pytest.mark.parametrize("style_loss", [name for name in STYLE_LOSSES if name != "gram"])
-@pytest.mark.parametrize("block", [0, 64])
+@pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
-def test_every_style_loss_is_carried_back_whole_and_in_blocks(network: Network, block: int, style_loss: str) -> None:
+def test_every_style_loss_is_carried_back_whole_and_in_blocks(
+    network: Network, block: int | None, style_loss: str
+) -> None:
     """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     asked, target = objective(encoder, (97, 131), style_loss=style_loss), image(3, 97, 131).double()
-    engine = TiledEngine(encoder, block=block)
+    engine = TiledEngine(encoder, tile_px=block)
     if block and STYLE_LOSSES[style_loss].needs_features:
-        with pytest.raises(ConfigError, match="blocks"):
+        with pytest.raises(ConfigError, match="tiles"):
             engine.evaluator(asked, asked.config.alpha)(target)
         return
     found = engine.evaluator(asked, asked.config.alpha)(target)
@@ -192,28 +196,28 @@ def test_auto_comes_to_a_plan_that_is_kept() -> None:
 @pytest.mark.parametrize(
     ("float32", "bfloat16", "winograd", "expected"),
     [
-        (1.0, 0.5, 0.8, ("bfloat16", 0)),
-        (1.0, 0.95, 0.9, ("float32", 0)),
+        (1.0, 0.5, 0.8, ("bfloat16", None)),
+        (1.0, 0.95, 0.9, ("float32", None)),
         (1.0, 0.95, 0.5, ("float32", 128)),
         (1.0, 0.5, 0.4, ("bfloat16", 128)),
     ],
 )
 def test_the_faster_convolution_is_chosen(
-    float32: float, bfloat16: float, winograd: float, expected: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+    float32: float, bfloat16: float, winograd: float, expected: tuple[str, int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def seconds(convolve: Any, x: Tensor, clock: object) -> float:
         if isinstance(convolve, Winograd):
             return winograd
         return float32 if x.dtype == torch.float32 else bfloat16
 
-    monkeypatch.setattr(planning, "_seconds", seconds)
+    monkeypatch.setattr(planning, "_fastest", seconds)
     assert planning.choose_convolution("cpu") == expected
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one here")
-    with pytest.raises(ConfigError, match="device = 'cuda': there is none"):
+    with pytest.raises(ConfigError, match="device = 'cuda': this machine has none"):
         make_plan(RunOptions(device="cuda"), SMALL)
 
 

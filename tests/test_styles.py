@@ -124,7 +124,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
     styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
     config = tiny_config(units="absolute")
     whole = build_objective(AutogradEngine(tiny), picture(1), styles, config)
-    tiled = build_objective(TiledEngine(tiny, block=16), picture(1), styles, config)
+    tiled = build_objective(TiledEngine(tiny, tile_px=16), picture(1), styles, config)
     for a, b in zip((x.regions[0] for x in whole.style), (x.regions[0] for x in tiled.style), strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=1e-4, atol=1e-6)
 

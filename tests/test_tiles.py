@@ -23,7 +23,7 @@ from impasto.core.targets import build_objective
 from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chunks, rms, weighted_sum
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.tiled import TiledEngine
-from impasto.engine.tiles import cut, margin
+from impasto.engine.tiles import cut_tiles, margin_px
 from impasto.errors import OutputError
 
 
@@ -45,10 +45,10 @@ CASES = [
 
 @pytest.mark.parametrize(("network", "pooling", "size", "block"), CASES)
 def test_blocks_give_the_gradient_of_the_whole(
-    network: Network, pooling: Any, size: tuple[int, int], block: int
+    network: Network, pooling: Any, size: tuple[int, int], block: int | None
 ) -> None:
     encoder = double(network, pooling)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=block)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=block)
     config = resolved(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
     asked = build_objective(whole, content, [(1.0, style)], config)
@@ -63,7 +63,7 @@ def test_blocks_give_the_gradient_of_the_whole(
 )
 def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
     config = resolved(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = build_objective(whole, content, [(1.0, style)], config)
@@ -73,7 +73,7 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
 def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
-    whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, block=16)
+    whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, tile_px=16)
     config = resolved(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
     asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
@@ -89,7 +89,9 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
     config = resolved(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
     whole = objective_of(encoder, content, style, config)
-    tiled = build_objective(TiledEngine(encoder, block=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config)
+    tiled = build_objective(
+        TiledEngine(encoder, tile_px=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config
+    )
 
     def targets(objective: Objective) -> list[tuple[Tensor, float]]:
         found = [(target.value, target.scale) for target in objective.content]
@@ -106,31 +108,31 @@ def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     from impasto.engine import tiles
 
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, block=64)
+    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
     asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), resolved())
     target = image(3, 192, 48).double()
     exact = whole.evaluator(asked, asked.config.alpha)(target).gradient
-    assert margin(VGG19, asked.layers) == 80
+    assert margin_px(VGG19, asked.layers) == 80
     assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
-    monkeypatch.setattr(tiles, "margin", lambda network, layers: 64)
+    monkeypatch.setattr(tiles, "margin_px", lambda network, layers: 64)
     assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() > 1e-6 * exact.norm()
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("size", [16, 99, 100, 101, 1023])
-@pytest.mark.parametrize("block", [0, 33, 64, 400])
-def test_every_position_has_one_owner(network: Network, size: int, block: int) -> None:
+@pytest.mark.parametrize("block", [None, 33, 64, 400])
+def test_every_position_has_one_owner(network: Network, size: int, block: int | None) -> None:
     layers = [name for name in network.names if network.output_px(name, size)]
     owned = {name: torch.zeros(network.output_px(name, size), dtype=torch.int64) for name in layers}
-    tiles = cut(network, layers, size, 64, block)
+    tiles = cut_tiles(network, layers, size, 64, block)
     for tile in tiles:
         for name in layers:
-            rows, inside = tile.own(name)[2], tile.inside(name)[2]
+            rows, inside = tile.in_image(name)[2], tile.in_tile(name)[2]
             owned[name][rows] += 1
             assert inside.stop - inside.start == rows.stop - rows.start
             if rows.stop > rows.start:
-                assert inside.stop <= network.output_px(name, tile.down.last - tile.down.first)
-    columns = len({tile.across for tile in tiles})
+                assert inside.stop <= network.output_px(name, tile.rows.outer_stop - tile.rows.outer_start)
+    columns = len({tile.columns for tile in tiles})
     assert all(bool((count == columns).all()) for count in owned.values())
 
 
@@ -191,10 +193,10 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
             super().release(*tensors)
 
     encoder, store = double(ALEXNET), Watched(tmp_path)
-    engine = TiledEngine(encoder, block=64, store=store)
+    engine = TiledEngine(encoder, tile_px=64, store=store)
     content, config = image(1, 150, 170).double(), resolved(network="alexnet")
     asked = build_objective(engine, content, [(1.0, image(2, 90, 90).double())], config)
-    tiles = len(cut(ALEXNET, asked.layers, 150, 170, 64))
+    tiles = len(cut_tiles(ALEXNET, asked.layers, 150, 170, 64))
     (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
     released.clear()
     engine.evaluator(asked, asked.config.alpha)(content)

@@ -138,14 +138,14 @@ class _FirstStep:
 def _announce(run: Run) -> None:
     """Plan the run, which refuses one that cannot fit, and print the estimate of a large one."""
     plan, work = run.plan, run.workload
-    if work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.block:
+    if work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.tile_px:
         return
     expected = run.estimate()
-    disk = f", {expected.disk / 1e9:.0f} GB of disk" if plan.scratch else ""
-    tiles = f", in tiles of {plan.block} px" if plan.block else ""
+    disk = f", {expected.disk_bytes / 1e9:.0f} GB of disk" if plan.on_disk else ""
+    tiles = f", in tiles of {plan.tile_px} px" if plan.tile_px else ""
     console.print(
         f"{work.width}x{work.height} px: about {format_duration(expected.seconds)}, "
-        f"{expected.memory / 1e9:.1f} GB of memory{disk}{tiles}"
+        f"{expected.memory_bytes / 1e9:.1f} GB of memory{disk}{tiles}"
     )
 
 

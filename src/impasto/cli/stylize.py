@@ -117,7 +117,7 @@ def _distribute(run: Run, on: str, *, quiet: bool) -> Iterator[Run]:
         with spread(run, cluster, tell=lambda told: console.print(f"impasto: {told}")) as (distributed, team):
             if not quiet:
                 console.print(
-                    f"in tiles of {distributed.plan.block} px by {team.count} actors on {cluster.nodes} machines"
+                    f"in tiles of {distributed.plan.tile_px} px by {team.count} actors on {cluster.nodes} machines"
                 )
             yield distributed
 

@@ -43,11 +43,13 @@ class Plan(Options):
 
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bfloat16"] = "float32"
-    evaluator: Literal["autograd", "chained"] = "autograd"
-    winograd: int = Field(0, ge=0, description="Channels from which 3x3 convolutions are Winograd's; 0: none.")
-    block: int = Field(0, ge=0, description="Side of the blocks that pictures are measured in, in pixels; 0: whole.")
-    lbfgs_history: int = Field(0, ge=0, description="Steps that L-BFGS remembers; 0: as configured.")
-    scratch: bool = Field(False, description="Whether long vectors are kept on disk.")
+    engine: Literal["autograd", "manual"] = "autograd"
+    winograd_channels: int | None = Field(
+        None, ge=1, description="Channels from which 3x3 convolutions use Winograd's algorithm. None: never."
+    )
+    tile_px: int | None = Field(None, ge=1, description="Side of the tiles, in pixels. None: the whole picture.")
+    lbfgs_history: int | None = Field(None, ge=1, description="Steps that L-BFGS remembers. None: as configured.")
+    on_disk: bool = Field(False, description="Keep large tensors on disk.")
     threads: int = Field(ge=1, le=1024)
     torch: str
 

@@ -16,8 +16,8 @@ from impasto.core.encoder import Encoder, Features, Triple, Weights
 from impasto.engine import DTYPES
 from impasto.engine.backprop import ForwardCache, ManualBackprop
 from impasto.engine.gradients import Gradients
+from impasto.engine.local_tiles import LocalTiles
 from impasto.engine.tile_targets import TileStats, TileTargets, crop_features, make_injector, measure_tile
-from impasto.engine.tiled import TiledEngine
 
 __all__ = ["Task", "TileActor", "sending_tensors"]
 
@@ -25,11 +25,11 @@ __all__ = ["Task", "TileActor", "sending_tensors"]
 class Task(NamedTuple):
     """Which tile of what, for which evaluation; `portion` is in a list, so that Ray does not fetch it."""
 
-    exact: bool
+    precise: bool
     objective: int
     evaluation: int
     tile: int
-    portion: list[Any]
+    targets: list[Any]
 
 
 _here = {"device": "cpu"}
@@ -64,7 +64,7 @@ def triple(values: Tensor) -> Triple:
 
 
 class TileActor:
-    """Measures tiles as `TiledEngine` does, for an engine elsewhere that adds up what they come to."""
+    """Measures tiles for an engine in another process, as `LocalTiles` does."""
 
     def __init__(self, encoder: Encoder, plan: Plan) -> None:
         sending_tensors(plan.device)
@@ -73,52 +73,52 @@ class TileActor:
         self.encoder = Encoder(
             encoder.network, weights, pooling=encoder.pooling, padding=encoder.padding, device=plan.device
         )
-        self.engine = TiledEngine(self.encoder, dtype=DTYPES[plan.precision], winograd=plan.winograd)
-        self.objective, self.portions = -1, dict[int, TileTargets]()
+        self.local = LocalTiles(self.encoder, dtype=DTYPES[plan.precision], winograd_channels=plan.winograd_channels)
+        self.objective, self.targets = -1, dict[int, TileTargets]()
         self.kept: tuple[int, int, ForwardCache] | None = None
 
     def ready(self) -> tuple[str, str]:
-        """It is there; its version, and the machine."""
+        """Return this actor's version and machine, once it has started."""
         return __version__, socket.gethostname()
 
     @torch.no_grad()
     def features(self, task: Task, pixels: Tensor) -> Features:
-        """A tile's own features."""
-        portion = self._portion(task)
-        return crop_features(portion, self._passage(task, portion, pixels, keep=False).features)
+        """Compute the own features of a tile."""
+        targets = self._fetch(task)
+        return crop_features(targets, self._forward(task, targets, pixels, keep=False).features)
 
     @torch.no_grad()
-    def survey(self, task: Task, pixels: Tensor, keep: bool) -> TileStats:
-        """What a tile adds. With `keep` the way back need not go this way again."""
-        portion = self._portion(task)
-        passage = self._passage(task, portion, pixels, keep=keep)
+    def stats(self, task: Task, pixels: Tensor, keep: bool) -> TileStats:
+        """Measure a tile. With `keep`, store the forward pass for `gradient`."""
+        targets = self._fetch(task)
+        forward = self._forward(task, targets, pixels, keep=keep)
         if keep:
-            self.kept = (task.evaluation, task.tile, passage)
-        return measure_tile(portion, passage.features)
+            self.kept = (task.evaluation, task.tile, forward)
+        return measure_tile(targets, forward.features)
 
     @torch.no_grad()
-    def gradient(self, task: Task, pixels: Tensor, slopes: Gradients) -> Tensor:
-        """d(total) by a tile's pixels."""
-        portion = self._portion(task)
+    def gradient(self, task: Task, pixels: Tensor, gradients: Gradients) -> Tensor:
+        """Compute d(total)/d(pixels) of a tile with its margin."""
+        targets = self._fetch(task)
         kept, self.kept = self.kept, None
         if kept is not None and kept[:2] == (task.evaluation, task.tile):
-            passage = kept[2]
+            forward = kept[2]
         else:
-            del kept  # before as much is asked for again
-            passage = self._passage(task, portion, pixels, keep=True)
-        return self._chain(task).backward(passage, make_injector(portion, slopes))
+            del kept  # before the forward pass needs as much memory
+            forward = self._forward(task, targets, pixels, keep=True)
+        return self._chain(task).backward(forward, make_injector(targets, gradients))
 
-    def _passage(self, task: Task, portion: TileTargets, pixels: Tensor, *, keep: bool) -> ForwardCache:
+    def _forward(self, task: Task, targets: TileTargets, pixels: Tensor, *, keep: bool) -> ForwardCache:
         self.kept = None
-        return self._chain(task).forward(pixels, portion.layers, keep=keep)
+        return self._chain(task).forward(pixels, targets.layers, keep=keep)
 
     def _chain(self, task: Task) -> ManualBackprop:
-        return self.engine.exact if task.exact else self.engine.main
+        return self.local.chain(precise=task.precise)
 
-    def _portion(self, task: Task) -> TileTargets:
-        """That of a tile, fetched once; those of the objective before are dropped."""
+    def _fetch(self, task: Task) -> TileTargets:
+        """Return the targets of a tile, fetched once; those of an earlier objective are dropped."""
         if self.objective != task.objective:
-            self.objective, self.portions = task.objective, {}
-        if task.tile not in self.portions:
-            self.portions[task.tile] = ray.get(task.portion[0])
-        return self.portions[task.tile]
+            self.objective, self.targets = task.objective, {}
+        if task.tile not in self.targets:
+            self.targets[task.tile] = ray.get(task.targets[0])
+        return self.targets[task.tile]

@@ -1,19 +1,19 @@
-"""Keep freed memory: a step frees and asks for the same large blocks again."""
+"""Control of freed memory: every step frees large areas and allocates the same again."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-__all__ = ["give_back_freed_memory", "keep_freed_memory"]
+__all__ = ["keep_freed_memory", "trim_freed_memory"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc not to give large blocks back to the system; whether it heard.
+    """Tell glibc to keep freed memory in the process. Return True if it does.
 
-    Measured: a float32 step at 512 px takes about 15 % less (benchmarks/step.py). It is of the whole
+    Measured: a float32 step at 512 px takes about 15 % less time (benchmarks/step.py). The setting is for the whole
     process, so a program decides on it, not a library.
     """
     if not sys.platform.startswith("linux"):
@@ -24,8 +24,8 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def give_back_freed_memory() -> None:
-    """Let the system have what is free now, however it is scattered: blocks of different sizes leave gaps."""
+def trim_freed_memory() -> None:
+    """Give all freed memory back to the system, also what is scattered between areas in use."""
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

@@ -1,11 +1,10 @@
-"""The chain rule written out for a frozen chain of convolution, ReLU and pooling.
+"""Backpropagation written out for a frozen chain of convolution, ReLU and pooling.
 
-What autograd would record is known beforehand, so nothing is recorded: ReLU works in place both ways, the
-input gradient of a convolution is a convolution with flipped, transposed kernels, and the pull of a loss
-is added where its layer is passed on the way back.
+The graph that autograd would record is known in advance, so nothing is recorded. ReLU works in place in both
+directions, the gradient of a convolution by its input is a convolution with flipped, transposed kernels, and the
+gradient of a loss is added when the backward pass reaches its layer.
 
-Laws: tensors inside are channels-last, in the chain's own precision; the gradient that leaves is at least
-float32.
+Laws: tensors inside are channels-last, in the precision of the chain. The returned gradient is at least float32.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ __all__ = ["ForwardCache", "InjectGradient", "ManualBackprop"]
 
 Convolution = Callable[[Tensor], Tensor]
 InjectGradient = Callable[[str, Tensor | None, Tensor], Tensor]
-"""Layer, gradient so far (none at the deepest), features -> the gradient with the losses' pull added."""
+"""(layer, gradient so far or None at the deepest, features) -> the gradient with that of the losses added."""
 
 
 @dataclass
 class ForwardCache:
-    """What a forward pass leaves behind: features at tapped layers, and what the way back needs."""
+    """A forward pass: features of the requested layers, and what the backward pass needs."""
 
     layers: tuple[Layer, ...]
     features: Features = field(default_factory=dict)
@@ -42,59 +41,62 @@ class ForwardCache:
 
 
 class ManualBackprop:
-    """A network with convolutions for both directions, made when they are first needed.
+    """A network in one precision, with convolutions for both directions, made at first use.
 
-    3×3 convolutions of `winograd` channels and more are done Winograd's way; 0: none.
+    3×3 convolutions of at least `winograd_channels` use Winograd's algorithm; None: no convolution does.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype, winograd: int) -> None:
-        self.encoder, self.dtype, self.winograd = encoder, dtype, winograd
+    def __init__(self, encoder: Encoder, dtype: torch.dtype, winograd_channels: int | None) -> None:
+        self.encoder, self.dtype, self.winograd_channels = encoder, dtype, winograd_channels
         self.gain = POOLING_GAIN[encoder.pooling]
         self._workspace = Workspace()
-        self._onward: dict[str, Convolution] = {}
-        self._back: dict[str, Convolution] = {}
+        self._forward: dict[str, Convolution] = {}
+        self._backward: dict[str, Convolution] = {}
 
     def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True) -> ForwardCache:
-        """Through the network as deep as `taps` reach. Without `keep` only their features are left."""
-        passage = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
+        """Run the network as deep as `taps` reach. Without `keep` only their features are stored."""
+        cache = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
         x = self.encoder.normalize(image).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for layer in passage.layers:
+        for layer in cache.layers:
             if keep:
-                passage.shapes[layer.name] = x.shape
+                cache.shapes[layer.name] = x.shape
             if layer.kind == "conv":
                 x = self._convolution(layer)(x)
             elif layer.kind == "relu":
-                # In place, unless the layer before it is looked at itself.
-                x = F.relu(x) if any(x is kept for kept in passage.features.values()) else F.relu_(x)
+                # In place, unless the input is itself among the requested features.
+                x = F.relu(x) if any(x is features for features in cache.features.values()) else F.relu_(x)
                 if keep:
-                    passage.rectified[layer.name] = x
+                    cache.rectified[layer.name] = x
             else:
-                if keep:
-                    passage.inputs[layer.name] = x
-                window, stride = [layer.kernel] * 2, [layer.stride] * 2
-                if self.encoder.pooling != "max":
-                    x = F.avg_pool2d(x, window, stride).mul_(self.gain)
-                elif keep:
-                    x, passage.indices[layer.name] = F.max_pool2d_with_indices(x, window, stride)
-                else:
-                    x = F.max_pool2d(x, window, stride)
+                x = self._pool(layer, x, cache, keep=keep)
             if layer.name in taps:
-                passage.features[layer.name] = x
-        return passage
+                cache.features[layer.name] = x
+        return cache
 
-    def backward(self, passage: ForwardCache, pull: InjectGradient) -> Tensor:
-        """d(total)/d(image), (1, 3, H, W)."""
+    def _pool(self, layer: Layer, x: Tensor, cache: ForwardCache, *, keep: bool) -> Tensor:
+        if keep:
+            cache.inputs[layer.name] = x
+        window, stride = [layer.kernel] * 2, [layer.stride] * 2
+        if self.encoder.pooling != "max":
+            return F.avg_pool2d(x, window, stride).mul_(self.gain)
+        if not keep:
+            return F.max_pool2d(x, window, stride)
+        pooled, cache.indices[layer.name] = F.max_pool2d_with_indices(x, window, stride)
+        return pooled
+
+    def backward(self, cache: ForwardCache, inject: InjectGradient) -> Tensor:
+        """Compute d(total)/d(image), (1, 3, H, W)."""
         gradient: Tensor | None = None
-        for layer in reversed(passage.layers):
-            if layer.name in passage.features:
-                gradient = pull(layer.name, gradient, passage.features[layer.name])
-            assert gradient is not None  # the deepest layer is tapped
-            gradient = self._through(layer, gradient, passage)
+        for layer in reversed(cache.layers):
+            if layer.name in cache.features:
+                gradient = inject(layer.name, gradient, cache.features[layer.name])
+            assert gradient is not None  # the deepest layer is among the requested ones
+            gradient = self._layer_backward(layer, gradient, cache)
         assert gradient is not None
-        return (self._unpadded(to_float32(gradient)) / self.encoder.std).contiguous()
+        return (self._fold_padding(to_float32(gradient)) / self.encoder.std).contiguous()
 
-    def _unpadded(self, gradient: Tensor) -> Tensor:
-        """What falls on the image's padding, given back to the pixels that it was made of."""
+    def _fold_padding(self, gradient: Tensor) -> Tensor:
+        """Add the gradient of the image's padding to the pixels that it was copied from."""
         if self.encoder.padding == "zero":
             return gradient
         frame = self.encoder.network.layers[0].padding
@@ -106,26 +108,17 @@ class ManualBackprop:
         folded: Tensor = fold(gradient.contiguous(), image, [frame] * 4)
         return folded
 
-    def _through(self, layer: Layer, gradient: Tensor, passage: ForwardCache) -> Tensor:
-        back: Tensor
+    def _layer_backward(self, layer: Layer, gradient: Tensor, cache: ForwardCache) -> Tensor:
         if layer.kind == "relu":
-            rectified = passage.rectified.pop(layer.name)
-            back = torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
-            return back
+            rectified = cache.rectified.pop(layer.name)
+            masked: Tensor = torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
+            return masked
         if layer.kind == "pool":
-            x, window, stride = passage.inputs.pop(layer.name), [layer.kernel] * 2, [layer.stride] * 2
-            if self.encoder.pooling == "max":
-                back = torch.ops.aten.max_pool2d_with_indices_backward(
-                    gradient, x, window, stride, [0, 0], [1, 1], False, passage.indices.pop(layer.name)
-                )
-            else:
-                back = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
-                back.mul_(self.gain)
-            return back
+            return self._pool_backward(layer, gradient, cache)
         if _keeps_size(layer):
-            return self._convolution(layer, back=True)(gradient)
-        # A stride leaves out pixels at the far edge: they are given back as zeros.
-        shape = passage.shapes[layer.name]
+            return self._convolution(layer, backward=True)(gradient)
+        # A stride can leave out pixels at the far edge: their gradient is zero.
+        shape = cache.shapes[layer.name]
         left_out = [
             before - ((after - 1) * layer.stride + layer.kernel - 2 * layer.padding)
             for before, after in zip(shape[2:], gradient.shape[2:], strict=True)
@@ -133,19 +126,32 @@ class ManualBackprop:
         kernel = self.encoder.kernels[layer.name].to(self.dtype)
         return F.conv_transpose2d(gradient, kernel, stride=layer.stride, padding=layer.padding, output_padding=left_out)
 
-    def _convolution(self, layer: Layer, *, back: bool = False) -> Convolution:
-        made = self._back if back else self._onward
-        if layer.name not in made:
+    def _pool_backward(self, layer: Layer, gradient: Tensor, cache: ForwardCache) -> Tensor:
+        x, window, stride = cache.inputs.pop(layer.name), [layer.kernel] * 2, [layer.stride] * 2
+        result: Tensor
+        if self.encoder.pooling == "max":
+            result = torch.ops.aten.max_pool2d_with_indices_backward(
+                gradient, x, window, stride, [0, 0], [1, 1], False, cache.indices.pop(layer.name)
+            )
+            return result
+        result = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
+        return result.mul_(self.gain)
+
+    def _convolution(self, layer: Layer, *, backward: bool = False) -> Convolution:
+        """Return the convolution of a layer, or of its input gradient, prepared once."""
+        prepared = self._backward if backward else self._forward
+        if layer.name not in prepared:
             kernel, bias = self.encoder.kernels[layer.name], None
-            if back:
+            if backward:
                 kernel = kernel.flip(2, 3).transpose(0, 1)
             else:
                 bias = self.encoder.biases[layer.name]
-            if uses_winograd(layer, self.winograd):
-                made[layer.name] = Winograd(kernel, bias, self._workspace)
+            if uses_winograd(layer, self.winograd_channels):
+                prepared[layer.name] = Winograd(kernel, bias, self._workspace)
             else:
-                made[layer.name] = _direct(layer, kernel.to(self.dtype), None if bias is None else bias.to(self.dtype))
-        return made[layer.name]
+                bias = None if bias is None else bias.to(self.dtype)
+                prepared[layer.name] = _direct(layer, kernel.to(self.dtype), bias)
+        return prepared[layer.name]
 
 
 def _direct(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:

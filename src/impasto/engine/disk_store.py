@@ -1,7 +1,7 @@
-"""A store on disk: tensors whose numbers are in files, so that memory holds only what is being worked on.
+"""A store on disk: tensors live in memory-mapped files, so that memory holds only the chunk in use.
 
-The files have no names: whatever happens, nothing stays behind. Their room is taken at once, so that a
-disk that is too full says so when a tensor is made and not by a crash in the middle of a step.
+The files are unlinked, so nothing stays behind even after a crash. Their space is allocated at once, so that a full
+disk is an error when a tensor is made, not a crash in the middle of a step.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ __all__ = ["DiskStore"]
 
 
 class DiskStore:
-    """A store in nameless files in `folder`."""
+    """A store in unlinked files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._maps: dict[int, weakref.ref[mmap.mmap]] = {}
 
     def require(self, size: float) -> None:
-        """Raise `OutputError` now if `size` bytes will not fit."""
-        place = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
-        free = shutil.disk_usage(place).free
+        """Raise `OutputError` if `size` bytes do not fit on the disk."""
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
         if free < size:
             raise OutputError(
-                f"This run needs {size / 1e9:.1f} GB of scratch in {self.folder}, and {free / 1e9:.1f} GB are free. "
-                "Free some space, give more --memory, or point IMPASTO_CACHE elsewhere."
+                f"This run needs {size / 1e9:.1f} GB of disk in {self.folder}, but only {free / 1e9:.1f} GB are free. "
+                "Free some space, raise --memory, or set IMPASTO_CACHE to another disk."
             )
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """An uninitialized tensor in a file. Raises `OutputError` if the disk is full."""
+        """Allocate an uninitialized tensor in a file. Raises `OutputError` if the disk is full."""
         size = max(1, math.prod(shape) * dtype.itemsize)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,15 +53,15 @@ class DiskStore:
                 mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
             raise OutputError(
-                f"{size / 1e9:.1f} GB of scratch in {self.folder}: {error.strerror}. Free some space, "
-                "give more --memory, or point IMPASTO_CACHE elsewhere."
+                f"Allocating {size / 1e9:.1f} GB in {self.folder} failed: {error.strerror}. Free some space, raise "
+                "--memory, or set IMPASTO_CACHE to another disk."
             ) from error
         tensor = torch.frombuffer(mapped, dtype=dtype, count=math.prod(shape)).view(tuple(shape))
         self._maps[tensor.data_ptr()] = weakref.ref(mapped)
         return tensor
 
     def release(self, *tensors: Tensor) -> None:
-        """Let the system have the pages back that these tensors, or views, stand on."""
+        """Give the memory of these tensors or views back to the system; the file keeps their values."""
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows reclaims pages by itself
             return
         for tensor in tensors:
@@ -72,13 +72,13 @@ class DiskStore:
                 if mapped is None:
                     del self._maps[base]
                 elif base <= first < base + len(mapped):
-                    # Whole pages: a neighbor's numbers are read again from the file if need be.
+                    # Whole pages: values of a neighbor on the same page are read again from the file.
                     start = (first - base) // mmap.PAGESIZE * mmap.PAGESIZE
                     mapped.madvise(mmap.MADV_DONTNEED, start, min(last - base, len(mapped)) - start)
 
 
 def _extent(tensor: Tensor) -> int:
-    """Bytes from a tensor's first number to its last."""
+    """Return the bytes from a tensor's first value to its last."""
     if tensor.numel() == 0:
         return 0
     return (sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1) * tensor.itemsize

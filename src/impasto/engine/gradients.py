@@ -1,11 +1,11 @@
-"""How the total changes with what was measured, and with the features that it was measured of.
+"""Gradients of the total by the measurements of an image, and from these by its features.
 
-What is measured of a tile adds up; autograd on the sums, which are small, gives their slopes; and these are
-carried back to the features at hand:
+Measurements of tiles add up. Autograd on the sums, which are small, gives the gradient by each of them. Per tile it is
+carried back to the features F:
 
-    dL/dF = g ∘ (dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F) + dL/d(error) d(error)/dF
+    dL/dF = m ∘ (dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F) + dL/d(error) d(error)/dF
 
-with g the guide of each region, or one. Features are worked on a few rows at a time.
+with m the mask of each region, or 1. Features are processed a few rows at a time.
 """
 
 from __future__ import annotations
@@ -19,74 +19,75 @@ from torch import Tensor
 from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, mask_area, to_float32
 
-__all__ = ["Gradients", "add_style_gradient", "compute_gradients", "moments_in_chunks"]
+__all__ = ["Gradients", "StyleGradient", "add_style_gradient", "compute_gradients", "moments_in_chunks"]
 
-ROWS = 1 << 14
-"""Positions worked on at a time, so that they stay in the cache."""
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """d(total) by what was measured: content errors, style, total variation, the pooled image."""
-
-    errors: dict[str, Tensor | None]
-    style: dict[str, tuple[Slope, ...]]
-    variation: Tensor | None
-    pooled: Tensor | None
+CHUNK = 1 << 14
+"""Positions processed at a time, so that they stay in the cache."""
 
 
 @dataclass(frozen=True)
-class Slope:
-    """d(total) by one region's moments, or by the features themselves."""
+class StyleGradient:
+    """d(total) by the moments of one region, or by the features themselves."""
 
     sum: Tensor | None = None
     outer: Tensor | None = None
     features: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """d(total) by each of the `Measurements`; None where the total does not depend on it."""
+
+    errors: dict[str, Tensor | None]
+    style: dict[str, tuple[StyleGradient, ...]]
+    variation: Tensor | None
+    pooled: Tensor | None
+
+
 def compute_gradients(objective: Objective, measured: Measurements, alpha: float) -> tuple[Losses, Gradients]:
-    """Compute losses, and the gradient of the total by each measurement."""
-    pooled = measured.pooled
-    asked: list[Tensor] = []
+    """Compute the losses, and the gradient of the total by each measurement."""
+    inputs: list[Tensor] = []
 
     def leaf(tensor: Tensor) -> Tensor:
-        # Detached: features still serve the way back, which works on them in place.
-        asked.append(tensor.detach().requires_grad_())
-        return asked[-1]
+        # Detached: the backward pass still changes features in place.
+        inputs.append(tensor.detach().requires_grad_())
+        return inputs[-1]
 
-    def leaves(part: StyleMeasurement) -> StyleMeasurement:
+    def style_leaf(part: StyleMeasurement) -> StyleMeasurement:
         if isinstance(part, Moments):
             return Moments(part.count, leaf(part.sum), leaf(part.outer))
         return leaf(to_float32(part))
 
     with torch.enable_grad():
-        by_error = {layer: leaf(error) for layer, error in measured.errors.items()}
-        by_style = {layer: tuple(leaves(part) for part in parts) for layer, parts in measured.style.items()}
-        variation = leaf(measured.variation)
-        leaves_of = Measurements(by_error, by_style, variation, None if pooled is None else leaf(pooled))
-        losses = objective.combine(leaves_of, alpha)
-        found: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, asked, allow_unused=True))
+        errors = {layer: leaf(error) for layer, error in measured.errors.items()}
+        style = {layer: tuple(style_leaf(part) for part in parts) for layer, parts in measured.style.items()}
+        variation, pooled = leaf(measured.variation), measured.pooled
+        pooled = None if pooled is None else leaf(pooled)
+        losses = objective.combine(Measurements(errors, style, variation, pooled), alpha)
+        grads: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, inputs, allow_unused=True))
 
-    def slope(part: StyleMeasurement) -> Slope:
-        return Slope(next(found), next(found)) if isinstance(part, Moments) else Slope(features=next(found))
+    def style_gradient(part: StyleMeasurement) -> StyleGradient:
+        if isinstance(part, Moments):
+            return StyleGradient(next(grads), next(grads))
+        return StyleGradient(features=next(grads))
 
     return losses.detach(), Gradients(
-        {layer: next(found) for layer in by_error},
-        {layer: tuple(slope(part) for part in parts) for layer, parts in by_style.items()},
-        next(found),
-        None if pooled is None else next(found),
+        {layer: next(grads) for layer in errors},
+        {layer: tuple(style_gradient(part) for part in parts) for layer, parts in style.items()},
+        next(grads),
+        None if pooled is None else next(grads),
     )
 
 
-def add_style_gradient(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | None) -> None:
-    """Add to the gradient at a tile's own features what one region's style asks of them."""
-    if slope.features is not None:
-        own += slope.features
-    if slope.outer is None and slope.sum is None:
+def add_style_gradient(total: Tensor, features: Tensor, gradient: StyleGradient, mask: Tensor | None) -> None:
+    """Add d(total)/d(features) by one region's style to `total`, in place."""
+    if gradient.features is not None:
+        total += gradient.features
+    if gradient.outer is None and gradient.sum is None:
         return
-    symmetric = None if slope.outer is None else (slope.outer + slope.outer.T).to(own.dtype)
-    mean = None if slope.sum is None else slope.sum.to(own.dtype)
-    for into, rows, weights in zip(_strips(own), _strips(seen), _strips_of(guide, own), strict=True):
+    symmetric = None if gradient.outer is None else (gradient.outer + gradient.outer.T).to(total.dtype)
+    mean = None if gradient.sum is None else gradient.sum.to(total.dtype)
+    for into, rows, weights in zip(_rows(total), _rows(features), _mask_rows(mask, total), strict=True):
         if weights is not None and not weights.any():
             continue
         part = torch.zeros_like(into) if symmetric is None else (rows.reshape(-1, rows.shape[2]) @ symmetric)
@@ -96,38 +97,40 @@ def add_style_gradient(own: Tensor, seen: Tensor, slope: Slope, guide: Tensor | 
         into += part if weights is None else part.mul_(weights[..., None])
 
 
-def _strips(features: Tensor) -> Iterator[Tensor]:
-    """A channels-last (1, C, h, w) as views (rows, w, C) of about `ROWS` positions."""
+def _rows(features: Tensor) -> Iterator[Tensor]:
+    """Yield channels-last features (1, C, h, w) as views (rows, w, C) of about `CHUNK` positions."""
     rows = features.permute(0, 2, 3, 1)[0]
-    step = max(1, ROWS // max(1, rows.shape[1]))
+    step = max(1, CHUNK // max(1, rows.shape[1]))
     for first in range(0, rows.shape[0], step):
         yield rows[first : first + step]
 
 
-def _strips_of(guide: Tensor | None, features: Tensor) -> Iterator[Tensor | None]:
-    """The same rows of a guide (h, w), or None for each of them."""
-    step = max(1, ROWS // max(1, features.shape[3]))
+def _mask_rows(mask: Tensor | None, features: Tensor) -> Iterator[Tensor | None]:
+    """Yield the same rows of a mask (h, w), or None for each."""
+    step = max(1, CHUNK // max(1, features.shape[3]))
     for first in range(0, features.shape[2], step):
-        yield None if guide is None else guide[first : first + step].to(features)
+        yield None if mask is None else mask[first : first + step].to(features)
 
 
-def moments_in_chunks(own: Tensor, guides: Tensor | None) -> tuple[Moments, ...]:
-    """As `statistics.moments_by_region`, a few rows at a time: of features (1, C, h, w), and guides (R, h, w)."""
-    return (_moments(own, None),) if guides is None else tuple(_moments(own, guide) for guide in guides)
+def moments_in_chunks(features: Tensor, masks: Tensor | None) -> tuple[Moments, ...]:
+    """Compute what `statistics.compute_moments_by_region` does, a few rows at a time."""
+    if masks is None:
+        return (_moments(features, None),)
+    return tuple(_moments(features, mask) for mask in masks)
 
 
-def _moments(own: Tensor, guide: Tensor | None) -> Moments:
-    channels, wide = own.shape[1], torch.promote_types(own.dtype, torch.float32)
-    mean, outer = own.new_zeros(channels, dtype=wide), own.new_zeros(channels, channels, dtype=wide)
-    for strip, weights in zip(_strips(own), _strips_of(guide, own), strict=True):
-        rows = strip.reshape(-1, channels).to(wide)
+def _moments(features: Tensor, mask: Tensor | None) -> Moments:
+    channels, wide = features.shape[1], torch.promote_types(features.dtype, torch.float32)
+    total, outer = features.new_zeros(channels, dtype=wide), features.new_zeros(channels, channels, dtype=wide)
+    for chunk, weights in zip(_rows(features), _mask_rows(mask, features), strict=True):
+        rows = chunk.reshape(-1, channels).to(wide)
         if weights is None:
             weighted = rows
         elif weights.any():
             weighted = rows * weights.reshape(-1, 1).to(wide)
         else:
             continue
-        mean += weighted.sum(dim=0)
+        total += weighted.sum(dim=0)
         outer.addmm_(weighted.T, rows)
-    count = own.shape[2] * own.shape[3] if guide is None else mask_area(guide)
-    return Moments(count, mean, outer)
+    count = features.shape[2] * features.shape[3] if mask is None else mask_area(mask)
+    return Moments(count, total, outer)

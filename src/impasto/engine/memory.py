@@ -1,6 +1,6 @@
-"""How to stay within an amount of memory: whole or in blocks, long vectors in memory or on disk.
+"""Memory planning: whole images or tiles, large tensors in memory or on disk.
 
-Bytes are counted from the network's shapes, and were held against the resident memory of real runs
+Bytes are computed from the network's shapes, and were compared with the resident memory of real runs
 (benchmarks/memory.py).
 """
 
@@ -14,35 +14,37 @@ import psutil
 from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
 from impasto.core.style_losses import find_style_loss
-from impasto.engine.tiles import alignment, margin
+from impasto.engine.tiles import alignment_px, margin_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["MemoryPlan", "Workload", "available_bytes", "disk_bytes", "needs", "plan_memory", "tile_fits"]
+__all__ = ["MemoryPlan", "Workload", "available_bytes", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
 
 SAFE_SHARE = 0.8
-"""Of the memory that is free, what a run may take unasked."""
+"""Share of the free memory that a run may take by default."""
 
-LIBRARIES = 400e6
-"""What torch, libvips and Python take before anything is painted."""
+LIBRARIES_BYTES = 400e6
+"""Memory of torch, libvips and Python before the first step."""
 
-VECTOR = 12.0
-"""Bytes a pixel of one long vector: three channels of float32."""
+PIXEL_BYTES = 12.0
+"""Bytes per pixel of one large tensor: three channels of float32."""
 
 VECTORS = 11
-"""Long vectors that descent holds besides its history, pictures among them."""
+"""Large tensors that descent needs besides the history of L-BFGS, images among them."""
 
-FILTER = 2.0
-"""Long vectors in memory while the Fourier filter works, one channel at a time."""
+FILTER_VECTORS = 2.0
+"""Large tensors in memory while the Fourier filter works on one channel at a time."""
 
-LARGEST_BLOCK, COMFORTABLE_BLOCK, SMALLEST_BLOCK = 2048, 512, 128
+MAX_TILE_PX, COMFORTABLE_TILE_PX, MIN_TILE_PX = 2048, 512, 128
+"""Smaller tiles than the comfortable ones are slow, because margins take most of their pixels."""
+
 DISK_HISTORY = 8
-"""Steps that L-BFGS remembers on disk: each costs as much room as two pictures."""
+"""Steps that L-BFGS remembers on disk: each takes as much space as two images."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What the memory and time of a run depend on: the target's size, those of the styles, masks, and options."""
+    """Sizes and options that memory and time depend on: of the target, the styles (height, width), and masks."""
 
     height: int
     width: int
@@ -52,17 +54,17 @@ class Workload:
 
     @property
     def pixels(self) -> int:
-        """Of the target."""
+        """The pixels of the target."""
         return self.height * self.width
 
     @property
     def layers(self) -> frozenset[str]:
-        """Every layer that is measured."""
+        """The layers to measure."""
         return frozenset(name for name, _ in (*self.config.content_layers, *self.config.style_layers))
 
     @property
     def needs_whole_image(self) -> bool:
-        """Whether its style is a function of features, and cannot be measured in blocks."""
+        """True if the style loss cannot be measured in tiles."""
         return find_style_loss(self.config.style_loss).needs_features
 
     @property
@@ -72,23 +74,23 @@ class Workload:
 
     @property
     def chain(self) -> tuple[Layer, ...]:
-        """The network as deep as it is measured."""
+        """The network down to its deepest measured layer."""
         return self.network.upto(max(self.layers, key=self.network.names.index))
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Blocks of so many pixels a side (0: whole), steps remembered, vectors on disk or not; bytes needed."""
+    """A way to fit into memory, and the bytes that it needs. `tile_px` is None for whole images."""
 
-    block: int
-    history: int
-    scratch: bool
-    memory: float
-    disk: float
+    tile_px: int | None
+    lbfgs_history: int
+    on_disk: bool
+    memory_bytes: float
+    disk_bytes: float
 
 
 def available_bytes() -> float:
-    """Memory that a run may take unasked: a share of what is free, and of what a container allows."""
+    """Return the memory that a run may take by default: a share of what is free, also in a container."""
     free = float(psutil.virtual_memory().available)
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -101,110 +103,114 @@ def available_bytes() -> float:
     return SAFE_SHARE * free
 
 
-def plan_memory(work: Workload, budget: float, *, precision: str, winograd: int) -> MemoryPlan:
-    """The fastest arrangement that fits `budget` bytes. Raises `ConfigError` if none does."""
-    history = work.config.lbfgs_history
-    around = 2 * margin(work.network, work.layers)
-    step = alignment(work.network, work.layers)
-    per_pixel = _pass_bytes(work, precision)
-
-    def in_blocks(history: int, scratch: bool) -> MemoryPlan | None:
-        """The largest block that leaves room for the rest."""
-        rest = needs(work, SMALLEST_BLOCK, history, scratch, precision, winograd)
-        room = budget - rest.memory + (SMALLEST_BLOCK + around) ** 2 * per_pixel
-        side = (int(max(room, 0) / per_pixel) ** 0.5 - around) // step * step
-        block = int(min(LARGEST_BLOCK, side))
-        fitting = needs(work, max(block, SMALLEST_BLOCK), history, scratch, precision, winograd)
-        return fitting if fitting.memory <= budget else None
-
-    whole = needs(work, 0, history, False, precision, winograd)
-    if whole.memory <= budget:
+def plan_memory(work: Workload, budget: float, *, precision: str, winograd_channels: int | None) -> MemoryPlan:
+    """Return the fastest plan that fits `budget` bytes. Raises `ConfigError` if none does."""
+    history, kernels = work.config.lbfgs_history, (precision, winograd_channels)
+    whole = memory_needs(work, None, history, False, *kernels)
+    if whole.memory_bytes <= budget:
         return whole
     if work.needs_whole_image:
         raise ConfigError(
-            f"style_loss = {work.config.style_loss!r} looks at whole pictures: {work.width}x{work.height} px need "
-            f"{whole.memory / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or take another."
+            f"style_loss = {work.config.style_loss!r} needs whole images: {work.width}x{work.height} px take "
+            f"{whole.memory_bytes / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or use another."
         )
-    in_memory = in_blocks(history, scratch=False)
-    if in_memory and in_memory.block >= COMFORTABLE_BLOCK:
+    in_memory = _largest_tiles(work, budget, history, False, *kernels)
+    if in_memory and in_memory.tile_px and in_memory.tile_px >= COMFORTABLE_TILE_PX:
         return in_memory
-    on_disk = in_blocks(min(history, DISK_HISTORY), scratch=True)
+    on_disk = _largest_tiles(work, budget, min(history, DISK_HISTORY), True, *kernels)
     if on_disk:
         return on_disk
-    least = needs(work, SMALLEST_BLOCK, 1, True, precision, winograd).memory
+    least = memory_needs(work, MIN_TILE_PX, 1, True, *kernels).memory_bytes
     raise ConfigError(
         f"{work.width}x{work.height} px does not fit {budget / 1e9:.2g} GB of memory: it needs {least / 1e9:.2g} GB. "
         "Raise --memory, or lower --size."
     )
 
 
-def needs(work: Workload, block: int, history: int, scratch: bool, precision: str, winograd: int) -> MemoryPlan:
-    """What an arrangement takes, in memory and on disk."""
-    fixed = LIBRARIES + _network_bytes(work, precision, winograd)
+def _largest_tiles(
+    work: Workload, budget: float, history: int, on_disk: bool, precision: str, winograd_channels: int | None
+) -> MemoryPlan | None:
+    """Return the plan with the largest tiles that fit; None if the smallest do not."""
+    margins = 2 * margin_px(work.network, work.layers)
+    step = alignment_px(work.network, work.layers)
+    pixel_bytes = _pass_bytes(work, precision)
+    smallest = memory_needs(work, MIN_TILE_PX, history, on_disk, precision, winograd_channels)
+    room = budget - smallest.memory_bytes + (MIN_TILE_PX + margins) ** 2 * pixel_bytes
+    side = (int(max(room, 0) / pixel_bytes) ** 0.5 - margins) // step * step
+    tile_px = max(int(min(MAX_TILE_PX, side)), MIN_TILE_PX)
+    plan = memory_needs(work, tile_px, history, on_disk, precision, winograd_channels)
+    return plan if plan.memory_bytes <= budget else None
+
+
+def memory_needs(
+    work: Workload, tile_px: int | None, history: int, on_disk: bool, precision: str, winograd_channels: int | None
+) -> MemoryPlan:
+    """Compute the memory and disk space of a way to run."""
+    fixed = LIBRARIES_BYTES + _network_bytes(work, precision, winograd_channels)
     pixels = max(work.pixels, *(height * width for height, width in work.styles))
-    if block:
-        pixels = min(pixels, (block + 2 * margin(work.network, work.layers)) ** 2)
+    if tile_px is not None:
+        pixels = min(pixels, (tile_px + 2 * margin_px(work.network, work.layers)) ** 2)
     measuring = fixed + pixels * _pass_bytes(work, precision)
-    long = disk_bytes(work, history)
-    if not scratch:
-        return MemoryPlan(block, history, False, measuring + long, 0)
-    # Between evaluations the room of a block is free for the Fourier filter.
-    filtering = fixed + (FILTER if work.config.parametrization == "fourier" else 1) * VECTOR * work.pixels
-    return MemoryPlan(block, history, True, max(measuring, filtering), long)
+    vectors = vector_bytes(work, history)
+    if not on_disk:
+        return MemoryPlan(tile_px, history, False, measuring + vectors, 0)
+    # Between evaluations the Fourier filter may use the memory of a tile.
+    filter_vectors = FILTER_VECTORS if work.config.parametrization == "fourier" else 1
+    filtering = fixed + filter_vectors * PIXEL_BYTES * work.pixels
+    return MemoryPlan(tile_px, history, True, max(measuring, filtering), vectors)
 
 
-def tile_fits(work: Workload, block: int, budget: float, precision: str, winograd: int) -> bool:
-    """Whether a process that does nothing but measure blocks stays within `budget` bytes."""
-    around = 2 * margin(work.network, work.layers)
-    passing = (block + around) ** 2 * _pass_bytes(work, precision)
-    return LIBRARIES + _network_bytes(work, precision, winograd) + passing <= budget
+def tile_fits(work: Workload, tile_px: int, budget: float, precision: str, winograd_channels: int | None) -> bool:
+    """Return True if a process that only measures tiles stays within `budget` bytes."""
+    margins = 2 * margin_px(work.network, work.layers)
+    measuring = (tile_px + margins) ** 2 * _pass_bytes(work, precision)
+    return LIBRARIES_BYTES + _network_bytes(work, precision, winograd_channels) + measuring <= budget
 
 
-def disk_bytes(work: Workload, history: int) -> float:
-    """What the long vectors and the content's features take, wherever they are kept."""
+def vector_bytes(work: Workload, history: int) -> float:
+    """Compute the bytes of the large tensors and the content's features, in memory or on disk."""
     pairs = 2 * history if work.config.optimizer == "lbfgs" else 0
-    content = sum(4.0 * _numbers(work.network, name) for name, _ in work.config.content_layers)
-    # One style is among the vectors; more of them, and colors to be put back, come on top.
+    content = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.content_layers)
+    # VECTORS includes one style. Other styles add to it, and so do colors that are restored at the end.
     styles = [height * width for height, width in work.styles]
-    more = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
-    # A region's mask as it was read and as it is used, its guides at every layer, the same of the styles, and the
-    # target with the content over it.
-    guides = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
-    masks = work.regions * (8.0 + guides) * (work.pixels + sum(styles)) + VECTOR * work.pixels if work.regions else 0
-    return ((VECTORS + pairs) * VECTOR + content) * work.pixels + VECTOR * more + masks
+    extra = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
+    # A region's mask as loaded and as used, the masks of its layers, the same for the styles, and the protected image.
+    layer_masks = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
+    masks = work.regions * (8.0 + layer_masks) * (work.pixels + sum(styles))
+    masks += PIXEL_BYTES * work.pixels if work.regions else 0
+    return ((VECTORS + pairs) * PIXEL_BYTES + content) * work.pixels + PIXEL_BYTES * extra + masks
 
 
-def _numbers(network: Network, layer: str) -> float:
-    """How many numbers a layer has for each pixel of the image."""
+def _values_per_pixel(network: Network, layer: str) -> float:
     return network.channels(layer) / network.stride(layer) ** 2
 
 
-def _network_bytes(work: Workload, precision: str, winograd: int) -> float:
-    """Weights, and the kernels made of them for both directions."""
+def _network_bytes(work: Workload, precision: str, winograd_channels: int | None) -> float:
+    """Compute the bytes of the weights, and of the kernels made from them for both directions."""
     total = 0.0
     used = {layer.name for layer in work.chain}
     for layer in work.network.convolutions:
         weights = 4.0 * layer.kernel**2 * layer.inputs * layer.outputs
         total += weights
         if layer.name in used:
-            # F(4x4, 3x3) has 36 numbers for nine; a chain in bfloat16 has one in float32 beside it.
-            copies = 2 * (4 if uses_winograd(layer, winograd) else 1)
+            # F(4x4, 3x3) has 36 values for nine; a chain in bfloat16 comes with one in float32.
+            copies = 2 * (4 if uses_winograd(layer, winograd_channels) else 1)
             total += weights * copies * (2 if precision == "bfloat16" else 1)
-    return total + (80e6 if winograd else 0)
+    return total + (80e6 if winograd_channels is not None else 0)
 
 
 def _pass_bytes(work: Workload, precision: str) -> float:
-    """Bytes for each pixel of a tile, forward and back."""
-    number = 2 if precision == "bfloat16" else 4
+    """Compute the bytes per pixel of a tile, for a forward and a backward pass."""
+    value_bytes = 2 if precision == "bfloat16" else 4
     kept = largest = 0.0
     for layer in work.chain:
-        here = _numbers(work.network, layer.name)
-        largest = max(largest, here)
+        values = _values_per_pixel(work.network, layer.name)
+        largest = max(largest, values)
         if layer.kind == "relu":
-            kept += number * here
+            kept += value_bytes * values
         elif layer.kind == "pool":
-            kept += (number + 8) * here
-    if work.needs_whole_image:  # features along directions or matched, their order, and gradients
-        kept += sum(24.0 * _numbers(work.network, name) for name, _ in work.config.style_layers)
-    # A gradient, the next one, and what a convolution makes for itself.
-    return kept + 3 * number * largest + 48
+            kept += (value_bytes + 8) * values
+    if work.needs_whole_image:  # projected or matched features, their order, and gradients
+        kept += sum(24.0 * _values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
+    # A gradient, the next one, and the workspace of a convolution.
+    return kept + 3 * value_bytes * largest + 48

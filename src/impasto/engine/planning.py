@@ -1,7 +1,8 @@
-"""What `auto` comes to on this machine: chosen once, by measurement, and kept in a `Plan`."""
+"""Plans: the device, precision, tiles and threads of a run, chosen once by measuring this machine."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,78 +17,101 @@ from torch import Tensor
 from impasto.config import Plan, RunOptions
 from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
-from impasto.engine.memory import Workload, available_bytes, needs, plan_memory
-from impasto.engine.tiles import cut
+from impasto.engine.memory import Workload, available_bytes, memory_needs, plan_memory
+from impasto.engine.tiles import cut_tiles
 from impasto.engine.winograd import Winograd, Workspace, uses_winograd
 from impasto.errors import ConfigError
 
 __all__ = ["Estimate", "choose_convolution", "estimate", "make_plan", "require_device"]
 
-WORTHWHILE = 1.15
-"""How much faster is faster: what bfloat16 saves must outweigh finishing in float32."""
+logger = logging.getLogger("impasto")
 
-BESIDES = 1.3
-"""A step over its convolutions: ReLU, pooling, moments, the descent itself."""
+Device = Literal["cuda", "mps", "cpu"]
+Precision = Literal["float32", "bfloat16"]
 
-ROOMY = 2e9
-"""Bytes of --memory below which Winograd's kernels are not worth their room."""
+MIN_SPEEDUP = 1.15
+"""Minimum speed-up before switching: the time that bfloat16 saves must exceed that of finishing in float32."""
 
-CHANNELS, SIDE = 256, 48
+OVERHEAD = 1.3
+"""Time of a step relative to its convolutions: ReLU, pooling, moments, and descent."""
+
+ROOMY_BYTES = 2e9
+"""--memory below which Winograd's kernels, four times as large, are not worth their space."""
+
+CHANNELS, SIDE_PX = 256, 48
 ROUNDS = 3
-"""Of timings, of which the quickest counts."""
+"""Rounds of timings, of which the fastest counts."""
 
-MAX_TICK_S = 1e-3
+MAX_TICK_S = 0.001
 """Coarsest clock that can time a convolution of some 30 ms."""
 
-WINOGRAD_FROM = 128
-"""Channels. Where Winograd's convolution pays at 256 it does at 128 (57 ms against 97 where 256 have 45 against 82)."""
+WINOGRAD_CHANNELS = 128
+"""Where Winograd's convolution is faster at 256 channels, it is at 128: 57 ms instead of 97 where 256 channels take 45
+instead of 82."""
 
 
-def make_plan(run: RunOptions, work: Workload) -> Plan:
-    """A plan for this work on this machine. Raises `ConfigError`: no such device, or too little memory."""
-    chosen = next(name for name, is_there in _devices().items() if is_there)
-    device = run.device or chosen
+def make_plan(options: RunOptions, work: Workload) -> Plan:
+    """Choose a plan for this work and machine. Raises `ConfigError`: no such device, or too little memory."""
+    fastest = next(name for name, is_present in _devices().items() if is_present)
+    device = options.device or fastest
     require_device(device)
-    if run.threads:
-        torch.set_num_threads(run.threads)  # before timing
-    precision, winograd = _measured_once(device, run.precision, torch.get_num_threads())
-    on_cpu = device == "cpu"
-    budget = run.memory or (available_bytes() if on_cpu else math.inf)
-    if winograd and run.memory and budget < ROOMY:
-        winograd = 0  # its kernels are four times as large, and blocks need the room
-    fitting = plan_memory(work, budget, precision=precision, winograd=winograd)
-    return Plan(
+    if options.threads:
+        torch.set_num_threads(options.threads)  # before timing
+    precision, winograd_channels = _choose_once(device, options.precision, torch.get_num_threads())
+    budget = options.memory or (available_bytes() if device == "cpu" else math.inf)
+    if options.memory and budget < ROOMY_BYTES:
+        winograd_channels = None
+    memory = plan_memory(work, budget, precision=precision, winograd_channels=winograd_channels)
+    plan = Plan(
         device=device,
         precision=precision,
-        evaluator="chained",
-        winograd=winograd,
-        block=fitting.block,
-        lbfgs_history=fitting.history,
-        scratch=fitting.scratch,
+        engine="manual",
+        winograd_channels=winograd_channels,
+        tile_px=memory.tile_px,
+        lbfgs_history=memory.lbfgs_history,
+        on_disk=memory.on_disk,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )
+    _log(plan, work, memory.memory_bytes, budget)
+    return plan
+
+
+def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None:
+    """Log a plan and the reasons for it."""
+    convolutions = f"Winograd from {plan.winograd_channels} channels" if plan.winograd_channels else "direct"
+    logger.info(
+        "Plan: %s, %s, %s convolutions, %d threads (fastest here).",
+        plan.device, plan.precision, convolutions, plan.threads,
+    )  # fmt: skip
+    size = f"{work.width}x{work.height} px"
+    if plan.tile_px is None:
+        logger.info("Plan: %s as a whole: %.1f GB of memory.", size, memory_bytes / 1e9)
+    else:
+        logger.info(
+            "Plan: %s in tiles of %d px%s: the whole does not fit %.1f GB of memory.",
+            size, plan.tile_px, ", large tensors on disk" if plan.on_disk else "", budget / 1e9,
+        )  # fmt: skip
+    if plan.lbfgs_history is not None and plan.lbfgs_history < work.config.lbfgs_history:
+        logger.warning(
+            "L-BFGS remembers %d steps instead of %d, to save disk space. Raise --memory to keep more.",
+            plan.lbfgs_history, work.config.lbfgs_history,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take, before it is begun: seconds, and bytes of memory and disk."""
+    """The expected seconds, memory and disk space of a run."""
 
     seconds: float
-    memory: float
-    disk: float
+    memory_bytes: float
+    disk_bytes: float
 
 
 def estimate(work: Workload, plan: Plan) -> Estimate:
-    """What `work` will take under `plan`, within about a third. It times one convolution."""
+    """Estimate the time, memory and disk space of a run, within about a third. Times one convolution."""
     network, config = work.network, work.config
-    products = 9.0 * CHANNELS**2 * SIDE**2
-    direct = _direct_s(plan.device, DTYPES[plan.precision]) / products
-    tiled = _winograd_s() / products if plan.winograd else direct
-    per_pixel = 0.0
-    for layer in work.chain:
-        macs = layer.kernel**2 * layer.inputs * layer.outputs / network.stride(layer.name) ** 2
-        per_pixel += 2 * macs * (tiled if uses_winograd(layer, plan.winograd) else direct)
+    step_s = _pixel_s(work, plan) * OVERHEAD
     seconds = 0.0
     for scale in plan_scales(
         work.height,
@@ -97,66 +121,71 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         minimum_px=max(map(network.minimum_px, work.layers)),
     ):
         pixels = scale.height * scale.width
-        blocks = cut(network, work.layers, scale.height, scale.width, plan.block)
-        if len(blocks) > 1:  # margins, and each block forward twice
-            around = sum((t.down.last - t.down.first) * (t.across.last - t.across.first) for t in blocks)
-            pixels = round(1.5 * around)
-        seconds += (scale.iterations + 2) * pixels * per_pixel * BESIDES
-    needed = needs(
-        work, plan.block, plan.lbfgs_history or config.lbfgs_history, plan.scratch, plan.precision, plan.winograd
-    )
-    return Estimate(seconds, needed.memory, needed.disk)
+        tiles = cut_tiles(network, work.layers, scale.height, scale.width, plan.tile_px)
+        if len(tiles) > 1:  # with margins, and two forward passes each
+            pixels = round(1.5 * sum(tile.pixels for tile in tiles))
+        seconds += (scale.iterations + 2) * pixels * step_s
+    history = plan.lbfgs_history or config.lbfgs_history
+    needs = memory_needs(work, plan.tile_px, history, plan.on_disk, plan.precision, plan.winograd_channels)
+    return Estimate(seconds, needs.memory_bytes, needs.disk_bytes)
+
+
+def _pixel_s(work: Workload, plan: Plan) -> float:
+    """Estimate the seconds per pixel of a forward and a backward pass."""
+    trial_macs = 9.0 * CHANNELS**2 * SIDE_PX**2
+    direct = _time_direct(plan.device, DTYPES[plan.precision]) / trial_macs
+    winograd = _time_winograd() / trial_macs if plan.winograd_channels else direct
+    total = 0.0
+    for layer in work.chain:
+        macs = layer.kernel**2 * layer.inputs * layer.outputs / work.network.stride(layer.name) ** 2
+        total += 2 * macs * (winograd if uses_winograd(layer, plan.winograd_channels) else direct)
+    return total
 
 
 def require_device(device: str) -> None:
-    """Raise `ConfigError` for a device that is not on this machine."""
-    if not any(is_there and name == device for name, is_there in _devices().items()):
-        raise ConfigError(f"device = {device!r}: there is none on this machine. Use auto or cpu.")
+    """Raise `ConfigError` if this machine lacks a device."""
+    if not any(is_present and name == device for name, is_present in _devices().items()):
+        raise ConfigError(f"device = {device!r}: this machine has none. Use auto or cpu.")
 
 
-def _devices() -> dict[Literal["cuda", "mps", "cpu"], bool]:
+def _devices() -> dict[Device, bool]:
+    """Return the devices, fastest first, and if this machine has them."""
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 @cache
-def _measured_once(
-    device: str, asked: Literal["float32", "bfloat16"] | None, threads: int
-) -> tuple[Literal["float32", "bfloat16"], int]:
-    """What one process found at first it goes on with: its pictures are all painted alike."""
-    return choose_convolution(device, asked)
+def _choose_once(device: str, precision: Precision | None, threads: int) -> tuple[Precision, int | None]:
+    """Choose once per process, so that all of its pictures are painted alike."""
+    return choose_convolution(device, precision)
 
 
 @torch.no_grad()
-def choose_convolution(
-    device: str, asked: Literal["float32", "bfloat16"] | None = None
-) -> tuple[Literal["float32", "bfloat16"], int]:
-    """Precision, and the channels from which Winograd's convolution pays, by timing the one VGG does most.
+def choose_convolution(device: str, precision: Precision | None = None) -> tuple[Precision, int | None]:
+    """Time VGG's most frequent convolution; return precision, and channels from which Winograd pays (None: never).
 
-    A processor may claim bfloat16 and still be slower with it, so what it claims is not asked. It takes
-    about a quarter of a second.
+    CPU flags are ignored: some CPUs advertise bfloat16 and run it slower. Takes about a quarter of a second.
     """
-    # The processor's time, which others that are busy here do not add to: of 16 processes, eight at a time on two busy
-    # cores, all chose alike, each figure within 5 %; by the clock on the wall within half, and four chose otherwise.
-    # On Windows it has ticks of 16 ms.
-    is_fine = time.get_clock_info("process_time").resolution < MAX_TICK_S
+    # CPU time, which other busy processes do not add to. Of 16 processes, eight at a time on two busy cores, all chose
+    # alike, and each figure was within 5 %. With wall-clock time figures varied by half, and four chose differently.
+    is_fine = time.get_clock_info("process_time").resolution < MAX_TICK_S  # Windows has ticks of 16 ms
     clock = time.process_time if device == "cpu" and is_fine else time.perf_counter
-    direct, tiled = dict.fromkeys(DTYPES, math.inf), math.inf
-    for _ in range(ROUNDS):  # in turn, so that whoever else is busy here hinders all of them
-        direct = {name: min(direct[name], _direct_s(device, dtype, clock)) for name, dtype in DTYPES.items()}
-        # It is written for the cache of a processor; the libraries of other devices have their own.
+    direct, winograd = dict.fromkeys(DTYPES, math.inf), math.inf
+    for _ in range(ROUNDS):  # in turn, so that other processes slow down all of them
+        direct = {name: min(direct[name], _time_direct(device, dtype, clock)) for name, dtype in DTYPES.items()}
+        # Ours is written for the cache of a CPU; libraries of other devices have their own.
         if device == "cpu":
-            tiled = min(tiled, _winograd_s(clock))
-    # Layers of few channels are direct in any case: bfloat16 must be faster there.
-    faster = direct["bfloat16"] * WORTHWHILE < direct["float32"]
-    precision: Literal["float32", "bfloat16"] = "bfloat16" if faster else "float32"
-    if asked is not None:
-        precision = asked
-    return precision, WINOGRAD_FROM if tiled * WORTHWHILE < direct[precision] else 0
+            winograd = min(winograd, _time_winograd(clock))
+    # Layers with few channels are always direct: bfloat16 must be faster there.
+    is_faster = direct["bfloat16"] * MIN_SPEEDUP < direct["float32"]
+    chosen: Precision = "bfloat16" if is_faster else "float32"
+    if precision is not None:
+        chosen = precision
+    return chosen, WINOGRAD_CHANNELS if winograd * MIN_SPEEDUP < direct[chosen] else None
 
 
 def _trial(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """An image and a kernel, in the layout that convolutions are fastest in."""
-    shapes = ((1, CHANNELS, SIDE, SIDE), (CHANNELS, CHANNELS, 3, 3))
+    """Return an image and a kernel, in the layout that convolutions are fastest in."""
+    shapes = ((1, CHANNELS, SIDE_PX, SIDE_PX), (CHANNELS, CHANNELS, 3, 3))
     image, kernel = (torch.randn(shape, device=device).to(dtype) for shape in shapes)
     return image.contiguous(memory_format=torch.channels_last), kernel.contiguous(memory_format=torch.channels_last)
 
@@ -164,25 +193,26 @@ def _trial(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 Clock = Callable[[], float]
 
 
-def _winograd_s(clock: Clock = time.perf_counter) -> float:
+def _time_winograd(clock: Clock = time.perf_counter) -> float:
     image, kernel = _trial("cpu", torch.float32)
-    return _seconds(Winograd(kernel, None, Workspace()), image, clock)
+    return _fastest(Winograd(kernel, None, Workspace()), image, clock)
 
 
-def _direct_s(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
-    x, w = _trial(device, dtype)
+def _time_direct(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
+    image, kernel = _trial(device, dtype)
     try:
-        return _seconds(lambda x: F.conv2d(x, w, padding=1), x, clock)
-    except RuntimeError:  # a device without it
+        return _fastest(lambda x: F.conv2d(x, kernel, padding=1), image, clock)
+    except RuntimeError as error:
+        logger.warning("%s cannot convolve in %s, which is not used: %s", device, dtype, error)
         return math.inf
 
 
-def _seconds(convolve: Callable[[Tensor], Tensor], x: Tensor, clock: Clock) -> float:
-    """The quickest of a few: others that are busy here only ever add to it."""
+def _fastest(convolve: Callable[[Tensor], Tensor], image: Tensor, clock: Clock) -> float:
+    """Return the shorter of two times in seconds: other processes only ever add to it."""
     times = []
     for _ in range(2):
         began = clock()
-        # Reading a number waits for the device to be done.
-        float(convolve(x)[0, 0, 0, 0])
+        # Reading a value waits for the device.
+        float(convolve(image)[0, 0, 0, 0])
         times.append(clock() - began)
     return min(times)

@@ -1,6 +1,6 @@
-"""What an objective asks of one tile, and what the tile adds to what is measured of the whole.
+"""The part of an objective that one tile needs, and the tile's part of the measurements.
 
-A tile needs nothing else of the picture, so whoever has its pixels, its portion and the slopes can measure it.
+A tile needs nothing else of the image, so a process that has its pixels, targets and the gradients can measure it.
 """
 
 from __future__ import annotations
@@ -22,110 +22,110 @@ from impasto.engine.tiles import Tile
 __all__ = [
     "TileStats",
     "TileTargets",
-    "added",
     "crop_features",
     "crop_masks",
     "make_injector",
     "measure_tile",
     "select_targets",
+    "sum_stats",
 ]
 
 
 @dataclass(frozen=True)
 class TileTargets:
-    """A tile's own part of every content target, with its share of the positions, and of every guide."""
+    """One tile's part of an objective: content targets, each with its share of the positions, and masks."""
 
     tile: Tile
     layers: frozenset[str]
-    style: frozenset[str] = frozenset()
+    style_layers: frozenset[str] = frozenset()
     content: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
-    guides: Mapping[str, Tensor] = field(default_factory=dict)
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
-    def maps(self) -> list[Tensor]:
-        """What is as large as the tile, or larger."""
-        return [target for target, _ in self.content.values()] + [*self.guides.values()]
+    def tensors(self) -> list[Tensor]:
+        """The large tensors, which may be on disk."""
+        return [target for target, _ in self.content.values()] + [*self.masks.values()]
 
 
 @dataclass(frozen=True)
 class TileStats:
-    """Content errors and moments: those of a tile, or summed over several."""
+    """Content errors and moments of a tile, or their sums over several tiles."""
 
     errors: dict[str, Tensor]
     moments: dict[str, tuple[Moments, ...]]
 
 
 def select_targets(objective: Objective, tile: Tile) -> TileTargets:
-    """What concerns one tile; views, no copies."""
+    """Select one tile's part of an objective, as views."""
 
-    def own(target: Tensor, layer: str) -> tuple[Tensor, float]:
-        part = target[tile.own(layer)]
+    def crop(target: Tensor, layer: str) -> tuple[Tensor, float]:
+        part = target[tile.in_image(layer)]
         return part, part.numel() / target.numel()
 
     return TileTargets(
         tile,
         objective.layers,
         frozenset() if objective.style_loss.needs_features else frozenset(target.layer for target in objective.style),
-        {target.layer: own(target.value, target.layer) for target in objective.content},
+        {target.layer: crop(target.value, target.layer) for target in objective.content},
         crop_masks(tile, objective.masks),
     )
 
 
-def crop_masks(tile: Tile, guides: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Guides (R, h, w) where the tile has its own positions."""
-    return {layer: guide[(slice(None), *tile.own(layer)[2:])] for layer, guide in guides.items()}
+def crop_masks(tile: Tile, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Select the tile's own positions of masks (R, h, w)."""
+    return {layer: mask[(slice(None), *tile.in_image(layer)[2:])] for layer, mask in masks.items()}
 
 
-def crop_features(portion: TileTargets, features: Features) -> Features:
-    """Those of the tile without its margin."""
-    return {layer: values[portion.tile.inside(layer)] for layer, values in features.items()}
+def crop_features(targets: TileTargets, features: Features) -> Features:
+    """Remove the margin from the features of a tile."""
+    return {layer: values[targets.tile.in_tile(layer)] for layer, values in features.items()}
 
 
-def measure_tile(portion: TileTargets, features: Features) -> TileStats:
-    """What a tile adds, by its features."""
-    own = crop_features(portion, features)
+def measure_tile(targets: TileTargets, features: Features) -> TileStats:
+    """Measure a tile by its features."""
+    own = crop_features(targets, features)
     return TileStats(
         {
             layer: share * loss.content_error(own[layer], target)
-            for layer, (target, share) in portion.content.items()
+            for layer, (target, share) in targets.content.items()
             if target.numel()
         },
-        {layer: moments_in_chunks(own[layer], portion.guides.get(layer)) for layer in portion.style},
+        {layer: moments_in_chunks(own[layer], targets.masks.get(layer)) for layer in targets.style_layers},
     )
 
 
-def added(surveys: Iterable[TileStats]) -> TileStats:
-    """Surveys of tiles, in their order: of floating-point sums it decides the last bits."""
+def sum_stats(stats: Iterable[TileStats]) -> TileStats:
+    """Sum over tiles in their order, which decides the last bits of the result."""
     total = TileStats({}, {})
-    for survey in surveys:
-        for layer, error in survey.errors.items():
+    for one in stats:
+        for layer, error in one.errors.items():
             total.errors[layer] = total.errors[layer] + error if layer in total.errors else error
-        for layer, parts in survey.moments.items():
+        for layer, parts in one.moments.items():
             before = total.moments.get(layer)
             total.moments[layer] = parts if before is None else tuple(a + b for a, b in zip(before, parts, strict=True))
-        del survey  # before the next tile asks for as much
+        del one  # before the next tile needs as much memory
     return total
 
 
-def make_injector(portion: TileTargets, slopes: Gradients) -> InjectGradient:
-    """What the losses ask of a tile's features: added at its own, nothing in the margin."""
-    tile = portion.tile
+def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
+    """Return a function that adds the losses' gradient at a tile's own features, and nothing in the margin."""
+    tile = targets.tile
 
-    def pull(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
+    def inject(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
         total = torch.zeros_like(features) if gradient is None else gradient
-        own, seen = total[tile.inside(layer)], features[tile.inside(layer)]
-        if seen.numel() == 0:
+        own_total, own = total[tile.in_tile(layer)], features[tile.in_tile(layer)]
+        if own.numel() == 0:
             return total
-        slope = slopes.errors.get(layer)
-        if slope is not None:
-            target, share = portion.content[layer]
+        by_error = gradients.errors.get(layer)
+        if by_error is not None:
+            target, share = targets.content[layer]
             with torch.enable_grad():
-                wide = to_float32(seen.detach()).requires_grad_()
-                (found,) = torch.autograd.grad(share * loss.content_error(wide, target), wide, slope)
-            own += found
-        guides = portion.guides.get(layer)
-        for number, by in enumerate(slopes.style.get(layer, ())):
-            add_style_gradient(own, seen, by, None if guides is None else guides[number])
+                wide = to_float32(own.detach()).requires_grad_()
+                (content,) = torch.autograd.grad(share * loss.content_error(wide, target), wide, by_error)
+            own_total += content
+        masks = targets.masks.get(layer)
+        for number, style in enumerate(gradients.style.get(layer, ())):
+            add_style_gradient(own_total, own, style, None if masks is None else masks[number])
         return total
 
-    return pull
+    return inject

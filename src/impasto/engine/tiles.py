@@ -1,10 +1,10 @@
-"""A picture cut into blocks, each with the margin that makes its own features exact.
+"""Tiles: parts of an image, each with the margin that makes its own features exact.
 
-A block owns the positions of every layer that start in it, so each position has one owner. A tile is a
-block with its margin: run alone through the network it gives the block's own features exactly as the
-whole picture would, because the margin holds all that they see, and blocks are aligned to the network's
-strides. Only its own features take part in a loss; what flows back from them reaches no further than
-the margin, and is added there too (Galerne et al. 2022, 2212.13459, crop instead, and need more margin).
+A tile covers a rectangle of the image, and a margin around it. It owns the positions of every layer that start in its
+rectangle, so each position has one owner. Run through the network by itself, a tile gives its own features exactly
+as the whole image does: the margin holds all pixels that they depend on, and rectangles are aligned to the network's
+strides. Only own features take part in a loss. Their gradient reaches no further than the margin, and is added there
+too (Galerne et al. 2022, 2212.13459, crop it instead, and need a larger margin).
 """
 
 from __future__ import annotations
@@ -15,41 +15,42 @@ from dataclasses import dataclass
 
 from impasto.config.networks import Network
 
-__all__ = ["Tile", "alignment", "cut", "margin"]
+__all__ = ["Tile", "alignment_px", "cut_tiles", "margin_px"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """One side of a tile: the block's pixels, and those with the margin."""
+    """The pixels of a tile along one side, without and with its margin."""
 
     start: int
     stop: int
-    first: int
-    last: int
+    outer_start: int
+    outer_stop: int
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A block and its margin, in a picture of `height` by `width`."""
+    """A rectangle with its margin, in an image of `height` by `width`."""
 
     network: Network
     height: int
     width: int
-    down: Span
-    across: Span
+    rows: Span
+    columns: Span
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels with the margin."""
+        return (self.rows.outer_stop - self.rows.outer_start) * (self.columns.outer_stop - self.columns.outer_start)
 
     @property
     def window(self) -> tuple[slice, ...]:
-        """Where the tile is in an image (1, 3, H, W)."""
-        return (
-            slice(None),
-            slice(None),
-            slice(self.down.first, self.down.last),
-            slice(self.across.first, self.across.last),
-        )
+        """The tile with its margin, in an image (1, 3, H, W)."""
+        rows = slice(self.rows.outer_start, self.rows.outer_stop)
+        return slice(None), slice(None), rows, slice(self.columns.outer_start, self.columns.outer_stop)
 
-    def own(self, layer: str) -> tuple[slice, ...]:
-        """Where the block's features are in those of the whole picture, (1, C, h, w)."""
+    def in_image(self, layer: str) -> tuple[slice, ...]:
+        """Return the place of the tile's own features among those of the whole image, (1, C, h, w)."""
         stride = self.network.stride(layer)
 
         def side(span: Span, whole: int) -> slice:
@@ -58,36 +59,33 @@ class Tile:
             start = min(span.start // stride, last)
             return slice(start, last if span.stop == whole else min(span.stop // stride, last))
 
-        return slice(None), slice(None), side(self.down, self.height), side(self.across, self.width)
+        return slice(None), slice(None), side(self.rows, self.height), side(self.columns, self.width)
 
-    def inside(self, layer: str) -> tuple[slice, ...]:
-        """Where the block's features are in those of the tile."""
+    def in_tile(self, layer: str) -> tuple[slice, ...]:
+        """Return the place of the tile's own features among those of the tile with its margin."""
         stride = self.network.stride(layer)
 
-        def shifted(part: slice, span: Span) -> slice:
-            return slice(part.start - span.first // stride, part.stop - span.first // stride)
+        def shift(part: slice, span: Span) -> slice:
+            return slice(part.start - span.outer_start // stride, part.stop - span.outer_start // stride)
 
-        _, _, rows, columns = self.own(layer)
-        return slice(None), slice(None), shifted(rows, self.down), shifted(columns, self.across)
+        _, _, rows, columns = self.in_image(layer)
+        return slice(None), slice(None), shift(rows, self.rows), shift(columns, self.columns)
 
 
-def alignment(network: Network, layers: Iterable[str]) -> int:
-    """What a block's corners must be multiples of."""
+def alignment_px(network: Network, layers: Iterable[str]) -> int:
+    """Return the number that the corners of a tile must be multiples of."""
     return max(network.stride(layer) for layer in layers)
 
 
-def margin(network: Network, layers: Iterable[str]) -> int:
-    """Pixels around a block, a multiple of the alignment."""
-    wanted = list(layers)
-    step = alignment(network, wanted)
-    return -(-max(reach(network, layer) for layer in wanted) // step) * step
+def margin_px(network: Network, layers: Iterable[str]) -> int:
+    """Return the margin of a tile, a multiple of the alignment."""
+    names = list(layers)
+    step = alignment_px(network, names)
+    return -(-max(_reach_px(network, layer) for layer in names) // step) * step
 
 
-def reach(network: Network, layer: str) -> int:
-    """How many pixels around a block of pixels the block's own positions at `layer` see, at most.
-
-    The block is aligned to the layer's stride, and owns the positions that start in it.
-    """
+def _reach_px(network: Network, layer: str) -> int:
+    """Return how far beyond an aligned rectangle its own positions at `layer` depend on pixels, at most."""
     first = last = 0
     for link in reversed(network.upto(layer)):
         first = first * link.stride - link.padding
@@ -95,18 +93,18 @@ def reach(network: Network, layer: str) -> int:
     return max(-first, last - network.stride(layer) + 1)
 
 
-def cut(network: Network, layers: Iterable[str], height: int, width: int, block: int) -> list[Tile]:
-    """Tiles of blocks of about `block` px a side, none much smaller than another; 0: one for the whole."""
-    wanted = list(layers)
-    step, around = alignment(network, wanted), margin(network, wanted)
+def cut_tiles(network: Network, layers: Iterable[str], height: int, width: int, tile_px: int | None) -> list[Tile]:
+    """Cut an image into tiles of about `tile_px` a side and of similar sizes; None: one tile."""
+    names = list(layers)
+    step, margin = alignment_px(network, names), margin_px(network, names)
 
     def spans(size: int) -> list[Span]:
-        count = max(1, -(-size // block)) if block else 1
+        count = 1 if tile_px is None else max(1, -(-size // tile_px))
         edges = [round(i * size / count / step) * step for i in range(count)] + [size]
         return [
-            Span(start, stop, max(0, start - around), min(size, stop + around))
+            Span(start, stop, max(0, start - margin), min(size, stop + margin))
             for start, stop in itertools.pairwise(edges)
             if stop > start
         ]
 
-    return [Tile(network, height, width, down, across) for down in spans(height) for across in spans(width)]
+    return [Tile(network, height, width, rows, columns) for rows in spans(height) for columns in spans(width)]

@@ -97,7 +97,7 @@ def max_workers(runs: Sequence[Run], cluster: Cluster | None = None) -> int:
     """Return how many workers fit at once: one per processor or card, within the memory."""
     if cluster is not None and cluster.gpus:
         return cluster.gpus
-    memory_each = max((run.estimate().memory for run in runs), default=0)
+    memory_each = max((run.estimate().memory_bytes for run in runs), default=0)
     cores = available_cores() if cluster is None else cluster.cpus
     memory = psutil.virtual_memory().available if cluster is None else cluster.memory
     return max(1, min(cores, int(memory // memory_each) if memory_each else 1))

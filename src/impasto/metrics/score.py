@@ -131,7 +131,7 @@ def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
 def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
     """Measure the Gram error of an image in relative units, averaged over the network's style layers."""
     layers = encoder.network.style_layers
-    engine, gram = TiledEngine(encoder, block=TILE_PX), STYLE_LOSSES["gram"]
+    engine, gram = TiledEngine(encoder, tile_px=TILE_PX), STYLE_LOSSES["gram"]
     image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers)
     errors = []
     for layer in layers:

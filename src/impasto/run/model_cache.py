@@ -18,6 +18,7 @@ from impasto.core.objective import Losses, Objective
 from impasto.core.statistics import Moments
 from impasto.core.tensor_store import TensorStore
 from impasto.engine import build_engine
+from impasto.engine.local_tiles import TileBackendFactory
 from impasto.images import NamedImage
 from impasto.weights import load as load_weights
 
@@ -67,10 +68,16 @@ class ModelCache:
             )
         return self._encoders[key]
 
-    def engine(self, plan: Plan, encoder: Encoder, store: TensorStore | None) -> Engine:
+    def engine(
+        self,
+        plan: Plan,
+        encoder: Encoder,
+        store: TensorStore | None = None,
+        tile_backend: TileBackendFactory | None = None,
+    ) -> Engine:
         """Return the engine of a plan. One that works in tiles or on disk is not cached."""
-        if plan.block or store is not None:
-            return build_engine(plan, encoder, store)
+        if plan.tile_px is not None or store is not None:
+            return build_engine(plan, encoder, store, tile_backend)
         key = (id(encoder), plan)
         if key not in self._engines:
             engine = build_engine(plan, encoder)

@@ -84,7 +84,6 @@ def prepare_recorded_run(
     if recipe.plan.torch != torch.__version__:
         logger.warning("painted with torch %s, this is %s: pixels may differ", recipe.plan.torch, torch.__version__)
     options = RunOptions(**(recipe.run.model_dump() | {"save_every": None}))
-    shared = {"cache": cache} if cache is not None else {}
     run = Run(
         inputs,
         recipe.config,
@@ -92,7 +91,7 @@ def prepare_recorded_run(
         recorded_plan=recipe.plan,
         recorded_config=recipe.resolved,
         schedule=AlphaSchedule(recipe.alpha_changes),
-        **shared,
+        cache=cache or ModelCache(),
     )
     if run.encoder.weights_sha256 != recipe.weights_sha256:
         raise RecipeError("These weights are not those that painted it. Give the old ones with --weights FILE.")

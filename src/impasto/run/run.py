@@ -23,7 +23,8 @@ from impasto.core.evaluate import Engine
 from impasto.core.image import fit
 from impasto.core.method import Progress, RunInputs, finalize, stylize_steps
 from impasto.engine.disk_store import DiskStore
-from impasto.engine.memory import Workload, disk_bytes
+from impasto.engine.local_tiles import TileBackendFactory
+from impasto.engine.memory import Workload, vector_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
@@ -52,6 +53,7 @@ class Run:
     recorded_plan: Plan | None = None
     cache: ModelCache = field(default_factory=ModelCache)
     schedule: AlphaSchedule = field(default_factory=AlphaSchedule)
+    tile_backend: TileBackendFactory | None = None
     recorded_config: ResolvedConfig | None = None
     trace: LossTrace = field(default_factory=LossTrace, init=False)
     latest: Progress | None = field(default=None, init=False)
@@ -100,10 +102,10 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """The engine that the plan names. Raises `OutputError` if its disk store would not fit the disk."""
-        store = DiskStore(cache_folder().parent / "scratch") if self.plan.scratch else None
+        store = DiskStore(cache_folder().parent / "scratch") if self.plan.on_disk else None
         if store is not None:
-            store.require(disk_bytes(self.workload, self._lbfgs_history))
-        return self.cache.engine(self.plan, self.encoder, store)
+            store.require(vector_bytes(self.workload, self._lbfgs_history))
+        return self.cache.engine(self.plan, self.encoder, store, self.tile_backend)
 
     @property
     def _lbfgs_history(self) -> int:
