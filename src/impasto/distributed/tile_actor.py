@@ -1,4 +1,4 @@
-"""Who measures tiles of a picture on some machine of the cluster: an actor that has a network, and nothing else."""
+"""An actor that holds a network and measures tiles, on any machine of the cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Task", "TileActor", "sending_tensors"]
 
 
 class Task(NamedTuple):
-    """Which tile of what, for which evaluation; `portion` is in a list, so that Ray does not fetch it."""
+    """One tile of one evaluation. `targets` holds a reference, in a list so that Ray does not resolve it."""
 
     precise: bool
     objective: int
@@ -33,32 +33,32 @@ class Task(NamedTuple):
 
 
 _here = {"device": "cpu"}
-"""Where tensors that come into this process are put."""
+"""Device of the tensors that this process receives."""
 
 
 def sending_tensors(device: str) -> None:
-    """Tensors leave this process as arrays, which Ray does not copy into a pickle; of a view no more than is seen.
+    """Send tensors as arrays, which Ray does not copy into a pickle, and views without the rest of their storage.
 
-    Those that come are put on `device`.
+    Received tensors go to `device`.
     """
     _here["device"] = device
     ray.util.register_serializer(Tensor, serializer=packed, deserializer=unpacked)
 
 
 def packed(tensor: Tensor) -> tuple[np.ndarray[Any, Any], list[int]]:
-    """Numbers in the order in which they lie, and the dimensions in that order: sums depend on it."""
+    """Return the values in memory order, and the dimensions in that order: sums depend on it."""
     order = sorted(range(tensor.dim()), key=lambda dim: -tensor.stride()[dim])
     return tensor.detach().cpu().permute(order).contiguous().numpy(), order
 
 
 def unpacked(sent: tuple[np.ndarray[Any, Any], list[int]]) -> Tensor:
-    """A copy of one's own, laid out as it was."""
+    """Return a copy with the original memory layout."""
     array, order = sent
     return torch.from_numpy(array.copy()).to(_here["device"]).permute([order.index(dim) for dim in range(len(order))])
 
 
 def triple(values: Tensor) -> Triple:
-    """Three numbers of a normalization."""
+    """Return a normalization as three floats."""
     red, green, blue = map(float, values.flatten())
     return red, green, blue
 

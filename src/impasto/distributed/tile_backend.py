@@ -49,7 +49,7 @@ def spread(
     if work.needs_whole_image:
         raise ClusterError(
             f"style_loss = {work.config.style_loss!r} looks at a whole picture, which cannot be spread over machines. "
-            "Leave out --on, or take another style_loss."
+            "Leave out --on, or use another style loss."
         )
     recorded = session.recorded_plan
     fitting = max(1, min(cluster.min_cpus, cluster.cpus // 2, MAX_THREADS))
@@ -63,7 +63,7 @@ def spread(
     plan = recorded or _plan(session, cluster, count, threads)
     if plan.engine != "manual" or len(_tiles(work, plan.tile_px)) < 2:
         raise ClusterError(
-            "This run was begun in one piece, and goes on in one piece. Leave out --on."
+            "This run was started without tiles and must continue so. Leave out --on."
             if recorded
             else f"{work.width}x{work.height} px are too few to be spread. Raise --size, or leave out --on."
         )
