@@ -61,14 +61,7 @@ def spread(
             "spread over two or more. Lower --threads, or leave out --on."
         )
     plan = recorded or _plan(session, cluster, count, threads)
-    if plan.engine != "manual" or len(_tiles(work, plan.tile_px)) < 2:
-        raise ClusterError(
-            "This run was started without tiles and must continue so. Leave out --on."
-            if recorded
-            else f"{work.width}x{work.height} px are too few to be spread. Raise --size, or leave out --on."
-        )
-    if plan.device == "cuda" and cluster.gpus < 1:
-        raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
+    _require_tiles(work, plan, cluster, is_recorded=recorded is not None)
     count = min(count, len(_tiles(work, plan.tile_px)), *([cluster.gpus] if plan.device == "cuda" else []))
     team = ActorPool(count, threads, gpus=int(plan.device == "cuda"), warn=tell)
 
@@ -82,6 +75,18 @@ def spread(
         yield run, team
     finally:
         team.close()
+
+
+def _require_tiles(work: Workload, plan: Plan, cluster: Cluster, *, is_recorded: bool) -> None:
+    """Raise `ClusterError` if a plan has one tile, or needs a device that the cluster lacks."""
+    if plan.engine != "manual" or len(_tiles(work, plan.tile_px)) < 2:
+        raise ClusterError(
+            "This run was started without tiles and must continue so. Leave out --on."
+            if is_recorded
+            else f"{work.width}x{work.height} px are too few to be spread. Raise --size, or leave out --on."
+        )
+    if plan.device == "cuda" and cluster.gpus < 1:
+        raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
 
 
 def _plan(session: Run, cluster: Cluster, count: int, threads: int) -> Plan:
