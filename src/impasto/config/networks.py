@@ -1,4 +1,4 @@
-"""The three networks as plain data: chains of convolution, ReLU and pooling, each layer by name.
+"""The networks as plain data: chains of convolution, ReLU and pooling with named layers.
 
 Names are those of the papers: `conv3_1`, `relu4_2`, `pool2` for VGG; `conv1` … `pool5` for AlexNet.
 Nothing here needs torch, so that options can be checked before it is loaded.
@@ -33,7 +33,7 @@ class Layer:
     outputs: int = 0
 
     def output_px(self, input_px: int) -> int:
-        """How many positions come out along a side of `input_px`; below 1 means none."""
+        """Return the number of positions along a side of `input_px`; below 1 means none."""
         return (input_px + 2 * self.padding - self.kernel) // self.stride + 1
 
 
@@ -52,7 +52,7 @@ class Network:
     fourier_power: float = 1.0
 
     def steps(self, size_px: int) -> int:
-        """How many steps a picture of this size needs: more above 512 px, up to twice as many (benchmarks/alpha.py)."""
+        """Return the steps for a long side: more above 512 px, up to twice as many (benchmarks/alpha.py)."""
         return round(self.iterations * min(math.sqrt(max(size_px / 512, 1)), 2))
 
     @cached_property
@@ -66,11 +66,11 @@ class Network:
         return tuple(layer for layer in self.layers if layer.kind == "conv")
 
     def upto(self, deepest: str) -> tuple[Layer, ...]:
-        """The chain from the image to the layer `deepest`, which is part of it."""
+        """Return the layers up to and including `deepest`."""
         return self.layers[: self.names.index(deepest) + 1]
 
     def output_px(self, layer: str, side_px: int) -> int:
-        """How many positions `layer` has along an image side of `side_px`; 0 if it cannot be computed."""
+        """Return the number of positions of `layer` along a side of `side_px`; 0 if it cannot be computed."""
         for link in self.upto(layer):
             side_px = link.output_px(side_px)
             if side_px < 1:
@@ -78,15 +78,15 @@ class Network:
         return side_px
 
     def stride(self, layer: str) -> int:
-        """How many pixels lie between neighboring positions of `layer`."""
+        """Return the distance in pixels between neighboring positions of `layer`."""
         return math.prod(link.stride for link in self.upto(layer))
 
     def channels(self, layer: str) -> int:
-        """How many channels the features of `layer` have."""
+        """Return the number of channels of `layer`."""
         return next((link.outputs for link in reversed(self.upto(layer)) if link.outputs), 3)
 
     def minimum_px(self, layer: str) -> int:
-        """The smallest image side at which `layer` has at least one position."""
+        """Return the smallest image side at which `layer` has at least one position."""
         return next(side for side in range(1, 4096) if self.output_px(layer, side) >= 1)
 
 

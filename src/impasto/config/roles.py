@@ -1,4 +1,4 @@
-"""What the pictures of a run are called: `content`, `style`, `style_2`, …, `init`, `content_mask` …, `protect`."""
+"""The names of a run's pictures: `content`, `style`, `style_2`, …, `init`, `content_mask` …, `protect`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ T = TypeVar("T")
 
 
 def role_names(kind: str, count: int) -> list[str]:
-    """What several pictures of one kind are called: `style`, `style_2`, …"""
+    """Return the roles of several pictures of one kind: `style`, `style_2`, …"""
     return [kind if number == 1 else f"{kind}_{number}" for number in range(1, count + 1)]
 
 
 def kind_of(role: str) -> str:
-    """What a role is one of several of: `style` of `style_2`."""
+    """Return the kind of a role: `style` of `style_2`."""
     return re.sub(r"_\d+$", "", role)
 
 
 def assign_roles(kind: str, pictures: Sequence[T]) -> dict[str, T]:
-    """Pictures of one kind by their roles."""
+    """Return pictures of one kind by role."""
     return dict(zip(role_names(kind, len(pictures)), pictures, strict=True))
 
 
 def pictures_by_role(inputs: Inputs) -> dict[str, Any]:
-    """Every picture that a run starts from, by its role; weights are none."""
+    """Return every input picture by role, without weights."""
     found: dict[str, Any] = {}
     for kind, field in KINDS.items():
         value = getattr(inputs, field)
@@ -49,7 +49,7 @@ def pictures_by_role(inputs: Inputs) -> dict[str, Any]:
 
 
 def build_inputs(pictures: Mapping[str, Any], weights: Any = None) -> Inputs:
-    """The inputs that these pictures, by role, are: the way back. Raises `ConfigError` if one is missing."""
+    """Build inputs from pictures by role. Raises `ConfigError` if one is missing."""
     given: dict[str, Any] = {}
     for kind, field in KINDS.items():
         found = [picture for role, picture in pictures.items() if kind_of(role) == kind]
