@@ -67,7 +67,7 @@ def free_port() -> int:
 
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
-    """A cluster with a token of its own, on the loopback address."""
+    """Start a cluster of two nodes with its own token, on the loopback address."""
     environment = os.environ | PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
     port = free_port()
     process = subprocess.Popen(

@@ -65,13 +65,13 @@ def tiny() -> Encoder:
 
 @pytest.fixture(scope="session")
 def tiny64() -> Encoder:
-    """The same in float64, for gradients."""
+    """Return the tiny encoder in float64, for gradients."""
     return Encoder(TINY, random_weights(TINY), dtype=torch.float64)
 
 
 @pytest.fixture(scope="session", params=[VGG19, VGG16, ALEXNET], ids=lambda network: network.name)
 def random_network(request: pytest.FixtureRequest) -> Encoder:
-    """The real architectures with random weights."""
+    """Return each real architecture with random weights."""
     network: Network = request.param
     return Encoder(network, random_weights(network))
 
@@ -93,19 +93,19 @@ def score_networks() -> ScoreNetworks:
 
 @pytest.fixture
 def noise_image() -> Tensor:
-    """A seeded image (1, 3, 24, 20)."""
+    """Return a seeded image (1, 3, 24, 20)."""
     return torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(7))
 
 
 @pytest.fixture(scope="session")
 def photo() -> Path:
-    """A real photo, which ships."""
+    """Return the path of the sample photo."""
     return samples.photo_path("cat")
 
 
 @pytest.fixture(scope="session")
 def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A painting drawn by our own code, as a file."""
+    """Write a sample painting to a file."""
     path = tmp_path_factory.mktemp("paintings") / "swirl.png"
     Image.fromarray(samples.paint("swirl", size_px=160)).save(path)
     return path
@@ -113,7 +113,7 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
-    """A folder with a photo and a painting, where commands are run."""
+    """Make a folder with a photo and a painting, to run commands in."""
     shutil.copy(photo, tmp_path / "photo.jpg")
     shutil.copy(painting, tmp_path / "painting.png")
     return tmp_path
@@ -132,7 +132,7 @@ def nodes() -> Iterator[Nodes]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
+    """Start the system's Chromium, without a window."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:  # pragma: no cover
         pytest.skip("there is no chromium here: scripts/find_browser.sh says how to get one")
@@ -153,7 +153,7 @@ class Watched:
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
-    """A page that is watched: every request, every error on its console."""
+    """Open a page whose requests and console errors are recorded."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     yield watch(page)
     page.close()
@@ -190,6 +190,6 @@ def losses_of(encoder: Encoder, objective: Objective, image: Tensor) -> Losses:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """A picture's bytes as Pillow, which we do not paint with, reads them."""
+    """Read a picture's bytes with Pillow, which Impasto does not decode with."""
     with Image.open(path) as image:
         return np.asarray(image)

@@ -36,7 +36,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def page(studio: Running, watched: Watched) -> Iterator[Page]:
-    """The page, newly opened. In the end nothing is left to be painted, and nothing was wrong."""
+    """Open the page; in the end no job is left and the console is clean."""
     page = watched.page
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)

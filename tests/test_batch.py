@@ -41,7 +41,7 @@ SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 
 @pytest.fixture(autouse=True)
 def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of two photos, and one of two paintings."""
+    """Make a folder of two photos and one of two paintings."""
     for folder in ("photos", "paintings"):
         (desk / folder).mkdir()
     (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
@@ -163,7 +163,7 @@ def test_a_mask_of_its_own_for_each_picture_and_none_fails_that_one(capsys: pyte
 
 
 def shown(path: str) -> Any:
-    """A photo at the size of its picture."""
+    """Return a photo at the size of its picture."""
     loaded = images.load(Path(path), long_side_px=64).pixels[0].permute(1, 2, 0)
     return (loaded * 255).round().int().numpy()
 
@@ -184,7 +184,7 @@ def test_masks_are_filled_in_for_every_pair_and_a_dry_run_tells_which_are_not_th
 
 
 def batch_of(*names: str, folder: str = "out", **run: Any) -> BatchJobs:
-    """A batch of photos in one style, by the names of the pictures."""
+    """Build a batch of photos in one style from the names of the pictures."""
     Path(folder).mkdir(exist_ok=True)
     style = "paintings/swirl.png"
     items = [

@@ -32,7 +32,7 @@ def impasto_command(*arguments: str, cwd: Path, **options: Any) -> subprocess.Co
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a user's mistake gets."""
+    """Return the one-line error of a command that was refused."""
     assert result.returncode == 2, result.stderr
     assert result.stdout == ""
     lines = result.stderr.strip().splitlines()
@@ -276,7 +276,7 @@ BAD = [
 
 @pytest.fixture
 def bad_desk(desk: Path) -> Path:
-    """The same folder with everything that can be wrong with a file."""
+    """Add files with every possible fault to the folder."""
     (desk / "text.png").write_text("I am no picture.\n" * 20)
     whole = (desk / "photo.jpg").read_bytes()
     (desk / "half.jpg").write_bytes(whole[: len(whole) // 2])

@@ -36,7 +36,7 @@ LONG = ["--size", "64", "--iterations", "100", "--precision", "float32"]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
-    """What a long call on this machine ends in."""
+    """Run a long batch on this machine and return its queue."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "photos").mkdir()
     shutil.copy(photo, folder / "photos" / "cat.jpg")
@@ -56,7 +56,7 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def batch(*words: str, environment: dict[str, str] | None = None, status: int = 0, out: str = "out") -> Any:
-    """What a call says in the end, in a process of its own."""
+    """Run a command in its own process and return its output."""
     command = [sys.executable, "-m", "impasto", "batch", *words, "-o", out, "--json", "--quiet"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == status, done.stderr
@@ -68,7 +68,7 @@ def painted(folder: str = "out") -> dict[str, bytes]:
 
 
 def require_same(undisturbed: dict[str, bytes], *given: str) -> None:
-    """The pictures are those of an undisturbed call; where a busy machine timed another plan, those of that plan."""
+    """Check that the pictures are those of an undisturbed call with the same plan."""
     assert painted().keys() == undisturbed.keys()
     for name, data in painted().items():
         if data != undisturbed[name]:
@@ -86,7 +86,7 @@ def plan_of(picture: bytes) -> Plan:
 
 
 def begun(words: list[str], nodes: Nodes, stderr: int | None = None) -> subprocess.Popen[str]:
-    """A call that has a checkpoint of each of its two pictures by now."""
+    """Start a call and wait until both of its pictures have a checkpoint."""
     command = [sys.executable, "-m", "impasto", "batch", *words, "-o", "out", "--quiet", "--on", nodes.address]
     process = subprocess.Popen(command, env=nodes.environment, text=True, stderr=stderr)
     until = time.monotonic() + 120

@@ -29,7 +29,7 @@ LARGE = ["--size", "448", "--threads", "1"]
 
 @pytest.fixture(scope="module")
 def told(nodes: Nodes) -> dict[str, Any]:
-    """What came of evaluations by two actors, while these die one after another."""
+    """Evaluate with two actors that die one after another, and return the outcome."""
     command = [sys.executable, str(SPREAD), nodes.address]
     done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

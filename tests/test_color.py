@@ -27,7 +27,7 @@ LINEAR: tuple[Transfer, ...] = ("cholesky", "pca", "ot")
 
 
 def colors(seed: int, spread: float = 0.06) -> Tensor:
-    """A picture whose channels are correlated, and which no linear map drives out of [0, 1]."""
+    """Build an image with correlated channels that no linear map drives out of [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     mix = torch.eye(3) + 0.5 * torch.randn(3, 3, generator=generator)
     noise = torch.rand(1, 3, 40, 50, generator=generator) - 0.5

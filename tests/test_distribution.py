@@ -54,7 +54,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the source archive and the wheel that is built from it."""
+    """Build the source archive, and the wheel from it, in a folder."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     return folder
@@ -62,14 +62,14 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(archives: Path) -> Path:
-    """The wheel."""
+    """Return the wheel."""
     (path,) = archives.glob("impasto-*.whl")
     return path
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel in a fresh environment, which borrows the dependencies of this one through a .pth file."""
+    """Install the wheel in a fresh environment that borrows dependencies through a .pth file."""
     environment, folder = tmp_path_factory.mktemp("environment"), tmp_path_factory.mktemp("elsewhere")
     run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=folder)
     found = Installed(environment, folder)

@@ -50,7 +50,7 @@ def blocks(height: int = 5, width: int = 7, channels: int = 3, side: int = 8) ->
 
 
 def levels(pixels: torch.Tensor, top: int = 255) -> NDArray[np.int64]:
-    """A tensor (1, C, H, W) as integers (H, W, C)."""
+    """Convert a tensor (1, C, H, W) to integers (H, W, C)."""
     return (pixels[0].permute(1, 2, 0) * top).round().long().numpy()
 
 
@@ -64,7 +64,7 @@ def written(path: Path, mode: str) -> NDArray[np.int64]:
 
 
 def icc_profile(red: tuple[float, ...], green: tuple[float, ...], blue: tuple[float, ...], gamma: float) -> bytes:
-    """A minimal matrix profile (ICC.1:2001): three primaries as XYZ under D50, and one gamma."""
+    """Build a minimal matrix profile (ICC.1:2001): three primaries as XYZ under D50, one gamma."""
 
     def xyz(*values: float) -> bytes:
         return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
@@ -243,7 +243,7 @@ def test_floating_point_tiffs_are_linear_light_and_must_be_finite(tmp_path: Path
 
 
 def five_band_tiff(bands: Bytes) -> bytes:
-    """An uncompressed TIFF of RGB, alpha and a mask behind it, which Pillow cannot write (TIFF 6.0)."""
+    """Build an uncompressed TIFF (6.0) of RGB, alpha and a mask, which Pillow cannot write."""
     height, width, count = bands.shape
     entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, count, 200), (259, 3, 1, 1), (262, 3, 1, 2)]
     entries += [(273, 4, 1, 300), (277, 3, 1, count), (278, 3, 1, height), (279, 4, 1, bands.size)]

@@ -52,7 +52,7 @@ def added(store: JobStore, **options: Any) -> Job:
 
 
 def steps_done(progress: float, *totals: tuple[int, float]) -> StepsDone:
-    """Steps by number, each with a total loss."""
+    """Build steps by number, each with a total loss."""
     return StepsDone([StepLosses(step, 1, step, total, 2.0, 0.2) for step, total in totals], progress)
 
 
@@ -204,7 +204,7 @@ OLD = {
 
 
 def old_queue(folder: Path, version: int) -> None:
-    """A queue as an earlier version left it: a job that is done, one with a checkpoint, one that is new."""
+    """Build a queue of an earlier version: one job done, one with a checkpoint, one new."""
     with sqlite3.connect(folder / "jobs.sqlite") as old:
         for statement in filter(str.strip, ";".join(MIGRATIONS[:version]).split(";")):
             old.execute(statement)

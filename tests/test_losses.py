@@ -187,7 +187,7 @@ def test_wasserstein_of_correlated_channels_is_that_of_scipys_root() -> None:
 
 
 def measured(name: str, features: Tensor) -> Any:
-    """What a style loss is a function of."""
+    """Return the input of a style loss: moments, or features."""
     return features if STYLE_LOSSES[name].needs_features else compute_moments(features)
 
 

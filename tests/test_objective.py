@@ -18,7 +18,7 @@ from impasto.core.objective import Objective
 
 
 def tiny_config(*, styles: int = 1, **options: Any) -> ResolvedConfig:
-    """A config whose layers are those of the tiny network, which no config may name."""
+    """Build a config with the tiny network's layers, which no config can name."""
     layers = {
         "content_layers": options.pop("content", (LayerWeight("relu2_1"),)),
         "style_layers": options.pop("style", (LayerWeight("relu1_1"), LayerWeight("relu2_1"))),

@@ -68,7 +68,7 @@ def counted_hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of pictures, masks and small weights, as the working directory."""
+    """Enter a folder of pictures, masks and small weights."""
     generator = np.random.default_rng(0)
     for name in ("content", "style", "start"):
         Image.fromarray(generator.integers(0, 256, (64, 96, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")

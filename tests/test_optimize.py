@@ -91,7 +91,7 @@ def test_start_is_left_alone_and_steps_are_counted(optimizer: str) -> None:
 
 
 def cliff(limit: float) -> Evaluator:
-    """A bowl that is NaN once a pixel goes beyond `limit`."""
+    """Build a bowl that is NaN once a pixel exceeds `limit`."""
     inner = bowl(torch.ones_like(GOAL))
 
     def evaluate(image: Tensor) -> Evaluation:

@@ -32,7 +32,7 @@ LOSS = "impasto_mean:channel_means"
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """A folder like a site-packages with the example, and a package whose module cannot be imported."""
+    """Make a site-packages folder with the example, and a package that cannot be imported."""
     shutil.copy(PLUGIN / "impasto_mean.py", tmp_path)
     for name, entry in (("impasto_mean", f"mean = {LOSS}"), ("impasto_broken", "broken = no_such_module:loss")):
         folder = tmp_path / f"{name}-0.1.0.dist-info"
@@ -100,7 +100,7 @@ def test_the_example_declares_what_the_tests_install() -> None:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example's loss and a network, registered for one test."""
+    """Register the example's loss and a network for one test."""
     monkeypatch.syspath_prepend(PLUGIN)
     for registry in (STYLE_LOSS_NAMES, NETWORK_NAMES):
         monkeypatch.setattr(registry, "_registered", {})

@@ -13,7 +13,7 @@ find_problem = runpy.run_path(str(SCRIPT))["find_problem"]
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository of version 1.2.0, which its changelog describes."""
+    """Build a repository of version 1.2.0, with its changelog."""
     source = tmp_path / "src" / "impasto"
     source.mkdir(parents=True)
     (source / "__init__.py").write_text('"""Impasto."""\n\n__version__ = "1.2.0"\n')

@@ -42,7 +42,7 @@ SMALL = ["--size", "64", "--iterations", "8", "--quiet"]
 
 @pytest.fixture
 def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A picture with a report and a film, at the desk."""
+    """Paint a picture with a report and a film in the folder."""
     monkeypatch.chdir(desk)
     asked = ["--report", "--timelapse", "film.webp", "--timelapse-seconds", "1"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
@@ -245,7 +245,7 @@ def test_curves_are_drawn_where_their_values_are() -> None:
 
 
 def ticks(svg: str) -> list[float]:
-    """The numbers beside the value axis."""
+    """Return the numbers beside the value axis."""
     return [float(text) for text in re.findall(r'text-anchor="end">([^<a-z]+)<', svg)]
 
 

@@ -156,7 +156,7 @@ def test_the_file_is_safetensors_and_holds_no_path(photo: Path, painting: Path, 
 
 @pytest.fixture
 def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Run, Path]:
-    """A run, and a checkpoint of it."""
+    """Start a run and save a checkpoint of it."""
     run = prepare_run(photo, painting, **SMALL)
     cut_at(run, 3, tmp_path / "run.impasto")
     return run, tmp_path / "run.impasto"

@@ -33,7 +33,7 @@ def digest(picture: NDArray[np.uint8]) -> str:
 
 
 def energy(picture: NDArray[np.uint8], block_px: int) -> float:
-    """The mean difference, 0 … 255, of luma from one block to the next; blocks are averaged."""
+    """Return the mean difference, 0 … 255, of luma between neighboring blocks."""
     luma = picture.astype(np.float64) @ (0.299, 0.587, 0.114)
     height, width = (side // block_px for side in luma.shape)
     blocks = luma[: height * block_px, : width * block_px]

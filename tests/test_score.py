@@ -274,7 +274,7 @@ def pale(image: Tensor) -> Tensor:
 
 
 def grid_over(image: Tensor, period: int, share: float) -> Tensor:
-    """A grid whose height is a share of what neighboring pixels differ by: what can be seen in a texture."""
+    """Add a grid as high as a share of the difference of neighboring pixels."""
     return grid(image, period, share * float(image.diff(dim=3).square().mean().sqrt())).clamp(0, 1)
 
 

@@ -54,22 +54,22 @@ def named(path: Path) -> str:
 
 
 def fenced(page: Path, kind: str) -> list[str]:
-    """What stands in the page's code blocks of this kind."""
+    """Return the page's code blocks of this kind."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def joined(block: str) -> list[str]:
-    """The lines of a block; a backslash at the end goes on with the next."""
+    """Return the lines of a block, joined where one ends with a backslash."""
     return [line for line in re.sub(r"\\\n\s*", "", block).splitlines() if line]
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines that a page asks its reader to run."""
+    """Return the commands that a page asks its reader to run."""
     return [line for block in fenced(page, "sh") for line in joined(block)]
 
 
 def steps_of(page: Path) -> list[tuple[str, str]]:
-    """What a reader runs, from top to bottom: ("sh", a line), or ("python", a program)."""
+    """Return what a reader runs, in order: ("sh", a line) or ("python", a program)."""
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     return [(kind, step) for kind, text in blocks for step in (joined(text) if kind == "sh" else [text])]
 
@@ -271,7 +271,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built from a copy of what it is made of."""
+    """Build the site from a copy of its sources."""
     if find_spec("zensical") is None or find_spec("mkdocstrings") is None:
         pytest.skip("zensical is not installed: pip install 'impasto[docs]', which `make test` does")
     folder = tmp_path_factory.mktemp("site")

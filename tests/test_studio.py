@@ -167,7 +167,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(side: int) -> bytes:
-    """A PNG of a few bytes that claims a side of so many pixels."""
+    """Build a PNG of a few bytes that claims a side of so many pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
@@ -457,7 +457,7 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
 
 
 def told(hub: EventHub, job: int | None, seen: EventCursor, count: int) -> list[tuple[str, Any, str]]:
-    """The next so many events."""
+    """Return the next events."""
 
     async def listen() -> list[tuple[str, Any, str]]:
         events = []

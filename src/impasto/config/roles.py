@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def role_names(kind: str, count: int) -> list[str]:
-    """Return the roles of several pictures of one kind: `style`, `style_2`, …"""
+    """Return the roles of several pictures of one kind: `style`, `style_2` and so on."""
     return [kind if number == 1 else f"{kind}_{number}" for number in range(1, count + 1)]
 
 

@@ -113,12 +113,12 @@ def parse_layers(value: Any) -> Any:
 
 
 def _written(number: float) -> str:
-    """A number as short as it can be and still come back as itself: a recipe must lose nothing."""
+    """Format a number as briefly as possible without losing precision."""
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 def format_layers(layers: tuple[LayerWeight, ...]) -> str:
-    """The inverse of `parse_layers`: `relu4_2,relu5_1:0.5`."""
+    """Format layers as `parse_layers` reads them: `relu4_2,relu5_1:0.5`."""
     return ",".join(name if weight == 1 else f"{name}:{_written(weight)}" for name, weight in layers)
 
 

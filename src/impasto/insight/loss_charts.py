@@ -75,7 +75,7 @@ def _draw(title: str, note: str, curves: Curves, steps: Sequence[int], marks: Se
 
 
 def step_numbers(trace: Trace) -> list[int]:
-    """Number the rows of a trace by their steps in the whole run. All but the last are evenly spaced."""
+    """Return the step of each row of a trace in the whole run."""
     rows = list(zip(trace.scale, trace.iteration, strict=True))
     gaps = [row[1] - before[1] for before, row in itertools.pairwise(rows) if before[0] == row[0]]
     interval = gaps[0] if gaps else 1

@@ -87,6 +87,6 @@ class _SingleTerm:
 
 
 def _before_poolings(names: tuple[str, ...]) -> list[str]:
-    """Return the last ReLU before each pooling: relu1_2, relu2_2, relu3_4 …"""
+    """Return the last ReLU before each pooling: relu1_2, relu2_2, relu3_4."""
     ends = [names[at - 1] for at, name in enumerate(names) if name.startswith("pool") and at]
     return ends if names[-1].startswith("pool") else [*ends, names[-1]]

@@ -34,7 +34,7 @@ NAMES = (
 
 
 def _read(name: str) -> tuple[str, dict[str, Any]]:
-    """What a preset that ships is for, from the comment that it opens with, and what it sets."""
+    """Read a shipped preset: its purpose, from its opening comment, and its options."""
     text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     return " ".join(line.removeprefix("#").strip() for line in opening), tomllib.loads(text)
@@ -44,7 +44,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {name: _read(name) for name in 
 
 
 def load_preset(preset: str | Path, **options: Any) -> Config:
-    """The `Config` of a preset's name or TOML file, with `options` over it. Raises `ConfigError`."""
+    """Load a preset by name or TOML file, overridden by `options`. Raises `ConfigError`."""
     return Config(**(_values(preset) | options))
 
 
