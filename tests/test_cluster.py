@@ -277,7 +277,7 @@ def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
         health.check()
     own.close()
     node.close()
-    with pytest.raises(ClusterError, match="node of this machine has ended"):
+    with pytest.raises(ClusterError, match="node on this machine has ended"):
         health.check()
     health.close()
     health.check()  # nobody asks any more
