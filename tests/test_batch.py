@@ -424,7 +424,7 @@ def test_a_narrow_terminal_shows_first_how_long_it_takes(width: int, monkeypatch
 
 
 def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory=2_000_000_000))]
+    needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory_bytes=2_000_000_000))]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
