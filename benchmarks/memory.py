@@ -48,9 +48,9 @@ print(json.dumps({
     "evaluation_seconds": statistics.median(times),
     "evaluations": len(times),
     "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    "expected_peak": expected.memory,
+    "expected_peak": expected.memory_bytes,
     "expected_seconds": expected.seconds,
-    "disk": expected.disk,
+    "disk": expected.disk_bytes,
     "block": run.plan.tile_px, "lbfgs_history":
     run.plan.lbfgs_history, "scratch": run.plan.on_disk, "winograd": run.plan.winograd_channels,
     "pixels": result.image.shape[2] * result.image.shape[3],

@@ -83,7 +83,7 @@ STYLIZE = {
 INSIGHT = {
     "insight-sweep": f"sweep {PAIR} --over alpha=1,20 --over seed=0,1 --size 96 --iterations 8",
     "insight-reconstruct": "reconstruct cat.jpg --layers relu2_1,relu4_1 --size 96 --iterations 8",
-    "insight-texture": "texture dots.png --upto relu1_1,relu2_1 --size 96 --iterations 8",
+    "insight-texture": "texture dots.png --size 96 --iterations 8",
     "insight-features": "features cat.jpg --layers relu1_1,relu3_1 --strongest 3 --size 96",
     "insight-gram": "gram swirl.png dots.png --layers relu1_1,relu2_1 --size 96",
 }
