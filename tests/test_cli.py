@@ -447,7 +447,7 @@ def test_a_recipe_from_another_machine_is_refused_clearly(
     assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "o.png", *QUICK], desk, monkeypatch) == 0
     recipe = read_recipe(desk / "o.png").to_json()
     for old, new, says in [
-        ('"device":"cpu"', '"device":"cuda"', "there is none on this machine"),
+        ('"device":"cpu"', '"device":"cuda"', "this machine has none"),
         ('"threads":', '"threads":-', "threads"),
         ('"engine":"manual"', '"engine":"nonsense"', "engine"),
         ('"stopped":null', '"stopped":{"scale":0,"iteration":1}', "scale"),
