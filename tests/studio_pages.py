@@ -19,6 +19,8 @@ LONG = 2000
 
 WAIT_MS = 60_000
 
+ACTIVE = ("queued", "running", "pausing", "paused")
+
 DROPPED = """([name, data]) => {
     const carried = new DataTransfer();
     carried.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name));
@@ -42,9 +44,11 @@ def page(studio: Running, watched: Watched) -> Iterator[Page]:
     expect.set_options(timeout=WAIT_MS)
     open_at(page, studio.address)
     yield page
-    for job in page.request.get(f"{studio.address}/api/jobs").json():
-        if job["state"] in ("queued", "running", "pausing", "paused"):
+    # A page that opens while a job runs shows that job, so the next test has to find none.
+    while active := [job for job in page.request.get(f"{studio.address}/api/jobs").json() if job["state"] in ACTIVE]:
+        for job in active:
             page.request.post(f"{studio.address}/api/jobs/{job['id']}/cancel")
+        page.wait_for_timeout(100)
     outside = [url for url in watched.requests if not url.startswith((studio.address, "data:", "blob:"))]
     # A stream that is closed, and a picture that nobody waits for any more, count as failed.
     wrong = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
@@ -64,11 +68,14 @@ def drop(page: Page, path: Path, role: str, name: str | None = None) -> None:
 
 
 def paint(page: Page, steps: int, **settings: str) -> int:
-    """Ask for a small picture; its number."""
+    """Submit a small job, wait until the page shows it, and return its number."""
     for label, value in {"Size": str(SIZE), "Steps": str(steps), **settings}.items():
         page.get_by_label(label, exact=True).fill(value)
-    page.get_by_role("button", name="Paint", exact=True).click()
-    return number(page)
+    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+        page.get_by_role("button", name="Paint", exact=True).click()
+    job = int(answer.value.json()["id"])
+    page.wait_for_url(f"**/#job={job}")
+    return job
 
 
 def number(page: Page) -> int:
