@@ -133,7 +133,7 @@ def test_killed_at_random_moments_every_job_ends_once_and_is_the_same_picture(
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
 
-    # A worker alone is replaced at once, a server alone takes its worker with it; both together leave a lease to expire.
+    # A worker alone is replaced at once, a server alone takes its worker with it, and both together leave a lease.
     victims = ["worker"] * 3 + ["server", "both"]
     chance.shuffle(victims)
     running = opened(tmp_path / "data", "--checkpoint-every", "0.2")
