@@ -103,7 +103,7 @@ def begun(words: list[str], nodes: Nodes, stderr: int | None = None) -> subproce
 TWO = ["photos", "--styles", "painting.png"]
 
 
-def test_it_is_the_same_as_on_this_machine_and_what_is_poisoned_fails_alone(nodes: Nodes) -> None:
+def test_cluster_matches_local_batch_and_isolates_failures(nodes: Nodes) -> None:
     Path("photos/bad.png").write_text("not a picture")
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     Path("masks").mkdir()
@@ -144,7 +144,7 @@ with connect(sys.argv[1]) as cluster:
 """
 
 
-def test_a_style_is_measured_once_for_all_painters(nodes: Nodes) -> None:
+def test_workers_share_style_measurements(nodes: Nodes) -> None:
     for photo in sorted(Path("photos").iterdir()):
         assert main(["jobs", "add", str(photo), "painting.png", *SMALL, "--data-dir", "queue"]) == 0
     command = [sys.executable, "-c", ONCE, nodes.address]
@@ -156,7 +156,7 @@ def test_a_style_is_measured_once_for_all_painters(nodes: Nodes) -> None:
     assert [(job.state, job.attempt) for job in JobStore(Path("queue")).jobs()] == [("done", 1), ("done", 1)]
 
 
-def test_a_driver_that_is_killed_ends_in_the_same_bytes(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
+def test_rerun_after_killed_call_gives_the_same_bytes(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
     process = begun([*TWO, *LONG], nodes)
     process.kill()
     process.wait()
@@ -167,7 +167,7 @@ def test_a_driver_that_is_killed_ends_in_the_same_bytes(nodes: Nodes, undisturbe
     assert all(job.attempt == 2 for job in JobStore(Path("out", QUEUE)).jobs())
 
 
-def test_a_driver_process_that_is_killed_ends_the_call_in_a_line(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
+def test_killed_driver_process_is_a_one_line_error(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
     process = begun([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
     workers = {str(job.worker) for job in JobStore(Path("out", QUEUE)).jobs()}
     (driver,) = {int(worker.rpartition(":")[2].partition("/")[0]) for worker in workers}
@@ -182,7 +182,7 @@ def test_a_driver_process_that_is_killed_ends_the_call_in_a_line(nodes: Nodes, u
     require_same(undisturbed)
 
 
-def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
+def test_ctrl_c_requeues_jobs_and_keeps_cancellations(nodes: Nodes, undisturbed: dict[str, bytes]) -> None:
     process = begun([*TWO, *LONG], nodes)
     store = JobStore(Path("out", QUEUE))
     store.cancel(store.jobs()[1].id)
@@ -198,7 +198,7 @@ def test_ctrl_c_leaves_everything_and_a_job_can_be_cancelled(nodes: Nodes, undis
     require_same(undisturbed)
 
 
-def test_from_outside_the_cluster_too_a_call_says_its_own_lines_alone(nodes: Nodes) -> None:
+def test_client_connection_prints_only_our_output(nodes: Nodes) -> None:
     command = [sys.executable, "-m", "impasto", "batch", "photos/cat.jpg", "--styles", "painting.png", *SMALL]
     command += ["-o", "out", "--json", "--on", nodes.from_elsewhere]
     done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=240)
@@ -208,7 +208,7 @@ def test_from_outside_the_cluster_too_a_call_says_its_own_lines_alone(nodes: Nod
 
 
 @pytest.mark.parametrize(("failures", "entered"), [(1, True), (2, True), (3, False)])
-def test_a_server_that_dies_as_it_begins_is_asked_for_again(failures: int, entered: bool) -> None:
+def test_retries_when_the_client_server_fails_to_start(failures: int, entered: bool) -> None:
     calls: list[str] = []
 
     def init(address: str) -> None:
@@ -221,7 +221,7 @@ def test_a_server_that_dies_as_it_begins_is_asked_for_again(failures: int, enter
     assert len(calls) == min(failures + 1, 3)
 
 
-def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> None:
+def test_losing_a_node_loses_no_picture(undisturbed: dict[str, bytes]) -> None:
     with two_nodes() as nodes:
         process = begun([*TWO, *LONG], nodes)
         nodes.kill_second()
@@ -230,7 +230,7 @@ def test_a_node_that_is_lost_costs_no_picture(undisturbed: dict[str, bytes]) -> 
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
 
 
-def test_a_head_that_is_lost_ends_the_call_in_a_line_and_the_next_one_goes_on(undisturbed: dict[str, bytes]) -> None:
+def test_losing_the_head_is_one_line_and_the_next_call_resumes(undisturbed: dict[str, bytes]) -> None:
     with two_nodes() as nodes:
         process = begun([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
         nodes.kill_head()
@@ -247,9 +247,7 @@ def test_a_head_that_is_lost_ends_the_call_in_a_line_and_the_next_one_goes_on(un
     require_same(undisturbed)
 
 
-def test_a_head_may_be_away_for_a_while_and_a_node_of_ones_own_may_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tolerates_a_head_outage_but_not_a_lost_local_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def listening(kind: socket.AddressFamily, address: Any) -> socket.socket:
         listener = socket.socket(kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -306,7 +304,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_cluster_without_room_is_told_of_and_waited_for(nodes: Nodes) -> None:
+def test_warns_and_waits_for_a_full_cluster(nodes: Nodes) -> None:
     taking = [sys.executable, "-c", TAKEN, nodes.address]
     waiting = [sys.executable, "-c", IMPATIENT, "batch", *TWO, *SMALL, "-o", "out", "--on", nodes.address]
     pipes: dict[str, Any] = {"env": nodes.environment, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -331,9 +329,7 @@ def test_a_cluster_without_room_is_told_of_and_waited_for(nodes: Nodes) -> None:
         ("mars", "is not an address"),
     ],
 )
-def test_an_address_that_does_not_answer_is_one_line(
-    address: str, why: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreachable_address_is_a_one_line_error(address: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["batch", *TWO, *SMALL, "-o", "out", "--on", address]) == 2
     said = capsys.readouterr().err
     assert why in said
@@ -354,7 +350,7 @@ with connected("ray") as cluster:
 """
 
 
-def test_a_ray_of_our_own_talks_to_nobody(tmp_path: Path) -> None:
+def test_own_ray_listens_on_loopback_only(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", OWN],
         env=os.environ | {"HOME": str(tmp_path), "RAY_ADDRESS": "10.0.0.1:6379"},  # which it is not to mind
@@ -366,7 +362,7 @@ def test_a_ray_of_our_own_talks_to_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / ".ray").exists()
 
 
-def test_without_ray_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ray_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match="pip install"), connected("ray"):
         pass

@@ -37,34 +37,34 @@ def told(nodes: Nodes) -> dict[str, Any]:
     return found
 
 
-def test_two_actors_give_the_gradient_of_the_whole(told: dict[str, Any]) -> None:
+def test_two_actors_match_the_untiled_gradient(told: dict[str, Any]) -> None:
     assert told["members"] == 2
     assert told["error"] < 1e-5
 
 
-def test_and_to_the_bit_that_of_the_same_blocks_here(told: dict[str, Any]) -> None:
+def test_actors_match_local_tiles_exactly(told: dict[str, Any]) -> None:
     assert told["same"]
     assert told["measured"]
 
 
-def test_what_does_not_change_is_sent_once(told: dict[str, Any]) -> None:
+def test_constant_data_is_sent_once(told: dict[str, Any]) -> None:
     content = 512 * (161 // 8) * (250 // 8) * 4
     assert told["first"] - told["again"] >= content
 
 
-def test_tiles_of_an_actor_that_is_lost_are_measured_by_others(told: dict[str, Any]) -> None:
+def test_tiles_of_a_lost_actor_are_retried_on_others(told: dict[str, Any]) -> None:
     assert told["one gone"]
     assert told["lost"] == 1
     assert told["gone in the middle"]
     assert told["lost then"] == 2
 
 
-def test_when_all_are_lost_it_goes_on_here(told: dict[str, Any]) -> None:
+def test_continues_locally_after_losing_all_actors(told: dict[str, Any]) -> None:
     assert told["left"] == 0
     assert told["all gone"]
 
 
-def test_an_actor_with_another_impasto_is_not_taken(told: dict[str, Any]) -> None:
+def test_rejects_an_actor_with_another_version(told: dict[str, Any]) -> None:
     assert told["unfit"] == "No actor could start: another Impasto"
 
 
@@ -77,7 +77,7 @@ def plan(**values: Any) -> Plan:
 
 
 @pytest.mark.parametrize(("count", "size"), [(2, (683, 1024)), (6, (1365, 2048)), (16, (4096, 4096))])
-def test_everybody_has_something_to_do(count: int, size: tuple[int, int]) -> None:
+def test_tiles_are_balanced_across_actors(count: int, size: tuple[int, int]) -> None:
     block = choose_tile_px(work(*size), plan(), count, 64e9)
     tiles = cut_tiles(work(*size).network, work(*size).layers, *size, block)
     loads = [0] * count
@@ -87,7 +87,7 @@ def test_everybody_has_something_to_do(count: int, size: tuple[int, int]) -> Non
     assert max(loads) < size[0] * size[1] * (2 / count), "more than twice its part of the picture"
 
 
-def test_blocks_fit_the_room_of_an_actor() -> None:
+def test_tiles_fit_actor_memory() -> None:
     tight, roomy = (choose_tile_px(work(4096, 4096), plan(), 2, room) for room in (2e9, 64e9))
     assert tight < roomy <= 4096
     assert choose_tile_px(work(4096, 4096), plan(tile_px=256), 2, 64e9) <= 256
@@ -105,9 +105,7 @@ def painting_on(nodes: Nodes, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.weights
-def test_a_node_that_is_lost_and_the_head_too_costs_no_bit_of_the_picture(
-    desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
 
     def kept() -> float:
@@ -147,7 +145,7 @@ def test_a_node_that_is_lost_and_the_head_too_costs_no_bit_of_the_picture(
         (["--threads", "2"], "Lower --threads"),
     ],
 )
-def test_what_cannot_be_spread_is_one_line(
+def test_undistributable_run_is_a_one_line_error(
     desk: Path, monkeypatch: pytest.MonkeyPatch, nodes: Nodes, words: list[str], why: str
 ) -> None:
     monkeypatch.chdir(desk)
@@ -159,7 +157,7 @@ def test_what_cannot_be_spread_is_one_line(
     assert not Path("there.png").exists()
 
 
-def test_an_address_that_does_not_answer_is_one_line(
+def test_unreachable_address_is_a_one_line_error(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)

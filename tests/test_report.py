@@ -53,7 +53,7 @@ def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.weights
-def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
+def test_trace_records_each_step(photo: Path, painting: Path) -> None:
     run = prepare_run(photo, painting, size=64, iterations=5, scales=2)
     seen = []
     for progress in run.steps():
@@ -69,7 +69,7 @@ def test_the_trace_has_what_each_step_said(photo: Path, painting: Path) -> None:
 
 
 @pytest.mark.weights
-def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, painting: Path) -> None:
+def test_long_trace_is_thinned_and_keeps_the_last_step(photo: Path, painting: Path) -> None:
     run = prepare_run(photo, painting, iterations=MAX_ROWS * 2 + 7, **SHALLOW)
     trace = drive(run).recipe.trace
     assert trace is not None
@@ -80,7 +80,7 @@ def test_a_long_run_leaves_a_short_trace_that_ends_where_it_ended(photo: Path, p
 
 
 @pytest.mark.weights
-def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_long_trace_of_all_layers_fits_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
     run, tracer = prepare_run(photo, painting, iterations=2, **SHALLOW), LossTrace()
     *_, progress = run.steps()
     many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
@@ -97,7 +97,7 @@ def test_a_long_run_with_every_layer_keeps_its_recipe_in_a_jpeg(photo: Path, pai
 
 
 @pytest.mark.weights
-def test_the_gradient_of_the_trace_is_that_of_the_pixels(photo: Path, painting: Path) -> None:
+def test_trace_gradient_is_per_pixel(photo: Path, painting: Path) -> None:
     run = prepare_run(photo, painting, size=64, iterations=3, scales=1, clamp=False)
     for progress in run.steps():
         image = progress.image.clone()
@@ -114,7 +114,7 @@ def frames_with(changes: list[float]) -> list[Frame]:
     return [Frame(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
 
 
-def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
+def test_frames_are_spaced_by_visual_change() -> None:
     film = Film()
     film.frames = frames_with([0.0, 8.0, 9.0, 9.5, 10.0])
     levels = [float(view.pixels.mean()) for _, view in film.interpolate(11)]
@@ -125,7 +125,7 @@ def test_frames_are_even_in_visual_change_and_not_in_steps() -> None:
     assert levels[-1] == 4
 
 
-def test_views_are_thinned_and_keep_both_ends() -> None:
+def test_thinned_frames_keep_both_ends() -> None:
     film = Film()
     film.frames = frames_with([float(number**0.5) for number in range(200)])
     kept = film.select(10)
@@ -136,7 +136,7 @@ def test_views_are_thinned_and_keep_both_ends() -> None:
 
 
 @pytest.mark.weights
-def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, painting: Path) -> None:
+def test_film_starts_with_noise_and_ends_with_the_picture(photo: Path, painting: Path) -> None:
     run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for progress in run.steps():
         film.observe(run, progress)
@@ -152,7 +152,7 @@ def test_a_film_begins_with_noise_and_ends_with_the_picture(photo: Path, paintin
 
 
 @pytest.mark.weights
-def test_memory_for_views_is_bounded(photo: Path, painting: Path) -> None:
+def test_frame_memory_is_bounded(photo: Path, painting: Path) -> None:
     run, film = prepare_run(photo, painting, iterations=150, **SHALLOW), Film(max_bytes=1)
     for progress in run.steps():
         film.observe(run, progress)
@@ -162,7 +162,7 @@ def test_memory_for_views_is_bounded(photo: Path, painting: Path) -> None:
 
 
 @pytest.mark.weights
-def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_film_formats_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = painted.parent
     with Image.open(folder / "film.webp") as film:
         assert film.n_frames >= 18  # type: ignore[attr-defined]
@@ -184,12 +184,12 @@ def test_films_of_every_kind_play(painted: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "words"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "unknown film format")]
 )
-def test_a_film_that_cannot_be_written_is_refused_first(name: str, words: str, desk: Path) -> None:
+def test_refuses_an_unwritable_film(name: str, words: str, desk: Path) -> None:
     with pytest.raises(OutputError, match=words):
         require_film(desk / name)
 
 
-def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pyav_error_says_what_to_install(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.render.film_formats.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"impasto\[video\]"):
         require_film(desk / "film.mp4")
@@ -213,7 +213,7 @@ def test_without_pyav_video_is_refused_and_says_what_to_install(desk: Path, monk
         (["--timelapse-seconds", "5"], "--timelapse FILE"),
     ],
 )
-def test_what_cannot_be_kept_is_said_before_painting(
+def test_refuses_unwritable_outputs_before_painting(
     asked: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
@@ -230,7 +230,7 @@ def test_what_cannot_be_kept_is_said_before_painting(
 # ---- Curves --------------------------------------------------------------------------------------
 
 
-def test_curves_are_drawn_where_their_values_are() -> None:
+def test_curves_follow_their_values() -> None:
     svg = draw_chart({"a": [100.0, 10.0, 1.0], "b": [1.0, 0.0, 1.0]}, label="Two", marks=[(2, "there")])
     lines = [part.split('points="')[1].split('"')[0].split() for part in svg.split("<polyline")[1:]]
     a, b = ([tuple(map(float, point.split(","))) for point in line] for line in lines)
@@ -252,14 +252,14 @@ def ticks(svg: str) -> list[float]:
 @pytest.mark.parametrize(
     ("least", "most"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
 )
-def test_an_axis_has_numbers_enough_to_read_it_by_and_no_more(least: float, most: float) -> None:
+def test_axis_has_a_readable_number_of_ticks(least: float, most: float) -> None:
     found = ticks(draw_chart({"a": [most, least]}, label=""))
     assert 3 <= len(found) <= 9
     assert found == sorted(set(found))
     assert least * 0.3 < found[0] <= found[-1] < most * 3
 
 
-def test_curves_stand_over_their_steps_and_the_axis_says_so() -> None:
+def test_curves_align_with_their_step_numbers() -> None:
     svg = draw_chart(
         {"a": [3.0, 2.0, 1.0]}, label="", steps=[1, 11, 21], marks=[(1, "32×21"), (2, "40×30"), (11, "64×43")]
     )
@@ -277,7 +277,7 @@ def test_curves_stand_over_their_steps_and_the_axis_says_so() -> None:
 
 
 @pytest.mark.weights
-def test_a_browser_opens_the_report_and_asks_nothing_of_anybody(painted: Path, watched: Watched) -> None:
+def test_report_makes_no_network_requests(painted: Path, watched: Watched) -> None:
     page = watched.page
     page.goto((painted.parent / "out.html").as_uri())
     assert page.title() == "out.png"
@@ -301,9 +301,7 @@ def test_a_browser_opens_the_report_and_asks_nothing_of_anybody(painted: Path, w
 
 
 @pytest.mark.weights
-def test_three_images_are_equally_high_and_nothing_is_tiny_or_torn(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
-) -> None:
+def test_images_share_a_height_and_stay_legible(desk: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched) -> None:
     monkeypatch.chdir(desk)
     with Image.open("painting.png") as whole:
         whole.crop((0, 0, 50, whole.height)).save("tall.png")
@@ -338,7 +336,7 @@ def test_three_images_are_equally_high_and_nothing_is_tiny_or_torn(
         (["--units", "absolute", "--alpha", "0", "--laplacian-weight", "100"], "Total = content + 100 × laplacian"),
     ],
 )
-def test_the_formula_over_the_curves_is_the_one_that_was_painted_by(
+def test_report_shows_the_formula_of_the_run(
     asked: list[str], formula: str, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(desk)
@@ -352,7 +350,7 @@ def test_the_formula_over_the_curves_is_the_one_that_was_painted_by(
     assert np.allclose(np.sum(terms, axis=0), total, rtol=2e-3)
 
 
-def test_steps_of_a_long_run_are_numbered_as_they_were() -> None:
+def test_thinned_trace_keeps_step_numbers() -> None:
     every = [(scale, step) for scale, last in ((1, 10), (2, 13)) for step in range(1, last + 1)]
     kept = [*every[::4], every[-1]]
     numbers = {"total": tuple(1.0 for _ in kept)}
@@ -361,7 +359,7 @@ def test_steps_of_a_long_run_are_numbered_as_they_were() -> None:
 
 
 @pytest.mark.weights
-def test_the_report_reads_on_a_phone_and_in_the_dark(painted: Path, watched: Watched) -> None:
+def test_report_is_readable_on_a_phone_in_dark_mode(painted: Path, watched: Watched) -> None:
     page = watched.page
     page.set_viewport_size({"width": 380, "height": 800})
     page.emulate_media(color_scheme="dark")
@@ -373,7 +371,7 @@ def test_the_report_reads_on_a_phone_and_in_the_dark(painted: Path, watched: Wat
 
 
 @pytest.mark.weights
-def test_a_report_from_the_trace_is_the_one_of_the_run_without_the_strip(painted: Path, watched: Watched) -> None:
+def test_report_from_recipe_matches_the_run_minus_film_strip(painted: Path, watched: Watched) -> None:
     assert main(["insight", "report", "out.png", "-o", "later.html", "--quiet"]) == 0
     curves = []
     for name in ("out.html", "later.html"):
@@ -389,7 +387,7 @@ def test_a_report_from_the_trace_is_the_one_of_the_run_without_the_strip(painted
 
 
 @pytest.mark.weights
-def test_a_report_without_the_inputs_says_so_and_shows_the_rest(painted: Path, watched: Watched) -> None:
+def test_report_without_inputs_says_so(painted: Path, watched: Watched) -> None:
     for name in ("photo.jpg", "painting.png"):
         (painted.parent / name).unlink()
     assert main(["insight", "report", "out.png", "--quiet"]) == 0
@@ -401,7 +399,7 @@ def test_a_report_without_the_inputs_says_so_and_shows_the_rest(painted: Path, w
 
 @pytest.mark.weights
 @pytest.mark.parametrize("place", ["out.png", "photo.jpg", "page.txt"])
-def test_a_report_replaces_no_picture(place: str, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_never_overwrites_a_picture(place: str, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in painted.parent.iterdir()}
     assert main(["insight", "report", "out.png", "-o", place]) == 2
     assert ".html" in capsys.readouterr().err
@@ -409,7 +407,7 @@ def test_a_report_replaces_no_picture(place: str, painted: Path, capsys: pytest.
 
 
 @pytest.mark.weights
-def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_film_of_a_resumed_run_skips_the_noise(photo: Path, painting: Path, tmp_path: Path) -> None:
     run, film = prepare_run(photo, painting, size=64, iterations=6, scales=2), Film()
     for number, _ in enumerate(run.steps()):
         if number == 4:
@@ -421,7 +419,7 @@ def test_a_film_of_the_rest_of_a_run_does_not_begin_with_noise(photo: Path, pain
 
 
 @pytest.mark.weights
-def test_sizes_on_the_charts_are_those_of_the_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_charts_show_the_scale_sizes_of_the_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     Image.new("RGB", (200, 43), "teal").save("wide.png")
     shallow = ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--scales", "2", "--iterations", "2"]
@@ -431,7 +429,7 @@ def test_sizes_on_the_charts_are_those_of_the_run(desk: Path, monkeypatch: pytes
 
 
 @pytest.mark.weights
-def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_command_reproduces_the_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-clamp", "--style-scale", "0.5"]
     assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
@@ -442,7 +440,7 @@ def test_the_command_of_a_report_paints_the_same_picture(desk: Path, monkeypatch
     assert "--network" not in words
 
 
-def test_names_are_text_and_never_markup() -> None:
+def test_report_escapes_file_names() -> None:
     recipe = impasto.Recipe(
         version="0",
         config=Config(),
@@ -463,7 +461,7 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 @pytest.mark.weights
-def test_json_lists_the_files_beside_the_picture(
+def test_json_lists_additional_files(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)

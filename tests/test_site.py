@@ -75,7 +75,7 @@ def steps_of(page: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", WALK, ids=lambda page: page.stem)
-def test_every_step_of_the_walk_has_a_figure_and_the_lines_that_do_it(page: Path) -> None:
+def test_walk_page_has_a_figure_and_quoted_code(page: Path) -> None:
     text = page.read_text()
     assert re.search(r"!\[.{20,}\]\(\.\./\S+\)", text), "a figure, and words for those who cannot see it"
     if page.stem != "index":
@@ -88,7 +88,7 @@ def figures_of(page: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_figure_is_made_by_a_command_that_the_page_shows(page: Path) -> None:
+def test_page_shows_the_command_for_each_figure(page: Path) -> None:
     for figure in figures_of(page):
         assert figure.exists()
         if figure.parent.name != "figures":
@@ -99,7 +99,7 @@ def test_every_figure_is_made_by_a_command_that_the_page_shows(page: Path) -> No
             assert figure.name in FIGURES
 
 
-def test_every_figure_that_is_drawn_is_shown_and_light() -> None:
+def test_drawn_figures_are_used_and_small() -> None:
     shown = {figure for page in PAGES for figure in figures_of(page)}
     assert set((DOCS / "figures").iterdir()) == {DOCS / "figures" / name for name in FIGURES}
     assert {DOCS / "figures" / name for name in FIGURES} <= shown
@@ -107,7 +107,7 @@ def test_every_figure_that_is_drawn_is_shown_and_light() -> None:
         assert (DOCS / "figures" / name).stat().st_size <= DRAWN["MAX_BYTES"][Path(name).suffix]
 
 
-def test_figures_are_drawn_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_drawn_by_their_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(DRAWN["draw"].__globals__, "FOLDER", tmp_path / "figures")
     DRAWN["draw"]("features.jpg", "impasto insight features sample:cat --layers relu1_1 --size 64 -o features.jpg")
@@ -134,7 +134,7 @@ def smaller(line: str, *, scored: bool = False) -> list[str]:
 @pytest.mark.weights
 @pytest.mark.usefixtures("score_networks")
 @pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page)], ids=named)
-def test_what_a_page_asks_for_runs_in_order(
+def test_page_commands_run_in_order(
     page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (desk / "painting.png").rename(desk / "painting.jpg")
@@ -159,7 +159,7 @@ def test_what_a_page_asks_for_runs_in_order(
 
 @pytest.mark.weights
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_short_and_runs(
+def test_example_is_short_and_runs(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -175,7 +175,7 @@ def test_an_example_is_short_and_runs(
 
 
 @pytest.mark.weights
-def test_features_forgive_what_pixels_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_features_tolerate_small_shifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What docs/how/pixels.md says of its figure."""
     runpy.run_path(str(ROOT / "examples" / "why_not_pixels.py"))["main"](str(tmp_path / "made.png"))
     printed = re.findall(r"^(.*): pixels (\S+), relu4_2 (\S+)$", capsys.readouterr().out, re.MULTILINE)
@@ -189,9 +189,7 @@ def test_features_forgive_what_pixels_do_not(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.weights
-def test_in_the_end_content_and_style_pull_in_opposite_directions(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_content_and_style_gradients_end_up_opposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What docs/how/gradients.md says of its figure."""
     runpy.run_path(str(ROOT / "examples" / "gradients.py"))["main"](str(tmp_path / "made.png"), size=96)
     agreed = [float(number) for number in re.findall(r"agree by (\S+)$", capsys.readouterr().out, re.MULTILINE)]
@@ -203,7 +201,7 @@ def test_in_the_end_content_and_style_pull_in_opposite_directions(
 NOTEBOOK = json.loads((ROOT / "examples" / "tour.ipynb").read_text())
 
 
-def test_the_notebook_is_stored_clean() -> None:
+def test_notebook_has_no_stored_output() -> None:
     for cell in NOTEBOOK["cells"]:
         if cell["cell_type"] == "code":
             assert cell["outputs"] == []
@@ -211,7 +209,7 @@ def test_the_notebook_is_stored_clean() -> None:
 
 
 @pytest.mark.weights
-def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}
     cells = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -222,12 +220,12 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert scope["curve"][-1] < scope["curve"][0]
 
 
-def test_the_commands_are_documented_as_they_are() -> None:
+def test_commands_page_is_up_to_date() -> None:
     page = runpy.run_path(str(ROOT / "scripts" / "write_commands.py"))["render"]()
     assert page == (DOCS / "commands.md").read_text(), "run: python scripts/write_commands.py"
 
 
-def test_everything_public_is_in_the_reference() -> None:
+def test_reference_lists_all_public_names() -> None:
     page = (DOCS / "api.md").read_text().splitlines()
     for name in impasto.__all__:
         assert f"::: impasto.{name}" in page
@@ -241,7 +239,7 @@ def in_nav(entry: Any) -> list[str]:
     return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(part)]
 
 
-def test_the_navigation_and_the_pages_are_the_same() -> None:
+def test_navigation_lists_every_page() -> None:
     nav = in_nav(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
     assert sorted(nav) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
 
@@ -291,13 +289,13 @@ def test_every_page_is_built(site: Path, built: dict[Path, Page]) -> None:
     assert set(built) >= {site / page.relative_to(DOCS).with_suffix(".html") for page in PAGES}
 
 
-def test_the_reference_says_what_the_docstrings_say(site: Path) -> None:
+def test_reference_shows_docstrings(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "api.html").read_text())
     for documented in (impasto.stylize, gram_matrix):
         assert unescape(text).count(cleandoc(documented.__doc__ or "").splitlines()[0])
 
 
-def test_nothing_is_loaded_from_elsewhere(built: dict[Path, Page]) -> None:
+def test_site_loads_only_local_files(built: dict[Path, Page]) -> None:
     for path, page in built.items():
         for address in page.loads:
             assert not urlsplit(address).netloc, f"{path.name}: {address}"
@@ -307,13 +305,13 @@ def test_nothing_is_loaded_from_elsewhere(built: dict[Path, Page]) -> None:
         assert "http" not in page.policy
 
 
-def test_style_sheets_ask_nobody_else(site: Path) -> None:
+def test_style_sheets_load_only_local_files(site: Path) -> None:
     for path in site.rglob("*.css"):
         for address in re.findall(r"url\(['\"]?([^)'\"]+)|@import\s+['\"]([^'\"]+)", path.read_text()):
             assert not "".join(address).startswith(("http:", "https:", "//")), path.name
 
 
-def test_every_link_leads_somewhere(site: Path, built: dict[Path, Page]) -> None:
+def test_internal_links_resolve(site: Path, built: dict[Path, Page]) -> None:
     for path, page in built.items():
         if path.name == "404.html":
             continue
@@ -347,7 +345,7 @@ def address(site: Path) -> Iterator[str]:
         serving.join()
 
 
-def test_a_phone_shows_every_page_and_asks_nobody_else(site: Path, address: str, watched: Watched) -> None:
+def test_pages_fit_a_phone_without_external_requests(site: Path, address: str, watched: Watched) -> None:
     watched.page.set_viewport_size({"width": 390, "height": 800})
     watched.page.emulate_media(color_scheme="dark")
     for page in PAGES:
@@ -359,7 +357,7 @@ def test_a_phone_shows_every_page_and_asks_nobody_else(site: Path, address: str,
     assert watched.complaints == []
 
 
-def test_search_finds_a_page_by_itself(address: str, watched: Watched) -> None:
+def test_search_finds_a_page(address: str, watched: Watched) -> None:
     watched.page.goto(f"{address}/index.html", wait_until="networkidle")
     watched.page.keyboard.press("Control+k")
     watched.page.keyboard.type("gram matrix")

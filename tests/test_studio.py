@@ -72,7 +72,7 @@ def put(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[st
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1", "10.0.0.1"]
 )
-def test_a_name_that_is_not_ours_is_refused(client: TestClient, host: str) -> None:
+def test_refuses_unknown_host_names(client: TestClient, host: str) -> None:
     for path in ("/", "/api/jobs", "/page/studio.css", "/api/openapi.json"):
         answer = client.get(path, headers={"host": host})
         assert answer.status_code == 421
@@ -80,7 +80,7 @@ def test_a_name_that_is_not_ours_is_refused(client: TestClient, host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8077", "localhost", "LOCALHOST:1", "[::1]:8077", "127.0.0.2"])
-def test_the_names_of_this_machine_are_ours(client: TestClient, host: str) -> None:
+def test_accepts_local_host_names(client: TestClient, host: str) -> None:
     assert client.get("/api/jobs", headers={"host": host}).status_code == 200
 
 
@@ -95,7 +95,7 @@ def test_the_names_of_this_machine_are_ours(client: TestClient, host: str) -> No
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_another_page_writes_nothing(
+def test_refuses_cross_origin_writes(
     client: TestClient, studio: Studio, photo: Path, painting: Path, headers: dict[str, str]
 ) -> None:
     job = put(client, photo, painting)
@@ -110,7 +110,7 @@ def test_another_page_writes_nothing(
     assert [(kept.id, kept.state) for kept in studio.store.jobs()] == [(job["id"], "queued")]
 
 
-def test_another_page_reads_nothing_but_may_lead_here(client: TestClient) -> None:
+def test_refuses_cross_origin_reads_but_allows_links(client: TestClient) -> None:
     elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
     assert client.get("/api/jobs", headers=elsewhere).status_code == 403
     assert client.get("/", headers=elsewhere).status_code == 403
@@ -119,7 +119,7 @@ def test_another_page_reads_nothing_but_may_lead_here(client: TestClient) -> Non
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_every_answer_keeps_browsers_careful(client: TestClient) -> None:
+def test_responses_carry_security_headers(client: TestClient) -> None:
     for path in ("/", "/api/docs", "/api/jobs", "/api/jobs/9", "/nowhere", "/page/studio.css"):
         headers = client.get(path).headers
         assert "script-src 'self'" in headers["content-security-policy"]
@@ -131,7 +131,7 @@ def test_every_answer_keeps_browsers_careful(client: TestClient) -> None:
 TOKEN = "correct-horse-battery"
 
 
-def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
+def test_remote_access_requires_the_token(tmp_path: Path) -> None:
     studio = Studio(JobStore(tmp_path), AccessPolicy("0.0.0.0", TOKEN, ("studio.local",)))
     with TestClient(create_app(studio), base_url="http://192.168.1.5:8077") as client:
         assert client.get("/").status_code == 200  # where the token is asked for
@@ -154,7 +154,7 @@ def test_others_are_let_in_by_a_token_alone(tmp_path: Path) -> None:
     ("arguments", "words"),
     [(("0.0.0.0", None), "--token"), (("192.168.1.5", None), "--token"), (("127.0.0.1", "short"), "16")],
 )
-def test_access_for_everybody_is_refused(arguments: tuple[str, str | None], words: str) -> None:
+def test_refuses_remote_access_without_a_token(arguments: tuple[str, str | None], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         AccessPolicy(*arguments)
 
@@ -195,9 +195,7 @@ def hostile(photo: Path) -> dict[str, bytes]:
     "kind",
     ["nothing", "text", "bomb", "cut", "svg", "pdf", "html", "mvg", "ppm", "zip", "header alone", "short idat"],
 )
-def test_what_is_no_picture_is_refused_and_leaves_nothing(
-    client: TestClient, studio: Studio, photo: Path, kind: str
-) -> None:
+def test_refuses_uploads_that_are_not_images(client: TestClient, studio: Studio, photo: Path, kind: str) -> None:
     answer = client.post("/api/files", params={"name": f"{kind}.jpg"}, content=hostile(photo)[kind])
     assert answer.status_code == 422, answer.text
     assert "\n" not in answer.json()["error"]
@@ -206,7 +204,7 @@ def test_what_is_no_picture_is_refused_and_leaves_nothing(
     assert not list(studio.store.folder.glob("upload-*"))
 
 
-def test_a_polyglot_is_a_picture_and_nothing_else(client: TestClient, photo: Path) -> None:
+def test_polyglot_file_is_served_as_an_image_only(client: TestClient, photo: Path) -> None:
     both = photo.read_bytes() + b"<script>alert(1)</script>PK\x03\x04"
     answer = client.post("/api/files", content=both)
     if answer.status_code == 201:  # a JPEG may have anything behind it: it is never given out as it came
@@ -228,14 +226,16 @@ def test_a_polyglot_is_a_picture_and_nothing_else(client: TestClient, photo: Pat
         ("con.jpg[n=5]", "con.jpg[n=5]"),
     ],
 )
-def test_a_name_never_reaches_the_disk(client: TestClient, studio: Studio, photo: Path, sent: str, kept: str) -> None:
+def test_uploaded_names_never_reach_the_disk(
+    client: TestClient, studio: Studio, photo: Path, sent: str, kept: str
+) -> None:
     told = uploaded(client, photo, sent or " ")
     assert told["name"] == kept
     names = [path.name for path in studio.store.folder.rglob("*")]
     assert sorted(name for name in names if "jobs.sqlite" not in name) == sorted([told["sha256"], "files"])
 
 
-def test_what_is_too_large_is_refused_however_it_comes(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_large_uploads_with_or_without_length(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.post("/api/jobs", content=b"x" * (2 << 20)).status_code == 413
     assert client.post("/api/files", content=b"", headers={"content-length": str(10**9)}).status_code == 413
 
@@ -246,7 +246,7 @@ def test_what_is_too_large_is_refused_however_it_comes(client: TestClient, monke
     assert client.post("/api/files", content=endless()).status_code == 413
 
 
-def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(
+def test_full_disk_is_one_line_and_keeps_existing_files(
     client: TestClient, studio: Studio, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = put(client, photo, painting)
@@ -289,7 +289,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(
         ({"output": "/tmp/x.png"}, "output"),
     ],
 )
-def test_a_request_that_cannot_be_painted_is_one_clear_line(
+def test_invalid_job_request_is_a_one_line_error(
     client: TestClient, studio: Studio, photo: Path, painting: Path, change: dict[str, Any], words: str
 ) -> None:
     answer = client.post("/api/jobs", json=asked(client, photo, painting) | change)
@@ -299,7 +299,7 @@ def test_a_request_that_cannot_be_painted_is_one_clear_line(
     assert studio.store.jobs() == []
 
 
-def test_the_queue_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> None:
+def test_queue_length_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> None:
     studio = Studio(JobStore(tmp_path), max_queued=3)
     with TestClient(create_app(studio), base_url=HERE) as client:
         request = asked(client, photo, painting)
@@ -311,9 +311,7 @@ def test_the_queue_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> No
 
 
 @pytest.mark.weights
-def test_from_upload_to_download(
-    client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
-) -> None:
+def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path) -> None:
     mask = np.zeros((43, 64), np.uint8)
     mask[:, :20] = 255
     Image.fromarray(mask).save(tmp_path / "protect.png")
@@ -349,7 +347,7 @@ def test_from_upload_to_download(
 
 
 @pytest.mark.weights
-def test_a_painted_picture_that_comes_back_recalls_what_made_it(
+def test_uploaded_result_restores_its_settings(
     client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     job = put(client, photo, painting, config=SMALL | {"alpha": 9})
@@ -374,7 +372,7 @@ def test_a_painted_picture_that_comes_back_recalls_what_made_it(
 
 
 @pytest.mark.weights
-def test_samples_are_recalled_wherever_the_picture_was_painted(
+def test_restores_samples_of_pictures_painted_elsewhere(
     client: TestClient, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -394,7 +392,7 @@ def test_samples_are_recalled_wherever_the_picture_was_painted(
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
 
 
-def test_jobs_are_paused_cancelled_tried_again_and_removed(
+def test_jobs_can_be_paused_cancelled_retried_and_deleted(
     client: TestClient, studio: Studio, photo: Path, painting: Path
 ) -> None:
     number = put(client, photo, painting)["id"]
@@ -422,9 +420,7 @@ def test_jobs_are_paused_cancelled_tried_again_and_removed(
     assert client.get("/api/jobs").json() == []
 
 
-def test_the_form_knows_every_option_and_every_preset_can_be_asked_for(
-    client: TestClient, studio: Studio, photo: Path, painting: Path
-) -> None:
+def test_form_has_all_options_and_presets(client: TestClient, studio: Studio, photo: Path, painting: Path) -> None:
     form = client.get("/api/options").json()
     assert {field["name"] for field in form["fields"]} == set(impasto.Config.model_fields)
     front = [field for field in form["fields"] if field["order"] is not None]
@@ -482,7 +478,7 @@ def recorded(store: JobStore, steps: int) -> Job:
     return job
 
 
-def test_a_stream_goes_on_where_the_browser_was(tmp_path: Path) -> None:
+def test_event_stream_resumes_after_the_last_event(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 5)
     events = told(EventHub(store), job.id, EventCursor(), 3)
@@ -500,7 +496,7 @@ def test_a_stream_goes_on_where_the_browser_was(tmp_path: Path) -> None:
     assert (gone[1]["jobs"], gone[1]["remaining"]) == ([], [job.id])
 
 
-def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
+def test_ignores_event_positions_of_another_queue(tmp_path: Path) -> None:
     job = recorded(JobStore(tmp_path), 3)
     events = told(EventHub(JobStore(tmp_path)), job.id, EventCursor(10_000, 10_000, 0), 2)
     assert [view["id"] for view in events[0][1]["jobs"]] == [job.id]
@@ -508,7 +504,7 @@ def test_what_was_seen_of_another_queue_is_forgotten(tmp_path: Path) -> None:
         assert EventCursor.parse(nonsense) == EventCursor()
 
 
-def test_many_browsers_share_one_poll(tmp_path: Path) -> None:
+def test_browsers_share_one_poll(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
     job = recorded(store, 3)
     hub, polls = EventHub(store), []
@@ -530,7 +526,7 @@ def test_many_browsers_share_one_poll(tmp_path: Path) -> None:
     assert len(polls) < 20
 
 
-def test_the_api_describes_itself(client: TestClient) -> None:
+def test_openapi_describes_the_api(client: TestClient) -> None:
     schema = client.get("/api/openapi.json").json()
     assert {"/api/jobs", "/api/files", "/api/events", "/api/jobs/{job}/result"} <= set(schema["paths"])
     for path, operations in schema["paths"].items():

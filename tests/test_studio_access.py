@@ -134,7 +134,7 @@ OUT_OF_SIGHT = """(parts) => parts.filter((part) => {
 })"""
 
 
-def test_a_screen_reader_finds_its_way(page: Page) -> None:
+def test_page_has_names_and_landmarks(page: Page) -> None:
     expect(page.locator("body")).to_match_aria_snapshot(NEW)
     assert page.evaluate(NAMELESS) == []
     page.get_by_text("All options").click()
@@ -161,7 +161,7 @@ def test_a_screen_reader_finds_its_way(page: Page) -> None:
     assert page.evaluate(NAMELESS) == []
 
 
-def test_a_failure_is_an_alert_and_a_wrong_field_is_in_sight(page: Page) -> None:
+def test_failure_is_announced_and_invalid_field_visible(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 700})
     size = page.get_by_label("Size", exact=True)
     size.fill("0")
@@ -179,7 +179,7 @@ def test_a_failure_is_an_alert_and_a_wrong_field_is_in_sight(page: Page) -> None
     expect(size).not_to_have_attribute("aria-invalid", "true")
 
 
-def test_dialogs_take_the_focus_and_give_it_back(page: Page) -> None:
+def test_dialogs_move_and_restore_focus(page: Page) -> None:
     mask = page.get_by_role("button", name="Mask…")
     mask.focus()
     page.keyboard.press("Enter")
@@ -214,7 +214,7 @@ def test_dialogs_take_the_focus_and_give_it_back(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (1024, 768), (820, 1180), (390, 844)])
-def test_the_picture_its_progress_and_its_curves_are_in_sight_together(page: Page, width: int, height: int) -> None:
+def test_picture_progress_and_chart_fit_on_screen(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
     see_it_painted(page)
     assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
@@ -223,7 +223,7 @@ def test_the_picture_its_progress_and_its_curves_are_in_sight_together(page: Pag
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (390, 844)])
-def test_an_upright_picture_leaves_room_for_its_curves(
+def test_portrait_picture_leaves_room_for_the_chart(
     page: Page, photo: Path, tmp_path: Path, width: int, height: int
 ) -> None:
     upright = tmp_path / "upright.png"
@@ -244,7 +244,7 @@ def see_it_painted(page: Page) -> None:
     page.wait_for_timeout(500)  # until what was just loaded has its place
 
 
-def test_motion_is_reduced_for_who_asks(page: Page) -> None:
+def test_respects_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     moving = """() => [...document.querySelectorAll("*")].filter((node) => {
         const style = getComputedStyle(node);

@@ -20,7 +20,7 @@ import impasto
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("page")]
 
 
-def test_from_drop_to_download(page: Page, studio: Running, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_drop_paint_download(page: Page, studio: Running, photo: Path, painting: Path, tmp_path: Path) -> None:
     drop(page, photo, "content", "Whiskers.jpg")
     expect(page.locator("#photo")).to_contain_text("Whiskers")
     drop(page, painting, "style", "waves.png")
@@ -46,7 +46,7 @@ def test_from_drop_to_download(page: Page, studio: Running, photo: Path, paintin
     expect(page.locator(".gallery li").first).to_have_attribute("data-job", str(job))
 
 
-def test_a_reload_and_a_second_tab_pick_up_where_it_is(page: Page, studio: Running, browser: Browser) -> None:
+def test_reload_and_second_tab_show_the_running_job(page: Page, studio: Running, browser: Browser) -> None:
     job = paint(page, LONG)
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     first = page.locator(".curve-total").get_attribute("points") or ""
@@ -74,7 +74,7 @@ def test_a_reload_and_a_second_tab_pick_up_where_it_is(page: Page, studio: Runni
     other.close()
 
 
-def test_alpha_is_changed_while_it_is_painted(page: Page, studio: Running, tmp_path: Path) -> None:
+def test_alpha_can_be_changed_while_painting(page: Page, studio: Running, tmp_path: Path) -> None:
     job = paint(page, 120)
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     page.get_by_label("Change α of this run, as a number").fill("40")
@@ -88,7 +88,7 @@ def test_alpha_is_changed_while_it_is_painted(page: Page, studio: Running, tmp_p
     assert job_of(page, studio, job)["alphas"] == [5, 40]
 
 
-def test_a_picture_that_impasto_painted_tells_its_settings(page: Page, studio: Running, desk: Path) -> None:
+def test_dropped_result_restores_its_settings(page: Page, studio: Running, desk: Path) -> None:
     photo, swirl = desk / "photo.png", desk / "bay.png"
     Image.open(desk / "photo.jpg").resize((90, 60)).save(photo)
     Image.open(desk / "painting.png").resize((60, 60)).save(swirl)
@@ -109,7 +109,7 @@ def test_a_picture_that_impasto_painted_tells_its_settings(page: Page, studio: R
     assert {name: told["config"][name] for name in options} == options
 
 
-def test_a_masked_region_stays_as_it_is(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     Image.open(photo).convert("RGB").resize((SIZE, 64)).save(small)
     drop(page, small, "content")
@@ -161,7 +161,7 @@ def asked_for(page: Page) -> list[str]:
     return [file["role"] for file in answer.value.json()["inputs"]]
 
 
-def test_a_mask_waits_for_its_pictures(page: Page) -> None:
+def test_mask_editor_waits_for_images(page: Page) -> None:
     page.get_by_label("Blend several").check()
     page.get_by_label("Sample painting: ink").click()
     page.get_by_role("button", name="Mask…").click()
@@ -185,7 +185,7 @@ def test_a_mask_waits_for_its_pictures(page: Page) -> None:
     assert asked_for(page)[3:] == ["content_mask", "content_mask_2"]
 
 
-def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Running) -> None:
+def test_region_per_style_by_keyboard(page: Page, studio: Running) -> None:
     page.get_by_label("Blend several").check()
     page.get_by_label("Sample painting: ink").click()
     page.get_by_label("Share of ink").fill("5")
@@ -210,7 +210,7 @@ def test_each_painting_has_its_region_by_keyboard_alone(page: Page, studio: Runn
     assert told["config"]["style_weights"] == "1,2.24"
 
 
-def test_a_mask_that_leaves_a_painting_no_place_is_refused_where_it_is_drawn(page: Page) -> None:
+def test_refuses_a_mask_without_a_region_for_a_style(page: Page) -> None:
     page.get_by_label("Blend several").check()
     for name in ("ink", "dots"):
         page.get_by_label(f"Sample painting: {name}").click()
@@ -237,9 +237,7 @@ def test_a_mask_that_leaves_a_painting_no_place_is_refused_where_it_is_drawn(pag
     expect(dialog).to_be_hidden()
 
 
-def test_a_name_is_only_text_and_a_bad_file_is_refused_in_a_line(
-    page: Page, photo: Path, tmp_path: Path, watched: Watched
-) -> None:
+def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: Path, watched: Watched) -> None:
     name = '<img src=x onerror="document.title=1"><script>alert(1)</script>.jpg'
     held: list[Route] = []
     # While it is on its way it has the name that it had here; then what follows its last slash.
@@ -268,7 +266,7 @@ def test_a_name_is_only_text_and_a_bad_file_is_refused_in_a_line(
     watched.complaints[:] = [text for text in watched.complaints if "status of 422" not in text]
 
 
-def test_from_open_to_paint_by_keyboard(page: Page) -> None:
+def test_painting_by_keyboard_alone(page: Page) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         focused = page.evaluate("document.activeElement.id")
@@ -287,7 +285,7 @@ def test_from_open_to_paint_by_keyboard(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400, 2560])
-def test_nothing_is_wider_than_the_page(page: Page, studio: Running, width: int) -> None:
+def test_page_never_scrolls_sideways(page: Page, studio: Running, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     wide = "document.documentElement.scrollWidth > innerWidth"
     assert not page.evaluate(wide)
@@ -300,7 +298,7 @@ def test_nothing_is_wider_than_the_page(page: Page, studio: Running, width: int)
     assert not page.evaluate(wide)
 
 
-def test_results_are_compared_side_by_side(page: Page) -> None:
+def test_results_can_be_compared(page: Page) -> None:
     first = paint(page, 2)
     expect(state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: dots").click()
@@ -316,7 +314,7 @@ def test_results_are_compared_side_by_side(page: Page) -> None:
     assert moved[0].startswith("scale(1.4)")
 
 
-def test_who_has_the_token_comes_in(watched: Watched, tmp_path: Path) -> None:
+def test_token_link_grants_access(watched: Watched, tmp_path: Path) -> None:
     running = opened(tmp_path, "--token", "twenty-signs-or-more", "--workers", "0")
     try:
         page = watched.page
@@ -333,7 +331,7 @@ def test_who_has_the_token_comes_in(watched: Watched, tmp_path: Path) -> None:
         ended(running)
 
 
-def test_the_page_says_when_the_studio_is_away(browser_page: Page, tmp_path: Path) -> None:
+def test_page_shows_a_lost_connection(browser_page: Page, tmp_path: Path) -> None:
     running = opened(tmp_path, "--workers", "0")
     try:
         open_at(browser_page, running.address)
@@ -350,7 +348,7 @@ def browser_page(watched: Watched) -> Page:
     return watched.page
 
 
-def test_only_what_differs_from_the_preset_is_sent(page: Page) -> None:
+def test_form_sends_only_changes_from_the_preset(page: Page) -> None:
     with page.expect_request("**/api/jobs") as asked:
         page.get_by_label("Preset").select_option("sketch")
         paint(page, LONG)

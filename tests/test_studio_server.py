@@ -62,7 +62,7 @@ def wait_for(what: Any, seconds: float = 60.0) -> Any:
 
 
 @pytest.mark.weights
-def test_a_picture_is_painted_and_everything_ends_with_a_signal(running: Running) -> None:
+def test_paints_and_stops_on_a_signal(running: Running) -> None:
     with httpx2.Client(base_url=running.address) as client:
         request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": SMALL}
         number = client.post("/api/jobs", json=request, timeout=30).json()["id"]
@@ -86,13 +86,13 @@ def test_a_picture_is_painted_and_everything_ends_with_a_signal(running: Running
     assert "Traceback" not in running.process.stderr.read()
 
 
-def test_sample_paintings_are_drawn_before_anybody_looks(running: Running, tmp_path: Path) -> None:
+def test_samples_are_rendered_at_startup(running: Running, tmp_path: Path) -> None:
     drawn = [f"{name}-512.png" for name in samples.PAINTINGS]
     wait_for(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in drawn))
 
 
 @pytest.mark.weights
-def test_a_worker_that_is_killed_is_replaced_and_the_job_goes_on_at_once(
+def test_killed_worker_is_replaced_and_job_resumes(
     running: Running, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
@@ -109,7 +109,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_job_goes_on_at_once(
 
 
 @pytest.mark.weights
-def test_when_the_server_is_killed_its_worker_leaves_the_job_where_it_is(
+def test_worker_releases_job_when_the_server_is_killed(
     running: Running, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
@@ -123,9 +123,7 @@ def test_when_the_server_is_killed_its_worker_leaves_the_job_where_it_is(
 
 
 @pytest.mark.weights
-def test_killed_at_random_moments_every_job_ends_once_and_is_the_same_picture(
-    photo: Path, painting: Path, tmp_path: Path
-) -> None:
+def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     chance = random.Random(2026)
     store = JobStore(tmp_path / "data")
     jobs = [put(store, photo, painting, seed=seed, iterations=200) for seed in range(3)]
@@ -201,7 +199,7 @@ def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Pa
         (["--data-dir", "file"], "cannot be created"),
     ],
 )
-def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], words: str) -> None:
+def test_startup_failure_is_a_one_line_error(tmp_path: Path, options: list[str], words: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -213,7 +211,7 @@ def test_a_studio_that_cannot_open_says_why(tmp_path: Path, options: list[str], 
     assert len(told.stderr.strip().splitlines()) == 1
 
 
-def test_a_port_that_is_taken_is_told_of(running: Running, tmp_path: Path) -> None:
+def test_refuses_a_port_in_use(running: Running, tmp_path: Path) -> None:
     port = running.address.rpartition(":")[2]
     command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", port]
     told = subprocess.run([*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60)
@@ -224,7 +222,7 @@ def test_a_port_that_is_taken_is_told_of(running: Running, tmp_path: Path) -> No
 # ---- The API against its own description ---------------------------------------------------------
 
 
-def test_the_api_does_as_it_says(tmp_path: Path, photo: Path, painting: Path) -> None:
+def test_api_matches_its_schema(tmp_path: Path, photo: Path, painting: Path) -> None:
     """Whatever is asked of any operation but the stream: an answer that it describes, and never a failure."""
     store = JobStore(tmp_path)
     for _ in range(3):

@@ -69,7 +69,7 @@ def place(page: Page, selector: str) -> tuple[float, float, float, float]:
     return box["x"], box["y"], box["width"], box["height"]
 
 
-def test_a_finger_draws_a_mask_and_nothing_else_moves(page: Page, studio: Running) -> None:
+def test_drawing_by_touch_does_not_scroll(page: Page, studio: Running) -> None:
     page.get_by_role("button", name="Mask…").tap()
     x, y, width, height = place(page, "dialog canvas")
     where = "[scrollY, document.querySelector('dialog').scrollTop, visualViewport.scale]"
@@ -86,7 +86,7 @@ def test_a_finger_draws_a_mask_and_nothing_else_moves(page: Page, studio: Runnin
     assert mask[:, mask.shape[1] // 2 :].max() < 16  # the second finger, which draws nothing
 
 
-def test_a_finger_moves_the_slider_from_anywhere_and_still_scrolls_the_page(page: Page) -> None:
+def test_touch_moves_the_slider_and_still_scrolls(page: Page) -> None:
     paint(page, 2)
     expect(state(page)).to_have_text("Finished")
     x, y, width, height = place(page, ".before-after")
@@ -101,7 +101,7 @@ def test_a_finger_moves_the_slider_from_anywhere_and_still_scrolls_the_page(page
     page.wait_for_function("top => scrollY > top + 50", arg=top)
 
 
-def test_fingers_pinch_two_pictures_at_once(page: Page) -> None:
+def test_pinch_zooms_both_pictures(page: Page) -> None:
     first = paint(page, 2)
     expect(state(page)).to_have_text("Finished")
     page.get_by_role("button", name="Paint", exact=True).tap()
@@ -124,7 +124,7 @@ def test_fingers_pinch_two_pictures_at_once(page: Page) -> None:
     assert page.evaluate("visualViewport.scale") == 1
 
 
-def test_every_control_is_as_large_as_a_finger(page: Page) -> None:
+def test_touch_targets_are_large_enough(page: Page) -> None:
     sizes = [FINGER_PX, MIN_PX]
     page.get_by_label("Blend several").check()
     page.get_by_label("Sample painting: ink").tap()
