@@ -18,19 +18,19 @@ MODULES = sorted(
 )
 
 
-def test_all_is_sorted_and_true() -> None:
+def test_all_names_are_sorted_and_exist() -> None:
     assert impasto.__all__ == sorted(impasto.__all__)
     for name in impasto.__all__:
         assert getattr(impasto, name) is not None
     assert set(impasto.__all__) <= set(dir(impasto))
 
 
-def test_unknown_names_are_attribute_errors() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
         impasto.stylise  # noqa: B018
 
 
-def test_the_package_is_typed() -> None:
+def test_package_is_typed() -> None:
     assert (Path(impasto.__file__).parent / "py.typed").exists()
 
 
@@ -47,7 +47,7 @@ def test_public_functions_are_documented_and_typed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_dunder_all_is_sorted_and_true(name: str) -> None:
+def test_package_all_is_sorted_and_complete(name: str) -> None:
     module = importlib.import_module(name)
     listed = list(getattr(module, "__all__", ()))
     # CONSTANTS, then Classes, then functions, as the linter sorts them.

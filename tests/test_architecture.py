@@ -44,20 +44,20 @@ def package_of(path: Path) -> str:
     [path for path in sorted(ROOT.rglob("*.py")) if package_of(path) not in ROOTS],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_a_package_imports_only_lower_layers(path: Path) -> None:
+def test_package_imports_only_lower_layers(path: Path) -> None:
     own = package_of(path)
     lower = {package for package, layer in LAYERS.items() if layer <= HIGHEST[own]}
     assert imported(path) - {own, ""} <= lower, "see docs/architecture.md"
 
 
-def test_the_architecture_page_lists_every_package_in_its_layer() -> None:
+def test_architecture_page_lists_every_package() -> None:
     found = {package_of(path) for path in ROOT.rglob("*.py")} - ROOTS
     assert found == set(LAYERS)
     assert list(LAYERS.values()) == sorted(LAYERS.values())
     assert all(HIGHEST[package] == layer - 1 for package, layer in LAYERS.items())
 
 
-def test_the_method_reads_in_under_a_thousand_lines() -> None:
+def test_method_is_under_a_thousand_lines() -> None:
     order = ("method", "objective", "losses", "statistics", "optimize", "pyramid")
     assert sum(len((ROOT / "core" / f"{name}.py").read_text().splitlines()) for name in order) < 1000
 
@@ -72,7 +72,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_validated_by_assertion_alone_and_every_module_says_what_it_is(path: Path) -> None:
+def test_modules_have_docstrings_and_no_assertions(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "a module opens with its contract"
     assert path.stem not in ("utils", "misc", "helpers", "common")
@@ -86,7 +86,7 @@ def test_nothing_is_validated_by_assertion_alone_and_every_module_says_what_it_i
         "from impasto.cli import main; main(['--help'])",
     ],
 )
-def test_torch_is_not_loaded_before_it_is_needed(code: str) -> None:
+def test_torch_is_loaded_lazily(code: str) -> None:
     check = f"{code}; import sys; assert not {{'torch', 'pyvips', 'PIL', 'fastapi', 'ray'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
 

@@ -67,7 +67,7 @@ def painted() -> dict[str, bytes]:
 
 
 @pytest.mark.weights
-def test_every_pair_is_painted_once_and_only_what_is_missing_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixture[str]) -> None:
     first = told(capsys, *EVERY)
     assert (first["done"], first["skipped"], first["failed"]) == (4, 0, [])
     assert sorted(first["outputs"]) == [f"out/{name}" for name in NAMES]
@@ -87,7 +87,7 @@ def test_every_pair_is_painted_once_and_only_what_is_missing_again(capsys: pytes
 
 
 @pytest.mark.weights
-def test_a_poisoned_input_fails_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_input_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/bad.jpg").write_bytes(b"not a picture at all")
     whole = Path("photos/cat.jpg").read_bytes()
     Path("photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -110,7 +110,7 @@ def test_a_poisoned_input_fails_by_itself(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.weights
-def test_pairs_from_a_file_with_options_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pairs_file_sets_options_per_row(capsys: pytest.CaptureFixture[str]) -> None:
     Path("lists").mkdir()
     Path("lists/pairs.csv").write_text(
         "content,style,alpha,style_2,style-weights,protect,init\n"
@@ -142,7 +142,7 @@ def masks(*names: str) -> None:
 
 
 @pytest.mark.weights
-def test_a_mask_of_its_own_for_each_picture_and_none_fails_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mask_per_picture_and_missing_mask_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
     masks("cat")
     call = ["photos", "--styles", "paintings/swirl.png", "--protect", "masks/{content}.png"]
     told(capsys, *call, "--dry-run")
@@ -168,7 +168,7 @@ def shown(path: str) -> Any:
     return (loaded * 255).round().int().numpy()
 
 
-def test_masks_are_filled_in_for_every_pair_and_a_dry_run_tells_which_are_not_there(
+def test_dry_run_reports_missing_masks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     masks("cat")
@@ -206,7 +206,7 @@ def paint_all(batch: BatchJobs) -> int:
     return count
 
 
-def test_pictures_that_are_alike_are_painted_once() -> None:
+def test_identical_pictures_are_painted_once() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     batch = batch_of("cat.png", "same.png")
     batch.enqueue()
@@ -222,7 +222,7 @@ def test_pictures_that_are_alike_are_painted_once() -> None:
     assert (len(again.existing), again.jobs, again.duplicates) == (2, {}, batch.duplicates)
 
 
-def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_alike() -> None:
+def test_calls_share_jobs_and_failures() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     one, other = batch_of("cat.png"), batch_of("same.png")
     one.enqueue()
@@ -242,7 +242,7 @@ def test_one_that_another_call_has_begun_is_waited_for_and_what_fails_fails_all_
     assert len(both.painted) == 2
 
 
-def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
+def test_format_and_bit_depth_make_another_file() -> None:
     for count, batch in enumerate(
         [batch_of("cat.png"), batch_of("cat.jpg"), batch_of("cat.png", folder="deep", bits=16)], start=1
     ):
@@ -254,7 +254,7 @@ def test_a_picture_of_another_format_or_depth_is_another_file() -> None:
     assert len(coarse.existing) == 1
 
 
-def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[str]) -> None:
     report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5,1", "--dry-run")
     assert report["outputs"] == ["out/cat_ink_alpha1.png", "out/cat_ink_alpha2.5.png"]
     assert (report["total"], report["missing"]) == (2, 2)
@@ -294,9 +294,7 @@ def test_a_sweep_is_named_after_what_it_varies(capsys: pytest.CaptureFixture[str
         (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be created"),
     ],
 )
-def test_what_cannot_be_is_one_clear_line_and_costs_nothing(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_batch_is_a_one_line_error(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     Path("bad.csv").write_text("a,b\n1,2\n")
     Path("head.csv").write_text("content,style\n")
@@ -310,7 +308,7 @@ def test_what_cannot_be_is_one_clear_line_and_costs_nothing(
 
 
 @pytest.mark.weights
-def test_what_is_there_already_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_never_overwrites_an_existing_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     shutil.copy("photos/dog.png", "out/cat_swirl.png")
     before = Path("out/cat_swirl.png").read_bytes()
@@ -334,9 +332,7 @@ def until(what: Any) -> None:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_the_middle_it_goes_on_to_the_same_bytes(
-    how: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stopped_batch_resumes_to_the_same_bytes(how: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
     steps = ["--iterations", "60", "--workers", "1"]
     with started(*EVERY, *steps) as first:
         until(lambda: len(painted()) >= 1)
@@ -363,7 +359,7 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.weights
-def test_two_calls_at_once_paint_each_picture_once() -> None:
+def test_concurrent_calls_paint_each_picture_once() -> None:
     with started(*EVERY, "--iterations", "20") as one, started(*EVERY, "--iterations", "20") as other:
         reports = [json.loads(call.communicate(timeout=120)[0]) for call in (one, other)]
     assert [report["failed"] for report in reports] == [[], []]
@@ -374,9 +370,7 @@ def test_two_calls_at_once_paint_each_picture_once() -> None:
 
 
 @pytest.mark.weights
-def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
-    capsys: pytest.CaptureFixture[str], watched: Watched
-) -> None:
+def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], watched: Watched) -> None:
     Path("photos/<b>&.jpg").write_bytes(b"nothing")
     os.mkfifo("photos/pipe.png")  # and nobody writes into it
     Path("photos/folder.jpg").mkdir()
@@ -395,7 +389,7 @@ def test_the_contact_sheet_shows_what_is_there_and_says_what_is_not(
     assert watched.complaints == []
 
 
-def test_the_contact_sheet_tells_the_options_that_vary() -> None:
+def test_index_captions_show_varying_options() -> None:
     batch = batch_of("a.png", "b.png")
     items = [replace(one, config=Config(seed=seed)) for seed, one in enumerate(batch.items)]
     for one in items:
@@ -407,7 +401,7 @@ def test_the_contact_sheet_tells_the_options_that_vary() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
-def test_a_narrow_terminal_shows_first_how_long_it_takes(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_narrow_terminal_keeps_the_remaining_time(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=shown, width=width, force_terminal=True))
     job = SimpleNamespace(
@@ -423,7 +417,7 @@ def test_a_narrow_terminal_shows_first_how_long_it_takes(width: int, monkeypatch
     assert ("3 existed" in text) == (width >= 120)
 
 
-def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_and_cores_limit_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory_bytes=2_000_000_000))]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
@@ -432,7 +426,7 @@ def test_memory_and_cores_say_how_many_paint_at_once(monkeypatch: pytest.MonkeyP
     assert max_workers([]) == 1
 
 
-def test_cards_of_a_cluster_are_asked_for_where_there_are_some() -> None:
+def test_cluster_gpus_are_used_when_present() -> None:
     four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, min_cpus=8, cpus_per_gpu=2)  # 32 of them without cards
     assert [threads_per_worker(count, four) for count in (2, 4, 8)] == [2, 2, 1]
     assert threads_per_worker(4, select_gpus(four, "cpu")) == 8

@@ -35,14 +35,14 @@ def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPla
 @pytest.mark.parametrize("megapixels", [0.2, 1, 4, 16, 64, 75])
 @pytest.mark.parametrize("memory", [3 * GB, 4 * GB, 16 * GB, 64 * GB])
 @pytest.mark.parametrize("network", ["vgg19", "alexnet"])
-def test_what_is_arranged_fits(megapixels: float, memory: float, network: str) -> None:
+def test_chosen_plan_fits_the_budget(megapixels: float, memory: float, network: str) -> None:
     found = fitted(megapixels, memory, network=network)
     assert found.memory_bytes <= memory
     assert (found.disk_bytes > 0) == found.on_disk
     assert (found.tile_px or 0) % 16 == 0
 
 
-def test_a_picture_is_whole_while_it_fits_then_in_blocks_then_on_disk() -> None:
+def test_plan_goes_from_whole_to_tiles_to_disk() -> None:
     assert fitted(0.2, 4 * GB).tile_px is None
     in_memory = fitted(4, 8 * GB)
     assert (in_memory.tile_px or 0) >= 512
@@ -54,26 +54,26 @@ def test_a_picture_is_whole_while_it_fits_then_in_blocks_then_on_disk() -> None:
     assert on_disk.lbfgs_history < 20
 
 
-def test_more_memory_means_larger_blocks() -> None:
+def test_more_memory_gives_larger_tiles() -> None:
     blocks = [fitted(64, memory * GB).tile_px or 0 for memory in (3, 4, 5, 6)]
     assert blocks == sorted(blocks)
     assert blocks[0] < blocks[-1]
 
 
-def test_too_little_memory_is_refused_with_what_it_takes() -> None:
+def test_too_small_budget_error_states_the_need() -> None:
     with pytest.raises(ConfigError, match=r"does not fit 0\.5 GB of memory: it needs \d.* Raise --memory"):
         fitted(1, 0.5 * GB)
     with pytest.raises(ConfigError, match="does not fit"):
         make_plan(RunOptions(memory="300MB"), work(1))
 
 
-def test_what_looks_at_whole_pictures_is_refused_where_they_do_not_fit() -> None:
+def test_untileable_losses_are_refused_when_too_large() -> None:
     assert fitted(0.2, 8 * GB, style_loss="nearest").tile_px is None
     with pytest.raises(ConfigError, match=r"'nearest' needs whole images: .* take \d.* Raise --memory, lower"):
         fitted(4, 4 * GB, style_loss="nearest")
 
 
-def test_every_color_of_a_label_mask_counts() -> None:
+def test_each_mask_label_adds_memory() -> None:
     colors = [(255, 0, 0), (0, 200, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
     labels = np.repeat(np.array(colors, np.uint8), 30, axis=0)[None].repeat(100, axis=0)
     gray = np.ones((100, 150), np.float32)
@@ -96,7 +96,7 @@ def test_every_color_of_a_label_mask_counts() -> None:
     assert by_regions[-1][1] - by_regions[1][1] > 4 * (8 + 4) * 100 * 150
 
 
-def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_respects_the_memory_limit_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
     unlimited = available_bytes()
     assert unlimited > 0
 
@@ -114,18 +114,18 @@ def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "expected"),
     [("4GB", 4e9), ("512 MiB", 512 * 2**20), ("1.5g", 1.5e9), ("2e9", 2e9), ("800mb", 8e8), (7, 7)],
 )
-def test_amounts_of_memory(text: Any, expected: float) -> None:
+def test_parses_memory_amounts(text: Any, expected: float) -> None:
     assert parse_bytes(text) == expected
     assert RunOptions(memory=text).memory == expected
 
 
 @pytest.mark.parametrize("text", ["much", "4XB", "GB", "", "1.2.3GB", "-4GB"])
-def test_what_is_no_amount_of_memory_is_one_clear_line(text: str) -> None:
+def test_invalid_memory_amount_is_a_one_line_error(text: str) -> None:
     with pytest.raises(ConfigError, match="Write 4GB"):
         RunOptions(memory=text)
 
 
-def test_an_estimate_grows_with_the_work() -> None:
+def test_estimate_grows_with_the_work() -> None:
     plan = make_plan(RunOptions(memory="4GB"), work(4))
     small, large = estimate(work(0.2), plan), estimate(work(4), plan)
     assert 0 < small.seconds < large.seconds
@@ -133,7 +133,7 @@ def test_an_estimate_grows_with_the_work() -> None:
 
 
 @pytest.mark.weights
-def test_blocks_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
+def test_tiles_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), work(0.02))
     whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": None})))
@@ -157,7 +157,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_memory_asked_is_memory_kept_to(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_run_stays_within_its_memory_budget(photo: Path, painting: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(photo), str(painting), str(tmp_path / "out.png")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -166,7 +166,7 @@ def test_memory_asked_is_memory_kept_to(photo: Path, painting: Path, tmp_path: P
 
 
 @pytest.mark.weights
-def test_a_disk_without_room_is_said_before_the_first_step(
+def test_full_disk_is_reported_before_the_first_step(
     photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil

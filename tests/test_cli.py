@@ -41,7 +41,7 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_stylize_writes_what_it_says(desk: Path) -> None:
+def test_stylize_writes_the_reported_file(desk: Path) -> None:
     result = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", *QUICK, cwd=desk)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
@@ -57,7 +57,7 @@ def test_stylize_writes_what_it_says(desk: Path) -> None:
     assert read_recipe(desk / "out.png").config.model_dump(mode="json") == report["config"]
 
 
-def test_reported_losses_belong_to_the_file(desk: Path) -> None:
+def test_reported_losses_match_the_file(desk: Path) -> None:
     """Measured again from the 16-bit file, by the library."""
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
     report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
@@ -72,7 +72,7 @@ def test_reported_losses_belong_to_the_file(desk: Path) -> None:
     assert again == pytest.approx(report["losses"], rel=1e-3)
 
 
-def test_without_an_output_nothing_is_overwritten(desk: Path) -> None:
+def test_default_output_never_overwrites(desk: Path) -> None:
     for expected in ("photo_painting.png", "photo_painting_2.png"):
         result = impasto_command("stylize", "photo.jpg", "painting.png", *QUICK, cwd=desk)
         assert result.returncode == 0, result.stderr
@@ -100,7 +100,7 @@ def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
     assert torch.equal(load(desk / "out.tif").pixels, load(desk / "third.tif").pixels)
 
 
-def test_two_styles_in_the_contents_colors_are_reproduced(desk: Path) -> None:
+def test_reproduces_two_styles_in_content_colors(desk: Path) -> None:
     Image.open(desk / "painting.png").transpose(Image.Transpose.ROTATE_90).save(desk / "other.png")
     options = ["--style-weights", "2,1", "--style-scale", "1,40px", "--color", "luminance"]
     made = impasto_command(
@@ -119,13 +119,13 @@ def test_two_styles_in_the_contents_colors_are_reproduced(desk: Path) -> None:
     assert (pixels(desk / "third.png") == pixels(desk / "out.png")).all()
 
 
-def test_the_demo_paints_and_is_reproduced_without_any_file(tmp_path: Path) -> None:
+def test_demo_paints_and_is_reproduced(tmp_path: Path) -> None:
     assert impasto_command("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
     assert impasto_command("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
     assert (pixels(tmp_path / "demo.png") == pixels(tmp_path / "again.png")).all()
 
 
-def test_quiet_is_quiet_and_json_keeps_stdout_clean(desk: Path) -> None:
+def test_quiet_prints_nothing_and_progress_goes_to_stderr(desk: Path) -> None:
     quiet = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "a.png", "--quiet", *QUICK, cwd=desk)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     plain = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "b.png", *QUICK, cwd=desk)
@@ -134,7 +134,7 @@ def test_quiet_is_quiet_and_json_keeps_stdout_clean(desk: Path) -> None:
     assert "\x1b" not in plain.stderr
 
 
-def test_pictures_so_far_are_kept_every_n_steps(desk: Path) -> None:
+def test_save_every_writes_snapshots(desk: Path) -> None:
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--save-every", "2", "--scales", "1"]
     result = impasto_command(*arguments, "--size", "64", "--iterations", "5", cwd=desk)
     assert result.returncode == 0, result.stderr
@@ -142,7 +142,7 @@ def test_pictures_so_far_are_kept_every_n_steps(desk: Path) -> None:
     assert pixels(desk / "out-0002.png").shape == (43, 64, 3)
 
 
-def test_a_preset_file_and_flags_over_it(desk: Path) -> None:
+def test_flags_override_a_preset_file(desk: Path) -> None:
     (desk / "mine.toml").write_text('alpha = 2\nsize = 64\niterations = 2\nstyle_layers = "relu1_1,relu2_1"\n')
     arguments = [
         "stylize",
@@ -160,7 +160,7 @@ def test_a_preset_file_and_flags_over_it(desk: Path) -> None:
     assert (config["alpha"], config["iterations"], config["style_layers"]) == (9, 2, "relu1_1,relu2_1")
 
 
-def test_a_start_picture_is_named_in_the_recipe(desk: Path) -> None:
+def test_recipe_names_the_start_image(desk: Path) -> None:
     Image.new("RGB", (60, 40), "red").save(desk / "start.png")
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--init", "start.png", *QUICK]
     assert impasto_command(*arguments, cwd=desk).returncode == 0
@@ -171,7 +171,7 @@ def test_a_start_picture_is_named_in_the_recipe(desk: Path) -> None:
     assert (pixels(desk / "o.png") == pixels(desk / "p.png")).all()
 
 
-def test_transparency_is_carried_over(desk: Path) -> None:
+def test_transparency_is_preserved(desk: Path) -> None:
     image = Image.new("RGBA", (64, 48), (200, 30, 30, 255))
     image.paste((0, 0, 0, 0), (0, 0, 32, 48))
     image.save(desk / "cutout.png")
@@ -187,7 +187,7 @@ def test_transparency_is_carried_over(desk: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_keeps_its_picture(desk: Path, number: signal.Signals) -> None:
+def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "impasto", "stylize", "photo.jpg", "painting.png", "-o", "out.png"]
     with subprocess.Popen(
         [*command, "--size", "96", "--iterations", "2000", "--save-every", "4", "--json"],
@@ -304,7 +304,7 @@ def run_in_process(arguments: list[str], folder: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "says"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_a_users_mistake_is_one_clear_line_and_costs_nothing(
+def test_invalid_command_is_one_line_and_changes_nothing(
     arguments: list[str], says: str, bad_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if arguments[0] == "stylize" and "-o" not in arguments:
@@ -320,12 +320,12 @@ def test_a_users_mistake_is_one_clear_line_and_costs_nothing(
     assert {path.name: path.read_bytes() for path in bad_desk.iterdir()} == before
 
 
-def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(desk: Path) -> None:
+def test_error_shows_no_traceback(desk: Path) -> None:
     assert "no such file" in refused(impasto_command("stylize", "x.jpg", "painting.png", cwd=desk))
 
 
 @LINUX_ONLY
-def test_a_full_disk_keeps_the_old_file_and_the_new_picture(desk: Path) -> None:
+def test_full_disk_keeps_the_old_file(desk: Path) -> None:
     """A limit on file sizes stands in for the full disk: writing fails in the same place."""
     import resource
 
@@ -342,7 +342,7 @@ def test_a_full_disk_keeps_the_old_file_and_the_new_picture(desk: Path) -> None:
     assert not list(desk.glob(".*"))
 
 
-def test_unwritable_places_are_found_before_the_run(desk: Path) -> None:
+def test_unwritable_output_is_refused_before_the_run(desk: Path) -> None:
     began = time.monotonic()
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg/out.png", "--iterations", "100000"]
     assert "no directory" in refused(impasto_command(*arguments, cwd=desk))
@@ -380,7 +380,7 @@ def test_weights_are_listed_and_verified(
 
 
 @pytest.mark.usefixtures("score_networks")
-def test_heads_are_listed_pulled_and_verified_like_networks(
+def test_heads_are_listed_and_verified_like_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["weights", "list"], ["weights", "verify"], ["weights", "verify", "lpips"]):
@@ -403,13 +403,13 @@ def test_samples_are_listed_and_written(
 # ---- what a reviewer found -----------------------------------------------------------------------
 
 
-def test_an_input_is_never_the_output(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_to_overwrite_an_input(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (desk / "photo.jpg").read_bytes()
     assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg", *QUICK], desk, monkeypatch) == 2
     assert (desk / "photo.jpg").read_bytes() == before
 
 
-def test_pictures_so_far_never_replace_a_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_never_overwrite_a_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (desk / "o-0001.png").write_bytes(b"precious")
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--save-every", "1", "--quiet", *QUICK]
     assert run_in_process(arguments, desk, monkeypatch) == 0
@@ -417,7 +417,7 @@ def test_pictures_so_far_never_replace_a_file(desk: Path, monkeypatch: pytest.Mo
     assert pixels(desk / "o-0001_2.png").shape == (43, 64, 3)
 
 
-def test_names_of_any_bytes_and_any_length_are_painted(desk: Path) -> None:
+def test_accepts_any_file_name(desk: Path) -> None:
     strange = os.fsdecode(b"caf\xe9 [red] -x.jpg")
     shutil.copy(desk / "photo.jpg", desk / strange)
     long = "p" * 200 + ".jpg"
@@ -428,7 +428,7 @@ def test_names_of_any_bytes_and_any_length_are_painted(desk: Path) -> None:
     assert len(list(desk.glob("*_painting.png"))) == 2
 
 
-def test_inputs_are_checked_before_weights_are_fetched(
+def test_inputs_are_checked_before_downloading_weights(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "empty"))
@@ -437,7 +437,7 @@ def test_inputs_are_checked_before_weights_are_fetched(
     assert not (tmp_path / "empty").exists()
 
 
-def test_a_recipe_from_another_machine_is_refused_clearly(
+def test_unusable_recipe_is_a_clear_error(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if torch.cuda.is_available():
@@ -464,7 +464,7 @@ def test_a_recipe_from_another_machine_is_refused_clearly(
         assert says in capsys.readouterr().err
 
 
-def test_an_interrupt_while_loading_is_obeyed(desk: Path) -> None:
+def test_interrupt_while_loading_exits(desk: Path) -> None:
     """At many moments before the first step; libvips swallows what is raised in its callbacks."""
     for delay_s in (0.4, 1.2, 1.8, 2.2, 2.6):
         arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--iterations", "100000", "--size", "64"]
@@ -477,7 +477,7 @@ def test_an_interrupt_while_loading_is_obeyed(desk: Path) -> None:
         assert process.returncode in (130, -signal.SIGINT), delay_s
 
 
-def test_an_ascii_terminal_and_a_full_stdout_are_survived(desk: Path) -> None:
+def test_survives_ascii_output_and_full_stdout(desk: Path) -> None:
     shutil.copy(desk / "photo.jpg", desk / "фото.jpg")
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     arguments = ["stylize", "фото.jpg", "painting.png", "--iterations", "1", "--size", "64", "--scales", "1"]

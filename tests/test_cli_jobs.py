@@ -31,7 +31,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
 
 
 @pytest.mark.weights
-def test_a_job_is_added_painted_and_shown(
+def test_job_is_added_painted_and_shown(
     capsys: pytest.CaptureFixture[str], desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -75,7 +75,7 @@ def test_jobs_are_cancelled_and_retried(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.weights
-def test_a_worker_that_is_stopped_gives_its_job_back(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+def test_stopped_worker_releases_its_job(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
     told(capsys, "add", "photo.jpg", "painting.png", "--size", "64", "--iterations", "5000", "--scales", "1")
     with subprocess.Popen([sys.executable, "-m", "impasto", "jobs", "worker"], stderr=subprocess.PIPE) as process:
         store, deadline = JobStore(desk / "queue"), time.monotonic() + 60
@@ -100,7 +100,7 @@ def test_a_worker_that_is_stopped_gives_its_job_back(capsys: pytest.CaptureFixtu
         (["list", "--data-dir", "photo.jpg"], "--data-dir"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_the_queue_as_it_was(
+def test_error_is_one_line_and_leaves_the_queue_unchanged(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["jobs", *words]) == 2
@@ -110,7 +110,7 @@ def test_a_mistake_is_one_line_and_leaves_the_queue_as_it_was(
     assert told(capsys, "list") == []
 
 
-def test_a_damaged_file_is_found(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
+def test_verify_finds_a_damaged_file(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
     job = told(capsys, "add", "photo.jpg", "painting.png")
     (desk / "queue" / "files" / job["inputs"]["style"]["sha256"]).write_bytes(b"gone")
     assert main(["jobs", "verify"]) == 1

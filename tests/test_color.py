@@ -44,12 +44,12 @@ def chroma(image: Tensor) -> Tensor:
     return torch.stack([red - green, blue - green])
 
 
-def test_the_options_are_the_ways_there_are() -> None:
+def test_color_options_match_the_methods() -> None:
     assert typing.get_args(Config.model_fields["color_transfer"].annotation) == typing.get_args(Transfer)
 
 
 @pytest.mark.parametrize("how", LINEAR)
-def test_matched_colors_have_the_contents_mean_and_covariance(how: Transfer) -> None:
+def test_match_gives_the_content_mean_and_covariance(how: Transfer) -> None:
     style, content = colors(1, 0.2), colors(2, 0.2) + 0.05
     mean, covariance = statistics(match_colors(STORE, style, content, how))
     wanted_mean, wanted = statistics(content)
@@ -65,12 +65,12 @@ def test_optimal_transport_moves_colors_least() -> None:
 
 
 @pytest.mark.parametrize("how", LINEAR)
-def test_a_style_in_the_contents_colors_is_left_alone(how: Transfer) -> None:
+def test_style_with_content_colors_is_unchanged(how: Transfer) -> None:
     content = colors(3)
     torch.testing.assert_close(match_colors(STORE, content, content.clone(), how), content, rtol=0, atol=1e-4)
 
 
-def test_matched_histograms_are_those_of_the_content() -> None:
+def test_histogram_matching_gives_the_content_histogram() -> None:
     style = 0.3 + 0.4 * torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(1)) ** 2
     content = 0.2 + 0.6 * torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(2)) ** 0.5
     found = match_colors(STORE, style, content, "histogram")
@@ -86,7 +86,7 @@ def test_matched_histograms_are_those_of_the_content() -> None:
 
 @pytest.mark.parametrize("how", typing.get_args(Transfer))
 @pytest.mark.parametrize("flat", ["style", "content", "both"])
-def test_gray_and_single_colored_pictures_are_matched_without_fuss(how: Transfer, flat: str) -> None:
+def test_matches_gray_and_flat_images(how: Transfer, flat: str) -> None:
     single = torch.tensor([0.2, 0.4, 0.7]).view(1, 3, 1, 1).expand(1, 3, 20, 30).contiguous()
     gray = torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(4)).expand(1, 3, 20, 30).contiguous()
     style = single if flat != "content" else colors(1)
@@ -100,7 +100,7 @@ def test_gray_and_single_colored_pictures_are_matched_without_fuss(how: Transfer
         assert chroma(found).abs().max() < 0.03
 
 
-def test_brightness_with_the_hue_of_another_picture() -> None:
+def test_combines_brightness_with_another_hue() -> None:
     painted, content = colors(1, 0.8).clamp(0, 1), colors(2, 0.5).clamp(0, 1)
     found = transfer_chroma(STORE, painted, content)
     assert found.min() >= 0
@@ -112,7 +112,7 @@ def test_brightness_with_the_hue_of_another_picture() -> None:
     assert (ratio > 0.999).float().mean() > 0.8
 
 
-def test_a_gray_style_takes_the_contents_brightness() -> None:
+def test_gray_style_takes_the_content_brightness() -> None:
     style, content = to_grayscale(STORE, colors(1)), to_grayscale(STORE, colors(2) + 0.1)
     found = match_luminance(STORE, style, content)
     assert float(found.mean()) == pytest.approx(float(content.mean()), abs=1e-5)
@@ -123,7 +123,7 @@ def painted(encoder: Encoder, color: str, content: object) -> Tensor:
     return drive(build_run(encoder, tiny_config(iterations=8, color=color, alpha=5), content=content)).image
 
 
-def test_painting_luminance_alone_keeps_every_pixels_chroma(tiny: Encoder) -> None:
+def test_luminance_mode_keeps_chroma(tiny: Encoder) -> None:
     content = picture(1) * torch.tensor([1.0, 0.5, 0.2]).view(1, 3, 1, 1)
     kept, free = (painted(tiny, which, content) for which in ("luminance", "style"))
     errors = [(chroma(image) - chroma(content)).norm(dim=0).mean() for image in (kept, free)]
@@ -133,7 +133,7 @@ def test_painting_luminance_alone_keeps_every_pixels_chroma(tiny: Encoder) -> No
 
 @pytest.mark.weights
 @pytest.mark.parametrize("color", ["luminance", "match"])
-def test_a_painted_photo_has_the_contents_colors(color: Any, photo: Path, painting: Path) -> None:
+def test_stylized_photo_keeps_content_colors(color: Any, photo: Path, painting: Path) -> None:
     """By mean and covariance, against what the style's colors would have been."""
     wanted, found = statistics(load(photo, long_side_px=96).pixels), {}
     for which in (color, "style"):
@@ -148,7 +148,7 @@ def test_gray_content_stays_gray(tiny: Encoder) -> None:
     assert chroma(painted(tiny, "luminance", gray)).abs().max() < 1e-6
 
 
-def test_sixteen_bit_content_keeps_its_colors_to_sixteen_bits(tiny: Encoder, tmp_path: Path) -> None:
+def test_keeps_colors_at_16_bits(tiny: Encoder, tmp_path: Path) -> None:
     path = tmp_path / "deep.tif"
     levels = (20000 + 5 * np.arange(40 * 56 * 3)).reshape(40, 56, 3).astype(np.uint16)
     pyvips.Image.new_from_array(levels).copy(interpretation="rgb16").write_to_file(str(path))

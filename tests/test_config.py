@@ -27,12 +27,12 @@ LAYERS = st.lists(
 
 
 @given(layers=LAYERS)
-def test_layers_survive_being_written_and_read(layers: list[LayerWeight]) -> None:
+def test_layers_round_trip_through_text(layers: list[LayerWeight]) -> None:
     assert parse_layers(format_layers(tuple(layers))) == tuple(layers)
 
 
 @given(text=st.text(max_size=40))
-def test_any_text_is_parsed_or_refused_as_ours(text: str) -> None:
+def test_any_text_parses_or_raises_our_error(text: str) -> None:
     with contextlib.suppress(LayerError):
         assert all(layer.weight >= 0 for layer in parse_layers(text))
 
@@ -44,11 +44,11 @@ def test_any_text_is_parsed_or_refused_as_ours(text: str) -> None:
         (" conv3_1:0.5 , pool2:2 ", [("conv3_1", 0.5), ("pool2", 2.0)]),
     ],
 )
-def test_layers_by_example(text: str, expected: list[tuple[str, float]]) -> None:
+def test_parses_layers(text: str, expected: list[tuple[str, float]]) -> None:
     assert list(parse_layers(text)) == expected
 
 
-def test_what_is_left_open_follows_network_and_size() -> None:
+def test_auto_values_follow_network_and_size() -> None:
     vgg, alexnet = resolved(), resolved(network="alexnet")
     assert format_layers(vgg.content_layers) == "relu4_2"
     assert format_layers(vgg.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
@@ -62,7 +62,7 @@ def test_what_is_left_open_follows_network_and_size() -> None:
     assert resolved(styles=3).style_weights == (1, 1, 1)
 
 
-def test_what_is_given_stays() -> None:
+def test_given_values_are_kept() -> None:
     options = {"network": "alexnet", "iterations": 7, "fourier_power": 1, "scales": 2, "style_weights": "2,1"}
     config = Config(**options, content_layers="relu4", style_layers="relu1:2")
     found = config.resolve(1024, 1024, styles=2)
@@ -70,7 +70,7 @@ def test_what_is_given_stays() -> None:
     assert (found.content_layers, found.style_layers) == (config.content_layers, config.style_layers)
 
 
-def test_resolving_leaves_nothing_open_and_comes_to_rest() -> None:
+def test_resolving_is_complete_and_idempotent() -> None:
     found = resolved(alpha=3)
     assert None not in dict(found).values()
     assert found.resolve(2000, 2000, styles=5) is found
@@ -87,7 +87,7 @@ OPEN = [
 
 
 @pytest.mark.parametrize(("model", "name"), OPEN)
-def test_auto_is_none_and_nothing_else_is(model: type[Config] | type[RunOptions], name: str) -> None:
+def test_only_none_means_auto(model: type[Config] | type[RunOptions], name: str) -> None:
     assert getattr(model(), name) is None
     for text in ("auto", " AUTO "):
         assert getattr(model(**{name: text}), name) is None
@@ -97,7 +97,7 @@ def test_auto_is_none_and_nothing_else_is(model: type[Config] | type[RunOptions]
         assert "\n" not in str(caught.value)
 
 
-def test_every_optional_value_may_be_auto() -> None:
+def test_optional_values_accept_auto() -> None:
     for model in (Config, RunOptions):
         optional = {name for name, field in model.model_fields.items() if field.default is None}
         assert optional == {name for of, name in OPEN if of is model}
@@ -113,12 +113,12 @@ def test_every_optional_value_may_be_auto() -> None:
         ({"style_layers": "relu1_1:0.5,relu3_1", "scales": 2}, {"style_layers": "relu1_1:0.5,relu3_1", "scales": 2}),
     ],
 )
-def test_overrides_are_what_differs_from_the_defaults(options: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_overrides_differ_from_defaults(options: dict[str, Any], expected: dict[str, Any]) -> None:
     assert Config(**options).overrides() == expected
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_overrides_are_enough_to_have_the_config_again(preset: str) -> None:
+def test_overrides_rebuild_the_config(preset: str) -> None:
     for options in ({}, {"size": 2000}, {"alpha": 7}):
         config = load_preset(preset, **options)
         assert Config(**config.overrides()) == config
@@ -148,14 +148,14 @@ def test_overrides_are_enough_to_have_the_config_again(preset: str) -> None:
         ({"content_layers": ","}, LayerError, "empty layer name"),
     ],
 )
-def test_bad_options_are_one_clear_line(options: dict[str, Any], error: type[ImpastoError], says: str) -> None:
+def test_invalid_option_is_a_one_line_error(options: dict[str, Any], error: type[ImpastoError], says: str) -> None:
     with pytest.raises(error) as caught:
         Config(**options)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_configs_are_frozen_and_survive_json() -> None:
+def test_config_is_frozen_and_round_trips_through_json() -> None:
     config = Config(alpha=2, style_layers="relu1_1:0.5,relu3_1", network="vgg16")
     assert Config.model_validate_json(config.model_dump_json()) == config
     with pytest.raises(ValidationError):
@@ -170,14 +170,14 @@ def test_every_option_has_help() -> None:
 
 
 @pytest.mark.parametrize("model", [Config, RunOptions])
-def test_every_option_has_a_group_and_an_example_that_is_not_the_default(model: type[Config | RunOptions]) -> None:
+def test_every_option_has_a_group_and_a_non_default_example(model: type[Config | RunOptions]) -> None:
     for name, field in model.model_fields.items():
         assert group_of(field), name
         assert getattr(model(**{name: example_of(field)}), name) != field.default, name
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_valid_and_survive_toml(name: str, tmp_path: Path) -> None:
+def test_presets_round_trip_through_toml(name: str, tmp_path: Path) -> None:
     config = load_preset(name)
     path = tmp_path / "mine.toml"
     path.write_text(to_toml(config))
@@ -206,7 +206,7 @@ def test_classic_is_the_textbook_recipe() -> None:
         ("style_layers = 'relu9'", "style_layers: vgg19 has no layer 'relu9'"),
     ],
 )
-def test_a_bad_preset_file_is_one_clear_line(text: str, says: str, tmp_path: Path) -> None:
+def test_bad_preset_file_is_a_one_line_error(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(ImpastoError) as caught:
@@ -217,7 +217,7 @@ def test_a_bad_preset_file_is_one_clear_line(text: str, says: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["clasic", "nothing-like-it", "missing.toml"])
-def test_a_missing_preset_is_an_error(name: str) -> None:
+def test_missing_preset_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match=r"Did you mean 'classic'|There are painterly|cannot be read"):
         load_preset(name)
 
@@ -227,11 +227,11 @@ def test_layers_may_be_a_table() -> None:
 
 
 @pytest.mark.parametrize("value", [5, ["relu1_1", 2], [["relu1_1"]], {"relu1_1": "x"}])
-def test_layers_of_the_wrong_kind_are_ours_to_refuse(value: Any) -> None:
+def test_layers_of_wrong_type_raise_our_error(value: Any) -> None:
     with pytest.raises(LayerError):
         Config(style_layers=value)
 
 
-def test_the_typed_options_are_those_of_the_models() -> None:
+def test_typed_options_match_the_models() -> None:
     script = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "write_option_types.py"))
     assert script["PATH"].read_text(encoding="utf-8") == script["render"](), "run: python scripts/write_option_types.py"

@@ -39,7 +39,7 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.weights
-def test_the_commands_in_the_readme_run(desk: Path) -> None:
+def test_readme_commands_run(desk: Path) -> None:
     assert len(SHELL) >= 8
     for line in (line for line in SHELL if line not in (*SCORED, "impasto studio")):  # which does not end by itself
         program, command, *rest = shlex.split(line)
@@ -58,7 +58,7 @@ def test_the_commands_in_the_readme_run(desk: Path) -> None:
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("score_networks")
-def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_score_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stylize", "photo.jpg", "painting.jpg", "-o", "painted.png", *SMALL, "--quiet"]) == 0
     for line in SCORED:
         assert main(shlex.split(line)[1:]) == 0, line
@@ -71,11 +71,11 @@ def test_the_scores_in_the_readme_are_given(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("block", PYTHON)
-def test_the_python_in_the_readme_runs(block: str) -> None:
+def test_readme_python_runs(block: str) -> None:
     exec(compile(block.replace("size=512", "size=96, iterations=2"), "README.md", "exec"), {})
 
 
-def test_every_option_is_documented_as_it_is() -> None:
+def test_options_page_is_up_to_date() -> None:
     page = runpy.run_path(str(ROOT / "scripts" / "write_options.py"))["render"]()
     assert page == OPTIONS, "run: python scripts/write_options.py"
     for model in (Config, RunOptions):
@@ -85,7 +85,7 @@ def test_every_option_is_documented_as_it_is() -> None:
         assert f"| `{preset}` |" in page
 
 
-def test_every_command_is_in_the_readme() -> None:
+def test_readme_lists_every_command() -> None:
     commands = {name for name in app if not name.startswith("-")}
     assert len(commands) >= 6
     for name in commands:
@@ -99,20 +99,20 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_quoted_code_is_the_code(page: Path) -> None:
+def test_quoted_code_is_up_to_date(page: Path) -> None:
     text = page.read_text()
     quotes = runpy.run_path(str(ROOT / "scripts" / "write_quotes.py"))
     assert len(quotes["QUOTE"].findall(text)) == text.count(' title="'), "a title is PATH: NAME"
     assert quotes["render"](text) == text, "run: python scripts/write_quotes.py"
 
 
-def test_the_guide_to_reports_has_the_headings_of_a_report() -> None:
+def test_report_guide_has_the_headings_of_a_report() -> None:
     guide = (ROOT / "docs" / "guides" / "report.md").read_text()
     report = (ROOT / "src" / "impasto" / "insight" / "report.html").read_text()
     assert re.findall(r"^\*\*(.+?)\.\*\* ", guide, re.MULTILINE) == re.findall(r"<h2>(.+)</h2>", report)
 
 
-def test_every_entry_of_the_reference_exists() -> None:
+def test_reference_entries_exist() -> None:
     for name in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE):
         module, _, attribute = name.rpartition(".")
         try:
@@ -123,7 +123,7 @@ def test_every_entry_of_the_reference_exists() -> None:
         assert hasattr(found, attribute), name
 
 
-def test_the_measured_figures_in_the_readme_are_in_the_results() -> None:
+def test_readme_numbers_match_the_results() -> None:
     section = re.search(r"^## Performance\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     assert section
     results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
@@ -141,13 +141,13 @@ def test_options_become_flags() -> None:
             assert "--" + name.replace("_", "-") in flags
 
 
-def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+def test_changelog_has_an_unreleased_section() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert changelog.index("## [Unreleased]\n") < min(found.start() for found in re.finditer(r"^### ", changelog, re.M))
     assert set(re.findall(r"^### (.*)$", changelog, re.MULTILINE)) <= KINDS_OF_CHANGE
 
 
-def test_links_between_the_pages_hold() -> None:
+def test_links_between_pages_resolve() -> None:
     for page in (*ROOT.glob("*.md"), *PAGES):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

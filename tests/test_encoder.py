@@ -15,7 +15,7 @@ from impasto.core.encoder import Encoder
 from impasto.errors import LayerError
 
 
-def test_features_equal_the_chain_written_out(tiny: Encoder, noise_image: Tensor) -> None:
+def test_features_equal_the_layers_applied_in_order(tiny: Encoder, noise_image: Tensor) -> None:
     weights = random_weights(TINY)
     x = (noise_image - torch.tensor(weights.mean).view(1, 3, 1, 1)) / torch.tensor(weights.std).view(1, 3, 1, 1)
     first = F.conv2d(x, weights.kernels["conv1_1"], weights.biases["conv1_1"], padding=1).clamp(min=0)
@@ -33,7 +33,7 @@ def test_average_pooling_averages(noise_image: Tensor) -> None:
     torch.testing.assert_close(features["pool1"], expected)
 
 
-def test_rescaled_average_pooling_doubles_them(noise_image: Tensor) -> None:
+def test_rescaled_average_pooling_doubles_features(noise_image: Tensor) -> None:
     """The known rescaling, style-transfer-pytorch's: what deeper layers were trained on are maxima."""
     plain, doubled = (
         Encoder(TINY, random_weights(TINY), pooling=pooling)(noise_image, ["pool1"])["pool1"]
@@ -42,7 +42,7 @@ def test_rescaled_average_pooling_doubles_them(noise_image: Tensor) -> None:
     torch.testing.assert_close(doubled, 2 * plain)
 
 
-def test_nothing_deeper_than_needed_is_computed(noise_image: Tensor) -> None:
+def test_skips_layers_deeper_than_needed(noise_image: Tensor) -> None:
     weights = random_weights(TINY)
     encoder = Encoder(TINY, weights)
     del encoder.kernels["conv2_1"]  # touching it would raise KeyError
@@ -51,23 +51,23 @@ def test_nothing_deeper_than_needed_is_computed(noise_image: Tensor) -> None:
         encoder(noise_image, ["relu2_1"])
 
 
-def test_unknown_layers_are_named(tiny: Encoder, noise_image: Tensor) -> None:
+def test_unknown_layer_error_names_it(tiny: Encoder, noise_image: Tensor) -> None:
     with pytest.raises(LayerError, match="tiny has no layer relu9_1"):
         tiny(noise_image, ["relu9_1"])
 
 
-def test_weights_are_copies_that_ask_for_no_gradient(tiny: Encoder) -> None:
+def test_weights_are_frozen_copies(tiny: Encoder) -> None:
     assert not any(t.requires_grad for t in (*tiny.kernels.values(), *tiny.biases.values(), tiny.mean, tiny.std))
 
 
-def test_identity_follows_every_number() -> None:
+def test_digest_depends_on_every_weight() -> None:
     one, same, other = random_weights(TINY), random_weights(TINY), random_weights(TINY)
     other.biases["conv2_1"][3] += 1e-6
     assert one.sha256 == same.sha256 != other.sha256
 
 
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-def test_a_flat_picture_has_flat_features_unless_its_frame_is_black(padding: Any) -> None:
+def test_flat_image_has_flat_features_except_with_zero_padding(padding: Any) -> None:
     """The first convolution sees a frame of zeros around a picture, and no frame where the picture goes on."""
     flat = torch.full((1, 3, 20, 24), 0.8)
 
@@ -80,7 +80,7 @@ def test_a_flat_picture_has_flat_features_unless_its_frame_is_black(padding: Any
 
 
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-def test_padding_changes_no_size(padding: Any) -> None:
+def test_padding_keeps_the_size(padding: Any) -> None:
     for network in (VGG19, ALEXNET):
         weights = random_weights(network)
         layers = network.style_layers

@@ -56,7 +56,7 @@ def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> No
 @pytest.mark.parametrize("pooling", ["max", "avg", "avg-rescaled"])
 @pytest.mark.parametrize("size", [(53, 70), (64, 64), (33, 97)])
 @pytest.mark.parametrize("winograd", [None, 1])
-def test_the_chained_gradient_is_autograds(
+def test_manual_gradient_matches_autograd(
     network: Network, pooling: Any, size: tuple[int, int], winograd: int | None
 ) -> None:
     """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
@@ -72,7 +72,7 @@ def test_the_chained_gradient_is_autograds(
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
 @pytest.mark.parametrize("block", [None, 64])
-def test_the_gradient_of_padded_edges_is_autograds(network: Network, padding: Any, block: int | None) -> None:
+def test_padded_gradient_matches_autograd(network: Network, padding: Any, block: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
     asked, target = objective(encoder, (97, 131)), image(3, 97, 131).double()
     found = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
@@ -90,7 +90,7 @@ LAYERS = [
 
 @pytest.mark.parametrize("options", LAYERS, ids=lambda options: str(options.get("style_layers", "absolute")))
 @pytest.mark.weights
-def test_any_layers_may_be_tapped(vgg19: Encoder, options: dict[str, Any]) -> None:
+def test_any_layers_may_be_used(vgg19: Encoder, options: dict[str, Any]) -> None:
     asked = objective(vgg19, **options)
     target = image(3, 53, 70)
     assert_same(TiledEngine(vgg19).evaluator(asked, asked.config.alpha)(target), plainly(vgg19, asked, target), 1e-5)
@@ -98,7 +98,7 @@ def test_any_layers_may_be_tapped(vgg19: Encoder, options: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 130), (4, 8), (13, 18), (200, 5)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(3, 7), (64, 64)])
-def test_winograd_is_the_same_convolution(shape: tuple[int, int], inputs: int, outputs: int) -> None:
+def test_winograd_matches_direct_convolution(shape: tuple[int, int], inputs: int, outputs: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x, kernel = (
         torch.randn(*sides, generator=generator, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
@@ -118,7 +118,7 @@ def test_winograd_is_the_same_convolution(shape: tuple[int, int], inputs: int, o
 
 
 @pytest.mark.weights
-def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) -> None:
+def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
     """The median of seven images: where two inputs of a maximum are equal but for rounding, one float32 result
     differs from another by up to 1e-3 of its norm, and autograd's from float64 just as often."""
     exact = Encoder(vgg19.network, load("vgg19"), dtype=torch.float64)
@@ -133,7 +133,7 @@ def test_winograd_in_float32_is_exact_enough_for_the_gradient(vgg19: Encoder) ->
 
 
 @pytest.mark.weights
-def test_bfloat16_stays_within_a_tenth_of_the_gradient_and_a_fiftieth_of_the_loss(vgg19: Encoder) -> None:
+def test_bfloat16_error_is_bounded(vgg19: Encoder) -> None:
     asked = objective(vgg19, (96, 128))
     target = image(3, 96, 128) * 0.5 + 0.25
     exact = plainly(vgg19, asked, target)
@@ -142,7 +142,7 @@ def test_bfloat16_stays_within_a_tenth_of_the_gradient_and_a_fiftieth_of_the_los
     assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
 
 
-def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: Encoder) -> None:
+def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
     asked = objective(random_network)
     evaluate = TiledEngine(random_network).evaluator(asked, asked.config.alpha)
     target = image(3, 53, 70)
@@ -158,9 +158,7 @@ def test_an_evaluation_leaves_its_input_and_the_next_one_alone(random_network: E
 @pytest.mark.parametrize("style_loss", [name for name in STYLE_LOSSES if name != "gram"])
 @pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
-def test_every_style_loss_is_carried_back_whole_and_in_blocks(
-    network: Network, block: int | None, style_loss: str
-) -> None:
+def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
     """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     asked, target = objective(encoder, (97, 131), style_loss=style_loss), image(3, 97, 131).double()
@@ -175,7 +173,7 @@ def test_every_style_loss_is_carried_back_whole_and_in_blocks(
 
 
 @pytest.mark.weights
-def test_a_bfloat16_run_ends_near_a_float32_run(photo: Path, painting: Path) -> None:
+def test_bfloat16_run_ends_near_a_float32_run(photo: Path, painting: Path) -> None:
     totals = {}
     for precision in ("float32", "bfloat16"):
         result = impasto.stylize(photo, painting, size=80, iterations=25, scales=1, precision=precision)
@@ -184,7 +182,7 @@ def test_a_bfloat16_run_ends_near_a_float32_run(photo: Path, painting: Path) -> 
     assert totals["bfloat16"] == pytest.approx(totals["float32"], rel=0.1)
 
 
-def test_auto_comes_to_a_plan_that_is_kept() -> None:
+def test_auto_plan_is_recorded() -> None:
     plan = make_plan(RunOptions(), SMALL)
     assert plan.precision in ("float32", "bfloat16")
     assert plan.device == (
@@ -202,7 +200,7 @@ def test_auto_comes_to_a_plan_that_is_kept() -> None:
         (1.0, 0.5, 0.4, ("bfloat16", 128)),
     ],
 )
-def test_the_faster_convolution_is_chosen(
+def test_chooses_the_faster_convolution(
     float32: float, bfloat16: float, winograd: float, expected: tuple[str, int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def seconds(convolve: Any, x: Tensor, clock: object) -> float:
@@ -214,7 +212,7 @@ def test_the_faster_convolution_is_chosen(
     assert planning.choose_convolution("cpu") == expected
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_missing_device_error_names_it() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one here")
     with pytest.raises(ConfigError, match="device = 'cuda': this machine has none"):
@@ -235,7 +233,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
-def test_freed_memory_is_kept_for_the_next_step() -> None:
+def test_freed_memory_is_reused() -> None:
     """Counted in page faults: a block that was given back must be asked for, and zeroed, again."""
     faults = {
         keep: int(
@@ -246,7 +244,7 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
     assert faults["keep"] < 0.5 * faults["free"]
 
 
-def test_what_winograd_leaves_is_taken_by_pools_without_a_copy() -> None:
+def test_winograd_output_is_pooled_without_a_copy() -> None:
     convolution = Winograd(torch.randn(8, 8, 3, 3), None, Workspace())
     found = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))
     pooled = torch.nn.functional.max_pool2d(found, 2)

@@ -35,18 +35,18 @@ def replaces_a_file(call: ast.Call) -> bool:
 
 
 @every_module
-def test_no_other_module_replaces_files(path: Path) -> None:
+def test_only_files_module_replaces_files(path: Path) -> None:
     assert not any(map(replaces_a_file, calls_in(path))) or path == ROOT / "files.py"
 
 
 @every_module
-def test_files_are_written_by_the_one_writer_or_into_a_temporary_folder(path: Path) -> None:
+def test_files_are_written_atomically(path: Path) -> None:
     names = [ast.unparse(call.func) for call in calls_in(path)]
     writes = any(name.endswith(WRITING) for name in names)
     assert not writes or any(map(names.count, WRITERS)) or path.relative_to(ROOT).as_posix() in IN_THE_CALLERS_FOLDER
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+def test_file_appears_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with atomic_write(path) as temporary:
         assert temporary.parent == tmp_path
@@ -64,7 +64,7 @@ def write_and_fail(path: Path, failure: BaseException) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError("a bug"), OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, failure: BaseException) -> None:
+def test_failure_keeps_the_old_file(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
     wanted = OutputError if isinstance(failure, OSError) else type(failure)
@@ -81,19 +81,19 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, failure: Bas
         (OSError("encoder error -2"), "encoder error"),
     ],
 )
-def test_the_error_says_which_file_and_why(tmp_path: Path, error: OSError, reason: str) -> None:
+def test_error_names_the_file_and_reason(tmp_path: Path, error: OSError, reason: str) -> None:
     with pytest.raises(OutputError, match=rf"out\.gif could not be written: {reason}.*Free some space") as caught:
         write_and_fail(tmp_path / "out.gif", error)
     assert "\n" not in str(caught.value)
 
 
-def test_an_output_error_inside_keeps_its_own_message(tmp_path: Path) -> None:
+def test_nested_output_error_keeps_its_message(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"^mine$"):
         write_and_fail(tmp_path / "out.txt", OutputError("mine"))
 
 
 @pytest.mark.parametrize("name", ["missing/out.png", "folder", "x" * 300])
-def test_what_cannot_be_written_is_refused_before(tmp_path: Path, name: str) -> None:
+def test_refuses_an_unwritable_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError):
         require_writable(tmp_path / name)
@@ -102,7 +102,7 @@ def test_what_cannot_be_written_is_refused_before(tmp_path: Path, name: str) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_outputs_must_differ_from_each_other_and_from_inputs(tmp_path: Path) -> None:
+def test_outputs_must_differ_from_each_other_and_inputs(tmp_path: Path) -> None:
     photo, link = tmp_path / "photo.png", tmp_path / "link.png"
     photo.write_text("")
     os.link(photo, link)

@@ -98,7 +98,7 @@ def gamma_encoded(linear: float) -> float:
 
 
 @pytest.mark.parametrize("ending", EXACT)
-def test_lossless_files_are_read_to_the_last_level(tmp_path: Path, ending: str) -> None:
+def test_reads_lossless_files_exactly(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending}"
     Image.fromarray(blocks()).save(path, **EXACT[ending])
     picture = images.load(path)
@@ -108,13 +108,13 @@ def test_lossless_files_are_read_to_the_last_level(tmp_path: Path, ending: str) 
 
 
 @pytest.mark.parametrize("ending", NEAR)
-def test_lossy_files_are_read_as_pillow_reads_them(tmp_path: Path, ending: str) -> None:
+def test_reads_lossy_files_like_pillow(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending}"
     Image.fromarray(blocks()).save(path, **NEAR[ending])
     assert np.abs(levels(images.load(path).pixels) - written(path, "RGB")).max() <= 2
 
 
-def test_the_first_frame_of_a_gif_is_read(tmp_path: Path) -> None:
+def test_reads_the_first_frame_of_a_gif(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     picture = images.load(tmp_path / "a.gif")
@@ -124,7 +124,7 @@ def test_the_first_frame_of_a_gif_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", IN)
-def test_exif_orientation_is_applied(tmp_path: Path, ending: str, orientation: int) -> None:
+def test_applies_exif_orientation(tmp_path: Path, ending: str, orientation: int) -> None:
     path, exif = tmp_path / f"picture.{ending}", Image.Exif()
     exif[ORIENTATION] = orientation
     Image.fromarray(blocks(3, 4)).save(path, exif=exif, **IN[ending])
@@ -137,7 +137,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, ending: str, orientation: i
 
 
 @pytest.mark.parametrize("ending", IN)
-def test_a_linear_profile_is_converted_to_srgb(tmp_path: Path, ending: str) -> None:
+def test_converts_a_linear_profile_to_srgb(tmp_path: Path, ending: str) -> None:
     path, color = tmp_path / f"picture.{ending}", (55, 128, 200)
     Image.new("RGB", (16, 16), color).save(path, icc_profile=LINEAR, **IN[ending])
     expected = [round(gamma_encoded(value / 255) * 255) for value in color]
@@ -145,7 +145,7 @@ def test_a_linear_profile_is_converted_to_srgb(tmp_path: Path, ending: str) -> N
     assert np.abs(levels(images.load(opened(path)).pixels)[8, 8] - expected).max() <= 2
 
 
-def test_foreign_primaries_are_converted_to_srgb(tmp_path: Path) -> None:
+def test_converts_other_primaries_to_srgb(tmp_path: Path) -> None:
     path, picture = tmp_path / "picture.png", Image.fromarray(blocks())
     picture.save(path, icc_profile=SWAPPED)
     profile = ImageCms.ImageCmsProfile(io.BytesIO(SWAPPED))
@@ -155,7 +155,7 @@ def test_foreign_primaries_are_converted_to_srgb(tmp_path: Path) -> None:
     assert np.abs(levels(images.load(path).pixels) - np.asarray(converted).astype(int)).max() <= 1
 
 
-def test_a_profile_is_applied_at_16_bits_and_leaves_alpha_alone(tmp_path: Path) -> None:
+def test_applies_profiles_at_16_bits_except_to_alpha(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (55, 128, 200, 77)).save(tmp_path / "a.png", icc_profile=LINEAR)
     picture = images.load(tmp_path / "a.png")
     assert picture.alpha is not None
@@ -165,7 +165,7 @@ def test_a_profile_is_applied_at_16_bits_and_leaves_alpha_alone(tmp_path: Path) 
 
 @pytest.mark.parametrize("profile", [b"no profile" * 20, LINEAR[:200], b"\0"], ids=["text", "cut", "nul"])
 @pytest.mark.parametrize("ending", ["png", "tif", "webp", "jpg"])
-def test_a_broken_profile_is_as_good_as_none(tmp_path: Path, ending: str, profile: bytes) -> None:
+def test_ignores_a_broken_profile(tmp_path: Path, ending: str, profile: bytes) -> None:
     path = tmp_path / f"picture.{ending}"
     Image.new("RGB", (16, 16), (200, 60, 20)).save(path, icc_profile=profile, **IN[ending])
     assert np.abs(levels(images.load(path).pixels) - [200, 60, 20]).max() <= 1
@@ -173,7 +173,7 @@ def test_a_broken_profile_is_as_good_as_none(tmp_path: Path, ending: str, profil
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_grey_palette_and_one_bit_files_are_pictures_too(tmp_path: Path, mode: str, ending: str) -> None:
+def test_reads_gray_palette_and_one_bit_files(tmp_path: Path, mode: str, ending: str) -> None:
     path, transparent = tmp_path / f"picture.{ending}", mode in ("RGBA", "LA")
     made = Image.fromarray(blocks(channels=4 if transparent else 3)).convert(mode)
     made.save(path)
@@ -189,7 +189,7 @@ def test_grey_palette_and_one_bit_files_are_pictures_too(tmp_path: Path, mode: s
     assert torch.equal(images.load(made).pixels, picture.pixels)
 
 
-def test_the_transparency_of_a_palette_is_kept(tmp_path: Path) -> None:
+def test_keeps_palette_transparency(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.fromarray(blocks()).quantize(8).save(path, transparency=3)
     expected = written(path, "RGBA")[..., 3]
@@ -201,7 +201,7 @@ def test_the_transparency_of_a_palette_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "tif", "PIL"])
-def test_inks_become_light(tmp_path: Path, ending: str) -> None:
+def test_converts_cmyk_to_rgb(tmp_path: Path, ending: str) -> None:
     inks = np.zeros((16, 48, 4), np.uint8)  # paper, cyan, black
     inks[:, 16:32, 0] = inks[:, 32:, 3] = 255
     source: Any = Image.fromarray(inks, "CMYK") if ending == "PIL" else tmp_path / f"inks.{ending}"
@@ -214,7 +214,7 @@ def test_inks_become_light(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_turned_inks_are_turned_once(tmp_path: Path, kind: str) -> None:
+def test_rotates_cmyk_once(tmp_path: Path, kind: str) -> None:
     path, exif = tmp_path / "inks", Image.Exif()
     exif[ORIENTATION] = 6
     Image.fromarray(blocks(3, 4)).convert("CMYK").save(path, kind, exif=exif)
@@ -224,14 +224,14 @@ def test_turned_inks_are_turned_once(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_16_bit_grey_is_read_to_the_last_level(tmp_path: Path, ending: str) -> None:
+def test_reads_16_bit_gray_exactly(tmp_path: Path, ending: str) -> None:
     values = np.random.default_rng(1).integers(0, 65536, (9, 11), dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / f"grey.{ending}")
     found = levels(images.load(tmp_path / f"grey.{ending}").pixels, 65535)
     assert (found == values[..., None]).all()
 
 
-def test_floating_point_tiffs_are_linear_light_and_must_be_finite(tmp_path: Path) -> None:
+def test_float_tiff_is_linear_and_must_be_finite(tmp_path: Path) -> None:
     path, values = tmp_path / "light.tif", np.array([[0, 0.001, 0.2], [0.5, 0.9, 1]], np.float32)
     Image.fromarray(values).save(path)
     expected = np.vectorize(gamma_encoded)(values)
@@ -254,7 +254,7 @@ def five_band_tiff(bands: Bytes) -> bytes:
     return (head + bytes(200 - len(head)) + struct.pack(f"<{count}H", *[8] * count)).ljust(300, b"\0") + bands.tobytes()
 
 
-def test_masks_behind_the_alpha_of_a_tiff_are_left_out(tmp_path: Path) -> None:
+def test_ignores_extra_tiff_channels(tmp_path: Path) -> None:
     bands = blocks(channels=5)
     bands[..., 3] |= 1
     (tmp_path / "masked.tif").write_bytes(five_band_tiff(bands))
@@ -264,7 +264,7 @@ def test_masks_behind_the_alpha_of_a_tiff_are_left_out(tmp_path: Path) -> None:
     assert (levels(picture.alpha)[..., 0] == bands[..., 3]).all()
 
 
-def test_hidden_colors_do_not_bleed_into_what_is_seen(tmp_path: Path) -> None:
+def test_hidden_colors_do_not_bleed(tmp_path: Path) -> None:
     half = np.zeros((64, 64, 4), np.uint8)
     half[:, :32], half[:, 32:] = (255, 0, 0, 255), (0, 255, 0, 0)  # red, and invisible green
     Image.fromarray(half).save(tmp_path / "half.png")
@@ -280,7 +280,7 @@ def test_hidden_colors_do_not_bleed_into_what_is_seen(tmp_path: Path) -> None:
 # Size.
 
 
-def test_a_checkerboard_shrinks_to_flat_grey(tmp_path: Path) -> None:
+def test_checkerboard_shrinks_to_flat_gray(tmp_path: Path) -> None:
     checkers = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
     Image.fromarray(checkers).save(tmp_path / "checkers.png")
     small = images.load(tmp_path / "checkers.png", long_side_px=32).pixels
@@ -290,7 +290,7 @@ def test_a_checkerboard_shrinks_to_flat_grey(tmp_path: Path) -> None:
     assert (resize(full, 32, 32)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.01
 
 
-def test_small_pictures_are_enlarged_only_when_asked() -> None:
+def test_enlarges_small_images_only_on_request() -> None:
     picture = blocks()  # 40 x 56
     assert images.load(picture, long_side_px=500).pixels.shape == (1, 3, 40, 56)
     assert images.load(picture, long_side_px=112, enlarge=True).pixels.shape == (1, 3, 80, 112)
@@ -300,7 +300,7 @@ sides = st.integers(1, 20_000)
 
 
 @given(sides, sides, sides, st.booleans())
-def test_fit_makes_the_long_side_exact_and_keeps_the_aspect(height: int, width: int, long: int, enlarge: bool) -> None:
+def test_fit_sets_the_long_side_and_keeps_the_aspect(height: int, width: int, long: int, enlarge: bool) -> None:
     found = fit(height, width, long, enlarge=enlarge)
     if long >= max(height, width) and not enlarge:
         assert found == (height, width)
@@ -314,7 +314,7 @@ def test_fit_makes_the_long_side_exact_and_keeps_the_aspect(height: int, width: 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120))
-def test_what_is_loaded_has_the_size_that_fit_says(height: int, width: int, long: int) -> None:
+def test_loaded_size_matches_fit(height: int, width: int, long: int) -> None:
     grey = np.full((height, width), 0.25, np.float32)
     pixels = images.load(grey, long_side_px=long, enlarge=True).pixels
     assert pixels.shape[2:] == fit(height, width, long, enlarge=True)
@@ -324,7 +324,7 @@ def test_what_is_loaded_has_the_size_that_fit_says(height: int, width: int, long
 # Arrays, tensors, PIL images.
 
 
-def test_every_way_to_hand_in_a_picture_gives_the_same_tensor(tmp_path: Path) -> None:
+def test_all_input_types_give_the_same_tensor(tmp_path: Path) -> None:
     pixels = blocks()
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     expected = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
@@ -351,7 +351,7 @@ def test_every_way_to_hand_in_a_picture_gives_the_same_tensor(tmp_path: Path) ->
         assert torch.equal(images.load(halves.to(dtype)).pixels, halves[None])
 
 
-def test_grey_arrays_become_rgb_and_the_last_of_two_or_four_channels_is_alpha() -> None:
+def test_arrays_may_be_gray_rgb_or_have_alpha() -> None:
     grey = blocks(channels=1)
     assert (levels(images.load(grey[..., 0]).pixels) == grey).all()
     assert (levels(images.load(grey).pixels) == grey).all()
@@ -361,7 +361,7 @@ def test_grey_arrays_become_rgb_and_the_last_of_two_or_four_channels_is_alpha() 
         assert (levels(picture.alpha)[..., 0] == blocks(channels=channels)[..., -1]).all()
 
 
-def test_names_are_base_names_and_hashes_are_of_the_bytes(tmp_path: Path) -> None:
+def test_name_is_the_base_name_and_hash_is_of_bytes(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.fromarray(blocks()).save(path)
     picture = images.load(path)
@@ -372,7 +372,7 @@ def test_names_are_base_names_and_hashes_are_of_the_bytes(tmp_path: Path) -> Non
     assert images.load(images.NamedImage("swirl", blocks())).name == "swirl"
 
 
-def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
+def test_changed_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     for color in ([1, 0, 0], [0, 1, 0]):
         Image.new("RGB", (8, 8), tuple(255 * part for part in color)).save(path)
@@ -384,7 +384,7 @@ def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", [b"cat[1]", b"cat.png[shrink=2]", b"a b;'$.png", b"\xe9t\xe9.png", "世界.png".encode()]
 )
-def test_any_file_name_is_just_a_name(tmp_path: Path, name: bytes) -> None:
+def test_accepts_any_file_name(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     try:
         path.write_bytes(b"")
@@ -409,7 +409,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 @LINUX_ONLY
-def test_a_huge_claim_is_refused_before_decoding(tmp_path: Path) -> None:
+def test_refuses_huge_dimensions_before_decoding(tmp_path: Path) -> None:
     import resource
 
     (tmp_path / "bomb.png").write_bytes(png_that_claims(100_000, 100_000))
@@ -421,7 +421,7 @@ def test_a_huge_claim_is_refused_before_decoding(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
 
 
-def test_the_pixel_limit_can_be_chosen(tmp_path: Path) -> None:
+def test_pixel_limit_is_configurable(tmp_path: Path) -> None:
     Image.new("RGB", (200, 100)).save(tmp_path / "picture.png")
     for source in (tmp_path / "picture.png", opened(tmp_path / "picture.png")):
         assert images.load(source, max_megapixels=0.02).pixels.shape == (1, 3, 100, 200)
@@ -431,7 +431,7 @@ def test_the_pixel_limit_can_be_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("ending", [*IN, "gif"])
-def test_truncated_files_are_refused(tmp_path: Path, ending: str, kept: float) -> None:
+def test_refuses_truncated_files(tmp_path: Path, ending: str, kept: float) -> None:
     path = tmp_path / f"picture.{ending}"
     Image.fromarray(blocks(16, 16)).save(path, **IN.get(ending, {}))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
@@ -440,7 +440,7 @@ def test_truncated_files_are_refused(tmp_path: Path, ending: str, kept: float) -
 
 
 @LINUX_ONLY
-def test_what_is_no_picture_is_refused_in_one_clear_line(tmp_path: Path) -> None:
+def test_non_image_is_a_one_line_error(tmp_path: Path) -> None:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     files = {"text.png": b"hello", "picture.svg": svg.encode(), "svg.png": svg.encode(), "nothing.jpg": b""}
     for name, content in files.items():
@@ -485,7 +485,7 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "tiff"])
-def test_lossless_files_hold_every_level_and_the_alpha(tmp_path: Path, ending: str) -> None:
+def test_lossless_files_hold_all_levels_and_alpha(tmp_path: Path, ending: str) -> None:
     path, pixels = tmp_path / f"out.{ending}", blocks(channels=4)
     planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None]
     images.save(path, planes[:, :3])
@@ -497,7 +497,7 @@ def test_lossless_files_hold_every_level_and_the_alpha(tmp_path: Path, ending: s
 
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_all_65536_levels_survive_in_16_bit_files(tmp_path: Path, ending: str, alpha: bool) -> None:
+def test_16_bit_files_hold_all_levels(tmp_path: Path, ending: str, alpha: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     ramp = torch.arange(65536).view(1, 1, 256, 256)
     values = torch.cat([ramp, ramp.flip(2), torch.randint(0, 65536, (1, 2, 256, 256), generator=generator)], dim=1)
@@ -518,7 +518,7 @@ def test_all_65536_levels_survive_in_16_bit_files(tmp_path: Path, ending: str, a
         assert opened(path).tag_v2[258] == (16,) * (4 if alpha else 3)
 
 
-def test_jpeg_is_flattened_over_white_and_webp_keeps_alpha(tmp_path: Path) -> None:
+def test_jpeg_is_flattened_and_webp_keeps_alpha(tmp_path: Path) -> None:
     color, alpha = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(1, 3, 32, 32), torch.full((1, 1, 32, 32), 0.25)
     images.save(tmp_path / "flat.jpg", color, alpha)
     over_white = [round(255 * (0.25 * part + 0.75)) for part in (0.8, 0.4, 0.2)]
@@ -529,7 +529,7 @@ def test_jpeg_is_flattened_over_white_and_webp_keeps_alpha(tmp_path: Path) -> No
     assert np.abs(found[..., :3] - [204, 102, 51]).max() <= 3
 
 
-def test_jpeg_is_written_at_quality_95_unless_told(tmp_path: Path) -> None:
+def test_jpeg_quality_defaults_to_95(tmp_path: Path) -> None:
     pixels = images.load(blocks()).pixels
     for quality in (95, 60):
         if quality == 95:
@@ -545,13 +545,13 @@ def test_jpeg_is_written_at_quality_95_unless_told(tmp_path: Path) -> None:
     assert sizes[0] < sizes[1]
 
 
-def test_colors_outside_the_range_are_clamped(tmp_path: Path) -> None:
+def test_clamps_out_of_range_colors(tmp_path: Path) -> None:
     images.save(tmp_path / "a.png", torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1).requires_grad_())
     assert written(tmp_path / "a.png", "RGB").tolist() == [[[0, 128, 255]]]
 
 
 @pytest.mark.parametrize("ending", OUT)
-def test_where_a_photograph_was_taken_stays_out_of_the_output(tmp_path: Path, ending: str) -> None:
+def test_output_has_no_gps_location(tmp_path: Path, ending: str) -> None:
     exif = Image.Exif()
     exif[0x010E] = "secret description"
     exif.get_ifd(GPS_IFD).update({1: "N", 2: (51.0, 28.0, 40.0), 3: "E", 4: (0.0, 0.0, 5.0), 29: "2026:01:01"})
@@ -569,7 +569,7 @@ NOTE = '{"names":"<a> & \\"b\\" \'c\' ]]> &lt; &amp;amp;"}' + "0123456789" * 100
 
 
 @pytest.mark.parametrize("ending", OUT)
-def test_a_note_survives_letter_by_letter(tmp_path: Path, ending: str) -> None:
+def test_note_round_trips(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out.{ending}"
     images.save(path, torch.rand(1, 3, 9, 9), note=NOTE)
     assert images.read_note(path) == NOTE
@@ -580,7 +580,7 @@ def test_a_note_survives_letter_by_letter(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [*IN, "gif"])
-def test_foreign_pictures_have_no_note(tmp_path: Path, ending: str) -> None:
+def test_image_without_a_note_has_none(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending}"
     xmp: Options = (
         {} if ending in ("png", "tif", "gif") else {"xmp": b"<x:xmpmeta><rdf:RDF>Somebody</rdf:RDF></x:xmpmeta>"}
@@ -589,7 +589,7 @@ def test_foreign_pictures_have_no_note(tmp_path: Path, ending: str) -> None:
     assert images.read_note(path) is None
 
 
-def test_the_note_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_refuses_to_read_a_note_from_a_non_image(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     for name in ("text.png", "missing.png", "."):
         with pytest.raises(ImageError):
@@ -612,7 +612,7 @@ def test_the_note_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         ("/proc/self/out.png", (4, 4), 8, "cannot be written"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_known_before(
+def test_unwritable_path_is_refused_in_advance(
     tmp_path: Path, name: str, size: tuple[int, int], bits: int, complaint: str
 ) -> None:
     (tmp_path / "folder.png").mkdir()
@@ -625,19 +625,19 @@ def test_a_place_that_cannot_be_written_is_known_before(
 
 
 @pytest.mark.parametrize(("ending", "side"), [("webp", 16_383), ("jpg", 65_500)])
-def test_the_longest_side_of_a_format_is_really_its_longest(tmp_path: Path, ending: str, side: int) -> None:
+def test_longest_side_of_each_format_is_exact(tmp_path: Path, ending: str, side: int) -> None:
     images.save(tmp_path / f"long.{ending}", torch.zeros(1, 3, 1, side))
     assert opened(tmp_path / f"long.{ending}").size == (side, 1)
 
 
-def test_a_name_of_255_bytes_is_not_too_long(tmp_path: Path) -> None:
+def test_writes_a_name_of_255_bytes(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".png")
     images.save(path, torch.zeros(1, 3, 4, 4))
     assert images.load(path).pixels.shape == (1, 3, 4, 4)
 
 
 @LINUX_ONLY
-def test_files_get_the_mode_that_the_user_asked_of_the_system(tmp_path: Path) -> None:
+def test_files_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         images.save(tmp_path / "a.png", torch.zeros(1, 3, 4, 4))
@@ -668,7 +668,7 @@ for path in map(Path, sys.argv[1:]):
 
 
 @LINUX_ONLY
-def test_a_full_disk_leaves_the_old_file_byte_for_byte_and_nothing_else(tmp_path: Path) -> None:
+def test_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
     paths = [tmp_path / f"out.{ending}" for ending in OUT]
     for path in paths:
         path.write_bytes(b"what was there before")
@@ -686,9 +686,7 @@ def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "tif"])
 @pytest.mark.parametrize("bands", [3, 4])
-def test_reading_and_writing_in_blocks_changes_nothing(
-    kind: str, bands: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_blocks_change_nothing(kind: str, bands: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of many blocks of rows, shrunk as it is read, kept on disk in between."""
     pattern = np.random.default_rng(0).integers(0, 256, (90, 70, bands), dtype=np.uint8)
     Image.fromarray(pattern).save(tmp_path / f"in.{kind}")
@@ -707,9 +705,7 @@ def test_reading_and_writing_in_blocks_changes_nothing(
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_large_tiff_has_tiles_and_beyond_its_limit_is_a_bigtiff(
-    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_tiff_is_tiled_or_bigtiff(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "TILED_TIFF_BYTES", 1000)
     monkeypatch.setattr(write, "BIGTIFF_BYTES", 2000)
     pixels = torch.rand(1, 3, 300, 280, generator=torch.Generator().manual_seed(0))
@@ -722,7 +718,7 @@ def test_a_large_tiff_has_tiles_and_beyond_its_limit_is_a_bigtiff(
     assert images.read_note(tmp_path / "big.tif") == "kept"
 
 
-def test_an_opened_picture_has_the_size_that_load_gives(tmp_path: Path) -> None:
+def test_opened_image_size_matches_load(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)

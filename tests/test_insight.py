@@ -57,7 +57,7 @@ def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
 # ---- Sheets and letters --------------------------------------------------------------------------
 
 
-def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another() -> None:
+def test_grid_shows_each_image_unchanged() -> None:
     images_ = [torch.rand(1, 3, 10 + 7 * i, 40 - 3 * i, generator=torch.Generator().manual_seed(i)) for i in range(5)]
     sheet = draw_grid(
         [[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], column_labels=["a", "b", "c"]
@@ -70,7 +70,7 @@ def test_every_picture_of_a_sheet_stands_on_it_unchanged_and_none_over_another()
     assert lefts[0] + 40 <= lefts[1]
 
 
-def test_columns_and_rows_are_evenly_spaced() -> None:
+def test_grid_spacing_is_even() -> None:
     cells = [[gray(0.1 * (3 * row + column)) for column in range(3)] for row in range(3)]
     sheet = draw_grid(
         cells, column_labels=["a", "b", "c"], row_labels=["one", "two", "three"], title="Title", note="note"
@@ -82,7 +82,7 @@ def test_columns_and_rows_are_evenly_spaced() -> None:
     assert tops[1] - tops[0] == tops[2] - tops[1] > 20
 
 
-def test_a_caption_is_never_shortened_for_it_may_hold_numbers() -> None:
+def test_captions_are_never_truncated() -> None:
     texts = ["content 0.560  style 0.637", "content 0.560  style 0.638"]
     sheets = [draw_grid([[Cell(gray(0.5, 60, 64), text), Cell(gray(0.5, 60, 64))]]) for text in texts]
     assert not torch.equal(*sheets)
@@ -91,7 +91,7 @@ def test_a_caption_is_never_shortened_for_it_may_hold_numbers() -> None:
 
 
 @pytest.mark.parametrize("where", ["column_labels", "row_labels", "title", "note", "caption"])
-def test_every_kind_of_label_leaves_ink(where: str) -> None:
+def test_labels_are_drawn(where: str) -> None:
     cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
     words: dict[str, Any] = {"column_labels": ["words"], "row_labels": ["words"], "title": "words", "note": "words"}
     plain = draw_grid([[Cell(gray(1.0, 60, 120))]])
@@ -101,7 +101,7 @@ def test_every_kind_of_label_leaves_ink(where: str) -> None:
     assert not int((plain < 0.6).sum())
 
 
-def test_the_font_has_the_signs_of_the_field() -> None:
+def test_font_has_scientific_symbols() -> None:
     letters = load_font(20)
     nothing = letters.getmask("\U0001f9ff").getbbox(), bytes(letters.getmask("\U0001f9ff"))
     for sign in "αβΣ×−→≤½²éüßñЖ…·":
@@ -109,7 +109,7 @@ def test_the_font_has_the_signs_of_the_field() -> None:
         assert (drawn.getbbox(), bytes(drawn)) != nothing, sign
 
 
-def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
+def test_missing_glyphs_are_replaced() -> None:
     for name in ("絵.jpg", "絵", "\u202e\N{CAT FACE}"):
         blank, labelled = (draw_grid([[gray(1.0, 60, 120)]], row_labels=[text]) for text in ("", name))
         assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
@@ -118,7 +118,7 @@ def test_a_name_in_letters_that_the_font_lacks_is_no_empty_label() -> None:
     assert replace_missing_glyphs("u\u0308ber") == "über"  # as some systems write their files' names
 
 
-def test_a_long_label_keeps_its_end_and_fits() -> None:
+def test_long_label_is_truncated_in_the_middle() -> None:
     letters = load_font(14)
     short = truncate_middle("style_layers = relu1_1,relu2_1,relu3_1", letters, 140)
     assert text_width_px(short, letters) <= 140
@@ -128,7 +128,7 @@ def test_a_long_label_keeps_its_end_and_fits() -> None:
     assert truncate_middle("anything", letters, 2) == ""
 
 
-def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
+def test_heatmap_goes_from_dark_to_bright() -> None:
     image = heatmap(torch.tensor([[0.0, 1.0], [2.0, 4.0]]), 40)
     assert image.shape == (1, 3, 40, 40)
     ends = [torch.tensor([int(a[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for a in (ANCHORS[0], ANCHORS[-1])]
@@ -140,7 +140,7 @@ def test_heat_goes_from_dark_to_bright_and_each_value_is_a_square() -> None:
     assert torch.allclose(heatmap(torch.zeros(3, 3), 9)[0, :, 0, 0], ends[0])
 
 
-def test_a_color_bar_goes_from_dark_to_bright_over_its_numbers() -> None:
+def test_colorbar_goes_from_dark_to_bright() -> None:
     bar = draw_colorbar(250.0, 120)
     colors = bar[0, :, 0]
     for at, value in ((0, 0.0), (-1, 1.0)):
@@ -151,7 +151,7 @@ def test_a_color_bar_goes_from_dark_to_bright_over_its_numbers() -> None:
     assert not torch.equal(bar, draw_colorbar(300.0, 120))
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+def test_equal_file_names_get_their_folder() -> None:
     assert display_names(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
     assert display_names(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
     assert display_names(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # it is one file
@@ -159,7 +159,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
 
 
 @pytest.mark.weights
-def test_pictures_of_one_name_are_told_apart_on_sheets(desk: Path) -> None:
+def test_grids_distinguish_equal_file_names(desk: Path) -> None:
     for folder in ("a", "b"):
         (desk / folder).mkdir()
         shutil.copy(desk / "photo.jpg", desk / folder / "x.jpg")
@@ -173,7 +173,7 @@ def test_pictures_of_one_name_are_told_apart_on_sheets(desk: Path) -> None:
 # ---- What stays loaded ---------------------------------------------------------------------------
 
 
-def test_what_was_measured_is_given_again_and_what_changed_is_measured(tiny: Encoder, noise_image: Tensor) -> None:
+def test_cache_returns_measurements_and_misses_changes(tiny: Encoder, noise_image: Tensor) -> None:
     asked: list[str] = []
 
     class Counting(AutogradEngine):
@@ -194,7 +194,7 @@ def test_what_was_measured_is_given_again_and_what_changed_is_measured(tiny: Enc
         assert torch.equal(engine.moments(noise_image, ["relu1_1"])["relu1_1"][0].outer, plain.outer)
 
 
-def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
+def test_cache_size_is_bounded(tiny: Encoder) -> None:
     engine = CachingEngine(AutogradEngine(tiny), limit_bytes=100_000)
     for seed in range(40):
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
@@ -204,7 +204,7 @@ def test_what_is_remembered_is_bounded(tiny: Encoder) -> None:
 
 
 @pytest.mark.weights
-def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> None:
+def test_shared_cache_changes_no_picture(photo: Path, painting: Path) -> None:
     cache = ModelCache(cache_measurements=True)
     shared = [drive(prepare_run(photo, painting, **SMALL, alpha=alpha, cache=cache)) for alpha in (1, 20)]
     for alpha, result in zip((1, 20), shared, strict=True):
@@ -219,7 +219,7 @@ def test_a_run_beside_another_is_the_run_alone(photo: Path, painting: Path) -> N
 
 
 @pytest.mark.weights
-def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encoder) -> None:
+def test_feature_maps_are_sorted_by_strength(photo: Path, vgg19: Encoder) -> None:
     sheet = insight.features(photo, layers="relu2_1,relu1_1", strongest=3, size=96)
     picture = images.load(photo, long_side_px=96).pixels
     replicated = prepare_run(photo, photo, size=96).encoder
@@ -238,7 +238,7 @@ def test_the_strongest_maps_are_shown_strongest_first(photo: Path, vgg19: Encode
 # ---- Gram ----------------------------------------------------------------------------------------
 
 
-def test_the_distance_of_gram_matrices() -> None:
+def test_gram_distance_by_hand() -> None:
     one, other = torch.diag(torch.tensor([3.0, 0.0])), torch.diag(torch.tensor([0.0, 4.0]))
     assert gram_distance(one, one) == 0
     assert gram_distance(one, other) == 1  # nothing in common
@@ -247,7 +247,7 @@ def test_the_distance_of_gram_matrices() -> None:
 
 
 @pytest.mark.weights
-def test_two_pictures_of_a_texture_are_near_and_shuffling_changes_nothing(tmp_path: Path) -> None:
+def test_gram_distance_recognizes_textures(tmp_path: Path) -> None:
     paintings = {}
     for name in ("swirl", "mosaic"):
         paintings[name] = tmp_path / f"{name}.png"
@@ -264,7 +264,7 @@ def test_two_pictures_of_a_texture_are_near_and_shuffling_changes_nothing(tmp_pa
 
 
 @pytest.mark.weights
-def test_one_picture_is_cut_in_two_and_pictures_of_other_sizes_compare(photo: Path, painting: Path) -> None:
+def test_gram_view_splits_one_image_or_compares_sizes(photo: Path, painting: Path) -> None:
     assert len(gram_view(photo, size=96).names) == 2
     view = gram_view([photo, painting], size=96, layers="relu1_1,relu2_1")
     assert view.distances.shape == (2, 2)
@@ -276,7 +276,7 @@ def test_one_picture_is_cut_in_two_and_pictures_of_other_sizes_compare(photo: Pa
 
 
 @pytest.mark.weights
-def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: Path) -> None:
+def test_shallow_layers_reconstruct_better(photo: Path) -> None:
     grid = insight.reconstruct(photo, layers="relu1_2,relu3_2,relu5_2", size=64, iterations=40)
     sheet = grid.paint()
     picture = images.load(photo, long_side_px=64).pixels
@@ -291,7 +291,7 @@ def test_a_shallow_layer_brings_back_more_of_the_picture_than_a_deep_one(photo: 
 
 
 @pytest.mark.weights
-def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
+def test_texture_uses_layers_up_to_each(painting: Path) -> None:
     grid = insight.texture(painting, layers="relu1_1,relu2_1,relu3_1", **SMALL)
     layers = [[layer.name for layer in cell.run.resolved.style_layers] for cell in grid.cells]
     assert layers == [["relu1_1"], ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1", "relu3_1"]]
@@ -302,7 +302,7 @@ def test_style_alone_has_the_layers_up_to_each(painting: Path) -> None:
 
 
 @pytest.mark.weights
-def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: Path) -> None:
+def test_reconstruct_layers_default_and_validation(photo: Path) -> None:
     grid = insight.reconstruct(photo, size=64, iterations=1)
     assert [cell.name for cell in grid.cells] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
     assert [p.name for p in insight.reconstruct(photo, size=96, iterations=1, network="alexnet").cells]
@@ -316,7 +316,7 @@ def test_layers_before_poolings_are_the_default_and_one_twice_is_refused(photo: 
 
 
 @pytest.mark.weights
-def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_recombine_places_each_pair(photo: Path, painting: Path, tmp_path: Path) -> None:
     other = tmp_path / "mosaic.png"
     Image.fromarray(samples.paint("mosaic", size_px=160)).save(other)
     grid = insight.recombine([photo, painting], [painting, other], **SMALL)
@@ -335,7 +335,7 @@ def test_recombining_puts_each_pair_where_its_row_and_column_meet(photo: Path, p
 
 
 @pytest.mark.weights
-def test_a_sweep_has_a_cell_and_a_row_for_each_setting(photo: Path, painting: Path) -> None:
+def test_sweep_has_a_cell_per_setting(photo: Path, painting: Path) -> None:
     swept = insight.sweep(photo, painting, {"alpha": [0.5, 50], "padding": ["zero", "replicate"]}, **SMALL)
     assert swept.table() == []
     swept.grid.paint()
@@ -351,7 +351,7 @@ def test_a_sweep_has_a_cell_and_a_row_for_each_setting(photo: Path, painting: Pa
     assert swept.grid.row_labels == ["padding = zero", "padding = replicate"]
 
 
-def test_sweeps_are_written_as_options_and_checked() -> None:
+def test_sweep_options_are_parsed_and_validated() -> None:
     assert insight.parse_sweep(["alpha=1, 5", "style-layers=relu1_1;relu1_1,relu2_1"]) == {
         "alpha": ["1", "5"],
         "style_layers": ["relu1_1", "relu1_1,relu2_1"],
@@ -403,7 +403,7 @@ VIEWS: dict[str, Any] = {
 
 @pytest.mark.weights
 @pytest.mark.parametrize("view", VIEWS)
-def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_option_changes_the_picture_or_is_refused(view: str, photo: Path, painting: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     images.save(small, images.load(photo, long_side_px=96).pixels)
 
@@ -445,7 +445,7 @@ def test_an_option_changes_the_picture_or_is_refused(view: str, photo: Path, pai
     ],
     ids=lambda command: command[0],
 )
-def test_each_command_writes_its_sheet(
+def test_insight_commands_write_their_image(
     command: list[str], desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
@@ -505,7 +505,7 @@ def test_tables_are_printed_as_json(
         (["recombine", "photo.jpg"], "styles"),
     ],
 )
-def test_a_mistake_is_one_clear_line(
+def test_invalid_insight_command_is_a_one_line_error(
     command: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
@@ -518,7 +518,7 @@ def test_a_mistake_is_one_clear_line(
 
 
 @pytest.mark.weights
-def test_names_that_are_made_are_never_too_long(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_names_are_never_too_long(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     names = ["a" * 78 + ".jpg", "漢" * 70 + ".jpg", "b" * 78 + ".jpg"]
     for name in names:
@@ -528,7 +528,7 @@ def test_names_that_are_made_are_never_too_long(desk: Path, monkeypatch: pytest.
 
 
 @pytest.mark.weights
-def test_only_what_is_looked_at_must_fit(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minimum_size_depends_on_used_layers_only(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     Image.new("RGB", (9, 5), "teal").save("tiny.png")
     for view in ("gram", "features"):
@@ -536,7 +536,7 @@ def test_only_what_is_looked_at_must_fit(desk: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.weights
-def test_an_interrupted_grid_shows_what_is_painted(desk: Path) -> None:
+def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
     asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "impasto", "insight", *asked, "--json"],
@@ -565,6 +565,6 @@ def test_an_interrupted_grid_shows_what_is_painted(desk: Path) -> None:
     assert min(spread) > 20  # one is done, one stands as it was
 
 
-def test_a_picture_too_small_for_a_layer_is_refused(photo: Path) -> None:
+def test_refuses_an_image_too_small_for_a_layer(photo: Path) -> None:
     with pytest.raises((LayerError, ImageError), match="too small"):
         insight.reconstruct(photo, size=8)

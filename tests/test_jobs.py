@@ -65,7 +65,7 @@ def claimed(store: JobStore, worker: str = "w") -> Claim:
 # ---- One job -------------------------------------------------------------------------------------
 
 
-def test_a_job_goes_from_queued_to_done(store: JobStore) -> None:
+def test_job_goes_from_queued_to_done(store: JobStore) -> None:
     job = added(store, output="out.png", run={"quality": 90})
     assert (job.state, job.attempt, job.progress) == ("queued", 0, 0)
     assert (job.config, job.run, job.inputs, job.output) == ({"alpha": 5.0}, {"quality": 90}, INPUTS, "out.png")
@@ -82,13 +82,13 @@ def test_a_job_goes_from_queued_to_done(store: JobStore) -> None:
     assert store.claim("w") is None
 
 
-def test_priority_goes_before_age(store: JobStore) -> None:
+def test_higher_priority_runs_first(store: JobStore) -> None:
     numbers = [added(store, priority=priority).id for priority in (0, 5, 0, 5)]
     order = [claimed(store).job.id for _ in numbers]
     assert order == [numbers[1], numbers[3], numbers[0], numbers[2]]
 
 
-def test_what_failed_says_why_and_can_be_tried_again(store: JobStore) -> None:
+def test_failed_job_has_a_reason_and_can_be_retried(store: JobStore) -> None:
     job = added(store)
     store.fail(claimed(store), "photo.jpg is no picture")
     assert store.get(job.id).error == "photo.jpg is no picture"
@@ -98,7 +98,7 @@ def test_what_failed_says_why_and_can_be_tried_again(store: JobStore) -> None:
     assert claimed(store).attempt == 2
 
 
-def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
+def test_cancels_at_once_or_at_the_next_step(store: JobStore) -> None:
     waiting, running = added(store, priority=0), added(store, priority=1)
     claim = claimed(store)
     assert claim.job.id == running.id
@@ -111,7 +111,7 @@ def test_cancelling_is_at_once_or_at_the_next_step(store: JobStore) -> None:
     assert store.retry(running.id).command is None
 
 
-def test_a_paused_job_waits_until_it_is_resumed(store: JobStore, clock: Clock) -> None:
+def test_paused_job_waits_until_resumed(store: JobStore, clock: Clock) -> None:
     paused, other = added(store, priority=1), added(store)
     claim = claimed(store)
     store.pause(paused.id)
@@ -134,7 +134,7 @@ def test_a_paused_job_waits_until_it_is_resumed(store: JobStore, clock: Clock) -
             act(paused.id)
 
 
-def test_a_cancellation_that_comes_while_a_job_is_given_back_is_not_lost(store: JobStore) -> None:
+def test_cancelling_while_pausing_is_not_lost(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
     store.pause(job.id)
@@ -143,7 +143,7 @@ def test_a_cancellation_that_comes_while_a_job_is_given_back_is_not_lost(store: 
     assert (store.get(job.id).state, store.get(job.id).paused) == ("cancelled", False)
 
 
-def test_a_new_alpha_reaches_the_worker_and_its_changes_are_saved(store: JobStore) -> None:
+def test_alpha_changes_reach_the_worker_and_are_saved(store: JobStore) -> None:
     job = added(store)
     store.set_alpha(job.id, 8.0)
     claim = claimed(store)
@@ -159,7 +159,7 @@ def test_a_new_alpha_reaches_the_worker_and_its_changes_are_saved(store: JobStor
         store.set_alpha(job.id, 2.0)
 
 
-def test_who_watches_is_told_of_every_change_once(store: JobStore, tmp_path: Path) -> None:
+def test_changes_since_returns_each_change_once(store: JobStore, tmp_path: Path) -> None:
     first, second = added(store), added(store)
     other = JobStore(store.folder)  # another program
     revision, jobs, left = other.changes_since(-1)
@@ -223,7 +223,7 @@ def old_queue(folder: Path, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_queue_of_an_older_version_is_migrated(tmp_path: Path, version: int) -> None:
+def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
     old_queue(tmp_path, version)
     store = JobStore(tmp_path)
     done, begun, new = store.jobs()
@@ -267,7 +267,7 @@ def test_a_queue_of_an_older_version_is_migrated(tmp_path: Path, version: int) -
     assert store.verify() == []
 
 
-def test_a_job_that_runs_is_not_removed(store: JobStore) -> None:
+def test_refuses_to_remove_a_running_job(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
     store.save_steps(claim, steps_done(0.1, (1, 1.0)))
@@ -285,7 +285,7 @@ def test_a_job_that_runs_is_not_removed(store: JobStore) -> None:
 # ---- Workers that die ----------------------------------------------------------------------------
 
 
-def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store: JobStore, clock: Clock) -> None:
+def test_expired_worker_loses_its_job_and_cannot_write(store: JobStore, clock: Clock) -> None:
     job = added(store)
     first = claimed(store, "first")
     clock.now += LEASE_S - 1
@@ -310,9 +310,7 @@ def test_a_silent_worker_loses_its_job_and_cannot_write_over_its_successor(store
     assert store.get(job.id).result == {"fresh": True}
 
 
-def test_a_job_that_kills_its_workers_is_given_up_and_one_that_gets_further_is_not(
-    store: JobStore, clock: Clock
-) -> None:
+def test_job_fails_after_crashes_without_progress(store: JobStore, clock: Clock) -> None:
     job = added(store)
     for _ in range(MAX_CRASHES):
         claimed(store)
@@ -326,7 +324,7 @@ def test_a_job_that_kills_its_workers_is_given_up_and_one_that_gets_further_is_n
     assert claimed(store).job.checkpoint == f"checkpoint-{3 * MAX_CRASHES - 1}"
 
 
-def test_a_job_whose_worker_died_can_be_cancelled(store: JobStore, clock: Clock) -> None:
+def test_job_of_a_dead_worker_can_be_cancelled(store: JobStore, clock: Clock) -> None:
     job = added(store)
     claimed(store)
     store.cancel(job.id)
@@ -335,7 +333,7 @@ def test_a_job_whose_worker_died_can_be_cancelled(store: JobStore, clock: Clock)
     assert store.get(job.id).state == "cancelled"
 
 
-def test_a_clock_that_is_set_back_delays_nothing_for_long(store: JobStore, clock: Clock) -> None:
+def test_clock_set_back_expires_leases(store: JobStore, clock: Clock) -> None:
     added(store)
     first = claimed(store)
     clock.now -= 7 * 24 * 3600
@@ -364,7 +362,7 @@ def _work(folder: str, kill_after: int, together: Barrier) -> None:
         store.finish(claim, {"by": os.getpid(), "attempt": claim.attempt})
 
 
-def test_jobs_are_done_once_each_by_many_processes_of_which_some_are_killed(tmp_path: Path) -> None:
+def test_jobs_run_once_despite_killed_processes(tmp_path: Path) -> None:
     store = JobStore(tmp_path, lease_s=0.5)
     jobs = [added(store) for _ in range(40)]
     start = multiprocessing.get_context("spawn")
@@ -381,7 +379,7 @@ def test_jobs_are_done_once_each_by_many_processes_of_which_some_are_killed(tmp_
     assert sum(job.attempt - 1 for job in found) == 2  # only the two that were in the hands of the dead
 
 
-def test_two_programs_may_make_the_store_at_once(tmp_path: Path) -> None:
+def test_store_can_be_created_concurrently(tmp_path: Path) -> None:
     start = multiprocessing.get_context("spawn")
     makers = [start.Process(target=JobStore, args=(tmp_path,)) for _ in range(4)]
     for maker in makers:
@@ -395,7 +393,7 @@ def test_two_programs_may_make_the_store_at_once(tmp_path: Path) -> None:
 # ---- What is kept, and what is not ---------------------------------------------------------------
 
 
-def test_files_are_kept_once_and_by_their_content(store: JobStore, tmp_path: Path) -> None:
+def test_files_are_stored_by_content(store: JobStore, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(b"the same")
     names = {store.files.add(tmp_path / name) for name in ("a.jpg", "b.jpg")}
@@ -413,7 +411,7 @@ def test_files_are_kept_once_and_by_their_content(store: JobStore, tmp_path: Pat
     assert not store.files.path(stale).exists()
 
 
-def test_a_full_disk_leaves_no_half_file(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_partial_file(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x" * 1000)
 
     def full(*_: object) -> None:
@@ -425,7 +423,7 @@ def test_a_full_disk_leaves_no_half_file(store: JobStore, tmp_path: Path, monkey
     assert list(store.files.folder.iterdir()) == []
 
 
-def test_verify_tells_what_is_damaged(store: JobStore, tmp_path: Path) -> None:
+def test_verify_reports_damaged_files(store: JobStore, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a picture")
     name = store.files.add(tmp_path / "a.jpg")
     job = store.add({}, {"content": {"name": "a.jpg", "sha256": name}}, key="k")
@@ -435,7 +433,7 @@ def test_verify_tells_what_is_damaged(store: JobStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no database", "cut", "newer"])
-def test_a_database_that_cannot_be_used_is_told_of_and_left_alone(damage: str, tmp_path: Path) -> None:
+def test_unusable_database_is_reported_and_unchanged(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     if damage == "no database":
         path.write_bytes(b"this is a letter to my aunt " * 100)
@@ -458,13 +456,13 @@ def test_a_database_that_cannot_be_used_is_told_of_and_left_alone(damage: str, t
     assert path.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_invalid_folder_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(JobError, match="data-dir"):
         JobStore(tmp_path / "file")
 
 
-def test_a_failed_write_changes_nothing(store: JobStore) -> None:
+def test_failed_write_changes_nothing(store: JobStore) -> None:
     job = added(store)
     claim = claimed(store)
     with pytest.raises(JobError):  # progress of 2 is refused by the table, after the losses would have been written

@@ -66,7 +66,7 @@ def test_gram_is_symmetric_and_positive() -> None:
 
 
 @given(cut=st.integers(1, 8))
-def test_moments_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
+def test_moments_of_parts_add_up(cut: int) -> None:
     features = random_features(1, 4, 9, 6, dtype=torch.float64)
     parts: Moments = compute_moments(features[:, :, :cut]) + compute_moments(features[:, :, cut:])
     whole = compute_moments(features)
@@ -98,7 +98,7 @@ def test_style_loss_by_hand() -> None:
     assert statistic_error(gram, target) == pytest.approx(5 / 4)
 
 
-def test_relative_losses_do_not_change_when_features_are_scaled() -> None:
+def test_relative_losses_ignore_feature_scale() -> None:
     features, target = random_features(1, 4, 5, 5), random_features(1, 4, 5, 5, seed=1)
     for norm in ("squared", "scaled"):
         once = content_loss(content_error(features, target), norm, scale=energy([target]))
@@ -130,7 +130,7 @@ def test_losses_are_zero_at_their_targets() -> None:
     assert statistic_error(gram, gram) == 0
 
 
-def test_gradients_are_right() -> None:
+def test_gradients_pass_gradcheck() -> None:
     features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
     target = random_features(1, 3, 4, 5, seed=1, dtype=torch.float64)
     target_gram = gram_matrix(compute_moments(target))
@@ -141,7 +141,7 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(lambda f: total_variation(f, "absolute"), features)
 
 
-def test_the_registry_and_the_option_have_the_same_names() -> None:
+def test_registry_and_option_have_the_same_names() -> None:
     assert set(STYLE_LOSSES) == set(choices_of(Config.model_fields["style_loss"]))
 
 
@@ -173,7 +173,7 @@ def test_wasserstein_of_independent_channels_by_hand() -> None:
     torch.testing.assert_close(found, torch.tensor(4 + 0.25 + 1 + 4, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
-def test_wasserstein_of_correlated_channels_is_that_of_scipys_root() -> None:
+def test_wasserstein_of_correlated_channels_matches_scipy() -> None:
     one, two = (random_features(1, 5, 9, 9, seed=seed, dtype=torch.float64) for seed in (1, 2))
     two = torch.einsum("ij,bjhw->bihw", random_features(5, 5, seed=3, dtype=torch.float64), two) + 1
     a, b = (torch.cov(features.flatten(2)[0], correction=0) for features in (one, two))
@@ -199,14 +199,14 @@ def kept(name: str, *styles: Tensor) -> Tensor:
 class TestEveryStyleLoss:
     """Claims about each, whatever it is."""
 
-    def test_is_zero_at_its_target_and_nowhere_near(self, name: str) -> None:
+    def test_style_loss_is_zero_only_at_its_target(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         style, other = (random_features(1, 6, 8, 8, seed=seed).relu() for seed in (1, 2))
         target = kept(name, style)
         assert float(loss.distance(measured(name, style), target)) < 1e-5 * loss.energy(target)
         assert float(loss.distance(measured(name, other), target)) > 1e-3 * loss.energy(target)
 
-    def test_does_not_see_the_order_of_pixels(self, name: str) -> None:
+    def test_style_loss_ignores_pixel_order(self, name: str) -> None:
         loss, features = STYLE_LOSSES[name], random_features(1, 5, 6, 7, dtype=torch.float64)
         order = torch.randperm(42, generator=torch.Generator().manual_seed(1))
         shuffled = features.flatten(2)[:, :, order].reshape(1, 5, 6, 7)
@@ -214,7 +214,7 @@ class TestEveryStyleLoss:
         found, expected = (loss.distance(measured(name, x), target) for x in (shuffled, features))
         torch.testing.assert_close(found, expected)
 
-    def test_has_the_right_gradient(self, name: str) -> None:
+    def test_style_loss_passes_gradcheck(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
         target = kept(name, random_features(1, 3, 4, 5, seed=1, dtype=torch.float64))
@@ -224,7 +224,7 @@ class TestEveryStyleLoss:
         )
         assert found
 
-    def test_is_the_same_in_relative_units_when_features_are_scaled(self, name: str) -> None:
+    def test_relative_style_loss_ignores_feature_scale(self, name: str) -> None:
         loss, relative = STYLE_LOSSES[name], []
         for factor in (1, 50):
             style, features = (factor * random_features(1, 4, 6, 6, seed=seed, dtype=torch.float64) for seed in (1, 2))
@@ -232,7 +232,7 @@ class TestEveryStyleLoss:
             relative.append(float(loss.distance(measured(name, features), target)) / loss.energy(target))
         assert relative[1] == pytest.approx(relative[0], rel=1e-6)
 
-    def test_a_blend_lies_between_its_styles(self, name: str) -> None:
+    def test_blend_lies_between_its_styles(self, name: str) -> None:
         """Nearer to a picture that has something of both than either style is."""
         loss = STYLE_LOSSES[name]
         dark, bright = random_features(1, 4, 9, 9, seed=1).abs(), 3 + random_features(1, 4, 9, 9, seed=2).abs()
@@ -240,7 +240,7 @@ class TestEveryStyleLoss:
         blend, *alone = (float(loss.distance(both, kept(name, *of))) for of in ((dark, bright), (dark,), (bright,)))
         assert blend < 0.5 * min(alone)
 
-    def test_dead_channels_and_few_positions_have_finite_gradients(self, name: str) -> None:
+    def test_gradients_are_finite_for_dead_channels(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         style, features = (random_features(1, 8, 1, 3, seed=seed) for seed in (1, 2))
         style[:, 2], features[:, :3] = 0, 0
@@ -260,7 +260,7 @@ def test_sliced_wasserstein_of_a_shift_by_hand() -> None:
     assert float(found) == pytest.approx(float(shift.square().sum()) / 3)
 
 
-def test_sliced_wasserstein_tells_apart_what_moments_cannot() -> None:
+def test_sliced_wasserstein_sees_more_than_moments() -> None:
     """Two distributions of one mean and covariance: even, and two-valued."""
     even = torch.linspace(-1, 1, 400, dtype=torch.float64)
     even = even / even.square().mean().sqrt()
@@ -270,7 +270,7 @@ def test_sliced_wasserstein_tells_apart_what_moments_cannot() -> None:
     assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, kept("sliced-wasserstein", b))) > 0.01
 
 
-def test_the_nearest_by_hand() -> None:
+def test_nearest_by_hand() -> None:
     """Each vector is held against the one that points its way from the style's mean, and each of the style's too."""
     style = torch.tensor([[[[2.0, -2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, -2.0]]]])  # right, left, up, down; mean 0
     features = torch.tensor([[[[5.0, -1.0]], [[1.0, -4.0]]]])  # to the right; down

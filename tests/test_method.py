@@ -69,7 +69,7 @@ def test_both_losses_fall_from_noise(tiny: Encoder) -> None:
     assert result.evaluations >= 41
 
 
-def test_the_target_is_the_only_thing_that_learns(tiny: Encoder) -> None:
+def test_only_the_image_is_optimized(tiny: Encoder) -> None:
     content, style = picture(1), picture(2)
     frozen = {**tiny.kernels, **{f"{n}.bias": b for n, b in tiny.biases.items()}, "c": content, "s": style}
     before = {name: tensor.clone() for name, tensor in frozen.items()}
@@ -82,7 +82,7 @@ def test_the_target_is_the_only_thing_that_learns(tiny: Encoder) -> None:
         assert tensor.grad is None, name
 
 
-def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) -> None:
+def test_classic_preset_matches_the_textbook_method(tiny: Encoder) -> None:
     """Noise, one scale, absolute units, plain pixels: the first evaluation is MSE + α · MSE of Grams."""
     config = tiny_config(
         units="absolute", alpha=0.01, parametrization="pixels", clamp=False, init_noise="white", noise_std=0.2,
@@ -113,7 +113,7 @@ def test_classic_on_a_tiny_network_is_the_textbook_written_out(tiny: Encoder) ->
     assert torch.nn.functional.cosine_similarity(moved.flatten(), -gradient.flatten(), dim=0) > 0.9999
 
 
-def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
+def test_reported_losses_are_of_the_written_pixels(tiny: Encoder) -> None:
     config = tiny_config(iterations=12, clamp=False, alpha=50)
     content, style = picture(1), picture(2)
     _, result = paint(tiny, config, content=content, styles=(style,))
@@ -123,7 +123,7 @@ def test_reported_losses_are_those_of_the_written_pixels(tiny: Encoder) -> None:
     assert result.losses == pytest.approx(again, rel=1e-6)
 
 
-def test_a_seed_means_the_same_picture_and_another_one_another(tiny: Encoder) -> None:
+def test_seed_determines_the_picture(tiny: Encoder) -> None:
     same = [paint(tiny, tiny_config(iterations=6, seed=3))[1].image for _ in range(2)]
     other = paint(tiny, tiny_config(iterations=6, seed=4))[1].image
     assert torch.equal(*same)
@@ -131,14 +131,14 @@ def test_a_seed_means_the_same_picture_and_another_one_another(tiny: Encoder) ->
 
 
 @pytest.mark.parametrize("init", ["content", "style"])
-def test_descent_can_start_from_content_or_style(tiny: Encoder, init: str) -> None:
+def test_can_start_from_content_or_style(tiny: Encoder, init: str) -> None:
     steps, _ = paint(tiny, tiny_config(init=init, iterations=1, scales=1))
     start = float(getattr(steps[0].losses, init))
     noise = float(getattr(paint(tiny, tiny_config(iterations=1, scales=1))[0][0].losses, init))
     assert start < 0.5 * noise
 
 
-def test_descent_can_start_from_any_image(tiny: Encoder) -> None:
+def test_can_start_from_any_image(tiny: Encoder) -> None:
     start = picture(9)
     config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
     steps, result = paint(tiny, config, init=start)
@@ -147,21 +147,21 @@ def test_descent_can_start_from_any_image(tiny: Encoder) -> None:
     assert steps[0].is_last
 
 
-def test_a_start_of_another_shape_is_cropped_not_squeezed(tiny: Encoder) -> None:
+def test_start_image_is_cropped_not_stretched(tiny: Encoder) -> None:
     wide = torch.zeros(1, 3, 40, 168)
     wide[..., 56:112] = 1.0  # only the middle third, which a 56 px wide target keeps
     config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
     assert paint(tiny, config, init=wide)[1].image.mean() > 0.99
 
 
-def test_init_and_its_image_go_together(tiny: Encoder) -> None:
+def test_init_image_requires_an_image(tiny: Encoder) -> None:
     with pytest.raises(ConfigError, match="go together"):
         paint(tiny, tiny_config(init="image"))
     with pytest.raises(ConfigError, match="go together"):
         paint(tiny, tiny_config(), init=picture(3))
 
 
-def test_scales_are_walked_from_coarse_to_fine(tiny: Encoder) -> None:
+def test_scales_go_from_coarse_to_fine(tiny: Encoder) -> None:
     steps, result = paint(tiny, tiny_config(iterations=3, scales=3))
     sizes = list(dict.fromkeys(tuple(step.image.shape[2:]) for step in steps))
     assert sizes == [(10, 14), (20, 28), (40, 56)]
@@ -171,7 +171,7 @@ def test_scales_are_walked_from_coarse_to_fine(tiny: Encoder) -> None:
     assert evaluations == sorted(evaluations)
 
 
-def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder) -> None:
+def test_style_is_resized_to_the_target_but_never_enlarged(tiny: Encoder) -> None:
     big, config = picture(2, 80, 112), tiny_config(iterations=1, scales=2)
     inputs = Inputs(content=picture(1), styles=(big,))
     engine = Recording(tiny)
@@ -184,7 +184,7 @@ def test_the_style_is_seen_at_the_targets_size_and_never_enlarged(tiny: Encoder)
             torch.testing.assert_close(term.regions[0].value, wanted.regions[0].value, rtol=1e-3, atol=1e-3)
 
 
-def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encoder) -> None:
+def test_detail_transfer_adds_content_detail(tiny: Encoder) -> None:
     """The first thing measured at full size: the target enlarged, and what the content has more of there."""
     content = picture(1, 80, 112) + 0.05 * torch.randn(1, 3, 80, 112, generator=torch.Generator().manual_seed(9))
     content = content.clamp(0, 1)
@@ -204,7 +204,7 @@ def test_enlarging_lends_the_content_the_detail_that_it_gains_there(tiny: Encode
         torch.testing.assert_close(found, plain + lent, rtol=0, atol=1e-5)
 
 
-def test_closing_the_stream_in_the_middle_leaves_a_picture_of_the_full_size(tiny: Encoder) -> None:
+def test_stopped_run_gives_a_full_size_picture(tiny: Encoder) -> None:
     run = build_run(tiny, tiny_config(iterations=5, scales=2))
     steps = run.steps()
     next(steps)
@@ -225,7 +225,7 @@ def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_changing_alpha_rebuilds_nothing_and_restarts_only_the_curvature(tiny: Encoder, optimizer: str) -> None:
+def test_changing_alpha_resets_only_curvature(tiny: Encoder, optimizer: str) -> None:
     config = tiny_config(iterations=6, scales=1, optimizer=optimizer)
     given = Inputs(content=picture(1), styles=(picture(2),))
     engine = Recording(tiny)
@@ -246,13 +246,13 @@ def test_changing_alpha_rebuilds_nothing_and_restarts_only_the_curvature(tiny: E
         assert [len(state.steps) for _, _, state in steps if isinstance(state, LBFGSState)] == [1, 2, 3, 1, 2, 1]
 
 
-def test_without_content_the_target_is_pure_texture(tiny: Encoder) -> None:
+def test_zero_content_weight_gives_pure_texture(tiny: Encoder) -> None:
     _, result = paint(tiny, tiny_config(iterations=40, content_weight=0, scales=1))
     assert result.losses["style"] < 0.01
     assert result.losses["total"] == pytest.approx(5 * result.losses["style"])
 
 
-def test_alpha_of_the_content_is_carried_to_the_output(tiny: Encoder, tmp_path: Path) -> None:
+def test_output_keeps_content_transparency(tiny: Encoder, tmp_path: Path) -> None:
     content = torch.cat([picture(1), torch.ones(1, 1, 40, 56)], dim=1)
     content[:, 3, :, :28] = 0
     _, result = paint(tiny, tiny_config(iterations=2), content=content)
@@ -262,13 +262,13 @@ def test_alpha_of_the_content_is_carried_to_the_output(tiny: Encoder, tmp_path: 
     assert (written[:, 28:, 3] == 255).all()
 
 
-def test_content_is_enlarged_only_when_asked(tiny: Encoder) -> None:
+def test_content_is_enlarged_only_on_request(tiny: Encoder) -> None:
     assert paint(tiny, tiny_config(iterations=1, size=112))[1].image.shape[2:] == (40, 56)
     assert paint(tiny, tiny_config(iterations=1, size=112, enlarge=True))[1].image.shape[2:] == (80, 112)
 
 
 @pytest.mark.parametrize("role", ["content", "style"])
-def test_images_too_small_for_the_deepest_layer_say_which(tiny: Encoder, role: str) -> None:
+def test_too_small_image_error_names_the_layer(tiny: Encoder, role: str) -> None:
     with pytest.raises(LayerError, match=rf"{role},? .*1x1 px is too small for relu2_1, which needs at least 2 px"):
         paint(
             tiny,
@@ -277,12 +277,12 @@ def test_images_too_small_for_the_deepest_layer_say_which(tiny: Encoder, role: s
         )
 
 
-def test_a_narrow_style_is_not_shrunk_below_what_the_network_needs(tiny: Encoder) -> None:
+def test_narrow_style_keeps_the_minimum_size(tiny: Encoder) -> None:
     _, result = paint(tiny, tiny_config(iterations=1, scales=3), styles=(torch.rand(1, 3, 2, 56),))
     assert result.losses["style"] > 0
 
 
-def test_pictures_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Path) -> None:
+def test_invalid_images_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         next(
             stylize_steps(
@@ -291,7 +291,7 @@ def test_pictures_are_refused_before_the_first_step(tiny: Encoder, tmp_path: Pat
         )
 
 
-def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> None:
+def test_recipe_holds_names_without_paths(tiny: Encoder, photo: Path) -> None:
     style = NamedImage("sample:mine", picture(2))
     _, result = paint(tiny, tiny_config(iterations=1, size=32), content=photo, styles=(style,))
     recipe = result.recipe.to_json()
@@ -300,7 +300,7 @@ def test_names_without_paths_go_into_the_recipe(tiny: Encoder, photo: Path) -> N
     assert str(photo.parent) not in recipe
 
 
-def test_pink_noise_falls_as_one_over_f() -> None:
+def test_pink_noise_spectrum_falls_as_one_over_f() -> None:
     generator = torch.Generator().manual_seed(0)
     noise = torch.stack([pink_noise(torch.randn(256, 256, generator=generator)) for _ in range(8)])
     amplitude = torch.fft.rfft2(noise).abs().mean(dim=0)
@@ -309,7 +309,7 @@ def test_pink_noise_falls_as_one_over_f() -> None:
     assert float(noise.std()) == pytest.approx(1, rel=1e-3)
 
 
-def test_saving_checks_what_it_is_asked_for(tiny: Encoder, tmp_path: Path) -> None:
+def test_save_validates_its_arguments(tiny: Encoder, tmp_path: Path) -> None:
     _, result = paint(tiny, tiny_config(iterations=1))
     for options in ({"bits": 7}, {"quality": 0}, {"quality": 1000}):
         with pytest.raises(ConfigError):

@@ -30,7 +30,7 @@ def image(seed: int, height: int = 16, width: int = 12) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
+def test_absolute_units_give_the_published_losses(tiny: Encoder) -> None:
     config = tiny_config(units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
     content, style, target = image(1), image(2, 20, 20), image(3)
     losses = losses_of(tiny, objective_of(tiny, content, style, config), target)
@@ -49,7 +49,7 @@ def test_absolute_units_are_the_published_losses(tiny: Encoder) -> None:
     torch.testing.assert_close(losses.total, 2.0 * expected_content + 0.7 * expected_style + 0.3 * tv)
 
 
-def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny: Encoder) -> None:
+def test_relative_units_normalize_losses_and_weights(tiny: Encoder) -> None:
     absolute, relative = (
         objective_of(
             tiny,
@@ -68,19 +68,19 @@ def test_relative_units_divide_by_the_targets_energy_and_normalize_weights(tiny:
     torch.testing.assert_close(in_relative.style, 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"])
 
 
-def test_a_black_image_as_style_gives_finite_losses(tiny: Encoder) -> None:
+def test_black_style_gives_finite_losses(tiny: Encoder) -> None:
     objective = objective_of(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
     assert torch.isfinite(losses_of(tiny, objective, image(3, 16, 16)).total)
 
 
-def test_content_is_zero_at_the_content_and_style_at_the_style(tiny: Encoder) -> None:
+def test_losses_are_zero_at_their_own_image(tiny: Encoder) -> None:
     content, style = image(1), image(2)
     objective = objective_of(tiny, content, style, tiny_config())
     assert losses_of(tiny, objective, content).content == 0
     assert losses_of(tiny, objective, style).style == 0
 
 
-def test_the_laplacian_holds_the_contents_lines(tiny: Encoder) -> None:
+def test_laplacian_loss_keeps_content_edges(tiny: Encoder) -> None:
     content, target = image(1), image(3)
     objective = objective_of(tiny, content, image(2), tiny_config(laplacian_weight=0.4))
     plain = losses_of(tiny, objective_of(tiny, content, image(2), tiny_config()), target)
@@ -102,7 +102,7 @@ def test_targets_are_frozen(tiny: Encoder) -> None:
         objective.config = resolved()  # type: ignore[misc]
 
 
-def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
+def test_objective_passes_gradcheck(tiny64: Encoder) -> None:
     config = tiny_config(tv_weight=0.2, laplacian_weight=0.3, content_loss="scaled")
     objective: Objective = objective_of(tiny64, image(1).double(), image(2).double(), config)
     evaluate = AutogradEngine(tiny64).evaluator(objective, objective.config.alpha)
@@ -115,7 +115,7 @@ def test_gradient_of_the_whole_objective_is_right(tiny64: Encoder) -> None:
     assert float((ahead - behind) / (2 * step)) == pytest.approx(float((gradient * direction).sum()), rel=1e-6)
 
 
-def test_one_evaluation_changes_nothing_and_leaves_no_gradient_behind(tiny: Encoder) -> None:
+def test_evaluation_has_no_side_effects(tiny: Encoder) -> None:
     tensors = [*tiny.kernels.values(), *tiny.biases.values(), image(1), image(2), image(3)]
     before = [tensor.clone() for tensor in tensors]
     content, style, target = tensors[-3:]

@@ -85,7 +85,7 @@ def only_pictures(counter: Counter[str]) -> dict[str, int]:
     return {name: counter[f"{name}.png"] for name in ROLES if counter[f"{name}.png"]}
 
 
-def test_stylize_opens_and_hashes_each_picture_once(desk: Path, counted_hashes: Counter[str]) -> None:
+def test_stylize_opens_and_hashes_each_image_once(desk: Path, counted_hashes: Counter[str]) -> None:
     with counted_opens() as opens:
         result = impasto.stylize(
             "content.png",
@@ -103,7 +103,7 @@ def test_stylize_opens_and_hashes_each_picture_once(desk: Path, counted_hashes: 
     assert recorded == {name: hashlib.sha256((desk / f"{name}.png").read_bytes()).hexdigest() for name in ROLES}
 
 
-def test_an_estimate_and_a_run_share_what_was_opened(desk: Path) -> None:
+def test_estimate_and_run_share_opened_images(desk: Path) -> None:
     with counted_opens() as opens:
         run = prepare_run("content.png", "style.png", protect="protect.png", weights="own.safetensors", **OPTIONS)
         run.estimate()
@@ -111,14 +111,14 @@ def test_an_estimate_and_a_run_share_what_was_opened(desk: Path) -> None:
     assert only_pictures(opens) == {"content": 1, "style": 1, "protect": 1}
 
 
-def test_a_run_that_was_only_planned_hashes_nothing(desk: Path, counted_hashes: Counter[str]) -> None:
+def test_planning_hashes_nothing(desk: Path, counted_hashes: Counter[str]) -> None:
     run = prepare_run("content.png", "style.png", weights="own.safetensors", **OPTIONS)
     assert run.workload.height == 43
     assert only_pictures(counted_hashes) == {}
 
 
 @pytest.mark.parametrize("report", [[], ["--report"]])
-def test_the_command_line_opens_each_picture_once(report: list[str], desk: Path) -> None:
+def test_command_line_opens_each_image_once(report: list[str], desk: Path) -> None:
     masks = ["--content-mask", "mask.png", "--style-mask", "ground.png", "--protect", "protect.png"]
     options = ["--size", "64", "--iterations", "2", "--network", "alexnet", "--weights", "own.safetensors", "--quiet"]
     with counted_opens() as opens:
@@ -130,7 +130,7 @@ def test_the_command_line_opens_each_picture_once(report: list[str], desk: Path)
     assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(Image.open("again.png")))
 
 
-def test_the_command_line_refuses_to_replace_a_recorded_input(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_refuses_to_overwrite_a_recorded_input(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--size", "64", "--iterations", "1", "--network", "alexnet", "--weights", "own.safetensors", "--quiet"]
     assert main(["stylize", "content.png", "style.png", *options, "-o", "out.png"]) == 0
     assert main(["reproduce", "out.png", "--weights", "own.safetensors", "-o", "content.png"]) != 0
@@ -146,7 +146,7 @@ def levels(pixels: torch.Tensor) -> set[int]:
     return set((pixels * 255).round().int().flatten().tolist())
 
 
-def test_a_file_that_is_written_to_after_it_was_opened_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_file_changed_after_opening(tmp_path: Path) -> None:
     path = flat(tmp_path / "a.png", 10)
     for change in (lambda: flat(path, 20), lambda: path.write_bytes(path.read_bytes()[:500])):
         opened = images.open_image(path)
@@ -156,7 +156,7 @@ def test_a_file_that_is_written_to_after_it_was_opened_is_refused(tmp_path: Path
             images.load(opened)
 
 
-def test_a_change_that_hides_its_time_is_noticed(tmp_path: Path) -> None:
+def test_detects_a_change_with_an_unchanged_mtime(tmp_path: Path) -> None:
     path = flat(tmp_path / "a.png", 10)
     before = path.stat()
     opened = images.open_image(path)
@@ -168,7 +168,7 @@ def test_a_change_that_hides_its_time_is_noticed(tmp_path: Path) -> None:
         images.load(opened)
 
 
-def test_a_larger_picture_cannot_slip_in_after_the_check(tmp_path: Path) -> None:
+def test_larger_image_cannot_bypass_the_size_check(tmp_path: Path) -> None:
     path = flat(tmp_path / "a.png", 10)
     opened = images.open_image(path, max_megapixels=0.01)
     Image.new("RGB", (400, 300)).save(path)
@@ -176,7 +176,7 @@ def test_a_larger_picture_cannot_slip_in_after_the_check(tmp_path: Path) -> None
         images.load(opened)
 
 
-def test_a_picture_that_replaces_the_file_does_not_matter(tmp_path: Path) -> None:
+def test_replacing_the_file_does_not_affect_the_run(tmp_path: Path) -> None:
     """The opened file lives on without a name: size, hash and pixels are those of the old picture."""
     path, other = flat(tmp_path / "a.png", 10), flat(tmp_path / "b.png", 20)
     sha256, opened = hashlib.sha256(path.read_bytes()).hexdigest(), images.open_image(path)
@@ -187,7 +187,7 @@ def test_a_picture_that_replaces_the_file_does_not_matter(tmp_path: Path) -> Non
     assert levels(images.load(path).pixels) == {20}
 
 
-def test_a_file_that_is_only_touched_is_the_same(tmp_path: Path) -> None:
+def test_touched_file_counts_as_unchanged(tmp_path: Path) -> None:
     path = flat(tmp_path / "a.png", 10)
     opened = images.open_image(path)
     images.load(opened)
@@ -195,7 +195,7 @@ def test_a_file_that_is_only_touched_is_the_same(tmp_path: Path) -> None:
     assert images.load(opened).sha256 == opened.sha256
 
 
-def test_arrays_and_pil_images_are_copied_when_they_are_opened() -> None:
+def test_arrays_and_pil_images_are_copied() -> None:
     array, picture = np.full((8, 9, 3), 10, np.uint8), Image.new("RGB", (9, 8), (10, 10, 10))
     opened = [images.open_image(source) for source in (array, picture)]
     array[:] = 20
@@ -207,7 +207,7 @@ def test_arrays_and_pil_images_are_copied_when_they_are_opened() -> None:
         assert images.open_image(source) is source
 
 
-def test_an_opened_picture_gives_what_its_source_gives(tmp_path: Path) -> None:
+def test_opened_image_matches_its_source(tmp_path: Path) -> None:
     path = flat(tmp_path / "a.png", 10)
     named = images.NamedImage("sample:x", path)
     for source, name in ((path, "a.png"), (str(path), "a.png"), (named, "sample:x")):
@@ -219,7 +219,7 @@ def test_an_opened_picture_gives_what_its_source_gives(tmp_path: Path) -> None:
         assert (one.name, one.sha256) == (other.name, other.sha256)
 
 
-def test_files_are_closed_with_their_pictures(tmp_path: Path) -> None:
+def test_closing_an_image_closes_its_file(tmp_path: Path) -> None:
     folder = Path("/proc/self/fd")
     if not folder.exists():
         pytest.skip("this system does not list open files")

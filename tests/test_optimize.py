@@ -45,7 +45,7 @@ UNEVEN = torch.logspace(-2, 1, GOAL.numel()).reshape(GOAL.shape)
 
 @pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("lbfgs", 1.0, 60), ("adam", 0.05, 300)])
-def test_every_solver_finds_the_bottom_of_a_bowl(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
+def test_solvers_minimize_a_quadratic(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
     config = resolved(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
     *_, (_, last) = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
     assert (last.image - GOAL).abs().max() < 0.02
@@ -62,7 +62,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("units", [1e-8, 1e10])
-def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
+def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
     """Gram energies are about 1e12: what is judged by size alone works in one unit only."""
     config = resolved(clamp=False)
 
@@ -76,13 +76,13 @@ def test_the_units_of_the_loss_do_not_matter(units: float) -> None:
     assert state.evaluations == expected_state.evaluations
 
 
-def test_lbfgs_never_gets_worse() -> None:
+def test_lbfgs_never_increases_the_loss() -> None:
     totals = [float(point.losses.total) for _, point in descend(bowl(UNEVEN), START, resolved(clamp=False), 40)]
     assert totals == sorted(totals, reverse=True)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_start_is_left_alone_and_steps_are_counted(optimizer: str) -> None:
+def test_start_is_unchanged_and_steps_are_counted(optimizer: str) -> None:
     start = START.clone()
     states = [state for state, _ in descend(bowl(UNEVEN), start, resolved(optimizer=optimizer), 7)]
     assert torch.equal(start, START)
@@ -103,7 +103,7 @@ def cliff(limit: float) -> Evaluator:
 
 
 @pytest.mark.parametrize("options", [{"optimizer": "lbfgs"}, {"optimizer": "adam", "learning_rate": 10.0}])
-def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
+def test_nan_is_rolled_back(options: dict[str, Any]) -> None:
     config = resolved(clamp=False, parametrization="pixels", **options)
     points = [point for _, point in descend(cliff(0.9), START, config, 40)]
     first = float(cliff(0.9)(START).losses.total)
@@ -113,19 +113,19 @@ def test_nan_is_rolled_back_and_never_yielded(options: dict[str, Any]) -> None:
     assert float(points[-1].losses.total) < 0.7 * first
 
 
-def test_an_exploding_adam_restarts_more_carefully() -> None:
+def test_diverging_adam_restarts_with_smaller_steps() -> None:
     config = resolved(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
     *_, (state, last) = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
     assert state.restarts > 0
     assert float(last.losses.total) <= float(bowl(torch.ones_like(GOAL))(START).losses.total)
 
 
-def test_a_start_without_a_finite_loss_is_an_error() -> None:
+def test_start_without_a_finite_loss_is_an_error() -> None:
     with pytest.raises(DivergenceError, match="starting image is not finite"):
         next(descend(cliff(0.1), START, resolved(), 5))
 
 
-def test_bounded_descent_measures_what_will_be_written() -> None:
+def test_clamped_descent_measures_the_written_image() -> None:
     """The goal lies outside [0, 1]; measured losses are those of the clamped image."""
     far = bowl(torch.ones_like(GOAL))
     seen = []
@@ -145,7 +145,7 @@ def test_bounded_descent_measures_what_will_be_written() -> None:
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
 @pytest.mark.parametrize("size", [(16, 20), (17, 21), (1, 9), (32, 1)])
-def test_the_fourier_filter_is_symmetric(size: tuple[int, int], power: float) -> None:
+def test_fourier_filter_is_symmetric(size: tuple[int, int], power: float) -> None:
     """So that d/dz = A d/d(image)."""
     generator = torch.Generator().manual_seed(1)
     like = torch.zeros(1, 3, *size, dtype=torch.float64)
@@ -161,14 +161,14 @@ def impulse_at(row: int, column: int, side: int) -> Tensor:
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_the_fourier_filter_is_of_unit_gain(power: float) -> None:
+def test_fourier_filter_has_unit_gain(power: float) -> None:
     """Of unit mean square over its frequencies: far from the edges, white noise keeps its power."""
     impulse = impulse_at(65, 64, 129)
     assert float(fourier_filter(impulse, power)(impulse).square().sum()) == pytest.approx(1, rel=1e-3)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_opposite_edges_are_not_neighbors(power: float) -> None:
+def test_opposite_edges_do_not_interact(power: float) -> None:
     smooth = fourier_filter(torch.zeros(1, 1, 64, 64), power)
     spread = smooth(impulse_at(0, 30, 64))[0, 0, :, 30].abs()
     assert spread[-1] < 0.01 * spread[1]
@@ -176,7 +176,7 @@ def test_opposite_edges_are_not_neighbors(power: float) -> None:
     assert across[0] < 0.01 * across[-2]
 
 
-def test_the_fourier_filter_favors_low_frequencies_by_its_power() -> None:
+def test_fourier_filter_follows_its_exponent() -> None:
     like = torch.zeros(1, 1, 128, 128)
     across = torch.arange(128) / 128 * 2 * math.pi
     slow, fast = torch.cos(4 * across).expand(like.shape), torch.cos(48 * across).expand(like.shape)
@@ -191,7 +191,7 @@ def test_the_fourier_filter_favors_low_frequencies_by_its_power() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) -> None:
+def test_last_steps_use_the_precise_evaluator(optimizer: str) -> None:
     coarse_calls: list[int] = []
     fine_calls: list[int] = []
     exact = bowl(UNEVEN)
@@ -212,7 +212,7 @@ def test_a_more_precise_evaluator_takes_over_for_the_last_steps(optimizer: str) 
     assert state.iteration == 50
 
 
-def test_a_run_that_has_arrived_spends_nothing_more() -> None:
+def test_converged_run_stops_evaluating() -> None:
     config = resolved(parametrization="pixels", clamp=False)
     steps = list(descend(bowl(torch.ones_like(GOAL)), GOAL, config, 200))
     assert len(steps) == 200
@@ -221,7 +221,7 @@ def test_a_run_that_has_arrived_spends_nothing_more() -> None:
     torch.testing.assert_close(last.image, GOAL)
 
 
-def test_a_run_that_cannot_descend_stops_trying() -> None:
+def test_stalled_run_stops_evaluating() -> None:
     """A surface that says down is up: every try fails, with and without what was remembered."""
     inner = bowl(torch.ones_like(GOAL))
 

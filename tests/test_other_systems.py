@@ -95,7 +95,7 @@ def test_disk_store_works_without_reserving_or_releasing_pages(monkeypatch: pyte
     assert tensor[2, 99, 99] == 29_999
 
 
-def test_convolutions_are_timed_by_a_clock_that_is_fine_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_are_timed_by_a_precise_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks: list[object] = []
 
     def record(*arguments: object) -> float:
@@ -109,7 +109,7 @@ def test_convolutions_are_timed_by_a_clock_that_is_fine_enough(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("system", ["linux", "win32"])
-def test_port_in_use_is_refused(monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+def test_refuses_a_port_in_use(monkeypatch: pytest.MonkeyPatch, system: str) -> None:
     with listen("127.0.0.1", 0) as first, monkeypatch.context() as patch:
         patch.setattr(sys, "platform", system)
         with pytest.raises(ConfigError, match="Give another --port"):

@@ -50,7 +50,7 @@ def run_python(code: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_help_lists_an_installed_plug_in_without_importing_it(installed: Path) -> None:
+def test_help_lists_a_plug_in_without_importing_it(installed: Path) -> None:
     code = (
         "import sys; from impasto.cli import app; app(['stylize', '--help'], result_action='return_value');"
         "print('impasto_mean' in sys.modules)"
@@ -60,7 +60,7 @@ def test_help_lists_an_installed_plug_in_without_importing_it(installed: Path) -
     assert shown.rstrip().endswith("False")
 
 
-def test_names_are_checked_without_torch_and_without_the_plug_in(installed: Path) -> None:
+def test_names_are_validated_without_torch_or_plug_in(installed: Path) -> None:
     code = (
         "import sys; from impasto.config import Config; print(Config(style_loss='mean').style_loss);"
         "print([name for name in ('torch', 'impasto_mean') if name in sys.modules])"
@@ -68,7 +68,7 @@ def test_names_are_checked_without_torch_and_without_the_plug_in(installed: Path
     assert run_python(code, installed).split() == ["mean", "[]"]
 
 
-def test_an_installed_plug_in_is_known_everywhere(installed: Path) -> None:
+def test_installed_plug_in_is_known_everywhere(installed: Path) -> None:
     code = """
 import json
 from impasto.config import Config
@@ -92,7 +92,7 @@ print(json.dumps(found))
     assert "\n" not in found["broken"]
 
 
-def test_the_example_declares_what_the_tests_install() -> None:
+def test_example_declares_what_the_tests_install() -> None:
     assert f'mean = "{LOSS}"' in (PLUGIN / "pyproject.toml").read_text()
     code = [line for line in (PLUGIN / "impasto_mean.py").read_text().splitlines() if line.strip()]
     assert len(code) <= 15
@@ -109,7 +109,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_registered_style_loss_paints_and_is_in_the_recipe(tiny: Encoder) -> None:
+def test_registered_style_loss_paints_and_is_recorded(tiny: Encoder) -> None:
     layers = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}
     config = Config(style_loss="channel-means", iterations=10, scales=1, alpha=100, **layers)
     result = drive(build_run(tiny, config))
@@ -121,7 +121,7 @@ def test_a_registered_style_loss_paints_and_is_in_the_recipe(tiny: Encoder) -> N
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_registered_network_has_its_own_layers_and_no_weights_of_others() -> None:
+def test_registered_network_uses_its_own_layers_and_weights() -> None:
     assert architecture("tiny") == TINY
     assert Config(network="tiny").resolve(64, 64).iterations == TINY.iterations
     assert not is_cached("tiny")
@@ -133,11 +133,11 @@ def test_a_registered_network_has_its_own_layers_and_no_weights_of_others() -> N
     ("name", "path", "says"),
     [("gram", LOSS, "exists already"), ("new", "impasto_mean", "module:attribute"), ("", LOSS, "not an import path")],
 )
-def test_a_bad_registration_is_one_clear_line(name: str, path: str, says: str) -> None:
+def test_invalid_registration_is_a_one_line_error(name: str, path: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Registry("style_loss", "impasto.style_losses", ("gram",)).register(name, path)
 
 
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+def test_unknown_name_error_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'wasserstein'"):
         Config(style_loss="waserstein")

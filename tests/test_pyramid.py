@@ -21,7 +21,7 @@ def default_plan(height: int, width: int, iterations: int, minimum_px: int = 1) 
 
 
 @given(height=SIDES, width=SIDES, iterations=st.integers(1, 1000))
-def test_chosen_scales_grow_to_exactly_the_size_asked_for(height: int, width: int, iterations: int) -> None:
+def test_scales_end_at_the_requested_size(height: int, width: int, iterations: int) -> None:
     plan = default_plan(height, width, iterations, minimum_px=16)
     assert (plan[-1].height, plan[-1].width, plan[-1].iterations) == (height, width, iterations)
     for coarse, fine in pairwise(plan):
@@ -32,7 +32,7 @@ def test_chosen_scales_grow_to_exactly_the_size_asked_for(height: int, width: in
 
 
 @given(height=SIDES, width=SIDES, scales=st.integers(1, 9))
-def test_a_number_of_scales_is_kept_or_refused(height: int, width: int, scales: int) -> None:
+def test_number_of_scales_is_kept_or_refused(height: int, width: int, scales: int) -> None:
     try:
         plan = plan_scales(height, width, iterations=50, scales=scales, minimum_px=16)
     except ConfigError:
@@ -41,20 +41,20 @@ def test_a_number_of_scales_is_kept_or_refused(height: int, width: int, scales: 
         assert len(plan) == scales
 
 
-def test_one_scale_is_the_size_itself() -> None:
+def test_one_scale_is_the_full_size() -> None:
     assert plan_scales(30, 40, iterations=9, scales=1) == (Scale(30, 40, 9),)
 
 
-def test_too_many_scales_say_how_many_fit() -> None:
+def test_too_many_scales_error_says_how_many_fit() -> None:
     with pytest.raises(ConfigError, match="At most 3 do; auto chooses"):
         plan_scales(64, 64, iterations=9, scales=4, minimum_px=16)
 
 
-def test_narrow_images_get_no_scale_that_the_network_cannot_see() -> None:
+def test_narrow_images_have_no_scale_below_the_minimum() -> None:
     assert default_plan(20, 4000, 5, minimum_px=16) == (Scale(20, 4000, 5),)
 
 
-def test_most_steps_are_taken_where_they_are_cheap_or_where_they_are_seen() -> None:
+def test_first_and_last_scale_get_most_steps() -> None:
     plan = default_plan(768, 1024, 45, minimum_px=16)
     assert [(scale.width, scale.iterations) for scale in plan] == [(128, 45), (256, 20), (512, 20), (1024, 45)]
     assert [scale.iterations for scale in default_plan(300, 400, 200)] == [60, 20, 200]

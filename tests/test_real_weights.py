@@ -55,7 +55,7 @@ def test_alexnet_paints_from_noise(photo: Path, painting: Path) -> None:
 
 
 @pytest.mark.usefixtures("alexnet")
-def test_alexnet_leaves_less_grain_than_with_the_filter_of_vgg(photo: Path, painting: Path) -> None:
+def test_alexnet_filter_reduces_grain(photo: Path, painting: Path) -> None:
     content, style = (load_image(path, long_side_px=SIZE).pixels for path in (photo, painting))
     clean, plain = (
         paint(photo, painting, network="alexnet", iterations=60, **given).image for given in ({}, {"fourier_power": 1})
@@ -63,7 +63,7 @@ def test_alexnet_leaves_less_grain_than_with_the_filter_of_vgg(photo: Path, pain
     assert speckle(clean, content, style) < 0.8 * speckle(plain, content, style)
 
 
-def test_alpha_moves_the_trade_off_monotonically(photo: Path, painting: Path) -> None:
+def test_alpha_trade_off_is_monotonic(photo: Path, painting: Path) -> None:
     losses = [paint(photo, painting, alpha=alpha).losses for alpha in (0.2, 2, 20, 200)]
     content, style = [one["content"] for one in losses], [one["style"] for one in losses]
     assert content == sorted(content)
@@ -72,7 +72,7 @@ def test_alpha_moves_the_trade_off_monotonically(photo: Path, painting: Path) ->
     assert style[0] > 3 * style[-1]
 
 
-def test_the_picture_holds_the_photos_structure_in_the_paintings_colors(photo: Path, painting: Path) -> None:
+def test_picture_has_content_structure_and_style_colors(photo: Path, painting: Path) -> None:
     result = paint(photo, painting, iterations=40, alpha=1)
     content = load_image(photo, long_side_px=SIZE).pixels
     style = load_image(painting, long_side_px=SIZE).pixels
@@ -84,7 +84,7 @@ def test_the_picture_holds_the_photos_structure_in_the_paintings_colors(photo: P
     assert float((mean[0] - mean[2]).norm()) < float((mean[0] - mean[1]).norm())
 
 
-def test_a_painting_in_its_own_manner_comes_back_as_itself() -> None:
+def test_stylizing_an_image_with_itself_returns_it() -> None:
     """The identity test: from noise, with every default, asked for nothing that it is not.
 
     relu4_2, which holds content, has a position every 8 px and does not say where in it a stroke lies: so
@@ -114,7 +114,7 @@ def test_a_painting_in_its_own_manner_comes_back_as_itself() -> None:
     assert errors.pop("swirl") < min(start, *errors.values()) / 2
 
 
-def test_the_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: Path) -> None:
     one, two, other = (
         paint(photo, painting, iterations=6, seed=seed).save(tmp_path / f"{index}.png")
         for index, seed in enumerate((1, 1, 2))
@@ -133,7 +133,7 @@ def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
     assert float(last.losses.style) < 0.2 * style
 
 
-def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> None:
+def test_run_does_not_change_the_network(photo: Path, painting: Path) -> None:
     from impasto.run import prepare_run
 
     run = prepare_run(photo, painting, size=64, iterations=2)
@@ -143,7 +143,7 @@ def test_the_network_is_not_changed_by_a_run(photo: Path, painting: Path) -> Non
     assert not any(t.requires_grad or t.grad is not None for t in run.encoder.kernels.values())
 
 
-def test_vgg19_tells_textures_apart(vgg19: Encoder) -> None:
+def test_vgg19_distinguishes_textures(vgg19: Encoder) -> None:
     """Two crops of one painting are nearer in Gram matrices than crops of two paintings."""
     from impasto import samples
 
@@ -161,7 +161,7 @@ def test_vgg19_tells_textures_apart(vgg19: Encoder) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pil", "uint8", "float", "tensor"])
-def test_any_kind_of_picture_paints_the_same(photo: Path, painting: Path, kind: str) -> None:
+def test_all_input_types_paint_the_same(photo: Path, painting: Path, kind: str) -> None:
     from PIL import Image
 
     def convert(path: Path) -> Any:
@@ -181,5 +181,5 @@ def test_any_kind_of_picture_paints_the_same(photo: Path, painting: Path, kind: 
     assert (by_path.image - converted.image).abs().max() < 0.02
 
 
-def test_pulling_what_is_installed_needs_no_network() -> None:
+def test_pulling_installed_weights_is_offline() -> None:
     assert list(pull("vgg19")) == []

@@ -36,13 +36,13 @@ RECIPE = Recipe(
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_recipes_survive_in_every_format(suffix: str, tmp_path: Path) -> None:
+def test_recipe_round_trips_in_every_format(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"picture{suffix}"
     images.save(path, torch.rand(1, 3, 8, 9), note=RECIPE.to_json())
     assert read_recipe(path) == RECIPE
 
 
-def test_a_png_shows_its_recipe_to_other_programs(tmp_path: Path) -> None:
+def test_png_recipe_is_readable_by_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     images.save(path, torch.rand(1, 3, 8, 9), note=RECIPE.to_json())
     with Image.open(path) as image:
@@ -51,7 +51,7 @@ def test_a_png_shows_its_recipe_to_other_programs(tmp_path: Path) -> None:
     assert json.loads(text)["config"]["alpha"] == 3
 
 
-def test_pictures_without_a_recipe_say_so(tmp_path: Path) -> None:
+def test_missing_recipe_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "other.png"
     Image.new("RGB", (4, 4)).save(path)
     with pytest.raises(RecipeError, match="has no recipe"):
@@ -61,7 +61,7 @@ def test_pictures_without_a_recipe_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", ["not json", '{"version": "1"}', "[]"])
-def test_damaged_recipes_are_one_clear_line(note: str, tmp_path: Path) -> None:
+def test_damaged_recipe_is_a_one_line_error(note: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     images.save(path, torch.rand(1, 3, 8, 9), note=note)
     with pytest.raises(RecipeError) as caught:
@@ -85,7 +85,7 @@ def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:
         _find_file("content", record, (first, second))
 
 
-def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path) -> None:
+def test_recipe_names_cannot_escape_the_folder(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "inside").mkdir()
     shutil.copy(photo, tmp_path)
     record = InputRecord(name=f"../{photo.name}", sha256=images.load(photo).sha256)
@@ -93,6 +93,6 @@ def test_a_name_in_a_recipe_cannot_leave_its_folder(tmp_path: Path, photo: Path)
         _find_file("content", record, (tmp_path / "inside",))
 
 
-def test_nameless_inputs_must_be_given(tmp_path: Path) -> None:
+def test_unnamed_inputs_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--style FILE"):
         _find_file("style", RECIPE.inputs["style"], (tmp_path,))

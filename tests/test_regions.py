@@ -68,7 +68,7 @@ def paint(encoder: Encoder, *, iterations: int = 8, options: dict[str, Any] | No
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 99))
-def test_moments_of_regions_add_up_to_those_of_the_picture(seed: int) -> None:
+def test_region_moments_add_up(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, 4, 6, 7, generator=generator, dtype=torch.float64)
     soft = torch.rand(6, 7, generator=generator, dtype=torch.float64)
@@ -79,7 +79,7 @@ def test_moments_of_regions_add_up_to_those_of_the_picture(seed: int) -> None:
     assert one.count + two.count == pytest.approx(42)
 
 
-def test_the_guided_gram_matrix_of_the_paper_by_hand() -> None:
+def test_guided_gram_matrix_by_hand() -> None:
     """G = (F∘T)(F∘T)ᵀ with ΣT² = 1, where T is a region's root mask: of its own positions only."""
     features = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
     found = gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.5, 0.0]])))
@@ -94,9 +94,7 @@ def test_the_guided_gram_matrix_of_the_paper_by_hand() -> None:
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
 @pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
-def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
-    network: Network, block: int | None, style_loss: str
-) -> None:
+def test_region_gradients_match_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     plain, engine = AutogradEngine(encoder), TiledEngine(encoder, tile_px=block)
     content, style, other = (
@@ -124,7 +122,7 @@ def test_regions_are_measured_and_carried_back_whole_and_in_blocks(
     assert measured == pytest.approx(expected)
 
 
-def test_a_guide_is_the_masks_share_of_each_position(tiny: Encoder) -> None:
+def test_downsampled_mask_is_the_mean_of_each_cell(tiny: Encoder) -> None:
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :3] = 1
     guides = downsample_masks([mask, None], tiny.network, ["relu1_1", "relu2_1"], torch.zeros(1, 3, 8, 8), RamStore())
@@ -145,7 +143,7 @@ HALF = WIDTH // 2
 PAINT: dict[str, Any] = {"iterations": 40, "options": {"alpha": 1000, "scales": 1}}
 
 
-def test_each_region_is_painted_from_its_own_style(tiny: Encoder) -> None:
+def test_each_region_uses_its_own_style(tiny: Encoder) -> None:
     masks = (array(left()), 1 - array(left()))
     image = paint(tiny, styles=(ORANGE, TEAL), content_masks=masks, **PAINT)
     assert nearer(image, slice(0, HALF), ORANGE, TEAL)
@@ -154,7 +152,7 @@ def test_each_region_is_painted_from_its_own_style(tiny: Encoder) -> None:
     assert nearer(swapped, slice(0, HALF), TEAL, ORANGE)
 
 
-def test_regions_of_one_style_by_pairs_of_masks(tiny: Encoder) -> None:
+def test_mask_pairs_divide_one_style(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
     at_left = left(HEIGHT, 2 * WIDTH)
     masks = (array(left()), 1 - array(left()))
@@ -174,7 +172,7 @@ def test_labels_pair_regions_by_color(tiny: Encoder) -> None:
     assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
 
 
-def test_a_part_of_a_style_may_be_all_that_is_looked_at(tiny: Encoder) -> None:
+def test_style_mask_limits_what_is_measured(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
     whole = slice(0, WIDTH)
     image = paint(tiny, styles=(style,), style_masks=(array(left(HEIGHT, 2 * WIDTH)),), **PAINT)
@@ -183,7 +181,7 @@ def test_a_part_of_a_style_may_be_all_that_is_looked_at(tiny: Encoder) -> None:
 
 @pytest.mark.parametrize("color", ["style", "luminance"])
 @pytest.mark.parametrize("scales", [1, 2])
-def test_what_is_protected_is_exactly_the_content(tiny: Encoder, color: str, scales: int) -> None:
+def test_protected_pixels_equal_the_content(tiny: Encoder, color: str, scales: int) -> None:
     protect = left()
     protect[..., 27:29] = 0.5
     content = picture(1)
@@ -192,26 +190,26 @@ def test_what_is_protected_is_exactly_the_content(tiny: Encoder, color: str, sca
     assert (image[..., 30:] - content[..., 30:]).abs().mean() > 0.02
 
 
-def test_what_no_mask_covers_stays_as_it_is(tiny: Encoder) -> None:
+def test_uncovered_pixels_stay_unchanged(tiny: Encoder) -> None:
     image = paint(tiny, content_masks=(array(left()),))
     assert torch.equal(image[..., HALF:], picture(1)[..., HALF:])
     assert (image[..., :HALF] - picture(1)[..., :HALF]).abs().mean() > 0.02
 
 
-def test_a_preview_shows_what_is_protected(tiny: Encoder) -> None:
+def test_preview_shows_protected_pixels(tiny: Encoder) -> None:
     given = Inputs(content=picture(1), styles=(picture(2),), protect=array(left()))
     config, engine = tiny_config(iterations=2, scales=1), AutogradEngine(tiny)
     for progress in stylize_steps(load_inputs(given, config, RUN, engine), config, engine=engine):
         assert torch.equal(progress.image[..., :HALF], picture(1)[..., :HALF])
 
 
-def test_masks_of_everything_paint_what_no_mask_would(tiny: Encoder) -> None:
+def test_full_masks_paint_like_no_mask(tiny: Encoder) -> None:
     plain = paint(tiny)
     torch.testing.assert_close(paint(tiny, content_masks=(np.ones((40, 56)),)), plain, rtol=0, atol=1e-4)
     torch.testing.assert_close(paint(tiny, protect=np.zeros((40, 56))), plain, rtol=0, atol=1e-4)
 
 
-def test_a_region_counts_by_its_area_and_its_styles_share() -> None:
+def test_region_weight_is_area_times_style_share() -> None:
     mask = left(share=0.25)
     areas = [{"": mask}, {"": 1 - mask}]
     shares = [region.share for region in pair_masks(areas, [], [0.5, 0.5], torch.ones_like(mask), RamStore())]
@@ -220,7 +218,7 @@ def test_a_region_counts_by_its_area_and_its_styles_share() -> None:
     assert shares == pytest.approx([0.5, 0.5])
 
 
-def test_overlapping_masks_share_a_pixel() -> None:
+def test_overlapping_masks_share_pixels() -> None:
     ones = torch.ones(1, 1, 4, 4)
     regions = pair_masks([{"": ones}, {"": ones}, {"": left(4, 4)}], [], [1 / 3] * 3, ones, RamStore())
     total = torch.stack([region.mask for region in regions]).sum(dim=0)
@@ -250,14 +248,14 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
         ({"protect": labels(RED, BLUE)}, "protect takes a gray mask"),
     ],
 )
-def test_what_does_not_match_is_one_clear_line(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
+def test_mismatched_masks_are_a_one_line_error(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
     given = Inputs(**(WHOLE | inputs))
     with pytest.raises(ConfigError, match=message) as caught:
         load_inputs(given, tiny_config(styles=len(given.styles)), RUN, AutogradEngine(tiny))
     assert "\n" not in str(caught.value)
 
 
-def test_a_style_loss_of_features_knows_no_regions(tiny: Encoder) -> None:
+def test_feature_style_losses_refuse_regions(tiny: Encoder) -> None:
     with pytest.raises(ConfigError, match=r"nearest.*does not support masks"):
         load_inputs(Inputs(**WHOLE, protect=MASK), tiny_config(style_loss="nearest"), RUN, AutogradEngine(tiny))
 
@@ -266,12 +264,12 @@ def read(source: Any, height: int = HEIGHT, width: int = WIDTH, **options: Any) 
     return load_mask(source, height, width, what="photo.jpg", max_megapixels=250, store=RamStore(), **options).areas
 
 
-def test_a_mask_of_another_aspect_is_refused() -> None:
+def test_refuses_a_mask_of_another_aspect() -> None:
     with pytest.raises(ImageError, match=r"40x56 px, and photo\.jpg 56x40.*aspect"):
         read(MASK.T)
 
 
-def test_a_mask_takes_its_pictures_size_and_its_own_orientation(tmp_path: Path) -> None:
+def test_mask_is_resized_and_oriented_by_its_own_exif(tmp_path: Path) -> None:
     path = tmp_path / "turned.jpg"
     upright = Image.fromarray((array(left(80, 112)) * 255).astype(np.uint8))
     exif = Image.Exif()
@@ -283,7 +281,7 @@ def test_a_mask_takes_its_pictures_size_and_its_own_orientation(tmp_path: Path) 
     assert float(found[..., HALF + 1 :].max()) < 0.05
 
 
-def test_a_mask_lies_on_a_photo_that_its_exif_turns(tmp_path: Path, tiny: Encoder) -> None:
+def test_mask_matches_a_photo_rotated_by_exif(tmp_path: Path, tiny: Encoder) -> None:
     """Masks are drawn on the photo as it is seen, which is not as it is kept."""
     upright = Image.fromarray((picture(1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8))
     path, exif = tmp_path / "turned.jpg", Image.Exif()
@@ -295,7 +293,7 @@ def test_a_mask_lies_on_a_photo_that_its_exif_turns(tmp_path: Path, tiny: Encode
     assert (seen - picture(1)).abs().mean() < 0.05
 
 
-def test_what_is_transparent_has_no_label(tmp_path: Path) -> None:
+def test_transparent_pixels_have_no_label(tmp_path: Path) -> None:
     drawn = np.dstack([labels(RED, BLUE, GREEN, GREEN), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     drawn[:, HALF:, 3] = 0
     Image.fromarray(drawn).save(tmp_path / "labels.png")
@@ -305,9 +303,7 @@ def test_what_is_transparent_has_no_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["labels", "soft"])
-def test_masks_on_disk_in_blocks_are_those_in_memory(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_on_disk_match_masks_in_memory(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ramp = np.linspace(0, 1, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
     drawn = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
     whole = read(drawn)
@@ -327,7 +323,7 @@ def test_masks_on_disk_in_blocks_are_those_in_memory(
     torch.testing.assert_close(torch.stack([region.mask for region in two]).sum(dim=0), free)
 
 
-def test_a_masks_transparency_is_black(tmp_path: Path) -> None:
+def test_transparent_mask_pixels_are_black(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     white = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
     white[..., 3] = (MASK * 255).astype(np.uint8)
@@ -335,14 +331,14 @@ def test_a_masks_transparency_is_black(tmp_path: Path) -> None:
     torch.testing.assert_close(read(path)[""], left())
 
 
-def test_soft_edges_stay_soft_at_sixteen_bits(tmp_path: Path) -> None:
+def test_mask_edges_keep_16_bits(tmp_path: Path) -> None:
     path = tmp_path / "soft.png"
     ramp = np.broadcast_to(np.linspace(0, 65535, WIDTH).round(), (HEIGHT, WIDTH)).astype(np.uint16)
     pyvips.Image.new_from_array(ramp).copy(interpretation="grey16").write_to_file(str(path))
     torch.testing.assert_close(read(path)[""][0, 0, 0], torch.linspace(0, 1, WIDTH), rtol=0, atol=1e-4)
 
 
-def test_labels_are_found_beneath_smoothed_edges_and_noise() -> None:
+def test_finds_labels_despite_smoothing_and_noise() -> None:
     drawn = labels(RED, GREEN, BLUE, height=120, width=180).astype(int)
     drawn[:, 59] = (120, 100, 0)
     drawn[:, 119] = (0, 100, 130)
@@ -353,18 +349,18 @@ def test_labels_are_found_beneath_smoothed_edges_and_noise() -> None:
     torch.testing.assert_close(torch.stack(list(found.values())).sum(dim=0), torch.ones(1, 1, 120, 180))
 
 
-def test_a_label_may_be_the_mixture_of_two_others() -> None:
+def test_label_may_be_a_mix_of_two_others() -> None:
     purple = (128, 0, 128)
     found = read(labels(RED, purple, BLUE, RED, BLUE, RED, BLUE, RED))
     assert set(found) == {"#ff0000", "#800080", "#0000ff"}
 
 
-def test_known_labels_leave_out_other_colors() -> None:
+def test_known_labels_exclude_other_colors() -> None:
     found = read(labels(RED, GREEN), labels=("#ff0000", "#0000ff"))
     assert list(found) == ["#ff0000"]
 
 
-def test_a_photo_is_not_a_label_map(photo: Path) -> None:
+def test_refuses_a_photo_as_label_map(photo: Path) -> None:
     with Image.open(photo) as image, pytest.raises(ImageError, match="colors that fill regions"):
         read(photo, image.height, image.width)
     height, width = 96, 144
@@ -373,9 +369,7 @@ def test_a_photo_is_not_a_label_map(photo: Path) -> None:
 
 
 @pytest.mark.weights
-def test_masks_in_one_command_and_again_from_the_picture(
-    photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masked_run_is_reproduced(photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Image.open(photo) as image:
         width, height = image.size

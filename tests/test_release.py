@@ -33,7 +33,7 @@ def test_tag_other_than_the_version_is_refused(repository: Path, tag: str) -> No
 @pytest.mark.parametrize(
     "heading", ["## [Unreleased]", "## [1.2.0]", "## [1.2.0rc1] - 2026-03-01", "## [1.20] - 2026-03-01"]
 )
-def test_version_without_a_dated_section_in_the_changelog_is_refused(repository: Path, heading: str) -> None:
+def test_version_without_a_changelog_section_is_refused(repository: Path, heading: str) -> None:
     (repository / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
     assert "no section for 1.2.0" in find_problem("v1.2.0", repository)
 

@@ -54,7 +54,7 @@ def kept(state: OptimizerState) -> OptimizerState:
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("parametrization", ["fourier", "pixels"])
 @pytest.mark.parametrize("bounded", [True, False])
-def test_descent_goes_on_from_any_step_to_the_bit(
+def test_descent_resumes_exactly_from_any_step(
     optimizer: str, parametrization: str, bounded: bool, surface: Evaluator
 ) -> None:
     config = resolved(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
@@ -74,7 +74,7 @@ def test_descent_goes_on_from_any_step_to_the_bit(
             assert (state.evaluations, state.restarts) == (other.evaluations, other.restarts)
 
 
-def test_descent_that_is_at_rest_stays_there(surface: Evaluator) -> None:
+def test_converged_descent_stays_converged(surface: Evaluator) -> None:
     """A surface that nothing lowers: every try fails, and what was found out is not found out again."""
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
     calls = 0
@@ -107,7 +107,7 @@ def cut_at(run: Run, number: int, path: Path) -> Progress:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
-def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
     whole = drive(prepare_run(photo, painting, **SMALL))
     first = prepare_run(photo, painting, **SMALL)
     cut_at(first, number, tmp_path / "run.impasto")
@@ -132,7 +132,7 @@ def test_a_run_goes_on_from_a_file_to_the_bit(number: int, photo: Path, painting
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_every_kind_of_run_goes_on(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_all_kinds_of_runs_resume(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
     options = SMALL | options
     whole = drive(prepare_run(photo, painting, **options))
     first = prepare_run(photo, painting, **options)
@@ -144,7 +144,7 @@ def test_every_kind_of_run_goes_on(options: dict[str, Any], photo: Path, paintin
 
 
 @pytest.mark.weights
-def test_the_file_is_safetensors_and_holds_no_path(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_checkpoint_is_safetensors_without_paths(photo: Path, painting: Path, tmp_path: Path) -> None:
     run = prepare_run(photo, painting, **SMALL)
     progress = cut_at(run, 4, tmp_path / "run.impasto")
     with safe_open(tmp_path / "run.impasto", framework="pt") as file:
@@ -166,7 +166,7 @@ def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Run, Path]:
 @pytest.mark.parametrize(
     "damage", ["cut short", "a flipped bit", "empty", "a picture", "longer", "header", "version", "a number"]
 )
-def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tuple[Run, Path], photo: Path) -> None:
+def test_invalid_checkpoint_is_a_one_line_error(damage: str, cut: tuple[Run, Path], photo: Path) -> None:
     run, path = cut
     data = bytearray(path.read_bytes())
     if damage == "cut short":
@@ -205,7 +205,7 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(damage: str, cut: tupl
         ({"version": "9.9"}, "by Impasto"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(
+def test_refuses_a_checkpoint_of_another_run(
     changes: dict[str, Any],
     words: str,
     cut: tuple[Run, Path],
@@ -224,9 +224,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 
 
 @pytest.mark.weights
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
-    cut: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_old_checkpoint(cut: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run, path = cut
     before = path.read_bytes()
     next(run.steps())
@@ -245,7 +243,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 
 
 @pytest.mark.weights
-def test_a_killed_command_goes_on_where_it_was_kept(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     asked = [*RUN, "--iterations", "60", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
     for _ in range(3):
@@ -267,7 +265,7 @@ def test_a_killed_command_goes_on_where_it_was_kept(desk: Path, monkeypatch: pyt
 
 
 @pytest.mark.weights
-def test_a_checkpoint_that_is_there_is_never_lost(
+def test_never_overwrites_a_checkpoint_of_another_run(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
@@ -286,7 +284,7 @@ def test_a_checkpoint_that_is_there_is_never_lost(
 
 
 @pytest.mark.weights
-def test_an_interrupted_run_is_kept_and_its_picture_goes_on(desk: Path) -> None:
+def test_interrupted_run_resumes_from_its_checkpoint(desk: Path) -> None:
     asked = [*RUN[:-1], "--iterations", "400", "--scales", "1", "--checkpoint", "run.impasto", "--resume", "--json"]
     with subprocess.Popen(
         [sys.executable, "-m", "impasto", *asked, "--save-every", "3"], cwd=desk, stdout=subprocess.PIPE, text=True

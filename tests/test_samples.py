@@ -41,12 +41,12 @@ def energy(picture: NDArray[np.uint8], block_px: int) -> float:
     return float(np.abs(np.diff(blocks, axis=0)).mean() + np.abs(np.diff(blocks, axis=1)).mean()) / 2
 
 
-def test_four_paintings_and_a_photo_ship() -> None:
+def test_ships_four_paintings_and_a_photo() -> None:
     assert samples.PAINTINGS == ("swirl", "dots", "mosaic", "ink")
     assert samples.PHOTOS == ("cat",)
 
 
-def test_another_process_paints_the_same_bytes() -> None:
+def test_another_process_renders_the_same_bytes() -> None:
     code = (
         "import hashlib; from impasto import samples\n"
         "for name in samples.PAINTINGS:\n"
@@ -57,7 +57,7 @@ def test_another_process_paints_the_same_bytes() -> None:
 
 
 @every_painting
-def test_another_seed_composes_another_picture(name: str) -> None:
+def test_seed_changes_the_composition(name: str) -> None:
     other = painted(name, seed=1)
     assert other.shape == painted(name).shape
     assert np.abs(other.astype(int) - painted(name)).mean() > 4
@@ -65,14 +65,14 @@ def test_another_seed_composes_another_picture(name: str) -> None:
 
 @every_painting
 @pytest.mark.parametrize("size_px", [64, 75])
-def test_the_long_side_is_the_size(name: str, size_px: int) -> None:
+def test_long_side_equals_the_size(name: str, size_px: int) -> None:
     picture = painted(name, size_px)
     assert picture.shape == (round(size_px / 1.25), size_px, 3)
     assert picture.dtype == np.uint8
 
 
 @every_painting
-def test_the_size_scales_the_same_picture(name: str) -> None:
+def test_size_scales_the_same_picture(name: str) -> None:
     small, large = (Image.fromarray(painted(name, size_px)) for size_px in (64, SIZE_PX))
     box = Image.Resampling.BOX
     thumbs = [np.asarray(image.resize((20, 16), box), dtype=float) for image in (small, large)]
@@ -80,7 +80,7 @@ def test_the_size_scales_the_same_picture(name: str) -> None:
 
 
 @every_painting
-def test_the_colors_have_a_range(name: str) -> None:
+def test_colors_have_a_wide_range(name: str) -> None:
     picture = painted(name).reshape(-1, 3).astype(float)
     low, high = np.percentile(picture.mean(axis=1), (2, 98))
     assert high - low > 90
@@ -90,7 +90,7 @@ def test_the_colors_have_a_range(name: str) -> None:
 
 
 @every_painting
-def test_there_is_texture_at_fine_and_coarse_scales(name: str) -> None:
+def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
     picture = painted(name)
     assert energy(picture, 1) > 4
     assert energy(picture, 4) > 3
@@ -106,13 +106,13 @@ def test_there_is_texture_at_fine_and_coarse_scales(name: str) -> None:
         ({"name": "swirl", "seed": -1}, "seed -1"),
     ],
 )
-def test_what_cannot_be_painted_says_why(arguments: dict[str, object], wanted: str) -> None:
+def test_invalid_sample_error_says_why(arguments: dict[str, object], wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
         samples.paint(**arguments)  # type: ignore[arg-type]
 
 
 @every_photo
-def test_the_photo_is_small_and_opens(name: str) -> None:
+def test_photo_is_small_and_opens(name: str) -> None:
     path = samples.photo_path(name)
     assert path.stat().st_size < 80_000
     with Image.open(path) as image:
@@ -122,19 +122,19 @@ def test_the_photo_is_small_and_opens(name: str) -> None:
         assert np.asarray(image).std() > 30
 
 
-def test_credits_name_the_author_and_the_license() -> None:
+def test_credits_name_author_and_license() -> None:
     assert "Stefan van der Walt" in samples.credit("cat")
     assert "CC0" in samples.credit("cat")
     assert "Impasto" in samples.credit("swirl")
 
 
-def test_an_unknown_photo_says_which_there_are() -> None:
+def test_unknown_photo_error_lists_the_photos() -> None:
     for look_up in (samples.photo_path, samples.credit):
         with pytest.raises(InputError, match=r"dog.*cat"):
             look_up("dog")
 
 
-def test_nothing_heavy_is_imported() -> None:
+def test_imports_nothing_heavy() -> None:
     code = "import sys, impasto.samples; print({'torch', 'pyvips', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -75,7 +75,7 @@ def written_out(image: Tensor, other: Tensor) -> float:
     return total
 
 
-def test_lpips_is_the_published_formula() -> None:
+def test_lpips_matches_the_published_formula() -> None:
     encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
     image, other = random_images(2, 75, 90, dtype=torch.float64)
     expected = written_out(image, other)
@@ -92,7 +92,7 @@ def test_lpips_is_a_distance(seeded: ScoreNetworks) -> None:
     assert 0 < near < there / 10
 
 
-def test_lpips_in_tiles_is_lpips_of_the_whole() -> None:
+def test_tiled_lpips_matches_untiled() -> None:
     encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
     image, other = random_images(2, 201, 330, dtype=torch.float64)
     whole = lpips(encoder, random_heads(), image, other)
@@ -102,7 +102,7 @@ def test_lpips_in_tiles_is_lpips_of_the_whole() -> None:
 # ---- style ---------------------------------------------------------------------------------------
 
 
-def test_style_is_in_the_cores_units(seeded: ScoreNetworks) -> None:
+def test_style_distance_uses_the_loss_units(seeded: ScoreNetworks) -> None:
     image, style = random_images(2, 40, 52)
     objective = objective_of(seeded.vgg16, image, style, Config(network="vgg16"))
     expected = float(losses_of(seeded.vgg16, objective, image).style)
@@ -110,9 +110,7 @@ def test_style_is_in_the_cores_units(seeded: ScoreNetworks) -> None:
     assert style_error(seeded.vgg16, image, style) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_style_itself_and_the_content_itself_are_nothing_off(
-    photo: Path, painting: Path, seeded: ScoreNetworks
-) -> None:
+def test_distances_are_zero_at_their_own_image(photo: Path, painting: Path, seeded: ScoreNetworks) -> None:
     by_style, by_content = (
         score_images(load_score_inputs(photo, painting, image), seeded) for image in (painting, photo)
     )
@@ -124,7 +122,7 @@ def test_the_style_itself_and_the_content_itself_are_nothing_off(
 # ---- how pictures are looked at ------------------------------------------------------------------
 
 
-def test_a_picture_is_judged_at_its_own_size(photo: Path, painting: Path) -> None:
+def test_scores_at_the_size_of_the_picture(photo: Path, painting: Path) -> None:
     image = images.load(photo, long_side_px=120).pixels
     views = load_score_inputs(photo, painting, image)
     assert torch.equal(views.image, image)
@@ -137,7 +135,7 @@ def test_a_picture_is_judged_at_its_own_size(photo: Path, painting: Path) -> Non
     assert max(small.style.shape) == 160  # style never
 
 
-def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: ScoreNetworks, tmp_path: Path) -> None:
+def test_scores_all_input_types(photo: Path, painting: Path, seeded: ScoreNetworks, tmp_path: Path) -> None:
     with Image.open(photo) as opened:
         picture = opened.convert("RGB").resize((120, 80))
     gray = np.asarray(picture.convert("L"))
@@ -156,7 +154,7 @@ def test_any_kind_of_picture_is_judged(photo: Path, painting: Path, seeded: Scor
     assert found["gray.png"].content == pytest.approx(found["16bit.png"].content, rel=1e-3)
 
 
-def test_what_is_too_small_is_refused_by_its_name(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_refuses_small_images_by_name(photo: Path, painting: Path, tmp_path: Path) -> None:
     Image.new("RGB", (200, 63)).save(tmp_path / "low.png")
     Image.new("RGB", (3000, 100)).save(tmp_path / "band.png")
     with pytest.raises(ImageError, match=r"low\.png at 200x63 px is too small for a score, .* 64 px a side"):
@@ -178,7 +176,7 @@ def ramp(height: int = 64, width: int = 80) -> Tensor:
     return torch.linspace(0, 1, width).expand(1, 3, height, width)
 
 
-def test_speckle_is_the_energy_of_lone_pixels() -> None:
+def test_speckle_measures_isolated_pixels() -> None:
     image, twice = flat(600, 40), flat(600, 40)
     for column, row in enumerate((10, 255, 256, 511, 512, 598)):  # inside strips, and where they meet
         image[0, 1, row, 3 * column + 5] += 0.3
@@ -189,7 +187,7 @@ def test_speckle_is_the_energy_of_lone_pixels() -> None:
     assert speckle(image, flat(600, 40), flat()) == pytest.approx(6 * 0.09 / 72000 * 12 * 255**2, rel=1e-4)
 
 
-def test_strokes_and_edges_are_no_speckle() -> None:
+def test_strokes_and_edges_are_not_speckle() -> None:
     image = flat()
     image[:, :, 20] = 1  # a line
     image[:, :, 30:50, 10:30] = 0  # a patch
@@ -199,7 +197,7 @@ def test_strokes_and_edges_are_no_speckle() -> None:
     assert speckle(image, flat(), flat()) == 0
 
 
-def test_border_is_a_step_of_color_or_contrast_in_the_outermost_pixels() -> None:
+def test_border_measures_a_step_at_the_edge() -> None:
     frame, inner = flat(100, 100), flat(100, 100)
     frame[:, :, 8:-8, 8:-8] = 0.7
     inner[:, :, 20:-20, 20:-20] = 0.7
@@ -215,7 +213,7 @@ def test_border_is_a_step_of_color_or_contrast_in_the_outermost_pixels() -> None
     assert border(quiet, noise) == pytest.approx(math.log(4) / 2, rel=0.1)
 
 
-def test_haze_is_the_lost_share_of_the_tonal_range() -> None:
+def test_haze_measures_lost_tonal_range() -> None:
     assert haze(0.3 + 0.4 * ramp(), ramp(), ramp()) == pytest.approx(0.6, abs=1e-6)
     assert haze(0.3 + 0.4 * ramp(), ramp(), 0.5 * ramp()) == pytest.approx(0.2, abs=1e-6)
     assert haze(flat(), ramp(), ramp()) == 1
@@ -239,7 +237,7 @@ def waves(image: Tensor, period: int, height: float) -> Tensor:
 
 
 @pytest.mark.parametrize("side", [64, 97, 300])
-def test_only_periods_of_2_4_and_8_px_are_a_checkerboard(side: int) -> None:
+def test_checkerboard_has_period_2_4_or_8_px(side: int) -> None:
     noise = 0.5 + 0.1 * torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(side))
     assert checkerboard(noise) == pytest.approx(1, abs=0.4)
     for period in (2, 4, 8):
@@ -249,7 +247,7 @@ def test_only_periods_of_2_4_and_8_px_are_a_checkerboard(side: int) -> None:
         assert checkerboard(waves(noise, period, 0.1)) < 1.4
 
 
-def test_a_checkerboard_is_as_strong_at_any_size() -> None:
+def test_checkerboard_strength_ignores_size() -> None:
     noise = 0.5 + 0.1 * torch.randn(1, 3, 480, 480, generator=torch.Generator().manual_seed(1))
     small, large = (checkerboard(grid(noise[..., :side, :side], 8, 0.1)) for side in (160, 480))
     assert small == pytest.approx(large, rel=0.2)
@@ -306,7 +304,7 @@ def defects_of(image: Tensor, content: Tensor, style: Tensor) -> dict[str, float
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_clean_picture_has_no_defects(name: str) -> None:
+def test_clean_picture_has_no_artifacts(name: str) -> None:
     image = sample(name)
     found = defects_of(image, image, image)
     assert all(value <= CLEAN[defect] for defect, value in found.items()), found
@@ -314,7 +312,7 @@ def test_a_clean_picture_has_no_defects(name: str) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_raises_its_own_number_to_the_mark_and_no_other(name: str, defect: str) -> None:
+def test_each_artifact_raises_only_its_own_metric(name: str, defect: str) -> None:
     clean = sample(name)
     number, spoil = DEFECTS[defect]
     found = defects_of(spoil(clean), clean, clean)
@@ -326,7 +324,7 @@ def test_a_defect_raises_its_own_number_to_the_mark_and_no_other(name: str, defe
 
 
 @pytest.mark.weights
-def test_a_painted_picture_lies_between_its_content_and_its_style(
+def test_stylized_picture_scores_between_content_and_style(
     photo: Path, painting: Path, score_networks: ScoreNetworks
 ) -> None:
     painted = impasto.stylize(photo, painting, size=128, iterations=30)
@@ -343,7 +341,7 @@ def test_a_painted_picture_lies_between_its_content_and_its_style(
 
 
 @pytest.mark.weights
-def test_lpips_orders_pictures_as_eyes_do(photo: Path, score_networks: ScoreNetworks) -> None:
+def test_lpips_orders_distortions_like_humans(photo: Path, score_networks: ScoreNetworks) -> None:
     """A shift by a pixel moves every pixel and is hardly seen; a blur of the same error is."""
     image = images.load(photo, long_side_px=200).pixels
     shifted = image.roll(1, dims=3)
@@ -364,7 +362,7 @@ def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("at_the_desk", "score_networks")
-def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "photo.jpg", "painting.png", "painting.png", "--json"]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.strip().splitlines()) == 1
@@ -380,19 +378,19 @@ def test_the_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("at_the_desk", "score_networks")
-def test_pictures_that_ship_are_scored_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_samples_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "sample:cat", "sample:swirl", "sample:cat", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["content"] == 0
     assert found["style"] > 0.5
 
 
-def test_every_number_says_what_it_means() -> None:
+def test_every_metric_has_a_description() -> None:
     assert list(MEANINGS) == list(Score.__dataclass_fields__)
     assert all(len(meaning) < 60 for meaning in MEANINGS.values())
 
 
-def test_without_a_network_the_error_says_what_to_fetch(
+def test_missing_network_error_says_what_to_download(
     at_the_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(at_the_desk / "empty"))

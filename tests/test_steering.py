@@ -38,7 +38,7 @@ def turned(run: Run, places: dict[tuple[int, int], float]) -> Any:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("places", [{(1, 4): 50.0}, {(2, 3): 0.5, (2, 7): 30.0}, {(1, 10): 9.0, (2, 1): 1.0}])
-def test_a_turned_run_is_replayed_to_the_bit(
+def test_changed_alpha_is_reproduced_exactly(
     photo: Path, painting: Path, tmp_path: Path, optimizer: str, places: dict[tuple[int, int], float]
 ) -> None:
     run = begun(photo, painting, optimizer=optimizer)
@@ -54,7 +54,7 @@ def test_a_turned_run_is_replayed_to_the_bit(
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "turned.png").read_bytes()
 
 
-def test_the_picture_follows_alpha(photo: Path, painting: Path) -> None:
+def test_picture_follows_alpha(photo: Path, painting: Path) -> None:
     stays = drive(begun(photo, painting, iterations=30))
     abstract = turned(begun(photo, painting, iterations=30), {(2, 5): 100.0})
     real = turned(begun(photo, painting, iterations=30), {(2, 5): 0.1})
@@ -64,7 +64,7 @@ def test_the_picture_follows_alpha(photo: Path, painting: Path) -> None:
     assert abstract.losses["total"] == pytest.approx(abstract.losses["content"] + 100 * abstract.losses["style"], 1e-5)
 
 
-def test_a_tiny_change_of_alpha_only_forgets_curvature(photo: Path, painting: Path) -> None:
+def test_tiny_alpha_change_only_resets_curvature(photo: Path, painting: Path) -> None:
     stays = drive(begun(photo, painting))
     again = turned(begun(photo, painting), {(2, 5): 5.000001})
     assert not torch.equal(stays.image, again.image)
@@ -78,7 +78,7 @@ def test_setting_the_same_alpha_changes_nothing(photo: Path, painting: Path) -> 
 
 
 @pytest.mark.parametrize("cut", [(1, 2), (1, 4), (2, 3), (2, 6)])
-def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
+def test_resumes_exactly_around_an_alpha_change(
     photo: Path, painting: Path, tmp_path: Path, cut: tuple[int, int]
 ) -> None:
     places = {(1, 4): 30.0, (2, 3): 1.0}
@@ -95,9 +95,7 @@ def test_a_checkpoint_before_at_or_after_a_turn_goes_on_to_the_bit(
     assert second.result().recipe.alpha_changes == turns
 
 
-def test_a_checkpoint_of_a_run_that_was_turned_otherwise_is_refused(
-    photo: Path, painting: Path, tmp_path: Path
-) -> None:
+def test_refuses_a_checkpoint_with_other_alpha_changes(photo: Path, painting: Path, tmp_path: Path) -> None:
     first = replace(begun(photo, painting), schedule=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
     for progress in first.steps():
         if progress.iteration == 3:
@@ -107,7 +105,7 @@ def test_a_checkpoint_of_a_run_that_was_turned_otherwise_is_refused(
         begun(photo, painting).steps(read_checkpoint(tmp_path / "c.impasto"))
 
 
-def test_a_picture_stopped_after_a_turn_is_replayed(photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_stopped_run_with_alpha_change_is_reproduced(photo: Path, painting: Path, tmp_path: Path) -> None:
     run = begun(photo, painting)
     for progress in run.steps():
         if (progress.scale, progress.iteration) == (1, 3):

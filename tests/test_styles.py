@@ -33,7 +33,7 @@ def features(seed: int, positions: int = 40) -> Tensor:
     return torch.randn(1, 3, positions // 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_a_blend_by_hand() -> None:
+def test_blend_by_hand() -> None:
     one = compute_moments(torch.tensor([[[[1.0, 3.0]]]]))  # mean 2, second moment 5
     two = compute_moments(torch.tensor([[[[0.0, 0.0, 6.0]]]]))  # mean 2, second moment 12
     found = blend_moments([(0.75, one), (0.25, two)])
@@ -41,7 +41,7 @@ def test_a_blend_by_hand() -> None:
     assert found.outer.item() / found.count == 0.75 * 5 + 0.25 * 12
 
 
-def test_a_blend_in_proportion_to_area_is_the_two_pictures_side_by_side() -> None:
+def test_area_weighted_blend_equals_images_side_by_side() -> None:
     a, b = features(1, 24), features(2, 40)
     both = compute_moments(torch.cat([a.flatten(2), b.flatten(2)], dim=2).unsqueeze(2))
     found = blend_moments([(24 / 64, compute_moments(a)), (40 / 64, compute_moments(b))])
@@ -56,7 +56,7 @@ def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
 
 @settings(deadline=None)  # a machine may be busy
 @given(share=st.floats(0, 1))
-def test_between_two_styles_targets_move_on_a_straight_line(tiny: Encoder, share: float) -> None:
+def test_blend_interpolates_targets_linearly(tiny: Encoder, share: float) -> None:
     first, second = objective(tiny, (1, 0)), objective(tiny, (0, 1))
     for a, b, found in zip(first.style, second.style, objective(tiny, (share, 1 - share)).style, strict=True):
         (one,), (two,), (blend,) = a.regions, b.regions, found.regions
@@ -75,7 +75,7 @@ class Watching(AutogradEngine):
         return super().moments(image, *rest)
 
 
-def test_each_style_is_seen_at_its_own_size(tiny: Encoder) -> None:
+def test_each_style_has_its_own_size(tiny: Encoder) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2, 80, 112), picture(3, 80, 112), picture(4, 80, 112)))
     config = tiny_config(styles=3, scales=2, style_scale="0.5,1,14px")
     engine = AutogradEngine(tiny)
@@ -88,7 +88,7 @@ def test_each_style_is_seen_at_its_own_size(tiny: Encoder) -> None:
     assert watching.sizes == [(10, 14), (20, 28), (5, 7), (20, 28), (40, 56), (10, 14)]
 
 
-def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
+def test_descent_uses_styles_and_shares(tiny: Encoder) -> None:
     """A share of all for one style paints what that style alone paints, whichever place it has."""
     engine = AutogradEngine(tiny)
 
@@ -106,7 +106,7 @@ def test_two_styles_and_their_shares_reach_the_descent(tiny: Encoder) -> None:
     torch.testing.assert_close(paint((picture(2), picture(3)), "7,7"), half, rtol=0, atol=1e-6)
 
 
-def test_pictures_between_two_styles_go_from_one_to_the_other(tiny: Encoder) -> None:
+def test_blend_moves_the_picture_between_styles(tiny: Encoder) -> None:
     """Walked in five steps from one start: each is farther from the first picture, and by no leap."""
     engine, walk = AutogradEngine(tiny), []
     for share in (4, 3, 2, 1, 0):
@@ -120,7 +120,7 @@ def test_pictures_between_two_styles_go_from_one_to_the_other(tiny: Encoder) -> 
     assert max(after - before for before, after in itertools.pairwise(along)) < 0.5
 
 
-def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
+def test_tiled_blend_matches_untiled(tiny: Encoder) -> None:
     styles = [(0.3, picture(2, 64, 72)), (0.7, picture(3, 48, 64))]
     config = tiny_config(units="absolute")
     whole = build_objective(AutogradEngine(tiny), picture(1), styles, config)
@@ -137,7 +137,7 @@ def test_blocks_blend_styles_as_the_whole_image_does(tiny: Encoder) -> None:
         ({"style_scale": "1,2,3"}, "style_scale has 3 values for 2 styles"),
     ],
 )
-def test_a_number_for_each_style_or_a_clear_line(tiny: Encoder, options: dict[str, str], message: str) -> None:
+def test_style_options_need_one_value_per_style(tiny: Encoder, options: dict[str, str], message: str) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2), picture(3)))
     with pytest.raises(ConfigError, match=message):
         load_inputs(inputs, tiny_config(styles=2, **options), RunOptions(), AutogradEngine(tiny))
@@ -157,13 +157,13 @@ def test_a_number_for_each_style_or_a_clear_line(tiny: Encoder, options: dict[st
         ({"style_scale": "infpx"}, "finite"),
     ],
 )
-def test_shares_and_sizes_out_of_range_are_refused_in_one_line(options: dict[str, str], message: str) -> None:
+def test_invalid_shares_and_sizes_are_one_line_errors(options: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Config(**options)
     assert "\n" not in str(caught.value)
 
 
-def test_shares_and_sizes_come_back_from_their_text() -> None:
+def test_shares_and_sizes_round_trip_through_text() -> None:
     config = Config(style_weights=(2, 1), style_scale=(0.5, "300px"))
     assert config.style_scale == (Length(0.5), Length(300, in_px=True))
     assert Config(**config.model_dump()) == config
@@ -173,12 +173,12 @@ def test_shares_and_sizes_come_back_from_their_text() -> None:
     assert Config(**exact.model_dump()) == exact
 
 
-def test_no_style_at_all_is_refused(photo: Path) -> None:
+def test_refuses_a_run_without_styles(photo: Path) -> None:
     with pytest.raises(ConfigError, match="styles"):
         impasto.stylize(photo, [])
 
 
-def test_a_recipe_names_every_style(tiny: Encoder) -> None:
+def test_recipe_names_every_style(tiny: Encoder) -> None:
     run = build_run(tiny, tiny_config(styles=2, iterations=1, scales=1), styles=(picture(2), picture(3)))
     records = drive(run).recipe.inputs
     assert list(records) == ["content", "style", "style_2"]

@@ -44,7 +44,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("network", "pooling", "size", "block"), CASES)
-def test_blocks_give_the_gradient_of_the_whole(
+def test_tiled_gradient_matches_untiled(
     network: Network, pooling: Any, size: tuple[int, int], block: int | None
 ) -> None:
     encoder = double(network, pooling)
@@ -61,7 +61,7 @@ def test_blocks_give_the_gradient_of_the_whole(
 @pytest.mark.parametrize(
     ("layers", "tv"), [("relu5_4", "squared"), ("conv1_1,pool2", "absolute"), ("pool5", "absolute")]
 )
-def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
+def test_any_layers_can_be_tiled(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
     config = resolved(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
@@ -72,7 +72,7 @@ def test_any_layers_may_be_measured_in_blocks(layers: str, tv: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
-def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64: Encoder) -> None:
+def test_moment_style_losses_can_be_tiled(name: str, tiny64: Encoder) -> None:
     whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, tile_px=16)
     config = resolved(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
@@ -84,7 +84,7 @@ def test_every_style_loss_of_moments_may_be_measured_in_blocks(name: str, tiny64
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
-def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp_path: Path) -> None:
+def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
     encoder = double(network)
     config = resolved(network=network.name)
     content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
@@ -103,7 +103,7 @@ def test_targets_measured_in_blocks_are_those_of_the_whole(network: Network, tmp
         assert scale == pytest.approx(expected_scale, rel=1e-10)
 
 
-def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margin is no larger than it must be: the next smaller one does not give the same gradient."""
     from impasto.engine import tiles
 
@@ -122,7 +122,7 @@ def test_a_smaller_margin_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("size", [16, 99, 100, 101, 1023])
 @pytest.mark.parametrize("block", [None, 33, 64, 400])
-def test_every_position_has_one_owner(network: Network, size: int, block: int | None) -> None:
+def test_tiles_partition_the_positions(network: Network, size: int, block: int | None) -> None:
     layers = [name for name in network.names if network.output_px(name, size)]
     owned = {name: torch.zeros(network.output_px(name, size), dtype=torch.int64) for name in layers}
     tiles = cut_tiles(network, layers, size, 64, block)
@@ -137,7 +137,7 @@ def test_every_position_has_one_owner(network: Network, size: int, block: int | 
     assert all(bool((count == columns).all()) for count in owned.values())
 
 
-def test_a_run_on_disk_is_the_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
+def test_run_on_disk_matches_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
     asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), resolved().model_copy(update=LAYERS))
     for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
         config = resolved(**options)
@@ -151,7 +151,7 @@ LAYERS = {"content_layers": (("relu2_1", 1.0),), "style_layers": (("relu1_1", 1.
 
 
 @pytest.mark.parametrize("piece", [7, 1000])
-def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunked_arithmetic_matches_torch(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from impasto.core import tensor_store as module
 
     monkeypatch.setattr(module, "CHUNK", piece)
@@ -167,7 +167,7 @@ def test_arithmetic_in_pieces(piece: int, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @LINUX_ONLY
-def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) -> None:
+def test_released_pages_keep_their_values(tmp_path: Path) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
@@ -183,7 +183,7 @@ def test_what_is_released_keeps_its_numbers_and_leaves_memory(tmp_path: Path) ->
     assert float(tensor[700]) == 700
 
 
-def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Path) -> None:
+def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
     """Targets are larger than the picture: left in memory they would outgrow any budget."""
 
     released: list[set[int]] = []
@@ -205,7 +205,7 @@ def test_what_was_read_of_maps_on_disk_is_released_after_every_tile(tmp_path: Pa
     assert sum(wanted in group for group in released) == 2 * tiles  # both passes
 
 
-def test_scratch_leaves_no_file_and_gives_its_room_back(tmp_path: Path) -> None:
+def test_disk_store_leaves_no_file_and_frees_its_space(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
     tensor = store.empty((3, 4))
     assert list(tmp_path.iterdir()) == []
@@ -215,7 +215,7 @@ def test_scratch_leaves_no_file_and_gives_its_room_back(tmp_path: Path) -> None:
     assert len(store._maps) <= 1
 
 
-def test_a_full_disk_is_said_when_a_tensor_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_reported_on_allocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     def full(*_: Any) -> None:

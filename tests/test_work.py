@@ -45,7 +45,7 @@ def picture(store: JobStore, job: Job) -> bytes:
 
 
 @pytest.mark.weights
-def test_a_job_is_painted_as_stylize_paints_it(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_job_matches_stylize(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     job = put(store, photo, painting, output=str(tmp_path / "out.png"))
     done = Worker(store, "w").run_one()
     assert done is not None
@@ -62,9 +62,7 @@ def test_a_job_is_painted_as_stylize_paints_it(store: JobStore, photo: Path, pai
 
 
 @pytest.mark.weights
-def test_a_job_that_cannot_be_painted_says_why_and_the_rest_goes_on(
-    store: JobStore, photo: Path, painting: Path, tmp_path: Path
-) -> None:
+def test_failed_job_says_why_and_the_next_runs(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     (tmp_path / "poison.jpg").write_bytes(b"no picture at all")
     bad, good = put(store, tmp_path / "poison.jpg", painting), put(store, photo, painting)
     worker = Worker(store, "w")
@@ -79,7 +77,7 @@ def test_a_job_that_cannot_be_painted_says_why_and_the_rest_goes_on(
 
 
 @pytest.mark.weights
-def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStore, photo: Path, painting: Path) -> None:
+def test_cancelled_job_resumes_on_retry(store: JobStore, photo: Path, painting: Path) -> None:
     reference = put(store, photo, painting, iterations=40)
     job = put(store, photo, painting, iterations=40)
     worker = Worker(store, "w")
@@ -108,9 +106,7 @@ def test_a_cancelled_job_stops_and_goes_on_when_it_is_tried_again(store: JobStor
 
 
 @pytest.mark.weights
-def test_a_job_is_paused_changed_and_painted_as_its_recipe_tells(
-    store: JobStore, photo: Path, painting: Path, tmp_path: Path
-) -> None:
+def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     job = put(store, photo, painting, iterations=40)
     looks: list[int] = []
 
@@ -148,7 +144,7 @@ def test_a_job_is_paused_changed_and_painted_as_its_recipe_tells(
 
 
 @pytest.mark.weights
-def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
+def test_full_disk_loses_checkpoints_but_no_job(
     store: JobStore, photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[object] = []
@@ -174,7 +170,7 @@ def test_a_disk_that_is_full_costs_checkpoints_but_no_job(
 
 
 @pytest.mark.weights
-def test_a_step_may_take_longer_than_a_lease(store: JobStore, photo: Path, painting: Path) -> None:
+def test_step_may_outlast_a_lease(store: JobStore, photo: Path, painting: Path) -> None:
     put(store, photo, painting, iterations=2, scales=1)
     rivals = []
 
@@ -189,7 +185,7 @@ def test_a_step_may_take_longer_than_a_lease(store: JobStore, photo: Path, paint
 
 
 @pytest.mark.weights
-def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, photo: Path, painting: Path) -> None:
+def test_damaged_checkpoint_restarts_the_job(store: JobStore, photo: Path, painting: Path) -> None:
     job = put(store, photo, painting)
     worker = Worker(store, "w", observer=lambda job, _: setattr(worker, "stopping", True))
     stopped = worker.run_one()
@@ -209,7 +205,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_not_the_job(store: JobStore, p
 
 
 @pytest.mark.weights
-def test_one_key_for_the_same_run_and_another_for_another(store: JobStore, photo: Path, painting: Path) -> None:
+def test_equal_runs_share_a_key(store: JobStore, photo: Path, painting: Path) -> None:
     keys = [put(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
@@ -230,9 +226,7 @@ def far(store: JobStore) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.weights
-def test_workers_killed_at_random_moments_leave_every_job_done_once_and_alike(
-    store: JobStore, photo: Path, painting: Path
-) -> None:
+def test_random_kills_change_no_job_result(store: JobStore, photo: Path, painting: Path) -> None:
     jobs = [put(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(4)]
     start, moments = multiprocessing.get_context("spawn"), random.Random(1)
     kills = 0
