@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from cluster import Nodes, two_nodes
+from builders.cluster import Nodes, two_nodes
 from studio import spread
 
 from impasto import samples

@@ -1,65 +1,36 @@
-"""A tiny seeded encoder keeps tests fast; those that speak of pictures use the real weights."""
+"""Fixtures. A tiny seeded encoder keeps tests fast; tests about pictures use the pretrained weights."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from cluster import Nodes, two_nodes
+from builders.cluster import Nodes, two_nodes
+from builders.networks import TINY, random_weights
+from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
+from builders.servers import RunningStudio, kill_studio, start_studio
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import Tensor
 
 from impasto import samples
-from impasto.config import Config, ResolvedConfig
-from impasto.config.networks import ALEXNET, VGG16, VGG19, Layer, Network
-from impasto.core.encoder import Encoder, Weights
-from impasto.core.evaluate import AutogradEngine, Evaluation
-from impasto.core.objective import Losses, Objective
-from impasto.core.targets import build_objective
+from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
+from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
 from impasto.weights import load
 
-pytest_plugins = ("studio_pages",)
-
-
-def random_weights(network: Network, seed: int = 0) -> Weights:
-    """He-initialized weights of `network`'s shapes: only tests may ask for such."""
-    generator = torch.Generator().manual_seed(seed)
-    kernels, biases = {}, {}
-    for layer in network.convolutions:
-        shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
-        fan_in = layer.inputs * layer.kernel**2
-        kernels[layer.name] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
-        biases[layer.name] = torch.randn(layer.outputs, generator=generator) * 0.1
-    return Weights(kernels, biases, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-TINY = Network(
-    "tiny",
-    (
-        Layer("conv1_1", "conv", 3, 1, 1, 3, 6),
-        Layer("relu1_1", "relu"),
-        Layer("pool1", "pool", 2, 2),
-        Layer("conv2_1", "conv", 3, 1, 1, 6, 10),
-        Layer("relu2_1", "relu"),
-    ),
-    ("relu2_1",),
-    ("relu1_1", "relu2_1"),
-    iterations=50,
-)
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Encoder:
-    """Two convolutions, seeded."""
+    """Return an encoder of two convolutions, seeded."""
     return Encoder(TINY, random_weights(TINY))
 
 
@@ -78,13 +49,13 @@ def random_network(request: pytest.FixtureRequest) -> Encoder:
 
 @pytest.fixture(scope="session")
 def vgg19() -> Encoder:
-    """VGG19 with its real weights."""
+    """Return VGG19 with its pretrained weights."""
     return Encoder(VGG19, load("vgg19"))
 
 
 @pytest.fixture(scope="session")
 def score_networks() -> ScoreNetworks:
-    """VGG16, AlexNet and the LPIPS heads, downloaded if missing."""
+    """Return VGG16, AlexNet and the LPIPS heads, downloaded if missing."""
     try:
         return load_score_networks()
     except WeightsError as error:  # pragma: no cover
@@ -119,13 +90,9 @@ def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
     return tmp_path
 
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    """Two nodes of a cluster."""
+    """Start a cluster of two nodes."""
     with two_nodes() as running:
         yield running
 
@@ -137,59 +104,41 @@ def browser() -> Iterator[Browser]:
     if found is None:  # pragma: no cover
         pytest.skip("there is no chromium here: scripts/find_browser.sh says how to get one")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=QUIET)
+        running = playwright.chromium.launch(executable_path=found, args=BROWSER_OPTIONS)
         yield running
         running.close()
 
 
-@dataclass
-class Watched:
-    """A page, what it asked for, and what it complained of."""
-
-    page: Page
-    requests: list[str]
-    complaints: list[str]
-
-
 @pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
+def watched(browser: Browser) -> Iterator[WatchedPage]:
     """Open a page whose requests and console errors are recorded."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     yield watch(page)
     page.close()
 
 
-def watch(page: Page) -> Watched:
-    """Note from now on what a page asks for, and what it complains of."""
-    seen = Watched(page, [], [])
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:100]}"))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
-    return seen
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    """Start a studio that stays open for all tests of a file."""
+    running = start_studio(tmp_path_factory.mktemp("studio"))
+    yield running
+    kill_studio(running)
 
 
-def resolved(*, height: int = 64, width: int = 64, styles: int = 1, **options: Any) -> ResolvedConfig:
-    """Return the config of these options, resolved for a target of this size."""
-    return Config(**options).resolve(height, width, styles=styles)
-
-
-def objective_of(encoder: Encoder, content: Tensor, style: Tensor, config: Config) -> Objective:
-    """Build the objective with the plain engine, the config resolved for the content."""
-    return build_objective(AutogradEngine(encoder), content, [(1.0, style)], config.resolve(*content.shape[2:]))
-
-
-def plainly(encoder: Encoder, objective: Objective, image: Tensor) -> Evaluation:
-    """Losses and gradient by autograd."""
-    return AutogradEngine(encoder).evaluator(objective, objective.config.alpha)(image)
-
-
-def losses_of(encoder: Encoder, objective: Objective, image: Tensor) -> Losses:
-    """Losses alone."""
-    return AutogradEngine(encoder).measure(objective, image, objective.config.alpha)
-
-
-def pixels(path: Path) -> np.ndarray:
-    """Read a picture's bytes with Pillow, which Impasto does not decode with."""
-    with Image.open(path) as image:
-        return np.asarray(image)
+@pytest.fixture
+def page(studio: RunningStudio, watched: WatchedPage) -> Iterator[Page]:
+    """Open the studio's page. At the end, end its jobs and require a clean console."""
+    page = watched.page
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    open_at(page, studio.address)
+    yield page
+    # A page that opens while a job runs shows that job, so the next test has to find none.
+    while active := [job for job in page.request.get(f"{studio.address}/api/jobs").json() if job["state"] in ACTIVE]:
+        for job in active:
+            page.request.post(f"{studio.address}/api/jobs/{job['id']}/cancel")
+        page.wait_for_timeout(100)
+    outside = [url for url in watched.requests if not url.startswith((studio.address, "data:", "blob:"))]
+    # A stream that is closed, and a picture that nobody waits for any more, count as failed.
+    wrong = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
+    assert (outside, wrong) == ([], [])

@@ -23,8 +23,8 @@ HIGHEST = {package: int(up_to or one or 0) for _, package, up_to, one in ROWS}
 """By package: its layer, and the highest layer that it may import, from the table of docs/architecture.md."""
 
 
-def imported(path: Path) -> set[str]:
-    """Return the first names below `impasto` that a file imports."""
+def imports_of(path: Path) -> set[str]:
+    """Return the full names that a file imports."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -32,7 +32,12 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: write imports from the top"
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return {name.split(".")[1] for name in names if name.startswith("impasto.")} - {"__version__"}
+    return names
+
+
+def imported(path: Path) -> set[str]:
+    """Return the first names below `impasto` that a file imports."""
+    return {name.split(".")[1] for name in imports_of(path) if name.startswith("impasto.")} - {"__version__"}
 
 
 def package_of(path: Path) -> str:
@@ -94,3 +99,13 @@ def test_torch_is_loaded_lazily(code: str) -> None:
 def test_help_needs_neither_torch_nor_pydantic() -> None:
     check = "from impasto.cli import main; main(['--help']); import sys; assert 'pydantic' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_imports_another(path: Path) -> None:
+    """Shared helpers are in `builders`, shared fixtures in conftest.py."""
+    modules = {name.split(".")[0] for name in imports_of(path)}
+    assert not {name for name in modules if name == "conftest" or name.startswith("test_")}

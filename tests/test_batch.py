@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Watched, pixels
+from builders.pages import WatchedPage
+from builders.pixels import read_pixels
+from builders.waiting import wait_until
 from PIL import Image
 from rich.console import Console
 
@@ -136,7 +137,7 @@ def masks(*names: str) -> None:
     Path("masks").mkdir(exist_ok=True)
     for name in names:
         photo = next(Path("photos").glob(f"{name}.*"))
-        mask = np.zeros(pixels(photo).shape[:2], dtype=np.uint8)
+        mask = np.zeros(read_pixels(photo).shape[:2], dtype=np.uint8)
         mask[: len(mask) // 2] = 255
         Image.fromarray(mask).save(f"masks/{name}.png")
 
@@ -151,7 +152,9 @@ def test_mask_per_picture_and_missing_mask_fails_alone(capsys: pytest.CaptureFix
     assert "masks/dog.png" in first["failed"][0]["error"]
     recipe = impasto.read_recipe(Path("out/cat_swirl.png"))
     assert recipe.inputs["protect"].name == "cat.png"
-    painted_over = np.abs(pixels(Path("out/cat_swirl.png")).astype(int) - shown("photos/cat.jpg")).mean(axis=(1, 2))
+    painted_over = np.abs(read_pixels(Path("out/cat_swirl.png")).astype(int) - shown("photos/cat.jpg")).mean(
+        axis=(1, 2)
+    )
     assert painted_over[:20].max() < 1 < painted_over[24:].min()
     given = ["--content", "photos/cat.jpg", "--style", "paintings/swirl.png", "--protect", "masks/cat.png"]
     assert main(["reproduce", "out/cat_swirl.png", *given, "-o", "again.png", "--quiet"]) == 0
@@ -323,19 +326,12 @@ def started(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(what: Any) -> None:
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.weights
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_batch_resumes_to_the_same_bytes(how: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
     steps = ["--iterations", "60", "--workers", "1"]
     with started(*EVERY, *steps) as first:
-        until(lambda: len(painted()) >= 1)
+        wait_until(lambda: len(painted()) >= 1)
         first.send_signal(how)
         first.communicate(timeout=60)
     assert first.returncode == (-9 if how == signal.SIGKILL else 130)
@@ -370,7 +366,7 @@ def test_concurrent_calls_paint_each_picture_once() -> None:
 
 
 @pytest.mark.weights
-def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], watched: Watched) -> None:
+def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], watched: WatchedPage) -> None:
     Path("photos/<b>&.jpg").write_bytes(b"nothing")
     os.mkfifo("photos/pipe.png")  # and nobody writes into it
     Path("photos/folder.jpg").mkdir()

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+from builders.objectives import measure_losses, plain_objective
+from builders.pixels import read_pixels
 from builders.systems import LINUX_ONLY
-from conftest import losses_of, objective_of, pixels
 from PIL import Image
 
 import impasto
@@ -53,7 +54,7 @@ def test_stylize_writes_the_reported_file(desk: Path) -> None:
     assert (report["output"], report["width"], report["height"]) == ("out.png", 64, 43)
     assert {"total", "content", "style", "tv", "content.relu4_2", "style.relu1_1"} <= report["losses"].keys()
     assert report["iterations"] == 3
-    assert pixels(desk / "out.png").shape == (43, 64, 3)
+    assert read_pixels(desk / "out.png").shape == (43, 64, 3)
     assert read_recipe(desk / "out.png").config.model_dump(mode="json") == report["config"]
 
 
@@ -67,8 +68,8 @@ def test_reported_losses_match_the_file(desk: Path) -> None:
     run = prepare_run(desk / "photo.jpg", desk / "painting.png", size=64)
     content = load(desk / "photo.jpg", long_side_px=64).pixels
     style = load(desk / "painting.png", long_side_px=64).pixels
-    objective = objective_of(run.encoder, content, style, run.config)
-    again = losses_of(run.encoder, objective, load(desk / "out.png").pixels).as_floats()
+    objective = plain_objective(run.encoder, content, style, run.config)
+    again = measure_losses(run.encoder, objective, load(desk / "out.png").pixels).as_floats()
     assert again == pytest.approx(report["losses"], rel=1e-3)
 
 
@@ -108,7 +109,7 @@ def test_reproduces_two_styles_in_content_colors(desk: Path) -> None:
     )
     assert made.returncode == 0, made.stderr
     assert impasto_command("reproduce", "out.png", "-o", "new.png", cwd=desk).returncode == 0
-    assert (pixels(desk / "new.png") == pixels(desk / "out.png")).all()
+    assert (read_pixels(desk / "new.png") == read_pixels(desk / "out.png")).all()
 
     (desk / "painting.png").rename(desk / "moved.png")
     assert "painting.png is missing" in refused(impasto_command("reproduce", "out.png", cwd=desk))
@@ -116,13 +117,13 @@ def test_reproduces_two_styles_in_content_colors(desk: Path) -> None:
     assert "--style was given 1 times, and the recipe has 2" in refused(one)
     both = ["--style", "moved.png", "--style", "other.png"]
     assert impasto_command("reproduce", "out.png", *both, "-o", "third.png", cwd=desk).returncode == 0
-    assert (pixels(desk / "third.png") == pixels(desk / "out.png")).all()
+    assert (read_pixels(desk / "third.png") == read_pixels(desk / "out.png")).all()
 
 
 def test_demo_paints_and_is_reproduced(tmp_path: Path) -> None:
     assert impasto_command("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
     assert impasto_command("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
-    assert (pixels(tmp_path / "demo.png") == pixels(tmp_path / "again.png")).all()
+    assert (read_pixels(tmp_path / "demo.png") == read_pixels(tmp_path / "again.png")).all()
 
 
 def test_quiet_prints_nothing_and_progress_goes_to_stderr(desk: Path) -> None:
@@ -139,7 +140,7 @@ def test_save_every_writes_snapshots(desk: Path) -> None:
     result = impasto_command(*arguments, "--size", "64", "--iterations", "5", cwd=desk)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in desk.glob("out*.png")) == ["out-0002.png", "out-0004.png", "out.png"]
-    assert pixels(desk / "out-0002.png").shape == (43, 64, 3)
+    assert read_pixels(desk / "out-0002.png").shape == (43, 64, 3)
 
 
 def test_flags_override_a_preset_file(desk: Path) -> None:
@@ -168,7 +169,7 @@ def test_recipe_names_the_start_image(desk: Path) -> None:
     assert recipe.config.init == "image"
     assert recipe.inputs["init"].name == "start.png"
     assert impasto_command("reproduce", "o.png", "-o", "p.png", cwd=desk).returncode == 0
-    assert (pixels(desk / "o.png") == pixels(desk / "p.png")).all()
+    assert (read_pixels(desk / "o.png") == read_pixels(desk / "p.png")).all()
 
 
 def test_transparency_is_preserved(desk: Path) -> None:
@@ -178,7 +179,7 @@ def test_transparency_is_preserved(desk: Path) -> None:
     for name in ("o.png", "o.webp"):
         arguments = ["stylize", "cutout.png", "painting.png", "-o", name, *QUICK]
         assert impasto_command(*arguments, cwd=desk).returncode == 0
-        alpha = pixels(desk / name)[..., 3]
+        alpha = read_pixels(desk / name)[..., 3]
         assert (alpha[:, :31] == 0).all()
         assert (alpha[:, 33:] == 255).all()
 
@@ -201,13 +202,13 @@ def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -
     assert process.returncode == 128 + number, stderr
     report = json.loads(stdout)
     assert report["stopped"]["iteration"] >= 4
-    assert pixels(desk / "out.png").shape == (64, 96, 3)
+    assert read_pixels(desk / "out.png").shape == (64, 96, 3)
     recipe = read_recipe(desk / "out.png")
     assert recipe.stopped is not None
     assert recipe.stopped.iteration == report["stopped"]["iteration"]
     again = impasto_command("reproduce", "out.png", "-o", "again.png", cwd=desk)
     assert again.returncode == 0, again.stderr
-    assert (pixels(desk / "out.png") == pixels(desk / "again.png")).all()
+    assert (read_pixels(desk / "out.png") == read_pixels(desk / "again.png")).all()
 
 
 # ---- bad input -----------------------------------------------------------------------------------
@@ -396,7 +397,7 @@ def test_samples_are_listed_and_written(
     (tmp_path / "ink.png").write_bytes(b"mine")
     assert run_in_process(["samples", "write", ".", "--size", "64"], tmp_path, monkeypatch) == 0
     assert (tmp_path / "ink.png").read_bytes() == b"mine"
-    assert pixels(tmp_path / "swirl.png").shape[1] == 64
+    assert read_pixels(tmp_path / "swirl.png").shape[1] == 64
     assert (tmp_path / "cat.jpg").stat().st_size > 1000
 
 
@@ -414,7 +415,7 @@ def test_snapshots_never_overwrite_a_file(desk: Path, monkeypatch: pytest.Monkey
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--save-every", "1", "--quiet", *QUICK]
     assert run_in_process(arguments, desk, monkeypatch) == 0
     assert (desk / "o-0001.png").read_bytes() == b"precious"
-    assert pixels(desk / "o-0001_2.png").shape == (43, 64, 3)
+    assert read_pixels(desk / "o-0001_2.png").shape == (43, 64, 3)
 
 
 def test_accepts_any_file_name(desk: Path) -> None:

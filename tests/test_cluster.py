@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from cluster import Nodes, two_nodes
+from builders.cluster import Nodes, two_nodes
 from PIL import Image
 
 from impasto import read_recipe

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from cluster import Nodes, two_nodes
-from conftest import pixels
+from builders.cluster import Nodes, two_nodes
+from builders.pixels import read_pixels
 
 from impasto.cli import main
 from impasto.config import Config, Plan
@@ -23,15 +23,16 @@ from impasto.engine.tiles import cut_tiles
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
-SPREAD = Path(__file__).with_name("spread.py")
 LARGE = ["--size", "448", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
 def told(nodes: Nodes) -> dict[str, Any]:
     """Evaluate with two actors that die one after another, and return the outcome."""
-    command = [sys.executable, str(SPREAD), nodes.address]
-    done = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "builders.compare_tiles", nodes.address]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env=nodes.environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -133,7 +134,7 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "impasto", "reproduce", "there.png", "-o", "here.png"]
     subprocess.run(command, env=environment, check=True, timeout=300)
-    assert (pixels(Path("there.png")) == pixels(Path("here.png"))).all()
+    assert (read_pixels(Path("there.png")) == read_pixels(Path("here.png"))).all()
 
 
 @pytest.mark.weights

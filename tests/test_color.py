@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import pyvips
 import torch
+from builders.objectives import tiny_config
 from builders.runs import build_run, picture
-from test_objective import tiny_config
 from torch import Tensor
 
 import impasto

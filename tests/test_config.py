@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import resolved
+from builders.objectives import resolve_config
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -49,7 +49,7 @@ def test_parses_layers(text: str, expected: list[tuple[str, float]]) -> None:
 
 
 def test_auto_values_follow_network_and_size() -> None:
-    vgg, alexnet = resolved(), resolved(network="alexnet")
+    vgg, alexnet = resolve_config(), resolve_config(network="alexnet")
     assert format_layers(vgg.content_layers) == "relu4_2"
     assert format_layers(vgg.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
     assert format_layers(alexnet.content_layers) == "relu3"
@@ -57,9 +57,9 @@ def test_auto_values_follow_network_and_size() -> None:
     assert vgg.iterations < alexnet.iterations
     assert vgg.fourier_power < alexnet.fourier_power
     sides = (128, 512, 1024, 2048, 8000)
-    assert [resolved(height=side, width=side // 2).iterations for side in sides] == [45, 45, 64, 90, 90]
-    assert [resolved(height=side // 2, width=side).scales for side in (100, 512, 1024)] == [1, 3, 4]
-    assert resolved(styles=3).style_weights == (1, 1, 1)
+    assert [resolve_config(height=side, width=side // 2).iterations for side in sides] == [45, 45, 64, 90, 90]
+    assert [resolve_config(height=side // 2, width=side).scales for side in (100, 512, 1024)] == [1, 3, 4]
+    assert resolve_config(styles=3).style_weights == (1, 1, 1)
 
 
 def test_given_values_are_kept() -> None:
@@ -71,7 +71,7 @@ def test_given_values_are_kept() -> None:
 
 
 def test_resolving_is_complete_and_idempotent() -> None:
-    found = resolved(alpha=3)
+    found = resolve_config(alpha=3)
     assert None not in dict(found).values()
     assert found.resolve(2000, 2000, styles=5) is found
     assert ResolvedConfig.model_validate_json(found.model_dump_json()) == found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, random_weights
+from builders.networks import TINY, random_weights
 from torch import Tensor
 
 from impasto.config.networks import ALEXNET, VGG19

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import objective_of, plainly, random_weights, resolved
+from builders.networks import random_weights
+from builders.objectives import assert_same_evaluation, evaluate_plain, plain_objective, relative_error, resolve_config
+from builders.pixels import random_image
 from torch import Tensor
 
 import impasto
 from impasto.config import RunOptions
 from impasto.config.networks import ALEXNET, NETWORKS, VGG19, Network
 from impasto.core.encoder import Encoder
-from impasto.core.evaluate import Evaluation
 from impasto.core.objective import Objective
 from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine import planning
@@ -28,28 +29,13 @@ from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
 from impasto.weights import load
 
-SMALL = Workload(64, 64, ((64, 64),), resolved())
-
-
-def image(seed: int, height: int, width: int) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+SMALL = Workload(64, 64, ((64, 64),), resolve_config())
 
 
 def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
-    config = resolved(network=encoder.network.name, **options)
-    content, style = (picture.to(encoder.mean.dtype) for picture in (image(1, *size), image(2, 61, 48)))
-    return objective_of(encoder, content, style, config)
-
-
-def relative_error(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
-
-
-def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> None:
-    assert found.gradient.dtype == expected.gradient.dtype
-    assert found.gradient.shape == expected.gradient.shape
-    assert relative_error(found.gradient, expected.gradient) < tolerance
-    assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=tolerance)
+    config = resolve_config(network=encoder.network.name, **options)
+    content, style = (picture.to(encoder.mean.dtype) for picture in (random_image(1, *size), random_image(2, 61, 48)))
+    return plain_objective(encoder, content, style, config)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
@@ -62,11 +48,11 @@ def test_manual_gradient_matches_autograd(
     """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
     asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
-    target = image(3, *size).double()
+    target = random_image(3, *size).double()
     found = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(asked, asked.config.alpha)(
         target
     )
-    assert_same(found, plainly(encoder, asked, target), 1e-11)
+    assert_same_evaluation(found, evaluate_plain(encoder, asked, target), 1e-11)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
@@ -74,9 +60,9 @@ def test_manual_gradient_matches_autograd(
 @pytest.mark.parametrize("block", [None, 64])
 def test_padded_gradient_matches_autograd(network: Network, padding: Any, block: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
-    asked, target = objective(encoder, (97, 131)), image(3, 97, 131).double()
+    asked, target = objective(encoder, (97, 131)), random_image(3, 97, 131).double()
     found = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
-    assert_same(found, plainly(encoder, asked, target), 1e-11)
+    assert_same_evaluation(found, evaluate_plain(encoder, asked, target), 1e-11)
 
 
 LAYERS = [
@@ -92,8 +78,10 @@ LAYERS = [
 @pytest.mark.weights
 def test_any_layers_may_be_used(vgg19: Encoder, options: dict[str, Any]) -> None:
     asked = objective(vgg19, **options)
-    target = image(3, 53, 70)
-    assert_same(TiledEngine(vgg19).evaluator(asked, asked.config.alpha)(target), plainly(vgg19, asked, target), 1e-5)
+    target = random_image(3, 53, 70)
+    assert_same_evaluation(
+        TiledEngine(vgg19).evaluator(asked, asked.config.alpha)(target), evaluate_plain(vgg19, asked, target), 1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 130), (4, 8), (13, 18), (200, 5)])
@@ -125,8 +113,10 @@ def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
     asked, asked_exactly = objective(vgg19), objective(exact)
     errors = []
     for seed in range(3, 10):
-        found = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(image(seed, 53, 70))
-        expected = plainly(exact, asked_exactly, image(seed, 53, 70).double())
+        found = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(
+            random_image(seed, 53, 70)
+        )
+        expected = evaluate_plain(exact, asked_exactly, random_image(seed, 53, 70).double())
         assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
         errors.append(relative_error(found.gradient.double(), expected.gradient))
     assert sorted(errors)[3] < 1e-5
@@ -135,8 +125,8 @@ def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
 @pytest.mark.weights
 def test_bfloat16_error_is_bounded(vgg19: Encoder) -> None:
     asked = objective(vgg19, (96, 128))
-    target = image(3, 96, 128) * 0.5 + 0.25
-    exact = plainly(vgg19, asked, target)
+    target = random_image(3, 96, 128) * 0.5 + 0.25
+    exact = evaluate_plain(vgg19, asked, target)
     found = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked, asked.config.alpha)(target)
     assert relative_error(found.gradient, exact.gradient) < 0.1
     assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
@@ -145,11 +135,11 @@ def test_bfloat16_error_is_bounded(vgg19: Encoder) -> None:
 def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
     asked = objective(random_network)
     evaluate = TiledEngine(random_network).evaluator(asked, asked.config.alpha)
-    target = image(3, 53, 70)
+    target = random_image(3, 53, 70)
     kept = target.clone()
     first = evaluate(target)
     gradient = first.gradient.clone()
-    evaluate(image(4, 53, 70))
+    evaluate(random_image(4, 53, 70))
     assert torch.equal(target, kept)
     assert torch.equal(first.gradient, gradient)
     assert torch.equal(evaluate(target).gradient, gradient)
@@ -161,7 +151,7 @@ def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
 def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
     """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
-    asked, target = objective(encoder, (97, 131), style_loss=style_loss), image(3, 97, 131).double()
+    asked, target = objective(encoder, (97, 131), style_loss=style_loss), random_image(3, 97, 131).double()
     engine = TiledEngine(encoder, tile_px=block)
     if block and STYLE_LOSSES[style_loss].needs_features:
         with pytest.raises(ConfigError, match="tiles"):
@@ -169,7 +159,9 @@ def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int
         return
     found = engine.evaluator(asked, asked.config.alpha)(target)
     # Roots of matrices of fewer positions than channels magnify rounding.
-    assert_same(found, plainly(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10)
+    assert_same_evaluation(
+        found, evaluate_plain(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10
+    )
 
 
 @pytest.mark.weights

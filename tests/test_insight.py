@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import pixels
+from builders.pixels import read_pixels
 from PIL import Image
 from torch import Tensor
 
@@ -450,14 +450,14 @@ def test_insight_commands_write_their_image(
 ) -> None:
     monkeypatch.chdir(desk)
     assert main(["insight", *command, "--size", "64", "-o", "sheet.png", "--quiet"]) == 0
-    first = pixels(desk / "sheet.png")
+    first = read_pixels(desk / "sheet.png")
     assert min(first.shape[:2]) > 60
     assert capsys.readouterr().out == ""
     assert main(["insight", *command, "--size", "64"]) == 0
     printed = capsys.readouterr().out.splitlines()
     again = [Path(line) for line in printed if line.endswith(".png")]
     assert len(again) == 1
-    assert np.array_equal(pixels(again[0]), first)
+    assert np.array_equal(read_pixels(again[0]), first)
 
 
 @pytest.mark.weights
@@ -557,7 +557,7 @@ def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
     assert [cell["iterations"] for cell in told["cells"]] == ["2", "200000"]
     assert (told["stopped"]["cell"], told["stopped"]["scale"]) == (2, 1)
     assert 1 <= told["stopped"]["iteration"] < 200000
-    sheet = pixels(desk / "sheet.png").astype(int)
+    sheet = read_pixels(desk / "sheet.png").astype(int)
     empty = (abs(sheet - 230) <= 1).all(axis=2)
     assert 64 * 42 <= empty.sum() < 1.1 * 64 * 42  # the last was never begun: its place is there, and empty
     row = sheet[60:90]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from builders.objectives import measure_losses, plain_objective, tiny_config
+from builders.pixels import read_pixels
 from builders.runs import build_run, picture
-from conftest import losses_of, objective_of, pixels
-from test_objective import tiny_config
 from torch import Tensor
 
 from impasto.config import Inputs, ResolvedConfig, RunOptions
@@ -119,7 +119,7 @@ def test_reported_losses_are_of_the_written_pixels(tiny: Encoder) -> None:
     _, result = paint(tiny, config, content=content, styles=(style,))
     assert result.image.min() >= 0
     assert result.image.max() <= 1
-    again = losses_of(tiny, objective_of(tiny, content, style, config), result.image).as_floats()
+    again = measure_losses(tiny, plain_objective(tiny, content, style, config), result.image).as_floats()
     assert result.losses == pytest.approx(again, rel=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_style_is_resized_to_the_target_but_never_enlarged(tiny: Encoder) -> Non
 
     for objective, long_side_px in zip(engine.objectives, (28, 56), strict=True):
         small = load(big, long_side_px=56).pixels
-        expected = objective_of(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
+        expected = plain_objective(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
         for term, wanted in zip(objective.style, expected.style, strict=True):
             torch.testing.assert_close(term.regions[0].value, wanted.regions[0].value, rtol=1e-3, atol=1e-3)
 
@@ -256,7 +256,7 @@ def test_output_keeps_content_transparency(tiny: Encoder, tmp_path: Path) -> Non
     content = torch.cat([picture(1), torch.ones(1, 1, 40, 56)], dim=1)
     content[:, 3, :, :28] = 0
     _, result = paint(tiny, tiny_config(iterations=2), content=content)
-    written = pixels(result.save(tmp_path / "out.png"))
+    written = read_pixels(result.save(tmp_path / "out.png"))
     assert written.shape == (40, 56, 4)
     assert (written[:, :28, 3] == 0).all()
     assert (written[:, 28:, 3] == 255).all()

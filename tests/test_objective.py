@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from conftest import losses_of, objective_of, plainly, resolved
+from builders.objectives import evaluate_plain, measure_losses, plain_objective, resolve_config, tiny_config
+from builders.pixels import random_image
 from torch import Tensor
 
-from impasto.config import ResolvedConfig
 from impasto.config.types import LayerWeight
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
@@ -17,23 +15,10 @@ from impasto.core.losses import laplacian, pool_image
 from impasto.core.objective import Objective
 
 
-def tiny_config(*, styles: int = 1, **options: Any) -> ResolvedConfig:
-    """Build a config with the tiny network's layers, which no config can name."""
-    layers = {
-        "content_layers": options.pop("content", (LayerWeight("relu2_1"),)),
-        "style_layers": options.pop("style", (LayerWeight("relu1_1"), LayerWeight("relu2_1"))),
-    }
-    return resolved(styles=styles, **options).model_copy(update=layers)
-
-
-def image(seed: int, height: int = 16, width: int = 12) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
-
-
 def test_absolute_units_give_the_published_losses(tiny: Encoder) -> None:
     config = tiny_config(units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
-    content, style, target = image(1), image(2, 20, 20), image(3)
-    losses = losses_of(tiny, objective_of(tiny, content, style, config), target)
+    content, style, target = random_image(1), random_image(2, 20, 20), random_image(3)
+    losses = measure_losses(tiny, plain_objective(tiny, content, style, config), target)
 
     def gram(x: Tensor) -> Tensor:
         flat = x[0].flatten(1)
@@ -51,16 +36,16 @@ def test_absolute_units_give_the_published_losses(tiny: Encoder) -> None:
 
 def test_relative_units_normalize_losses_and_weights(tiny: Encoder) -> None:
     absolute, relative = (
-        objective_of(
+        plain_objective(
             tiny,
-            image(1),
-            image(2),
+            random_image(1),
+            random_image(2),
             tiny_config(units=units, style=(LayerWeight("relu1_1", 3.0), LayerWeight("relu2_1", 1.0))),
         )
         for units in ("absolute", "relative")
     )
-    target = image(3)
-    in_absolute, in_relative = losses_of(tiny, absolute, target), losses_of(tiny, relative, target)
+    target = random_image(3)
+    in_absolute, in_relative = measure_losses(tiny, absolute, target), measure_losses(tiny, relative, target)
     for term in absolute.style:
         expected = in_absolute.style_layers[term.layer] / term.regions[0].value.square().mean()
         torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
@@ -69,44 +54,44 @@ def test_relative_units_normalize_losses_and_weights(tiny: Encoder) -> None:
 
 
 def test_black_style_gives_finite_losses(tiny: Encoder) -> None:
-    objective = objective_of(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
-    assert torch.isfinite(losses_of(tiny, objective, image(3, 16, 16)).total)
+    objective = plain_objective(tiny, torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), tiny_config())
+    assert torch.isfinite(measure_losses(tiny, objective, random_image(3, 16, 16)).total)
 
 
 def test_losses_are_zero_at_their_own_image(tiny: Encoder) -> None:
-    content, style = image(1), image(2)
-    objective = objective_of(tiny, content, style, tiny_config())
-    assert losses_of(tiny, objective, content).content == 0
-    assert losses_of(tiny, objective, style).style == 0
+    content, style = random_image(1), random_image(2)
+    objective = plain_objective(tiny, content, style, tiny_config())
+    assert measure_losses(tiny, objective, content).content == 0
+    assert measure_losses(tiny, objective, style).style == 0
 
 
 def test_laplacian_loss_keeps_content_edges(tiny: Encoder) -> None:
-    content, target = image(1), image(3)
-    objective = objective_of(tiny, content, image(2), tiny_config(laplacian_weight=0.4))
-    plain = losses_of(tiny, objective_of(tiny, content, image(2), tiny_config()), target)
-    found = losses_of(tiny, objective, target)
+    content, target = random_image(1), random_image(3)
+    objective = plain_objective(tiny, content, random_image(2), tiny_config(laplacian_weight=0.4))
+    plain = measure_losses(tiny, plain_objective(tiny, content, random_image(2), tiny_config()), target)
+    found = measure_losses(tiny, objective, target)
     bends, wanted = (laplacian(pool_image(x)) for x in (target, content))
     expected = (bends - wanted).square().mean() / wanted.square().mean()
     torch.testing.assert_close(found.laplacian, expected)
     torch.testing.assert_close(found.total, plain.total + 0.4 * expected)
-    assert losses_of(tiny, objective, content).laplacian == 0
+    assert measure_losses(tiny, objective, content).laplacian == 0
 
 
 def test_targets_are_frozen(tiny: Encoder) -> None:
-    objective = objective_of(tiny, image(1), image(2), tiny_config())
+    objective = plain_objective(tiny, random_image(1), random_image(2), tiny_config())
     values = [target.value for target in objective.content]
     values += [part.value for target in objective.style for part in target.regions]
     assert len(values) == 3
     assert not any(value.requires_grad for value in values)
     with pytest.raises(AttributeError):
-        objective.config = resolved()  # type: ignore[misc]
+        objective.config = resolve_config()  # type: ignore[misc]
 
 
 def test_objective_passes_gradcheck(tiny64: Encoder) -> None:
     config = tiny_config(tv_weight=0.2, laplacian_weight=0.3, content_loss="scaled")
-    objective: Objective = objective_of(tiny64, image(1).double(), image(2).double(), config)
+    objective: Objective = plain_objective(tiny64, random_image(1).double(), random_image(2).double(), config)
     evaluate = AutogradEngine(tiny64).evaluator(objective, objective.config.alpha)
-    start = image(3).double()
+    start = random_image(3).double()
     gradient = evaluate(start).gradient
     direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     step = 1e-6
@@ -116,17 +101,17 @@ def test_objective_passes_gradcheck(tiny64: Encoder) -> None:
 
 
 def test_evaluation_has_no_side_effects(tiny: Encoder) -> None:
-    tensors = [*tiny.kernels.values(), *tiny.biases.values(), image(1), image(2), image(3)]
+    tensors = [*tiny.kernels.values(), *tiny.biases.values(), random_image(1), random_image(2), random_image(3)]
     before = [tensor.clone() for tensor in tensors]
     content, style, target = tensors[-3:]
-    evaluation = plainly(tiny, objective_of(tiny, content, style, tiny_config()), target)
+    evaluation = evaluate_plain(tiny, plain_objective(tiny, content, style, tiny_config()), target)
     assert evaluation.gradient.abs().max() > 0
     assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
     assert all(tensor.grad is None and not tensor.requires_grad for tensor in tensors)
 
 
 def test_total_variation_is_a_mean_in_relative_units(tiny: Encoder) -> None:
-    objective = objective_of(tiny, image(1), image(2), tiny_config(tv_weight=1.0))
-    target = image(3)
+    objective = plain_objective(tiny, random_image(1), random_image(2), tiny_config(tv_weight=1.0))
+    target = random_image(3)
     expected = (target.diff(dim=3).square().sum() + target.diff(dim=2).square().sum()) / target.numel()
-    torch.testing.assert_close(losses_of(tiny, objective, target).tv, expected)
+    torch.testing.assert_close(measure_losses(tiny, objective, target).tv, expected)

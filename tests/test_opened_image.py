@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_weights
+from builders.networks import random_weights
 from PIL import Image
 from safetensors.torch import save_file
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import resolved
+from builders.objectives import resolve_config
 from torch import Tensor
 
 from impasto.core import optimize
@@ -46,7 +46,7 @@ UNEVEN = torch.logspace(-2, 1, GOAL.numel()).reshape(GOAL.shape)
 @pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
 @pytest.mark.parametrize(("optimizer", "rate", "steps"), [("lbfgs", 1.0, 60), ("adam", 0.05, 300)])
 def test_solvers_minimize_a_quadratic(optimizer: str, rate: float, steps: int, parametrization: str) -> None:
-    config = resolved(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
+    config = resolve_config(optimizer=optimizer, parametrization=parametrization, learning_rate=rate)
     *_, (_, last) = descend(bowl(torch.ones_like(GOAL)), START, config, steps)
     assert (last.image - GOAL).abs().max() < 0.02
 
@@ -55,7 +55,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     final = {}
     for cosine in (optimize.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
         monkeypatch.setattr(optimize, "MIN_CURVATURE", cosine)
-        *_, (_, last) = descend(bowl(UNEVEN), START, resolved(parametrization="pixels", clamp=False), 60)
+        *_, (_, last) = descend(bowl(UNEVEN), START, resolve_config(parametrization="pixels", clamp=False), 60)
         final[cosine] = float(last.losses.total)
     learned, steepest = final.values()
     assert learned < 0.05 * steepest
@@ -64,7 +64,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("units", [1e-8, 1e10])
 def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
     """Gram energies are about 1e12: what is judged by size alone works in one unit only."""
-    config = resolved(clamp=False)
+    config = resolve_config(clamp=False)
 
     def scaled(image: Tensor) -> Evaluation:
         plain = bowl(UNEVEN)(image)
@@ -77,14 +77,14 @@ def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
 
 
 def test_lbfgs_never_increases_the_loss() -> None:
-    totals = [float(point.losses.total) for _, point in descend(bowl(UNEVEN), START, resolved(clamp=False), 40)]
+    totals = [float(point.losses.total) for _, point in descend(bowl(UNEVEN), START, resolve_config(clamp=False), 40)]
     assert totals == sorted(totals, reverse=True)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_start_is_unchanged_and_steps_are_counted(optimizer: str) -> None:
     start = START.clone()
-    states = [state for state, _ in descend(bowl(UNEVEN), start, resolved(optimizer=optimizer), 7)]
+    states = [state for state, _ in descend(bowl(UNEVEN), start, resolve_config(optimizer=optimizer), 7)]
     assert torch.equal(start, START)
     assert [state.iteration for state in states] == list(range(1, 8))
     assert states[-1].evaluations >= 8
@@ -104,7 +104,7 @@ def cliff(limit: float) -> Evaluator:
 
 @pytest.mark.parametrize("options", [{"optimizer": "lbfgs"}, {"optimizer": "adam", "learning_rate": 10.0}])
 def test_nan_is_rolled_back(options: dict[str, Any]) -> None:
-    config = resolved(clamp=False, parametrization="pixels", **options)
+    config = resolve_config(clamp=False, parametrization="pixels", **options)
     points = [point for _, point in descend(cliff(0.9), START, config, 40)]
     first = float(cliff(0.9)(START).losses.total)
     for point in points:
@@ -114,7 +114,7 @@ def test_nan_is_rolled_back(options: dict[str, Any]) -> None:
 
 
 def test_diverging_adam_restarts_with_smaller_steps() -> None:
-    config = resolved(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
+    config = resolve_config(optimizer="adam", parametrization="pixels", learning_rate=50.0, clamp=False)
     *_, (state, last) = descend(bowl(torch.ones_like(GOAL)), START, config, 60)
     assert state.restarts > 0
     assert float(last.losses.total) <= float(bowl(torch.ones_like(GOAL))(START).losses.total)
@@ -122,7 +122,7 @@ def test_diverging_adam_restarts_with_smaller_steps() -> None:
 
 def test_start_without_a_finite_loss_is_an_error() -> None:
     with pytest.raises(DivergenceError, match="starting image is not finite"):
-        next(descend(cliff(0.1), START, resolved(), 5))
+        next(descend(cliff(0.1), START, resolve_config(), 5))
 
 
 def test_clamped_descent_measures_the_written_image() -> None:
@@ -134,12 +134,12 @@ def test_clamped_descent_measures_the_written_image() -> None:
         seen.append((float(image.min()), float(image.max())))
         return far(image * 0.5)  # its minimum is at 2 · GOAL, beyond 1
 
-    *_, (_, last) = descend(evaluate, START, resolved(clamp=True), 30)
+    *_, (_, last) = descend(evaluate, START, resolve_config(clamp=True), 30)
     assert min(low for low, _ in seen) >= 0
     assert max(high for _, high in seen) <= 1
     clamped = evaluate(last.image.clamp(0, 1)).losses.total
     torch.testing.assert_close(clamped, last.losses.total)
-    *_, (_, free) = descend(evaluate, START, resolved(clamp=False), 30)
+    *_, (_, free) = descend(evaluate, START, resolve_config(clamp=False), 30)
     assert free.image.max() > 1.5
 
 
@@ -204,7 +204,7 @@ def test_last_steps_use_the_precise_evaluator(optimizer: str) -> None:
         fine_calls.append(len(coarse_calls))
         return exact(image)
 
-    config = resolved(optimizer=optimizer, parametrization="pixels", clamp=False)
+    config = resolve_config(optimizer=optimizer, parametrization="pixels", clamp=False)
     *_, (state, last) = descend(coarse, START, config, 50, precise=fine)
     assert set(coarse_calls) == {0}, "coarse never comes back"
     assert 10 <= len(fine_calls) <= 30
@@ -213,7 +213,7 @@ def test_last_steps_use_the_precise_evaluator(optimizer: str) -> None:
 
 
 def test_converged_run_stops_evaluating() -> None:
-    config = resolved(parametrization="pixels", clamp=False)
+    config = resolve_config(parametrization="pixels", clamp=False)
     steps = list(descend(bowl(torch.ones_like(GOAL)), GOAL, config, 200))
     assert len(steps) == 200
     state, last = steps[-1]
@@ -229,7 +229,7 @@ def test_stalled_run_stops_evaluating() -> None:
         honest = inner(image)
         return evaluation(honest.losses.total, -honest.gradient)
 
-    config = resolved(parametrization="pixels", clamp=False)
+    config = resolve_config(parametrization="pixels", clamp=False)
     *_, (state, last) = descend(lying, START, config, 100)
     assert state.evaluations < 20
     torch.testing.assert_close(last.image, START)

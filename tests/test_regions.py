@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import pyvips
 import torch
+from builders.networks import random_weights
+from builders.objectives import assert_same_evaluation, resolve_config, tiny_config
 from builders.runs import build_run, picture
-from conftest import random_weights, resolved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_engine import assert_same
-from test_objective import tiny_config
 from torch import Tensor
 
 import impasto
@@ -107,7 +106,7 @@ def test_region_gradients_match_whole_and_tiled(network: Network, block: int | N
         Region(soft, 0.4, (StyleUse(0, 0.7, left(80, 101)), StyleUse(1, 0.3, None))),
         Region(1 - soft, 0.6, (StyleUse(1, 1.0, None),)),
     )
-    config = resolved(network=network.name, style_loss=style_loss, alpha=3)
+    config = resolve_config(network=network.name, style_loss=style_loss, alpha=3)
     styles = [(0.5, style), (0.5, other)]
     whole, tiled = (build_objective(of, content, styles, config, regions) for of in (plain, engine))
     tolerance = 1e-5 if style_loss == "wasserstein" else 1e-10
@@ -117,7 +116,7 @@ def test_region_gradients_match_whole_and_tiled(network: Network, block: int | N
             torch.testing.assert_close(two.value, one.value, rtol=tolerance, atol=tolerance)
     target = torch.rand(content.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     alpha = whole.config.alpha
-    assert_same(engine.evaluator(whole, alpha)(target), plain.evaluator(whole, alpha)(target), tolerance)
+    assert_same_evaluation(engine.evaluator(whole, alpha)(target), plain.evaluator(whole, alpha)(target), tolerance)
     measured, expected = (each.measure(whole, target, alpha).as_floats() for each in (engine, plain))
     assert measured == pytest.approx(expected)
 

@@ -14,7 +14,8 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import Watched, pixels
+from builders.pages import WatchedPage
+from builders.pixels import read_pixels
 from PIL import Image
 
 import impasto
@@ -167,7 +168,7 @@ def test_all_film_formats_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -
     with Image.open(folder / "film.webp") as film:
         assert film.n_frames >= 18  # type: ignore[attr-defined]
         assert film.size[0] == 5 * 64
-        assert film.size[1] > 5 * pixels(painted).shape[0] + 40  # the losses beneath
+        assert film.size[1] > 5 * read_pixels(painted).shape[0] + 40  # the losses beneath
     small = [*SMALL, "--timelapse-seconds", "1"]
     for name in ("film.gif", "film.mp4"):
         assert main(["stylize", "photo.jpg", "painting.png", "-o", "again.png", *small, "--timelapse", name]) == 0
@@ -176,8 +177,8 @@ def test_all_film_formats_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -
     with av.open(str(folder / "film.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 25 + round(1.5 * 25)
-    shown = frames[-1][: 5 * pixels(painted).shape[0]][2::5, 2::5].astype(float)
-    assert abs(shown - pixels(painted)).mean() < 12  # video has half the colors' resolution
+    shown = frames[-1][: 5 * read_pixels(painted).shape[0]][2::5, 2::5].astype(float)
+    assert abs(shown - read_pixels(painted)).mean() < 12  # video has half the colors' resolution
     assert abs(frames[0].astype(float) - frames[-1]).mean() > 15
 
 
@@ -277,7 +278,7 @@ def test_curves_align_with_their_step_numbers() -> None:
 
 
 @pytest.mark.weights
-def test_report_makes_no_network_requests(painted: Path, watched: Watched) -> None:
+def test_report_makes_no_network_requests(painted: Path, watched: WatchedPage) -> None:
     page = watched.page
     page.goto((painted.parent / "out.html").as_uri())
     assert page.title() == "out.png"
@@ -301,7 +302,9 @@ def test_report_makes_no_network_requests(painted: Path, watched: Watched) -> No
 
 
 @pytest.mark.weights
-def test_images_share_a_height_and_stay_legible(desk: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched) -> None:
+def test_images_share_a_height_and_stay_legible(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, watched: WatchedPage
+) -> None:
     monkeypatch.chdir(desk)
     with Image.open("painting.png") as whole:
         whole.crop((0, 0, 50, whole.height)).save("tall.png")
@@ -316,7 +319,7 @@ def test_images_share_a_height_and_stay_legible(desk: Path, monkeypatch: pytest.
                 assert max(box["height"] for box in boxes if box) - min(box["height"] for box in boxes if box) < 2
                 assert len({box["y"] for box in boxes if box}) == 1
             slider = watched.page.locator(".compare").bounding_box()
-            high, wide = pixels(desk / f"{name}.png").shape[:2]
+            high, wide = read_pixels(desk / f"{name}.png").shape[:2]
             assert slider
             assert slider["width"] / slider["height"] == pytest.approx(wide / high, rel=0.02)
             assert slider["height"] >= 200
@@ -359,7 +362,7 @@ def test_thinned_trace_keeps_step_numbers() -> None:
 
 
 @pytest.mark.weights
-def test_report_is_readable_on_a_phone_in_dark_mode(painted: Path, watched: Watched) -> None:
+def test_report_is_readable_on_a_phone_in_dark_mode(painted: Path, watched: WatchedPage) -> None:
     page = watched.page
     page.set_viewport_size({"width": 380, "height": 800})
     page.emulate_media(color_scheme="dark")
@@ -371,7 +374,7 @@ def test_report_is_readable_on_a_phone_in_dark_mode(painted: Path, watched: Watc
 
 
 @pytest.mark.weights
-def test_report_from_recipe_matches_the_run_minus_film_strip(painted: Path, watched: Watched) -> None:
+def test_report_from_recipe_matches_the_run_minus_film_strip(painted: Path, watched: WatchedPage) -> None:
     assert main(["insight", "report", "out.png", "-o", "later.html", "--quiet"]) == 0
     curves = []
     for name in ("out.html", "later.html"):
@@ -387,7 +390,7 @@ def test_report_from_recipe_matches_the_run_minus_film_strip(painted: Path, watc
 
 
 @pytest.mark.weights
-def test_report_without_inputs_says_so(painted: Path, watched: Watched) -> None:
+def test_report_without_inputs_says_so(painted: Path, watched: WatchedPage) -> None:
     for name in ("photo.jpg", "painting.png"):
         (painted.parent / name).unlink()
     assert main(["insight", "report", "out.png", "--quiet"]) == 0
@@ -436,7 +439,7 @@ def test_report_command_reproduces_the_picture(desk: Path, monkeypatch: pytest.M
     words = shlex.split(stylize_command(read_recipe(desk / "out.png")))
     assert words[:2] == ["impasto", "stylize"]
     assert main([*words[1:], "-o", "again.png", "--quiet"]) == 0
-    assert np.array_equal(pixels(desk / "again.png"), pixels(desk / "out.png"))
+    assert np.array_equal(read_pixels(desk / "again.png"), read_pixels(desk / "out.png"))
     assert "--network" not in words
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import losses_of, objective_of, pixels, plainly, resolved
+from builders.objectives import evaluate_plain, measure_losses, plain_objective, resolve_config
+from builders.pixels import read_pixels
 from safetensors import safe_open
 
 import impasto
@@ -39,10 +40,10 @@ RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", 
 def surface(tiny: Encoder) -> Evaluator:
     generator = torch.Generator().manual_seed(5)
     content, style = (torch.rand(1, 3, 20, 16, generator=generator) for _ in range(2))
-    config = resolved(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",), alpha=5)
-    objective = objective_of(tiny, content, style, config)
-    assert float(losses_of(tiny, objective, content).content) == 0
-    return lambda image: plainly(tiny, objective, image)
+    config = resolve_config(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",), alpha=5)
+    objective = plain_objective(tiny, content, style, config)
+    assert float(measure_losses(tiny, objective, content).content) == 0
+    return lambda image: evaluate_plain(tiny, objective, image)
 
 
 def kept(state: OptimizerState) -> OptimizerState:
@@ -57,7 +58,7 @@ def kept(state: OptimizerState) -> OptimizerState:
 def test_descent_resumes_exactly_from_any_step(
     optimizer: str, parametrization: str, bounded: bool, surface: Evaluator
 ) -> None:
-    config = resolved(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
+    config = resolve_config(optimizer=optimizer, parametrization=parametrization, clamp=bounded, lbfgs_history=4)
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
 
     def coarse(image: torch.Tensor) -> Evaluation:
@@ -85,7 +86,7 @@ def test_converged_descent_stays_converged(surface: Evaluator) -> None:
         found = surface(image)
         return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
 
-    config = resolved(clamp=False, parametrization="pixels")
+    config = resolve_config(clamp=False, parametrization="pixels")
     whole = [kept(state) for state, _ in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
     again = [state for state, _ in descend(uphill, start, config, 6, state=whole[2])]
@@ -260,7 +261,7 @@ def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pyt
     assert main(asked) == 0
     # Without a break, by the plan that the first process made.
     assert main(["reproduce", "out.png", "-o", "whole.png", "--quiet"]) == 0
-    assert np.array_equal(pixels(desk / "out.png"), pixels(desk / "whole.png"))
+    assert np.array_equal(read_pixels(desk / "out.png"), read_pixels(desk / "whole.png"))
     assert not (desk / "run.impasto").exists()  # nothing is left to go on from
 
 

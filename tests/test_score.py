@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import losses_of, objective_of, random_weights
+from builders.networks import random_weights
+from builders.objectives import measure_losses, plain_objective
 from PIL import Image
 from torch import Tensor
 
@@ -104,8 +105,8 @@ def test_tiled_lpips_matches_untiled() -> None:
 
 def test_style_distance_uses_the_loss_units(seeded: ScoreNetworks) -> None:
     image, style = random_images(2, 40, 52)
-    objective = objective_of(seeded.vgg16, image, style, Config(network="vgg16"))
-    expected = float(losses_of(seeded.vgg16, objective, image).style)
+    objective = plain_objective(seeded.vgg16, image, style, Config(network="vgg16"))
+    expected = float(measure_losses(seeded.vgg16, objective, image).style)
     assert expected > 0.001
     assert style_error(seeded.vgg16, image, style) == pytest.approx(expected, rel=1e-4)
 

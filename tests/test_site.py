@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import Watched
+from builders.pages import WatchedPage
 
 import impasto
 from impasto import insight
@@ -345,7 +345,7 @@ def address(site: Path) -> Iterator[str]:
         serving.join()
 
 
-def test_pages_fit_a_phone_without_external_requests(site: Path, address: str, watched: Watched) -> None:
+def test_pages_fit_a_phone_without_external_requests(site: Path, address: str, watched: WatchedPage) -> None:
     watched.page.set_viewport_size({"width": 390, "height": 800})
     watched.page.emulate_media(color_scheme="dark")
     for page in PAGES:
@@ -357,7 +357,7 @@ def test_pages_fit_a_phone_without_external_requests(site: Path, address: str, w
     assert watched.complaints == []
 
 
-def test_search_finds_a_page(address: str, watched: Watched) -> None:
+def test_search_finds_a_page(address: str, watched: WatchedPage) -> None:
     watched.page.goto(f"{address}/index.html", wait_until="networkidle")
     watched.page.keyboard.press("Control+k")
     watched.page.keyboard.type("gram matrix")

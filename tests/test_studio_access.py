@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from builders.pages import MANY_STEPS, drop, job_state, job_view, press, submit_job
 from PIL import Image
 from playwright.sync_api import Page, expect
-from studio_pages import LONG, drop, paint, press, stage, state
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("access")]
 
@@ -140,21 +140,21 @@ def test_page_has_names_and_landmarks(page: Page) -> None:
     page.get_by_text("All options").click()
     assert page.evaluate(NAMELESS) == []
     page.evaluate(HEARD)
-    paint(page, LONG)
+    submit_job(page, MANY_STEPS)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+ \S+"))
     expect(page.locator("body")).to_match_aria_snapshot(PAINTING)
     assert page.evaluate(NAMELESS) == []
     press(page, "Pause")
-    expect(state(page)).to_have_text("Paused")
+    expect(job_state(page)).to_have_text("Paused")
     press(page, "Cancel")
-    expect(state(page)).to_have_text("Cancelled")
+    expect(job_state(page)).to_have_text("Cancelled")
     # What begins and ends is told once each, and no step of it. What passes quickly may pass unheard.
     heard = [words for words in page.evaluate("heard") if not re.search("Pausing|Cancelling", words)]
     assert heard == [f"cat as swirl: {word}" for word in ("Waiting", "Painting", "Paused", "Cancelled")]
     press(page, "Remove")
 
-    paint(page, 2)
-    expect(state(page)).to_have_text("Finished")
+    submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
     expect(page.locator(".before-after")).to_be_visible()
     expect(page.locator("body")).to_match_aria_snapshot(FINISHED)
     expect(page.locator("#announcements")).to_have_text("cat as swirl: Finished")
@@ -198,9 +198,9 @@ def test_dialogs_move_and_restore_focus(page: Page) -> None:
     expect(dialog).to_be_hidden()
     expect(mask).to_be_focused()
 
-    paint(page, 2)
-    expect(state(page)).to_have_text("Finished")
-    remove = stage(page).get_by_role("button", name="Remove")
+    submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
+    remove = job_view(page).get_by_role("button", name="Remove")
     remove.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog", name="Remove this picture?")).to_be_visible()
@@ -238,7 +238,7 @@ def test_portrait_picture_leaves_room_for_the_chart(
 
 def see_it_painted(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")  # scrolls at once
-    paint(page, LONG)
+    submit_job(page, MANY_STEPS)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     page.wait_for_timeout(500)  # until what was just loaded has its place

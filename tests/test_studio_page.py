@@ -9,31 +9,44 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Watched, pixels
+from builders.pages import (
+    MANY_STEPS,
+    SIZE,
+    WatchedPage,
+    download,
+    drop,
+    job_number,
+    job_state,
+    job_view,
+    open_at,
+    press,
+    read_job,
+    submit_job,
+)
+from builders.pixels import read_pixels
+from builders.servers import RunningStudio, kill_studio, start_studio
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
-from servers import Running, ended, opened
-from studio_pages import LONG, SIZE, download, drop, job_of, number, open_at, paint, press, stage, state
 
 import impasto
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("page")]
 
 
-def test_drop_paint_download(page: Page, studio: Running, photo: Path, painting: Path, tmp_path: Path) -> None:
+def test_drop_paint_download(page: Page, studio: RunningStudio, photo: Path, painting: Path, tmp_path: Path) -> None:
     drop(page, photo, "content", "Whiskers.jpg")
     expect(page.locator("#photo")).to_contain_text("Whiskers")
     drop(page, painting, "style", "waves.png")
     expect(page.locator("#paintings")).to_contain_text("waves")
-    job = paint(page, 60)
+    job = submit_job(page, 60)
 
-    image = stage(page).locator(".preview:not(.no-preview) img")
+    image = job_view(page).locator(".preview:not(.no-preview) img")
     expect(image).to_have_attribute("src", re.compile(f"/api/jobs/{job}/preview"))
     for curve in ("total", "content", "style"):
         expect(page.locator(f".curve-{curve}")).to_have_attribute("points", re.compile(r"\S+ \S+"))
-    expect(stage(page)).to_contain_text(re.compile(r"Step \d+ of \d+ · \d+ × \d+ px"))
-    expect(state(page)).to_have_text("Finished")
-    expect(page.locator(".mark")).to_have_count(len(job_of(page, studio, job)["scales"]) - 1)
+    expect(job_view(page)).to_contain_text(re.compile(r"Step \d+ of \d+ · \d+ × \d+ px"))
+    expect(job_state(page)).to_have_text("Finished")
+    expect(page.locator(".mark")).to_have_count(len(read_job(page, studio, job)["scales"]) - 1)
 
     slider = page.get_by_label("Share of the photo shown")
     slider.press("Home")
@@ -46,49 +59,49 @@ def test_drop_paint_download(page: Page, studio: Running, photo: Path, painting:
     expect(page.locator(".gallery li").first).to_have_attribute("data-job", str(job))
 
 
-def test_reload_and_second_tab_show_the_running_job(page: Page, studio: Running, browser: Browser) -> None:
-    job = paint(page, LONG)
+def test_reload_and_second_tab_show_the_running_job(page: Page, studio: RunningStudio, browser: Browser) -> None:
+    job = submit_job(page, MANY_STEPS)
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     first = page.locator(".curve-total").get_attribute("points") or ""
     other = browser.new_page()
     other.goto(page.url)
     page.reload()
     for each in (page, other):
-        expect(state(each)).to_have_text("Painting")
+        expect(job_state(each)).to_have_text("Painting")
         expect(each.locator(".preview:not(.no-preview)")).to_be_visible()
         each.wait_for_function(
             "least => document.querySelector('.curve-total')?.getAttribute('points').split(' ').length >= least",
             arg=len(first.split()),
         )
     press(other, "Pause")
-    expect(state(page)).to_have_text("Paused")
-    step = job_of(page, studio, job)["step"]
+    expect(job_state(page)).to_have_text("Paused")
+    step = read_job(page, studio, job)["step"]
     press(page, "Resume")
-    expect(state(other)).to_have_text("Painting")
+    expect(job_state(other)).to_have_text("Painting")
     other.wait_for_function("step => Number(/Step (\\d+)/.exec(document.body.innerText)?.[1]) > step", arg=step)
     press(page, "Cancel")
     for each in (page, other):
-        expect(state(each)).to_have_text("Cancelled")
+        expect(job_state(each)).to_have_text("Cancelled")
     press(other, "Remove")
     page.wait_for_url(lambda url: "job" not in url)
     other.close()
 
 
-def test_alpha_can_be_changed_while_painting(page: Page, studio: Running, tmp_path: Path) -> None:
-    job = paint(page, 120)
+def test_alpha_can_be_changed_while_painting(page: Page, studio: RunningStudio, tmp_path: Path) -> None:
+    job = submit_job(page, 120)
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     page.get_by_label("Change α of this run, as a number").fill("40")
     page.keyboard.press("Tab")
     expect(page.locator(".alpha-change .help")).to_have_text("Now: 40. Before: 5.")
-    expect(state(page)).to_have_text("Finished")
+    expect(job_state(page)).to_have_text("Finished")
     turns = impasto.read_recipe(download(page, tmp_path)).alpha_changes
     assert [turn.alpha for turn in turns] == [40]
     press(page, "Use these settings")
     assert page.locator("#alpha-number").input_value() == "40"
-    assert job_of(page, studio, job)["alphas"] == [5, 40]
+    assert read_job(page, studio, job)["alphas"] == [5, 40]
 
 
-def test_dropped_result_restores_its_settings(page: Page, studio: Running, desk: Path) -> None:
+def test_dropped_result_restores_its_settings(page: Page, studio: RunningStudio, desk: Path) -> None:
     photo, swirl = desk / "photo.png", desk / "bay.png"
     Image.open(desk / "photo.jpg").resize((90, 60)).save(photo)
     Image.open(desk / "painting.png").resize((60, 60)).save(swirl)
@@ -104,8 +117,8 @@ def test_dropped_result_restores_its_settings(page: Page, studio: Running, desk:
     assert page.locator("#alpha-number").input_value() == "12.5"
     assert page.get_by_label("Colors").input_value() == "luminance"
     page.get_by_label("Sample photo: cat").click()
-    job = paint(page, 3, Size="64")
-    told = job_of(page, studio, job)
+    job = submit_job(page, 3, Size="64")
+    told = read_job(page, studio, job)
     assert {name: told["config"][name] for name in options} == options
 
 
@@ -125,10 +138,10 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
     page.mouse.up()
     dialog.get_by_role("button", name="Use the mask").click()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
-    paint(page, 12)
-    expect(state(page)).to_have_text("Finished")
+    submit_job(page, 12)
+    expect(job_state(page)).to_have_text("Finished")
     painted = download(page, tmp_path)
-    before, after = pixels(small), pixels(painted)
+    before, after = read_pixels(small), read_pixels(painted)
     assert np.array_equal(before[:, :12], after[:, :12])
     assert np.abs(before[:, 48:].astype(int) - after[:, 48:]).mean() > 10
 
@@ -146,9 +159,9 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
     page.mouse.up()
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
-    paint(page, 12)
-    expect(state(page)).to_have_text("Finished")
-    edited = pixels(download(page, tmp_path))
+    submit_job(page, 12)
+    expect(job_state(page)).to_have_text("Finished")
+    edited = read_pixels(download(page, tmp_path))
     assert np.array_equal(before[:, :12], edited[:, :12])
     assert np.array_equal(before[:, -6:], edited[:, -6:])
     assert np.abs(before[:, 48:72].astype(int) - edited[:, 48:72]).mean() > 10
@@ -157,7 +170,7 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
 def asked_for(page: Page) -> list[str]:
     """Ask for a small picture; what it is painted from."""
     with page.expect_response(lambda response: response.request.method == "POST") as answer:
-        paint(page, 2)
+        submit_job(page, 2)
     return [file["role"] for file in answer.value.json()["inputs"]]
 
 
@@ -173,7 +186,7 @@ def test_mask_editor_waits_for_images(page: Page) -> None:
     page.get_by_role("button", name="Remove ink").click()
     expect(page.locator("#photo")).to_contain_text("The mask was made for cat with swirl and ink")
     assert not [file for file in asked_for(page) if "mask" in file]
-    expect(state(page)).to_have_text("Finished")
+    expect(job_state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: ink").click()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
     assert [file for file in asked_for(page) if "mask" in file] == ["content_mask", "content_mask_2"]
@@ -185,7 +198,7 @@ def test_mask_editor_waits_for_images(page: Page) -> None:
     assert asked_for(page)[3:] == ["content_mask", "content_mask_2"]
 
 
-def test_region_per_style_by_keyboard(page: Page, studio: Running) -> None:
+def test_region_per_style_by_keyboard(page: Page, studio: RunningStudio) -> None:
     page.get_by_label("Blend several").check()
     page.get_by_label("Sample painting: ink").click()
     page.get_by_label("Share of ink").fill("5")
@@ -199,7 +212,7 @@ def test_region_per_style_by_keyboard(page: Page, studio: Running) -> None:
     page.keyboard.press("Control+z")
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
-    told = job_of(page, studio, paint(page, LONG))
+    told = read_job(page, studio, submit_job(page, MANY_STEPS))
     assert [file["role"] for file in told["inputs"]] == [
         "content",
         "style",
@@ -237,7 +250,7 @@ def test_refuses_a_mask_without_a_region_for_a_style(page: Page) -> None:
     expect(dialog).to_be_hidden()
 
 
-def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: Path, watched: Watched) -> None:
+def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: Path, watched: WatchedPage) -> None:
     name = '<img src=x onerror="document.title=1"><script>alert(1)</script>.jpg'
     held: list[Route] = []
     # While it is on its way it has the name that it had here; then what follows its last slash.
@@ -247,8 +260,8 @@ def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: 
     while not held:  # the page shows the name before it sends anything
         page.wait_for_timeout(20)
     held[0].continue_()
-    paint(page, LONG)
-    expect(stage(page).locator("h2")).to_contain_text("script> as swirl")
+    submit_job(page, MANY_STEPS)
+    expect(job_view(page).locator("h2")).to_contain_text("script> as swirl")
     assert "alert" not in page.evaluate("[...document.scripts].map((script) => script.text).join()")
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(photo.read_bytes()[:3000])
@@ -275,8 +288,8 @@ def test_painting_by_keyboard_alone(page: Page) -> None:
         if focused == "paint":
             break
     page.keyboard.press("Enter")
-    number(page)
-    expect(state(page)).to_have_text("Finished")
+    job_number(page)
+    expect(job_state(page)).to_have_text("Finished")
     page.reload()
     expect(page.locator("#job .before-after")).to_be_visible()
     page.keyboard.press("Tab")
@@ -285,13 +298,13 @@ def test_painting_by_keyboard_alone(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400, 2560])
-def test_page_never_scrolls_sideways(page: Page, studio: Running, width: int) -> None:
+def test_page_never_scrolls_sideways(page: Page, studio: RunningStudio, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     wide = "document.documentElement.scrollWidth > innerWidth"
     assert not page.evaluate(wide)
     for job in page.request.get(f"{studio.address}/api/jobs").json()[-2:]:
         page.goto(f"{studio.address}/#job={job['id']}")
-        expect(stage(page).locator("h2")).to_be_visible()
+        expect(job_view(page).locator("h2")).to_be_visible()
         assert not page.evaluate(wide)
     page.goto(f"{studio.address}/api/docs")
     expect(page.get_by_text("POST /api/jobs", exact=True)).to_be_visible()
@@ -299,13 +312,13 @@ def test_page_never_scrolls_sideways(page: Page, studio: Running, width: int) ->
 
 
 def test_results_can_be_compared(page: Page) -> None:
-    first = paint(page, 2)
-    expect(state(page)).to_have_text("Finished")
+    first = submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: dots").click()
     page.get_by_role("button", name="Paint", exact=True).click()
     page.wait_for_function("first => location.hash !== `#job=${first}`", arg=first)
-    expect(state(page)).to_have_text("Finished")
-    second = number(page)
+    expect(job_state(page)).to_have_text("Finished")
+    second = job_number(page)
     page.get_by_label("Compare with").select_option(str(first))
     page.wait_for_url(re.compile(f"#job={second}&with={first}"))
     page.get_by_role("group", name=re.compile("Two pictures")).press("+")
@@ -314,8 +327,8 @@ def test_results_can_be_compared(page: Page) -> None:
     assert moved[0].startswith("scale(1.4)")
 
 
-def test_token_link_grants_access(watched: Watched, tmp_path: Path) -> None:
-    running = opened(tmp_path, "--token", "twenty-signs-or-more", "--workers", "0")
+def test_token_link_grants_access(watched: WatchedPage, tmp_path: Path) -> None:
+    running = start_studio(tmp_path, "--token", "twenty-signs-or-more", "--workers", "0")
     try:
         page = watched.page
         page.goto(running.address)
@@ -325,25 +338,25 @@ def test_token_link_grants_access(watched: Watched, tmp_path: Path) -> None:
             if token == "wrong":
                 expect(page.get_by_role("alert").filter(has_text="The token is wrong")).to_be_visible()
         expect(page.get_by_label("Preset")).to_have_value("painterly")
-        paint(page, 2)
-        expect(state(page)).to_have_text("Waiting")
+        submit_job(page, 2)
+        expect(job_state(page)).to_have_text("Waiting")
     finally:
-        ended(running)
+        kill_studio(running)
 
 
 def test_page_shows_a_lost_connection(browser_page: Page, tmp_path: Path) -> None:
-    running = opened(tmp_path, "--workers", "0")
+    running = start_studio(tmp_path, "--workers", "0")
     try:
         open_at(browser_page, running.address)
     finally:
-        ended(running)
+        kill_studio(running)
     expect(browser_page.locator("#connection")).to_have_text("Reconnecting…")
     browser_page.get_by_role("button", name="Paint", exact=True).click()
     expect(browser_page.locator("#problem")).to_have_text("The studio does not respond. Is it still running?")
 
 
 @pytest.fixture
-def browser_page(watched: Watched) -> Page:
+def browser_page(watched: WatchedPage) -> Page:
     """Open a page whose console may have errors."""
     return watched.page
 
@@ -351,8 +364,8 @@ def browser_page(watched: Watched) -> Page:
 def test_form_sends_only_changes_from_the_preset(page: Page) -> None:
     with page.expect_request("**/api/jobs") as asked:
         page.get_by_label("Preset").select_option("sketch")
-        paint(page, LONG)
+        submit_job(page, MANY_STEPS)
     body = json.loads(asked.value.post_data or "")
     assert body["preset"] == "sketch"
-    assert body["config"] == {"size": SIZE, "iterations": LONG}
+    assert body["config"] == {"size": SIZE, "iterations": MANY_STEPS}
     assert (body["content"], body["styles"]) == ({"sample": "cat"}, [{"sample": "swirl"}])

@@ -21,11 +21,12 @@ import psutil
 import pytest
 import schemathesis
 import schemathesis.specs.openapi.schemas
+from builders.servers import RunningStudio, kill_studio, start_studio
+from builders.waiting import wait_until
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from servers import Running, ended, opened
 
 from impasto import samples
 from impasto.config import Config, Inputs, Plan, RunOptions
@@ -41,10 +42,10 @@ SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    found = opened(tmp_path / "data", "--checkpoint-every", "0.2")
+def running(tmp_path: Path) -> Iterator[RunningStudio]:
+    found = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
     yield found
-    ended(found)
+    kill_studio(found)
 
 
 def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
@@ -52,17 +53,8 @@ def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
     return submit(store, Inputs(content=photo, styles=(painting,)), Config(**(SMALL | options)), run)
 
 
-def wait_for(what: Any, seconds: float = 60.0) -> Any:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if found := what():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
 @pytest.mark.weights
-def test_paints_and_stops_on_a_signal(running: Running) -> None:
+def test_paints_and_stops_on_a_signal(running: RunningStudio) -> None:
     with httpx2.Client(base_url=running.address) as client:
         request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": SMALL}
         number = client.post("/api/jobs", json=request, timeout=30).json()["id"]
@@ -86,40 +78,40 @@ def test_paints_and_stops_on_a_signal(running: Running) -> None:
     assert "Traceback" not in running.process.stderr.read()
 
 
-def test_samples_are_rendered_at_startup(running: Running, tmp_path: Path) -> None:
+def test_samples_are_rendered_at_startup(running: RunningStudio, tmp_path: Path) -> None:
     drawn = [f"{name}-512.png" for name in samples.PAINTINGS]
-    wait_for(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in drawn))
+    wait_until(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in drawn))
 
 
 @pytest.mark.weights
 def test_killed_worker_is_replaced_and_job_resumes(
-    running: Running, photo: Path, painting: Path, tmp_path: Path
+    running: RunningStudio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
     job = put(store, photo, painting, iterations=400, scales=1)
-    wait_for(lambda: store.get(job.id).checkpoint)
+    wait_until(lambda: store.get(job.id).checkpoint)
     (worker,) = running.workers()
     worker.kill()
     before = store.get(job.id)
     began = time.monotonic()
-    again = wait_for(lambda: store.get(job.id).attempt > 1)
+    again = wait_until(lambda: store.get(job.id).attempt > 1)
     assert again
     assert time.monotonic() - began < 20  # and not when the lease would have ended
-    assert wait_for(lambda: store.get(job.id).progress > before.progress)
+    assert wait_until(lambda: store.get(job.id).progress > before.progress)
 
 
 @pytest.mark.weights
 def test_worker_releases_job_when_the_server_is_killed(
-    running: Running, photo: Path, painting: Path, tmp_path: Path
+    running: RunningStudio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
     job = put(store, photo, painting, iterations=2000, scales=1)
-    wait_for(lambda: store.get(job.id).progress > 0)
+    wait_until(lambda: store.get(job.id).progress > 0)
     (worker,) = running.workers()
     running.process.kill()
-    wait_for(lambda: store.get(job.id).state == "queued")
+    wait_until(lambda: store.get(job.id).state == "queued")
     assert store.get(job.id).checkpoint is not None
-    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.mark.weights
@@ -131,13 +123,16 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
 
+    def wait_for_claim(kills: int) -> None:
+        wait_until(lambda: claims() > kills)
+
     # A worker alone is replaced at once, a server alone takes its worker with it, and both together leave a lease.
     victims = ["worker"] * 3 + ["server", "both"]
     chance.shuffle(victims)
-    running = opened(tmp_path / "data", "--checkpoint-every", "0.2")
+    running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
     try:
         for kills, victim in enumerate(victims):
-            wait_for(lambda kills=kills: claims() > kills)
+            wait_for_claim(kills)
             time.sleep(chance.uniform(0, 1.0))
             workers = running.workers()
             if victim != "worker":
@@ -148,11 +143,11 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
                         worker.kill()
             if victim != "worker":
                 psutil.wait_procs(workers, timeout=30)
-                ended(running)
-                running = opened(tmp_path / "data", "--checkpoint-every", "0.2")
-        wait_for(lambda: all(store.get(job.id).state not in ("queued", "running") for job in jobs), 240)
+                kill_studio(running)
+                running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
+        wait_until(lambda: all(store.get(job.id).state not in ("queued", "running") for job in jobs))
     finally:
-        ended(running)
+        kill_studio(running)
     assert [(store.get(job.id).state, store.get(job.id).error) for job in jobs] == [("done", None)] * 3
     assert claims() > len(victims)  # each kill was followed by another claim
     assert store.verify() == []
@@ -171,12 +166,12 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
 
 
 @pytest.mark.weights
-def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Path, painting: Path) -> None:
-    other = opened(tmp_path / "data")
+def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, photo: Path, painting: Path) -> None:
+    other = start_studio(tmp_path / "data")
     try:
         store = JobStore(tmp_path / "data")
         jobs = [put(store, photo, painting, seed=seed, iterations=10) for seed in range(6)]
-        wait_for(lambda: all(store.get(job.id).state == "done" for job in jobs), 90)
+        wait_until(lambda: all(store.get(job.id).state == "done" for job in jobs))
         assert all(store.get(job.id).attempt == 1 for job in jobs)
         assert len({row.worker for row in jobs}) == 1
         for studio in (running, other):
@@ -184,7 +179,7 @@ def test_two_studios_share_one_queue(running: Running, tmp_path: Path, photo: Pa
             assert [view["state"] for view in views] == ["done"] * 6
         assert other.end() == 0
     finally:
-        ended(other)
+        kill_studio(other)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +206,7 @@ def test_startup_failure_is_a_one_line_error(tmp_path: Path, options: list[str],
     assert len(told.stderr.strip().splitlines()) == 1
 
 
-def test_refuses_a_port_in_use(running: Running, tmp_path: Path) -> None:
+def test_refuses_a_port_in_use(running: RunningStudio, tmp_path: Path) -> None:
     port = running.address.rpartition(":")[2]
     command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", port]
     told = subprocess.run([*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60)

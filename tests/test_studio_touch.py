@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import Watched, watch
+from builders.pages import MANY_STEPS, WatchedPage, job_number, job_state, job_view, read_job, submit_job, watch
+from builders.servers import RunningStudio
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from servers import Running
-from studio_pages import LONG, job_of, number, paint, stage, state
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("touch")]
 
@@ -35,7 +34,7 @@ SMALL = """([height, least]) => {
 
 
 @pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
+def watched(browser: Browser) -> Iterator[WatchedPage]:
     """Open the page on a phone."""
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True, is_mobile=True
@@ -69,7 +68,7 @@ def place(page: Page, selector: str) -> tuple[float, float, float, float]:
     return box["x"], box["y"], box["width"], box["height"]
 
 
-def test_drawing_by_touch_does_not_scroll(page: Page, studio: Running) -> None:
+def test_drawing_by_touch_does_not_scroll(page: Page, studio: RunningStudio) -> None:
     page.get_by_role("button", name="Mask…").tap()
     x, y, width, height = place(page, "dialog canvas")
     where = "[scrollY, document.querySelector('dialog').scrollTop, visualViewport.scale]"
@@ -79,7 +78,7 @@ def test_drawing_by_touch_does_not_scroll(page: Page, studio: Running) -> None:
     assert page.evaluate(where) == before
     page.get_by_role("button", name="Use the mask").tap()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_focused()
-    files = {file["role"]: file["sha256"] for file in job_of(page, studio, paint(page, LONG))["inputs"]}
+    files = {file["role"]: file["sha256"] for file in read_job(page, studio, submit_job(page, MANY_STEPS))["inputs"]}
     seen = page.request.get(f"{studio.address}/api/files/{files['protect']}/thumbnail?side=256").body()
     mask = np.asarray(Image.open(io.BytesIO(seen)).convert("L"))
     assert mask[:, :8].min() > 240
@@ -87,8 +86,8 @@ def test_drawing_by_touch_does_not_scroll(page: Page, studio: Running) -> None:
 
 
 def test_touch_moves_the_slider_and_still_scrolls(page: Page) -> None:
-    paint(page, 2)
-    expect(state(page)).to_have_text("Finished")
+    submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
     x, y, width, height = place(page, ".before-after")
     share = "node => Number.parseFloat(node.style.getPropertyValue('--at'))"
     Hand(page).drag(((x + width * 0.8, y + height * 0.2), (x + width * 0.25, y + height * 0.2)))
@@ -102,12 +101,12 @@ def test_touch_moves_the_slider_and_still_scrolls(page: Page) -> None:
 
 
 def test_pinch_zooms_both_pictures(page: Page) -> None:
-    first = paint(page, 2)
-    expect(state(page)).to_have_text("Finished")
+    first = submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
     page.get_by_role("button", name="Paint", exact=True).tap()
     page.wait_for_function("first => location.hash !== `#job=${first}`", arg=first)
-    number(page)
-    expect(state(page)).to_have_text("Finished")
+    job_number(page)
+    expect(job_state(page)).to_have_text("Finished")
     page.get_by_label("Compare with").select_option(str(first))
     page.emulate_media(reduced_motion="reduce")  # scrolls at once
     page.locator(".pane img").first.scroll_into_view_if_needed()
@@ -134,6 +133,6 @@ def test_touch_targets_are_large_enough(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Mask")).to_be_visible()
     assert page.evaluate(SMALL, sizes) == []
     page.get_by_role("button", name="Cancel").tap()
-    paint(page, LONG)
-    expect(stage(page).get_by_role("button", name="Pause")).to_be_visible()
+    submit_job(page, MANY_STEPS)
+    expect(job_view(page).get_by_role("button", name="Pause")).to_be_visible()
     assert page.evaluate(SMALL, sizes) == []

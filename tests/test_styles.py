@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from builders.objectives import tiny_config
 from builders.runs import build_run, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_objective import tiny_config
 from torch import Tensor
 
 import impasto

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from builders.networks import random_weights
+from builders.objectives import assert_same_evaluation, plain_objective, resolve_config
+from builders.pixels import random_image
 from builders.systems import LINUX_ONLY
-from conftest import objective_of, random_weights, resolved
-from test_engine import assert_same, image
 from torch import Tensor
 
 from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
@@ -49,11 +50,15 @@ def test_tiled_gradient_matches_untiled(
 ) -> None:
     encoder = double(network, pooling)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=block)
-    config = resolved(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
-    content, style, target = image(1, *size).double(), image(2, 70, 64).double(), image(3, *size).double()
+    config = resolve_config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
+    content, style, target = (
+        random_image(1, *size).double(),
+        random_image(2, 70, 64).double(),
+        random_image(3, *size).double(),
+    )
     asked = build_objective(whole, content, [(1.0, style)], config)
     alpha = asked.config.alpha
-    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
+    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
     measured, expected = (engine.measure(asked, target, alpha).as_floats() for engine in (tiled, whole))
     assert measured == pytest.approx(expected, rel=1e-11)
 
@@ -64,31 +69,31 @@ def test_tiled_gradient_matches_untiled(
 def test_any_layers_can_be_tiled(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
-    config = resolved(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
-    content, style, target = (image(seed, 90, 131).double() for seed in (1, 2, 3))
+    config = resolve_config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
+    content, style, target = (random_image(seed, 90, 131).double() for seed in (1, 2, 3))
     asked = build_objective(whole, content, [(1.0, style)], config)
     alpha = asked.config.alpha
-    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
+    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
 
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
 def test_moment_style_losses_can_be_tiled(name: str, tiny64: Encoder) -> None:
     whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, tile_px=16)
-    config = resolved(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
-    content, style, target = (image(seed, 40, 53).double() for seed in (1, 2, 3))
+    config = resolve_config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
+    content, style, target = (random_image(seed, 40, 53).double() for seed in (1, 2, 3))
     asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
     for one, two in zip(asked.style, in_blocks.style, strict=True):
         torch.testing.assert_close(two.regions[0].value, one.regions[0].value, rtol=1e-6, atol=1e-6)
     alpha = asked.config.alpha
-    assert_same(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-6)
+    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-6)
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
 def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
     encoder = double(network)
-    config = resolved(network=network.name)
-    content, style = image(1, 103, 70).double(), image(2, 70, 133).double()
-    whole = objective_of(encoder, content, style, config)
+    config = resolve_config(network=network.name)
+    content, style = random_image(1, 103, 70).double(), random_image(2, 70, 133).double()
+    whole = plain_objective(encoder, content, style, config)
     tiled = build_objective(
         TiledEngine(encoder, tile_px=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config
     )
@@ -109,8 +114,10 @@ def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) 
 
     encoder = double(VGG19)
     whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
-    asked = objective_of(encoder, image(1, 192, 48).double(), image(2, 64, 64).double(), resolved())
-    target = image(3, 192, 48).double()
+    asked = plain_objective(
+        encoder, random_image(1, 192, 48).double(), random_image(2, 64, 64).double(), resolve_config()
+    )
+    target = random_image(3, 192, 48).double()
     exact = whole.evaluator(asked, asked.config.alpha)(target).gradient
     assert margin_px(VGG19, asked.layers) == 80
     assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
@@ -138,12 +145,14 @@ def test_tiles_partition_the_positions(network: Network, size: int, block: int |
 
 
 def test_run_on_disk_matches_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
-    asked = objective_of(tiny, image(1, 60, 44), image(2, 50, 50), resolved().model_copy(update=LAYERS))
+    asked = plain_objective(
+        tiny, random_image(1, 60, 44), random_image(2, 50, 50), resolve_config().model_copy(update=LAYERS)
+    )
     for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
-        config = resolved(**options)
+        config = resolve_config(**options)
         evaluate = AutogradEngine(tiny).evaluator(asked, asked.config.alpha)
-        *_, (_, expected) = descend(evaluate, image(3, 60, 44), config, 12)
-        *_, (_, found) = descend(evaluate, image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
+        *_, (_, expected) = descend(evaluate, random_image(3, 60, 44), config, 12)
+        *_, (_, found) = descend(evaluate, random_image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
         assert torch.equal(found.image, expected.image)
 
 
@@ -195,8 +204,8 @@ def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
 
     encoder, store = double(ALEXNET), Watched(tmp_path)
     engine = TiledEngine(encoder, tile_px=64, store=store)
-    content, config = image(1, 150, 170).double(), resolved(network="alexnet")
-    asked = build_objective(engine, content, [(1.0, image(2, 90, 90).double())], config)
+    content, config = random_image(1, 150, 170).double(), resolve_config(network="alexnet")
+    asked = build_objective(engine, content, [(1.0, random_image(2, 90, 90).double())], config)
     tiles = len(cut_tiles(ALEXNET, asked.layers, 150, 170, 64))
     (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
     released.clear()

@@ -1,1 +1,1 @@
-"""Builders that tests share: small runs, pictures and networks."""
+"""Helpers that several test files share; fixtures are in conftest.py."""

@@ -1,4 +1,4 @@
-"""A studio as a program of its own, for the tests that need one."""
+"""A studio in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import psutil
 
 
 @dataclass
-class Running:
-    """A studio that runs, and where."""
+class RunningStudio:
+    """A running studio and its address."""
 
     process: subprocess.Popen[str]
     address: str
@@ -29,7 +29,7 @@ class Running:
         return self.process.wait(40)
 
 
-def opened(folder: Path, *options: str) -> Running:
+def start_studio(folder: Path, *options: str) -> RunningStudio:
     command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", str(folder)]
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -37,11 +37,11 @@ def opened(folder: Path, *options: str) -> Running:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert "http://" in line, process.stderr.read() if process.stderr else ""
-    return Running(process, line.split()[-1])
+    return RunningStudio(process, line.split()[-1])
 
 
-def ended(running: Running) -> None:
-    """Whatever is left of it, such as after a test that failed."""
+def kill_studio(running: RunningStudio) -> None:
+    """Kill the studio and its workers, whatever state they are in."""
     for worker in running.workers():
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()

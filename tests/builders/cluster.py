@@ -1,4 +1,4 @@
-"""Two Ray nodes on this machine, as processes of their own, for the tests that need a cluster."""
+"""Two Ray nodes on this machine, in processes of their own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ cluster.shutdown()
 
 
 class Nodes:
-    """A head and a second node, one processor each, which can be killed."""
+    """A head node and a second node, one processor each, which can be killed."""
 
     def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], port: int) -> None:
         self.process, self.environment = process, environment
@@ -43,11 +43,11 @@ class Nodes:
         self.address = process.stdout.readline().strip()
 
     def kill_second(self) -> None:
-        """As if its plug were pulled."""
+        """Kill the second node without a goodbye, as a power cut would."""
         self._order("kill")
 
     def kill_head(self) -> None:
-        """Likewise that which knows of all others, and through which this machine is part of the cluster."""
+        """Kill the head node, which connects this machine to the cluster."""
         self._order("kill head")
 
     def _order(self, what: str) -> None:
@@ -59,7 +59,7 @@ class Nodes:
 
 
 def free_port() -> int:
-    """One that nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,6 +1,6 @@
-"""Run by test_cluster_tiles.py in a process of its own, with a cluster's address: one picture measured by actors.
+"""A program that measures one picture with the actors of a cluster, and prints comparisons as JSON.
 
-It prints, as JSON, how the answers compare.
+`test_cluster_tiles.py` runs it in a process of its own, with the address of a cluster.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import ray
 import torch
-from conftest import random_weights
 from torch import Tensor
 
+from builders.networks import random_weights
+from builders.pixels import random_image
 from impasto.config import Config, Plan
 from impasto.config.networks import VGG19
 from impasto.core.encoder import Encoder
@@ -30,13 +31,9 @@ PLAN = Plan(device="cpu", engine="manual", tile_px=96, threads=1, torch=torch.__
 CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled").resolve(161, 250)
 
 
-def image(seed: int, height: int, width: int, channels: int = 3) -> Tensor:
-    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
-
-
 ENCODER = Encoder(VGG19, random_weights(VGG19), padding="replicate")
-CONTENT, STYLE, TARGET = image(1, 161, 250), image(2, 150, 130), image(3, 161, 250)
-MASK = image(4, 161, 250, 1)
+CONTENT, STYLE, TARGET = random_image(1, 161, 250), random_image(2, 150, 130), random_image(3, 161, 250)
+MASK = random_image(4, 161, 250, 1)
 REGIONS = (Region(MASK, 0.5, (StyleUse(0, 1.0, None),)), Region(1 - MASK, 0.5, (StyleUse(0, 1.0, None),)))
 
 

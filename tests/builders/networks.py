@@ -1,0 +1,34 @@
+"""Networks with random weights, which only tests may ask for."""
+
+from __future__ import annotations
+
+import torch
+
+from impasto.config.networks import Layer, Network
+from impasto.core.encoder import Weights
+
+TINY = Network(
+    "tiny",
+    (
+        Layer("conv1_1", "conv", 3, 1, 1, 3, 6),
+        Layer("relu1_1", "relu"),
+        Layer("pool1", "pool", 2, 2),
+        Layer("conv2_1", "conv", 3, 1, 1, 6, 10),
+        Layer("relu2_1", "relu"),
+    ),
+    ("relu2_1",),
+    ("relu1_1", "relu2_1"),
+    iterations=50,
+)
+
+
+def random_weights(network: Network, seed: int = 0) -> Weights:
+    """Return He-initialized weights of `network`'s shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    kernels, biases = {}, {}
+    for layer in network.convolutions:
+        shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+        fan_in = layer.inputs * layer.kernel**2
+        kernels[layer.name] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+        biases[layer.name] = torch.randn(layer.outputs, generator=generator) * 0.1
+    return Weights(kernels, biases, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

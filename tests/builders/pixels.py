@@ -1,0 +1,21 @@
+"""Pictures as arrays and tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """Read a picture with Pillow, which Impasto does not decode with."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def random_image(seed: int, height: int = 16, width: int = 12, channels: int = 3) -> Tensor:
+    """Return seeded uniform noise of shape (1, channels, height, width)."""
+    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
