@@ -159,6 +159,27 @@ def test_refuses_remote_access_without_a_token(arguments: tuple[str, str | None]
         AccessPolicy(*arguments)
 
 
+def test_requires_a_token_behind_a_proxy() -> None:
+    with pytest.raises(ConfigError, match="--behind-proxy opens the studio to other machines"):
+        AccessPolicy(proxies=("127.0.0.1",))
+    with pytest.raises(ConfigError, match=r"--behind-proxy proxy\.lan is no address"):
+        AccessPolicy(token=TOKEN, proxies=("proxy.lan",))
+
+
+def test_head_has_the_headers_of_get(client: TestClient) -> None:
+    for path in ("/", "/api/options", "/api/jobs", "/page/main.js"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/api/events").status_code == 405
+
+
+def test_refuses_forms_with_the_right_command(client: TestClient, photo: Path) -> None:
+    response = client.post("/api/files", files={"file": photo.read_bytes()})
+    assert response.status_code == 415
+    assert f"curl --data-binary @photo.jpg '{HERE}/api/files?name=photo.jpg'" in response.json()["error"]
+
+
 # ---- What is taken in ----------------------------------------------------------------------------
 
 

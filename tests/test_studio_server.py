@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -212,6 +213,48 @@ def test_refuses_a_port_in_use(running: RunningStudio, tmp_path: Path) -> None:
     told = subprocess.run([*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60)
     assert told.returncode == 2
     assert "--port" in told.stderr
+
+
+@pytest.mark.parametrize(("options", "status"), [(["--behind-proxy", "127.0.0.0/8"], 200), ([], 403)])
+def test_accepts_requests_of_an_https_proxy_that_it_knows(tmp_path: Path, options: list[str], status: int) -> None:
+    token = "sixteen-signs-or-more"
+    sharing = ["--name", "studio.example.org", "--token", token, "--workers", "0"]
+    running = opened(tmp_path / "data", *sharing, *options)
+    forwarded = {
+        "host": "studio.example.org",
+        "origin": "https://studio.example.org",
+        "x-forwarded-for": "198.51.100.7",
+        "x-forwarded-proto": "https",
+    }
+    try:
+        signed_in = httpx2.post(f"{running.address}/api/session", json={"token": token}, headers=forwarded)
+        assert signed_in.status_code == (204 if status == 200 else status)
+        if status == 200:
+            assert "Secure" in signed_in.headers["set-cookie"]
+        else:
+            assert "--behind-proxy" in signed_in.json()["error"]
+        assert httpx2.head(running.address).status_code == 200
+    finally:
+        ended(running)
+
+
+def test_opens_the_page_while_the_browser_stays_in_the_foreground(tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\nsleep 60\n")
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        assert httpx2.get(f"{address}/api/health", timeout=20).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 # ---- The API against its own description ---------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import webbrowser
 from typing import Annotated
 
@@ -35,6 +36,10 @@ def studio(
     name: Annotated[
         list[str] | None, Parameter(help="A host name of this machine to accept, such as studio.local.", negative="")
     ] = None,
+    behind_proxy: Annotated[
+        list[str] | None,
+        Parameter(help="IP address or network of an HTTPS proxy that forwards requests here.", negative=""),
+    ] = None,
     workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
     checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     browser: Annotated[bool, Parameter(help="Open the page in a browser.")] = True,
@@ -48,7 +53,7 @@ def studio(
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 64.")
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port} is out of range. Give 0 to 65535.")
-    policy = AccessPolicy(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()))
+    policy = AccessPolicy(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()), tuple(behind_proxy or ()))
     store = open_store(data_dir)
     torch.set_num_threads(1)  # this process only draws thumbnails; the workers paint
     with listen(host, port) as listening, catch_signals() as catcher:
@@ -56,7 +61,8 @@ def studio(
         def ready() -> None:
             print(f"the studio is open: {server.address}", flush=True)
             if browser:
-                webbrowser.open(server.address)
+                # Some browsers stay in the foreground: the call returns when they are closed.
+                threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
 
         server = Server(Studio(store, policy), listening, ready, lambda: bool(catcher.signal))
         catcher.deferring = True

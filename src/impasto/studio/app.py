@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto import __version__
 from impasto.errors import ImpastoError, OutputError, WeightsError
@@ -34,6 +35,8 @@ PAGE = Path(str(resources.files(__package__).joinpath("page")))
 
 MAX_JSON_BYTES = 1 << 20
 """Maximum size of a request that is not an upload."""
+
+EVENTS_PATH = "/api/events"
 
 COOKIE_AGE_S = 30 * 24 * 3600
 
@@ -53,7 +56,7 @@ STATUS: dict[type[Exception], int] = {
 def create_app(studio: Studio) -> FastAPI:
     """Build the web application of a studio."""
     problems: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (401, 403, 404, 409, 413, 421, 422, 503, 507)
+        status: {"model": Problem} for status in (401, 403, 404, 409, 413, 415, 421, 422, 503, 507)
     }
     app = FastAPI(
         title="Impasto studio",
@@ -66,6 +69,7 @@ def create_app(studio: Studio) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         responses=problems,
     )
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware, policy=studio.policy)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     for kind in (*STATUS, RequestValidationError, HTTPException):
@@ -99,14 +103,17 @@ def _add_page_routes(app: FastAPI) -> None:
 
 def _add_session_routes(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/session", status_code=204, response_class=Response)
-    def sign_in(token: Token, response: Response) -> None:
+    def sign_in(token: Token, request: Request, response: Response) -> None:
         """Exchange the token for a cookie that signs in later requests."""
         if not studio.policy.accepts_token(token.token):
             raise SignInError("The token is wrong. It is the one that the studio was started with.")
         if studio.policy.token is not None:
-            response.set_cookie(COOKIE, token.token, httponly=True, samesite="strict", max_age=COOKIE_AGE_S)
+            is_https = request.url.scheme == "https"
+            response.set_cookie(
+                COOKIE, token.token, httponly=True, samesite="strict", secure=is_https, max_age=COOKIE_AGE_S
+            )
 
-    @app.get("/api/events", response_class=EventSourceResponse)
+    @app.get(EVENTS_PATH, response_class=EventSourceResponse)
     async def events(
         job: Annotated[int | None, Query(description="A job to follow in detail.", ge=1, lt=2**63)] = None,
         last_event_id: Annotated[str | None, Header(description="Continue after this event.", max_length=100)] = None,
@@ -114,6 +121,24 @@ def _add_session_routes(app: FastAPI, studio: Studio) -> None:
         """Stream changes as server-sent events: `jobs`, and for one job `losses` and `preview`."""
         async for event in studio.events.stream(job, EventCursor.parse(last_event_id)):
             yield event
+
+
+class HeadMiddleware:
+    """ASGI middleware that answers HEAD as GET without a body, as HTTP asks (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. The event stream never ends, so HEAD is refused there."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] == EVENTS_PATH:
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app(scope | {"method": "GET"}, receive, send_without_body)
 
 
 async def _to_json(request: Request, error: Exception) -> Response:

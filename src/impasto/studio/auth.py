@@ -57,11 +57,21 @@ class AccessPolicy:
     host: str = "127.0.0.1"
     token: str | None = None
     names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, whose X-Forwarded headers are trusted."""
 
     def __post_init__(self) -> None:
-        if not _is_loopback(self.host) and self.token is None:
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ConfigError(
+                    f"--behind-proxy {proxy} is no address. Give the proxy's IP address or a network such as 10.0.0.0/8."
+                ) from None
+        if self.token is None and (self.proxies or not _is_loopback(self.host)):
+            option = "--behind-proxy" if self.proxies else f"--host {self.host}"
             raise ConfigError(
-                f"--host {self.host} is open to other machines. Add a --token of {MIN_TOKEN} characters or more."
+                f"{option} opens the studio to other machines. Add a --token of {MIN_TOKEN} characters or more."
             )
         if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN},}}", self.token):
             raise ConfigError(f"The token is too short or has other characters. Use {MIN_TOKEN} or more of ASCII.")
@@ -110,10 +120,13 @@ class AccessMiddleware:
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Return the status and the message with which a request is refused, or None."""
         hosts = headers.getlist("host")
+        advice = ""
+        if not self.policy.proxies and ("x-forwarded-for" in headers or "forwarded" in headers):
+            advice = " If a proxy forwards requests, start the studio with --behind-proxy and --name."
         if len(hosts) != 1 or not self.policy.accepts_host(hosts[0]):
-            return 421, "Unknown host name. Open the studio at the address that it printed."
+            return 421, f"Unknown host name. Open the studio at the address that it printed.{advice}"
         if not _is_same_site(scope, headers, hosts[0]):
-            return 403, "Requests from other sites are not allowed. Use the studio's own page."
+            return 403, f"Requests from other sites are not allowed. Use the studio's own page.{advice}"
         if scope["path"] in PUBLIC_PATHS or scope["path"].startswith("/page/"):
             return None
         if not self.policy.accepts_token(_find_token(headers)):

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
@@ -48,6 +48,9 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
         request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "picture"
     ) -> FileView:
         """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF or GIF."""
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            url = request.url.include_query_params(name="photo.jpg")
+            raise HTTPException(415, f"Send the file as the body, not as a form: curl --data-binary @photo.jpg '{url}'")
         return await pictures.upload(name, request.stream())
 
     @app.get("/api/files/{sha256}/thumbnail", responses=JPEG, response_class=Response)

@@ -59,6 +59,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(studio.policy.proxies),
+                forwarded_allow_ips=list(studio.policy.proxies),
                 timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             )
         )

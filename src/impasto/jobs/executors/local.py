@@ -84,19 +84,22 @@ class LocalExecutor:
             try:
                 while process.poll() is None and not self._closing.wait(0.2):
                     pass
-                _stop(process)
+                self._stop(process)
             finally:
                 self._processes.discard(process.pid)
         with contextlib.suppress(JobError):  # else the lease expires
             self.store.expire_worker(worker_name(process.pid))
 
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a worker to stop by closing its standard input. Kill it after a timeout."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(EXIT_TIMEOUT_S)
-        return
-    process.kill()
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask a worker to stop by closing its standard input. Kill it after a timeout, or once it has no job."""
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        name = worker_name(process.pid)
+        deadline_s = time.monotonic() + EXIT_TIMEOUT_S
+        while process.poll() is None and time.monotonic() < deadline_s:
+            # A worker that loads its network does not read its input, and has nothing to lose.
+            if not any(job.worker == name for job in self.store.jobs()):
+                break
+            time.sleep(0.1)
+        process.kill()
