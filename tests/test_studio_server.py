@@ -219,7 +219,7 @@ def test_refuses_a_port_in_use(running: RunningStudio, tmp_path: Path) -> None:
 def test_accepts_requests_of_an_https_proxy_that_it_knows(tmp_path: Path, options: list[str], status: int) -> None:
     token = "sixteen-signs-or-more"
     sharing = ["--name", "studio.example.org", "--token", token, "--workers", "0"]
-    running = opened(tmp_path / "data", *sharing, *options)
+    running = start_studio(tmp_path / "data", *sharing, *options)
     forwarded = {
         "host": "studio.example.org",
         "origin": "https://studio.example.org",
@@ -235,7 +235,7 @@ def test_accepts_requests_of_an_https_proxy_that_it_knows(tmp_path: Path, option
             assert "--behind-proxy" in signed_in.json()["error"]
         assert httpx2.head(running.address).status_code == 200
     finally:
-        ended(running)
+        kill_studio(running)
 
 
 def test_opens_the_page_while_the_browser_stays_in_the_foreground(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_opens_the_page_while_the_browser_stays_in_the_foreground(tmp_path: Path
     command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data-dir", str(tmp_path / "data")]
     environment = os.environ | {"BROWSER": f"{browser} %s"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
         assert httpx2.get(f"{address}/api/health", timeout=20).status_code == 200
         process.send_signal(signal.SIGINT)

@@ -53,7 +53,9 @@ def studio(
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 64.")
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port} is out of range. Give 0 to 65535.")
-    policy = AccessPolicy(host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()), tuple(behind_proxy or ()))
+    policy = AccessPolicy(
+        host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()), tuple(behind_proxy or ())
+    )
     store = open_store(data_dir)
     torch.set_num_threads(1)  # this process only draws thumbnails; the workers paint
     with listen(host, port) as listening, catch_signals() as catcher:

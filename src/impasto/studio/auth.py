@@ -66,7 +66,7 @@ class AccessPolicy:
                 ipaddress.ip_network(proxy)
             except ValueError:
                 raise ConfigError(
-                    f"--behind-proxy {proxy} is no address. Give the proxy's IP address or a network such as 10.0.0.0/8."
+                    f"--behind-proxy {proxy} is no address. Give an IP address, or a network such as 10.0.0.0/8."
                 ) from None
         if self.token is None and (self.proxies or not _is_loopback(self.host)):
             option = "--behind-proxy" if self.proxies else f"--host {self.host}"
