@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,60 @@ def test_refuses_an_unwritable_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError), atomic_write(tmp_path / name) as temporary:
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs a privilege for symbolic links")
+def test_symbolic_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    folder, target = tmp_path / "elsewhere", tmp_path / "elsewhere" / "picture.bin"
+    folder.mkdir()
+    link, to_nothing = tmp_path / "out.png", tmp_path / "new.png"
+    target.write_text("old")
+    link.symlink_to(target)
+    to_nothing.symlink_to(folder / "new.bin")
+    for path in (link, to_nothing):
+        require_writable(path)
+        with atomic_write(path) as temporary:
+            assert (temporary.parent, temporary.suffix) == (folder, ".png")
+            temporary.write_text("new")
+        assert path.is_symlink()
+        assert path.resolve().read_text() == "new"
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop)
+    with pytest.raises(OutputError, match="symbolic links"):
+        require_writable(loop)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "out.png"
+    path.write_text("old")
+    path.chmod(mode)
+    with atomic_write(path) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == mode
+        temporary.write_text("new")
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", mode)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only an administrator can give files away")
+def test_replaced_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "out.png"
+    path.write_text("old")
+    os.chown(path, 1234, 1234)
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_refuses_to_replace_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="is a device or a pipe"):
+        require_writable(pipe)
+    with pytest.raises(OutputError, match="is a device or a pipe"), atomic_write(pipe):
+        pass
+    assert pipe.is_fifo()
 
 
 def test_outputs_must_differ_from_each_other_and_inputs(tmp_path: Path) -> None:
