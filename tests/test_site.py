@@ -1,4 +1,4 @@
-"""The docs as a site: every quote is in the source, every figure can be drawn, every command runs, every link holds."""
+"""The docs and their site: figures, commands, examples, the notebook, navigation and links."""
 
 from __future__ import annotations
 
@@ -35,64 +35,64 @@ pytestmark = pytest.mark.xdist_group("site")
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-WALK = [page for page in PAGES if page.parent.name == "how"]
+WALKTHROUGH = [page for page in PAGES if page.parent.name == "how"]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "artistic_control")
-"""The short ones."""
-SMALL = {"size": "64", "iterations": "2"}
-THEIRS = ("index", "api")
-"""Pages that begin with the reader's own photo and painting."""
+"""The short examples."""
+SMALL_VALUES = {"size": "64", "iterations": "2"}
+READERS_OWN = ("index", "api")
+"""Pages whose commands use the reader's own photo and painting."""
 
-DRAWN = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
-FIGURES: dict[str, str] = DRAWN["figures"]()
+DRAW_FIGURES = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
+FIGURES: dict[str, str] = DRAW_FIGURES["figures"]()
 SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
-ELSEWHERE = {"demo.jpg", "studio.jpg", *SHEETS}
-"""Figures that other scripts draw, of those that `make figures` calls."""
+OTHER_SCRIPTS = {"demo.jpg", "studio.jpg", *SHEETS}
+"""Figures of `make figures` that other scripts draw."""
 
 
-def named(path: Path) -> str:
+def relative_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def fenced(page: Path, kind: str) -> list[str]:
+def code_blocks(page: Path, kind: str) -> list[str]:
     """Return the page's code blocks of this kind."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def joined(block: str) -> list[str]:
-    """Return the lines of a block, joined where one ends with a backslash."""
+def join_lines(block: str) -> list[str]:
+    """Return the lines of a block, joining those that end with a backslash."""
     return [line for line in re.sub(r"\\\n\s*", "", block).splitlines() if line]
 
 
 def commands(page: Path) -> list[str]:
-    """Return the commands that a page asks its reader to run."""
-    return [line for block in fenced(page, "sh") for line in joined(block)]
+    """Return the shell commands of a page."""
+    return [line for block in code_blocks(page, "sh") for line in join_lines(block)]
 
 
-def steps_of(page: Path) -> list[tuple[str, str]]:
-    """Return what a reader runs, in order: ("sh", a line) or ("python", a program)."""
+def runnable_steps(page: Path) -> list[tuple[str, str]]:
+    """Return the shell lines and Python programs of a page, in order, each with its kind."""
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    return [(kind, step) for kind, text in blocks for step in (joined(text) if kind == "sh" else [text])]
+    return [(kind, step) for kind, text in blocks for step in (join_lines(text) if kind == "sh" else [text])]
 
 
-@pytest.mark.parametrize("page", WALK, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WALKTHROUGH, ids=lambda page: page.stem)
 def test_walk_page_has_a_figure_and_quoted_code(page: Path) -> None:
     text = page.read_text()
-    assert re.search(r"!\[.{20,}\]\(\.\./\S+\)", text), "a figure, and words for those who cannot see it"
+    assert re.search(r"!\[.{20,}\]\(\.\./\S+\)", text), "a figure with an alternative text"
     if page.stem != "index":
         assert 'title="' in text
         assert "**Next:**" in text or page.stem == "takeaways"
 
 
-def figures_of(page: Path) -> list[Path]:
+def figures_on(page: Path) -> list[Path]:
     return [(page.parent / target).resolve() for target in re.findall(r"!\[[^\]]*\]\((\S+?)\)", page.read_text())]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=relative_name)
 def test_page_shows_the_command_for_each_figure(page: Path) -> None:
-    for figure in figures_of(page):
+    for figure in figures_on(page):
         assert figure.exists()
         if figure.parent.name != "figures":
-            assert figure.name in ELSEWHERE
+            assert figure.name in OTHER_SCRIPTS
         elif page.parent.name == "how":
             assert FIGURES[figure.name] in commands(page)
         else:
@@ -100,61 +100,63 @@ def test_page_shows_the_command_for_each_figure(page: Path) -> None:
 
 
 def test_drawn_figures_are_used_and_small() -> None:
-    shown = {figure for page in PAGES for figure in figures_of(page)}
+    used = {figure for page in PAGES for figure in figures_on(page)}
     assert set((DOCS / "figures").iterdir()) == {DOCS / "figures" / name for name in FIGURES}
-    assert {DOCS / "figures" / name for name in FIGURES} <= shown
+    assert {DOCS / "figures" / name for name in FIGURES} <= used
     for name in FIGURES:
-        assert (DOCS / "figures" / name).stat().st_size <= DRAWN["MAX_BYTES"][Path(name).suffix]
+        assert (DOCS / "figures" / name).stat().st_size <= DRAW_FIGURES["MAX_BYTES"][Path(name).suffix]
 
 
 def test_figures_are_drawn_by_their_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(DRAWN["draw"].__globals__, "FOLDER", tmp_path / "figures")
-    DRAWN["draw"]("features.jpg", "impasto insight features sample:cat --layers relu1_1 --size 64 -o features.jpg")
+    monkeypatch.setitem(DRAW_FIGURES["draw"].__globals__, "FOLDER", tmp_path / "figures")
+    DRAW_FIGURES["draw"](
+        "features.jpg", "impasto insight features sample:cat --layers relu1_1 --size 64 -o features.jpg"
+    )
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["features.jpg"]
     assert Path.cwd() == tmp_path
 
 
-def smaller(line: str, *, scored: bool = False) -> list[str]:
-    """Return the words of a command, for a picture as small as possible; one to be scored needs 64 px a side."""
-    size = "96" if scored else SMALL["size"]
+def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
+    """Return the arguments of a command, made small; a score needs at least 64 px a side."""
+    size = "96" if is_scored else SMALL_VALUES["size"]
     line = re.sub(r"--size \d+", f"--size {size}", line)
-    line = re.sub(r"--iterations \d+", f"--iterations {SMALL['iterations']}", line)
+    line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
-    words = shlex.split(line)
-    paints = words[1] == "stylize" or words[1:3] == ["jobs", "add"]
-    paints |= words[1] == "insight" and words[2] not in ("features", "gram", "report")
-    for name, value in (SMALL | {"size": size}).items():
-        given = f"--{name}" in words or any(word.startswith(f"{name}=") for word in words)
-        if not given and (paints or (name == "size" and words[1] == "insight" and words[2] != "report")):
-            words += [f"--{name}", value]
-    return words
+    arguments = shlex.split(line)
+    paints = arguments[1] == "stylize" or arguments[1:3] == ["jobs", "add"]
+    paints |= arguments[1] == "insight" and arguments[2] not in ("features", "gram", "report")
+    for name, value in (SMALL_VALUES | {"size": size}).items():
+        is_given = f"--{name}" in arguments or any(argument.startswith(f"{name}=") for argument in arguments)
+        if not is_given and (paints or (name == "size" and arguments[1] == "insight" and arguments[2] != "report")):
+            arguments += [f"--{name}", value]
+    return arguments
 
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("score_networks")
-@pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page)], ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable_steps(page)], ids=relative_name)
 def test_page_commands_run_in_order(
     page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (desk / "painting.png").rename(desk / "painting.jpg")
-    if "stand for your own" not in page.read_text() and page.stem not in THEIRS:
+    if "stand for your own" not in page.read_text() and page.stem not in READERS_OWN:
         for path in desk.iterdir():
             path.unlink()  # a new user's folder is empty
     monkeypatch.chdir(desk)
     monkeypatch.setenv("IMPASTO_DATA", str(desk / "data"))
-    for kind, line in steps_of(page):
+    for kind, line in runnable_steps(page):
         if kind == "python":
             exec(compile(re.sub(r"size=\d+", "size=64, iterations=2", line), page.name, "exec"), {})
             continue
         if line.startswith("python examples/"):
             assert (ROOT / shlex.split(line)[1]).exists(), line
             continue
-        words = smaller(line, scored=page.stem == "score")
-        assert words[0] == "impasto"
-        assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
-        if "-o" in words and words[1:3] != ["jobs", "add"]:  # which a worker paints later
-            assert (desk / words[words.index("-o") + 1]).stat().st_size > 500, line
+        arguments = shrink_command(line, is_scored=page.stem == "score")
+        assert arguments[0] == "impasto"
+        assert main(arguments[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+        if "-o" in arguments and arguments[1:3] != ["jobs", "add"]:  # a worker paints those later
+            assert (desk / arguments[arguments.index("-o") + 1]).stat().st_size > 500, line
 
 
 @pytest.mark.weights
@@ -176,7 +178,7 @@ def test_example_is_short_and_runs(
 
 @pytest.mark.weights
 def test_features_tolerate_small_shifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/how/pixels.md says of its figure."""
+    """Check the numbers in docs/how/pixels.md."""
     runpy.run_path(str(ROOT / "examples" / "why_not_pixels.py"))["main"](str(tmp_path / "made.png"))
     printed = re.findall(r"^(.*): pixels (\S+), relu4_2 (\S+)$", capsys.readouterr().out, re.MULTILINE)
     numbers = {name: (float(pixels), float(features)) for name, pixels, features in printed}
@@ -190,12 +192,12 @@ def test_features_tolerate_small_shifts(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.weights
 def test_content_and_style_gradients_end_up_opposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/how/gradients.md says of its figure."""
+    """Check the claim of docs/how/gradients.md."""
     runpy.run_path(str(ROOT / "examples" / "gradients.py"))["main"](str(tmp_path / "made.png"), size=96)
-    agreed = [float(number) for number in re.findall(r"agree by (\S+)$", capsys.readouterr().out, re.MULTILINE)]
-    assert len(agreed) == 3
-    assert agreed[2] < agreed[1] < agreed[0]
-    assert agreed[2] < -0.9
+    cosines = [float(number) for number in re.findall(r"agree by (\S+)$", capsys.readouterr().out, re.MULTILINE)]
+    assert len(cosines) == 3
+    assert cosines[2] < cosines[1] < cosines[0]
+    assert cosines[2] < -0.9
 
 
 NOTEBOOK = json.loads((ROOT / "examples" / "tour.ipynb").read_text())
@@ -233,38 +235,40 @@ def test_reference_lists_all_public_names() -> None:
     assert set(insight.__all__) <= documented
 
 
-def in_nav(entry: Any) -> list[str]:
+def pages_in(entry: Any) -> list[str]:
     if isinstance(entry, str):
         return [entry]
-    return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(part)]
+    return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in pages_in(part)]
 
 
 def test_navigation_lists_every_page() -> None:
-    nav = in_nav(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
+    nav = pages_in(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
     assert sorted(nav) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
 
 
 class Page(HTMLParser):
-    """What a page loads, where it leads, and the places in it that can be led to."""
+    """The resources, links and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.loads: set[str] = set()
-        self.leads: set[str] = set()
-        self.places: set[str] = set()
+        self.resources: set[str] = set()
+        self.links: set[str] = set()
+        self.anchors: set[str] = set()
         self.policy = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        has = {name: value or "" for name, value in attributes}
-        self.places |= {has[name] for name in ("id", "name") if name in has}
-        if has.get("http-equiv") == "Content-Security-Policy":
-            self.policy = has["content"]
-        if "href" in has:
-            # A canonical address or the next page are named, not fetched.
-            loaded = tag == "link" and not {"canonical", "next", "prev"} & set(has.get("rel", "").split())
-            (self.loads if loaded else self.leads).add(has["href"])
-        self.loads |= {has[name] for name in ("src", "srcset", "data", "poster") if name in has and tag != "a"}
+        attribute = {name: value or "" for name, value in attributes}
+        self.anchors |= {attribute[name] for name in ("id", "name") if name in attribute}
+        if attribute.get("http-equiv") == "Content-Security-Policy":
+            self.policy = attribute["content"]
+        if "href" in attribute:
+            # Browsers do not fetch canonical, next and prev links.
+            is_resource = tag == "link" and not {"canonical", "next", "prev"} & set(attribute.get("rel", "").split())
+            (self.resources if is_resource else self.links).add(attribute["href"])
+        self.resources |= {
+            attribute[name] for name in ("src", "srcset", "data", "poster") if name in attribute and tag != "a"
+        }
 
 
 @pytest.fixture(scope="module")
@@ -281,12 +285,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(site: Path) -> dict[Path, Page]:
+def parsed_pages(site: Path) -> dict[Path, Page]:
     return {path: Page(path.read_text()) for path in site.rglob("*.html")}
 
 
-def test_every_page_is_built(site: Path, built: dict[Path, Page]) -> None:
-    assert set(built) >= {site / page.relative_to(DOCS).with_suffix(".html") for page in PAGES}
+def test_every_page_is_built(site: Path, parsed_pages: dict[Path, Page]) -> None:
+    assert set(parsed_pages) >= {site / page.relative_to(DOCS).with_suffix(".html") for page in PAGES}
 
 
 def test_reference_shows_docstrings(site: Path) -> None:
@@ -295,12 +299,12 @@ def test_reference_shows_docstrings(site: Path) -> None:
         assert unescape(text).count(cleandoc(documented.__doc__ or "").splitlines()[0])
 
 
-def test_site_loads_only_local_files(built: dict[Path, Page]) -> None:
-    for path, page in built.items():
-        for address in page.loads:
+def test_site_loads_only_local_files(parsed_pages: dict[Path, Page]) -> None:
+    for path, page in parsed_pages.items():
+        for address in page.resources:
             assert not urlsplit(address).netloc, f"{path.name}: {address}"
             assert urlsplit(address).scheme in ("", "data"), f"{path.name}: {address}"
-        # Whatever a script may want: the browser is told to ask nobody else.
+        # The policy makes the browser block requests of scripts to other hosts.
         assert page.policy.startswith("default-src 'self'"), path.name
         assert "http" not in page.policy
 
@@ -311,11 +315,11 @@ def test_style_sheets_load_only_local_files(site: Path) -> None:
             assert not "".join(address).startswith(("http:", "https:", "//")), path.name
 
 
-def test_internal_links_resolve(site: Path, built: dict[Path, Page]) -> None:
-    for path, page in built.items():
+def test_internal_links_resolve(site: Path, parsed_pages: dict[Path, Page]) -> None:
+    for path, page in parsed_pages.items():
         if path.name == "404.html":
             continue
-        for address in page.leads | page.loads:
+        for address in page.links | page.resources:
             parts = urlsplit(address)
             if parts.scheme or parts.netloc:
                 continue
@@ -323,12 +327,12 @@ def test_internal_links_resolve(site: Path, built: dict[Path, Page]) -> None:
             if target.is_dir():
                 target /= "index.html"
             assert target.exists(), f"{path.relative_to(site)}: {address}"
-            if parts.fragment and target in built:
-                assert unquote(parts.fragment) in built[target].places, f"{path.relative_to(site)}: {address}"
+            if parts.fragment and target in parsed_pages:
+                assert unquote(parts.fragment) in parsed_pages[target].anchors, f"{path.relative_to(site)}: {address}"
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """A web server for one folder, which says nothing."""
+    """A web server for one folder, without a log."""
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -336,7 +340,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Where the site can be visited."""
+    """Serve the site and return its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site))) as server:
         serving = Thread(target=server.serve_forever)
         serving.start()
@@ -349,11 +353,11 @@ def test_pages_fit_a_phone_without_external_requests(site: Path, address: str, w
     watched.page.set_viewport_size({"width": 390, "height": 800})
     watched.page.emulate_media(color_scheme="dark")
     for page in PAGES:
-        # Left before its search is there, a page would rightly complain.
+        # Wait for the search index: leaving earlier logs an error.
         watched.page.goto(f"{address}/{page.relative_to(DOCS).with_suffix('.html')}", wait_until="networkidle")
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390, page.name
         assert watched.page.evaluate("[...document.images].every((i) => !i.complete || i.naturalWidth > 0)"), page.name
-    assert [asked for asked in watched.requests if not asked.startswith((address, "data:", "blob:"))] == []
+    assert [url for url in watched.requests if not url.startswith((address, "data:", "blob:"))] == []
     assert watched.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""Two Ray nodes on this machine, in processes of their own."""
+"""A local Ray cluster of two nodes, for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PRIVATE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+PRIVATE_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
 
 NODES = """
 import sys, time
@@ -34,7 +38,7 @@ cluster.shutdown()
 
 
 class Nodes:
-    """A head node and a second node, one processor each, which can be killed."""
+    """A head and a second node with one CPU each; either can be killed."""
 
     def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], port: int) -> None:
         self.process, self.environment = process, environment
@@ -43,23 +47,23 @@ class Nodes:
         self.address = process.stdout.readline().strip()
 
     def kill_second(self) -> None:
-        """Kill the second node without a goodbye, as a power cut would."""
-        self._order("kill")
+        """Kill the second node without a graceful shutdown."""
+        self._send("kill")
 
     def kill_head(self) -> None:
-        """Kill the head node, which connects this machine to the cluster."""
-        self._order("kill head")
+        """Kill the head, which also connects this machine to the cluster."""
+        self._send("kill head")
 
-    def _order(self, what: str) -> None:
+    def _send(self, command: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.write(f"{command}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().strip() == "killed"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that is not in use."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -68,7 +72,7 @@ def free_port() -> int:
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
     """Start a cluster of two nodes with its own token, on the loopback address."""
-    environment = os.environ | PRIVATE | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    environment = os.environ | PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", NODES, str(port)],

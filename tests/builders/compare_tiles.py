@@ -1,6 +1,6 @@
-"""A program that measures one picture with the actors of a cluster, and prints comparisons as JSON.
+"""Measure one picture with actors of a cluster and print, as JSON, how the results compare.
 
-`test_cluster_tiles.py` runs it in a process of its own, with the address of a cluster.
+test_cluster_tiles.py runs it in its own process, with the address of a cluster.
 """
 
 from __future__ import annotations
@@ -37,74 +37,79 @@ MASK = random_image(4, 161, 250, 1)
 REGIONS = (Region(MASK, 0.5, (StyleUse(0, 1.0, None),)), Region(1 - MASK, 0.5, (StyleUse(0, 1.0, None),)))
 
 
-def asked(engine: Any) -> Any:
+def objective_for(engine: Any) -> Any:
     return build_objective(engine, CONTENT, [(1.0, STYLE)], CONFIG, REGIONS)
 
 
-def same(a: Evaluation, b: Evaluation) -> bool:
+def is_same(a: Evaluation, b: Evaluation) -> bool:
     return torch.equal(a.gradient, b.gradient) and a.losses.as_floats() == b.losses.as_floats()
 
 
-def sent_by(evaluate: Any, sizes: list[int]) -> int:
+def bytes_sent_by(evaluate: Any, sizes: list[int]) -> int:
     sizes.clear()
     evaluate(TARGET)
     return sum(sizes)
 
 
 def main(address: str) -> None:
-    told: dict[str, Any] = {}
-    # In float32 a maximum that rounding flips is a difference of its own, so the convolutions are the same ones:
-    # that blocks give autograd's gradient is tested in float64.
+    report: dict[str, Any] = {}
+    # All engines use the same convolutions, because in float32 rounding can change which pixel is a maximum.
+    # That tiles give autograd's gradient is tested in float64.
     here, whole = build_engine(PLAN, ENCODER), build_engine(PLAN.model_copy(update={"tile_px": None}), ENCODER)
-    expected = here.evaluator(asked(here), CONFIG.alpha)(TARGET)
-    plain = whole.evaluator(asked(whole), CONFIG.alpha)(TARGET).gradient
+    expected = here.evaluator(objective_for(here), CONFIG.alpha)(TARGET)
+    expected_gradient = whole.evaluator(objective_for(whole), CONFIG.alpha)(TARGET).gradient
     sizes: list[int] = []
     pack = tile_actor.packed
 
-    def counted(tensor: Tensor) -> Any:
+    def count_bytes(tensor: Tensor) -> Any:
         sizes.append(tensor.numel() * tensor.element_size())
         return pack(tensor)
 
-    tile_actor.packed = counted
+    tile_actor.packed = count_bytes
     with connected(address):
-        team = actor_pool.ActorPool(2, 1)
-        team.start(ENCODER, PLAN)
-        until = time.monotonic() + 60
-        while len(team.actors) < 2 and time.monotonic() < until:
-            team.accept_started(1)
+        pool = actor_pool.ActorPool(2, 1)
+        pool.start(ENCODER, PLAN)
+        deadline = time.monotonic() + 60
+        while len(pool.actors) < 2 and time.monotonic() < deadline:
+            pool.accept_started(1)
             time.sleep(0.1)
-        told["members"] = len(team.actors)
-        engine = build_engine(PLAN, ENCODER, None, lambda local: tile_backend.RayTiles(team, local))
+        report["actors"] = len(pool.actors)
+        engine = build_engine(PLAN, ENCODER, None, lambda local: tile_backend.RayTiles(pool, local))
         assert isinstance(engine, TiledEngine)
-        objective = asked(engine)
+        objective = objective_for(engine)
         evaluate = engine.evaluator(objective, CONFIG.alpha)
-        told["first"], told["again"] = sent_by(evaluate, sizes), sent_by(evaluate, sizes)
-        found = evaluate(TARGET)
-        told["same"] = same(found, expected)
-        told["error"] = float((found.gradient - plain).abs().max() / plain.abs().max())
-        alone, spread = (each.measure(asked(each), TARGET, CONFIG.alpha).as_floats() for each in (here, engine))
-        told["measured"] = spread == alone
+        report["bytes_first"], report["bytes_again"] = bytes_sent_by(evaluate, sizes), bytes_sent_by(evaluate, sizes)
+        result = evaluate(TARGET)
+        report["same"] = is_same(result, expected)
+        report["error"] = float((result.gradient - expected_gradient).abs().max() / expected_gradient.abs().max())
+        local_losses, spread_losses = (
+            each.measure(objective_for(each), TARGET, CONFIG.alpha).as_floats() for each in (here, engine)
+        )
+        report["same losses"] = spread_losses == local_losses
 
-        ray.kill(team.actors[0])
-        told["one gone"], told["lost"] = same(evaluate(TARGET), expected), team.failures
+        ray.kill(pool.actors[0])
+        report["same after losing one"], report["failures"] = is_same(evaluate(TARGET), expected), pool.failures
 
-        # In the middle: between what is summed and what is sent back.
+        # Kill an actor between the forward pass, which sums, and the backward pass.
         gradients = engine.backend.gradients
 
-        def bereft(*arguments: Any, **options: Any) -> Any:
-            ray.kill(team.actors[-1])
+        def kill_then_measure(*arguments: Any, **options: Any) -> Any:
+            ray.kill(pool.actors[-1])
             return gradients(*arguments, **options)
 
-        engine.backend.gradients = bereft  # type: ignore[method-assign]
-        told["gone in the middle"], told["lost then"] = same(evaluate(TARGET), expected), team.failures
+        engine.backend.gradients = kill_then_measure  # type: ignore[method-assign]
+        report["same after losing one midway"], report["failures midway"] = (
+            is_same(evaluate(TARGET), expected),
+            pool.failures,
+        )
         engine.backend.gradients = gradients  # type: ignore[method-assign]
 
         actor_pool.START_TIMEOUT_S = 0.0
-        for actor in (*team.actors, *team._starting.values()):
+        for actor in (*pool.actors, *pool._starting.values()):
             ray.kill(actor)
-        team._starting.clear()
-        team._start_actor = lambda: None  # type: ignore[method-assign]
-        told["all gone"], told["left"] = same(evaluate(TARGET), expected), len(team.actors)
+        pool._starting.clear()
+        pool._start_actor = lambda: None  # type: ignore[method-assign]
+        report["same after losing all"], report["remaining"] = is_same(evaluate(TARGET), expected), len(pool.actors)
 
         def refuse(version: str, node: str) -> None:
             raise ClusterError("another Impasto")
@@ -114,8 +119,8 @@ def main(address: str) -> None:
         try:
             actor_pool.ActorPool(1, 1).start(ENCODER, PLAN)
         except ClusterError as error:
-            told["unfit"] = str(error)
-    print(json.dumps(told))
+            report["version error"] = str(error)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
