@@ -1,4 +1,4 @@
-"""Many pictures in one call: which there are to be, what is missing, what fails, and nothing that is lost."""
+"""Batches: pairs, sweeps, masks, failures, resuming and the HTML index."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 
 
 @pytest.fixture(autouse=True)
-def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a folder of two photos and one of two paintings."""
     for folder in ("photos", "paintings"):
         (desk / folder).mkdir()
@@ -54,59 +54,62 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> Any:
-    assert main(["batch", *words, *SMALL, "-o", "out", "--json", "--quiet"]) == status
+def run_batch(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    assert main(["batch", *arguments, *SMALL, "-o", "out", "--json", "--quiet"]) == status
     return json.loads(capsys.readouterr().out)
 
 
-EVERY = ["photos", "--styles", "paintings"]
+ALL_PAIRS = ["photos", "--styles", "paintings"]
 NAMES = ["cat_fur.png", "cat_swirl.png", "dog_fur.png", "dog_swirl.png"]
 
 
-def painted() -> dict[str, bytes]:
+def read_pictures() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path("out").glob("*.png"))}
 
 
 @pytest.mark.weights
 def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    first = told(capsys, *EVERY)
-    assert (first["done"], first["skipped"], first["failed"]) == (4, 0, [])
-    assert sorted(first["outputs"]) == [f"out/{name}" for name in NAMES]
-    before = painted()
+    report = run_batch(capsys, *ALL_PAIRS)
+    assert (report["done"], report["skipped"], report["failed"]) == (4, 0, [])
+    assert sorted(report["outputs"]) == [f"out/{name}" for name in NAMES]
+    before = read_pictures()
     assert list(before) == NAMES
     recipe = impasto.read_recipe(Path("out/dog_swirl.png"))
     assert [recipe.inputs[role].name for role in ("content", "style")] == ["dog.png", "swirl.png"]
-    Path("out/cat_fur.png").unlink()  # its picture is in the queue's files still
+    Path("out/cat_fur.png").unlink()  # the queue still stores its picture
     shutil.copy("photos/cat.jpg", "photos/new.jpg")
-    again = told(capsys, *EVERY)
-    assert (again["done"], again["skipped"]) == (0, 6)  # the new one is the old one, by content
-    assert {name: painted()[name] for name in NAMES} == before
-    assert painted()["new_fur.png"] == before["cat_fur.png"]
+    second_report = run_batch(capsys, *ALL_PAIRS)
+    assert (second_report["done"], second_report["skipped"]) == (
+        0,
+        6,
+    )  # the new photo has the same content as an old one
+    assert {name: read_pictures()[name] for name in NAMES} == before
+    assert read_pictures()["new_fur.png"] == before["cat_fur.png"]
     Path("photos/new.jpg").unlink()
-    more = told(capsys, *EVERY, "--sweep", "alpha=1,5")
-    assert (more["done"], more["skipped"]) == (4, 4)  # with α = 5 they are there
+    sweep_report = run_batch(capsys, *ALL_PAIRS, "--sweep", "alpha=1,5")
+    assert (sweep_report["done"], sweep_report["skipped"]) == (4, 4)  # those with the default α exist
 
 
 @pytest.mark.weights
 def test_unreadable_input_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/bad.jpg").write_bytes(b"not a picture at all")
-    whole = Path("photos/cat.jpg").read_bytes()
-    Path("photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
-    first = told(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
-    assert (first["done"], [one["output"] for one in first["failed"]]) == (
+    jpeg = Path("photos/cat.jpg").read_bytes()
+    Path("photos/cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    first = run_batch(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
+    assert (first["done"], [failure["output"] for failure in first["failed"]]) == (
         2,
         ["out/bad_swirl.png", "out/cut_swirl.png"],
     )
-    assert all("bad.jpg" in one["error"] or "cut.jpg" in one["error"] for one in first["failed"])
-    again = told(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
+    assert all("bad.jpg" in failure["error"] or "cut.jpg" in failure["error"] for failure in first["failed"])
+    again = run_batch(capsys, "photos", "--styles", "paintings/swirl.png", status=1)
     assert (again["done"], again["skipped"], len(again["failed"])) == (0, 2, 2)
     assert "--retry" in again["failed"][0]["error"]
-    retried = told(capsys, "photos", "--styles", "paintings/swirl.png", "--retry", status=1)
+    retried = run_batch(capsys, "photos", "--styles", "paintings/swirl.png", "--retry", status=1)
     assert (retried["skipped"], len(retried["failed"])) == (2, 2)
-    assert "--retry" not in retried["failed"][0]["error"]  # it was tried
+    assert "--retry" not in retried["failed"][0]["error"]  # it was retried
     Path("photos/bad.jpg").unlink()
-    shutil.copy("photos/dog.png", "photos/cut.jpg")  # mended
-    mended = told(capsys, "photos", "--styles", "paintings/swirl.png")
+    shutil.copy("photos/dog.png", "photos/cut.jpg")  # replaced by a valid image
+    mended = run_batch(capsys, "photos", "--styles", "paintings/swirl.png")
     assert (mended["done"], mended["skipped"], mended["failed"]) == (0, 3, [])
 
 
@@ -118,22 +121,22 @@ def test_pairs_file_sets_options_per_row(capsys: pytest.CaptureFixture[str]) -> 
         '../photos/cat.jpg,sample:ink,20,../paintings/swirl.png,"2,1",../masks/{content}.png,content\n'
         "../photos/dog.png,../paintings/fur.jpg,,,,,../photos/cat.jpg\n"
     )
-    masks("cat")
-    report = told(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}_{init}.jpg")
+    write_masks("cat")
+    report = run_batch(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}_{init}.jpg")
     assert sorted(report["outputs"]) == ["out/00001_cat_20_content.jpg", "out/00002_dog_5_cat.jpg"]
-    one, other = (impasto.read_recipe(Path(output)) for output in sorted(report["outputs"]))
-    assert one.config.alpha == 20
-    assert [(role, record.name) for role, record in one.inputs.items()] == [
+    first, second = (impasto.read_recipe(Path(output)) for output in sorted(report["outputs"]))
+    assert first.config.alpha == 20
+    assert [(role, record.name) for role, record in first.inputs.items()] == [
         ("content", "cat.jpg"),
         ("style", "sample:ink"),
         ("style_2", "swirl.png"),
         ("protect", "cat.png"),
     ]
-    assert (other.config.init, other.inputs["init"].name) == ("image", "cat.jpg")
+    assert (second.config.init, second.inputs["init"].name) == ("image", "cat.jpg")
 
 
-def masks(*names: str) -> None:
-    """Masks of photos: their upper half."""
+def write_masks(*names: str) -> None:
+    """Write masks that cover the upper half of photos."""
     Path("masks").mkdir(exist_ok=True)
     for name in names:
         photo = next(Path("photos").glob(f"{name}.*"))
@@ -144,29 +147,29 @@ def masks(*names: str) -> None:
 
 @pytest.mark.weights
 def test_mask_per_picture_and_missing_mask_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    masks("cat")
-    call = ["photos", "--styles", "paintings/swirl.png", "--protect", "masks/{content}.png"]
-    told(capsys, *call, "--dry-run")
-    first = told(capsys, *call, status=1)
-    assert (first["done"], [one["output"] for one in first["failed"]]) == (1, ["out/dog_swirl.png"])
+    write_masks("cat")
+    arguments = ["photos", "--styles", "paintings/swirl.png", "--protect", "masks/{content}.png"]
+    run_batch(capsys, *arguments, "--dry-run")
+    first = run_batch(capsys, *arguments, status=1)
+    assert (first["done"], [failure["output"] for failure in first["failed"]]) == (1, ["out/dog_swirl.png"])
     assert "masks/dog.png" in first["failed"][0]["error"]
     recipe = impasto.read_recipe(Path("out/cat_swirl.png"))
     assert recipe.inputs["protect"].name == "cat.png"
-    painted_over = np.abs(read_pixels(Path("out/cat_swirl.png")).astype(int) - shown("photos/cat.jpg")).mean(
+    difference = np.abs(read_pixels(Path("out/cat_swirl.png")).astype(int) - resized_photo("photos/cat.jpg")).mean(
         axis=(1, 2)
     )
-    assert painted_over[:20].max() < 1 < painted_over[24:].min()
-    given = ["--content", "photos/cat.jpg", "--style", "paintings/swirl.png", "--protect", "masks/cat.png"]
-    assert main(["reproduce", "out/cat_swirl.png", *given, "-o", "again.png", "--quiet"]) == 0
+    assert difference[:20].max() < 1 < difference[24:].min()
+    inputs = ["--content", "photos/cat.jpg", "--style", "paintings/swirl.png", "--protect", "masks/cat.png"]
+    assert main(["reproduce", "out/cat_swirl.png", *inputs, "-o", "again.png", "--quiet"]) == 0
     assert Path("again.png").read_bytes() == Path("out/cat_swirl.png").read_bytes()
     capsys.readouterr()
-    shutil.copy("photos/dog.png", "masks/cat.png")  # another mask is another picture
-    again = told(capsys, *call, status=1)
+    shutil.copy("photos/dog.png", "masks/cat.png")  # another mask gives another picture
+    again = run_batch(capsys, *arguments, status=1)
     assert "another picture" in again["failed"][0]["error"]
 
 
-def shown(path: str) -> Any:
-    """Return a photo at the size of its picture."""
+def resized_photo(path: str) -> Any:
+    """Return a photo at the size of the output."""
     loaded = images.load(Path(path), long_side_px=64).pixels[0].permute(1, 2, 0)
     return (loaded * 255).round().int().numpy()
 
@@ -174,12 +177,12 @@ def shown(path: str) -> Any:
 def test_dry_run_reports_missing_masks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    masks("cat")
+    write_masks("cat")
     shutil.copy("masks/cat.png", "masks/swirl.png")
-    call = ["photos", "--styles", "paintings/swirl.png", "sample:ink", "--content-mask", "masks/{content}.png"]
-    report = told(capsys, *call, "--style-mask", "masks/{style}.png", "--dry-run")
+    arguments = ["photos", "--styles", "paintings/swirl.png", "sample:ink", "--content-mask", "masks/{content}.png"]
+    report = run_batch(capsys, *arguments, "--style-mask", "masks/{style}.png", "--dry-run")
     assert report["outputs"] == ["out/cat_swirl.png"]
-    assert [(one["output"], one["error"].rpartition(" ")[2]) for one in report["failed"]] == [
+    assert [(failure["output"], failure["error"].rpartition(" ")[2]) for failure in report["failed"]] == [
         ("out/cat_ink.png", "masks/ink.png"),
         ("out/dog_swirl.png", "masks/dog.png"),
         ("out/dog_ink.png", "masks/dog.png"),
@@ -187,7 +190,7 @@ def test_dry_run_reports_missing_masks(
 
 
 def batch_of(*names: str, folder: str = "out", **run: Any) -> BatchJobs:
-    """Build a batch of photos in one style from the names of the pictures."""
+    """Build a batch with one style from the names of its outputs."""
     Path(folder).mkdir(exist_ok=True)
     style = "paintings/swirl.png"
     items = [
@@ -198,7 +201,7 @@ def batch_of(*names: str, folder: str = "out", **run: Any) -> BatchJobs:
 
 
 def paint_all(batch: BatchJobs) -> int:
-    """Do the jobs of a batch without painting; how many there were."""
+    """Finish the jobs of a batch without painting and return their number."""
     count = 0
     while (claim := batch.store.claim("nobody")) is not None:
         count += 1
@@ -213,9 +216,9 @@ def test_identical_pictures_are_painted_once() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     batch = batch_of("cat.png", "same.png")
     batch.enqueue()
-    assert [one.output.name for one in batch.painted] == []
+    assert [item.output.name for item in batch.painted] == []
     assert paint_all(batch) == 1
-    assert [one.output.name for one in batch.painted] == ["cat.png", "same.png"]
+    assert [item.output.name for item in batch.painted] == ["cat.png", "same.png"]
     assert batch.failed == {}
     assert batch.duplicates == {Path("out/same.png"): Path("out/cat.png")}
     assert Path("out/same.png").read_bytes() == Path("out/cat.png").read_bytes()
@@ -227,15 +230,15 @@ def test_identical_pictures_are_painted_once() -> None:
 
 def test_calls_share_jobs_and_failures() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
-    one, other = batch_of("cat.png"), batch_of("same.png")
-    one.enqueue()
-    other.enqueue()
-    assert list(one.jobs) == list(other.jobs) == [1]
-    claim = one.store.claim("nobody")
+    first, second = batch_of("cat.png"), batch_of("same.png")
+    first.enqueue()
+    second.enqueue()
+    assert list(first.jobs) == list(second.jobs) == [1]
+    claim = first.store.claim("nobody")
     assert claim is not None
-    one.store.fail(claim, "it was too hard")
-    other.refresh()
-    assert other.failed == {Path("out/same.png"): "it was too hard"}
+    first.store.fail(claim, "out of memory")
+    second.refresh()
+    assert second.failed == {Path("out/same.png"): "out of memory"}
     for retry, jobs in ((False, []), (True, [1])):
         both = batch_of("cat.png", "same.png")
         both.enqueue(retry=retry)
@@ -252,13 +255,13 @@ def test_format_and_bit_depth_make_another_file() -> None:
         batch.enqueue()
         assert paint_all(batch) == 1
         assert len(batch.store.jobs()) == count
-    coarse = batch_of("cat.png", folder="coarse", quality=50)  # of which a PNG knows nothing
+    coarse = batch_of("cat.png", folder="coarse", quality=50)  # quality does not affect a PNG
     coarse.enqueue()
     assert len(coarse.existing) == 1
 
 
 def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[str]) -> None:
-    report = told(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5,1", "--dry-run")
+    report = run_batch(capsys, "photos/cat.jpg", "--styles", "sample:ink", "--sweep", "alpha=1,2.5,1", "--dry-run")
     assert report["outputs"] == ["out/cat_ink_alpha1.png", "out/cat_ink_alpha2.5.png"]
     assert (report["total"], report["missing"]) == (2, 2)
     assert report["seconds"] >= 0
@@ -266,7 +269,7 @@ def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["empty", "--styles", "paintings"], "no pictures there for the contents"),
         (["photos", "--styles", "nowhere/*.jpg"], "no pictures there for the styles"),
@@ -297,17 +300,19 @@ def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[s
         (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be created"),
     ],
 )
-def test_invalid_batch_is_a_one_line_error(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_batch_is_a_one_line_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("empty").mkdir()
     Path("bad.csv").write_text("a,b\n1,2\n")
     Path("head.csv").write_text("content,style\n")
     Path("long.csv").write_text("content,style\na.jpg,b.jpg,3\n")
     Path("option.csv").write_text("content,style,alpah\na.jpg,b.jpg,3\n")
-    output = [] if "-o" in words else ["-o", "out"]
-    assert main(["batch", *words, *output, *SMALL]) == 2
-    line = capsys.readouterr().err.strip()
-    assert said in line
-    assert "\n" not in line
+    output = [] if "-o" in arguments else ["-o", "out"]
+    assert main(["batch", *arguments, *output, *SMALL]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
 
 
 @pytest.mark.weights
@@ -315,33 +320,47 @@ def test_never_overwrites_an_existing_file(capsys: pytest.CaptureFixture[str]) -
     Path("out").mkdir()
     shutil.copy("photos/dog.png", "out/cat_swirl.png")
     before = Path("out/cat_swirl.png").read_bytes()
-    report = told(capsys, "photos/cat.jpg", "--styles", "paintings", status=1)
+    report = run_batch(capsys, "photos/cat.jpg", "--styles", "paintings", status=1)
     assert report["done"] == 1
     assert "another picture" in report["failed"][0]["error"]
     assert Path("out/cat_swirl.png").read_bytes() == before
 
 
-def started(*words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "impasto", "batch", *words, "--size", "64", "--precision", "float32", "-o", "out"]
+def start_batch(*arguments: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "impasto",
+        "batch",
+        *arguments,
+        "--size",
+        "64",
+        "--precision",
+        "float32",
+        "-o",
+        "out",
+    ]
     return subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_batch_resumes_to_the_same_bytes(how: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_batch_resumes_to_the_same_bytes(
+    signal_number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
     steps = ["--iterations", "60", "--workers", "1"]
-    with started(*EVERY, *steps) as first:
-        wait_until(lambda: len(painted()) >= 1)
-        first.send_signal(how)
+    with start_batch(*ALL_PAIRS, *steps) as first:
+        wait_until(lambda: len(read_pictures()) >= 1)
+        first.send_signal(signal_number)
         first.communicate(timeout=60)
-    assert first.returncode == (-9 if how == signal.SIGKILL else 130)
-    before = painted()
+    assert first.returncode == (-9 if signal_number == signal.SIGKILL else 130)
+    before = read_pictures()
     assert len(before) < 4
-    with started(*EVERY, *steps) as second:
+    with start_batch(*ALL_PAIRS, *steps) as second:
         report = json.loads(second.communicate(timeout=120)[0])
     assert report["failed"] == []
     assert report["done"] + report["skipped"] == 4
-    after = painted()
+    after = read_pictures()
     assert list(after) == NAMES
     assert all(after[name] == data for name, data in before.items())
     store = JobStore(Path("out/.impasto"))
@@ -349,29 +368,29 @@ def test_stopped_batch_resumes_to_the_same_bytes(how: signal.Signals, capsys: py
     assert all(job.state == "done" for job in store.jobs())
     assert len(store.jobs()) == 4
     Path("out").rename("before")
-    with started(*EVERY, *steps) as undisturbed:
-        undisturbed.communicate(timeout=120)
-    assert painted() == after
+    with start_batch(*ALL_PAIRS, *steps) as uninterrupted:
+        uninterrupted.communicate(timeout=120)
+    assert read_pictures() == after
 
 
 @pytest.mark.weights
 def test_concurrent_calls_paint_each_picture_once() -> None:
-    with started(*EVERY, "--iterations", "20") as one, started(*EVERY, "--iterations", "20") as other:
+    with start_batch(*ALL_PAIRS, "--iterations", "20") as one, start_batch(*ALL_PAIRS, "--iterations", "20") as other:
         reports = [json.loads(call.communicate(timeout=120)[0]) for call in (one, other)]
     assert [report["failed"] for report in reports] == [[], []]
     assert [len(report["outputs"]) for report in reports] == [4, 4]
     jobs = JobStore(Path("out/.impasto")).jobs()
     assert [(job.state, job.attempt) for job in jobs] == [("done", 1)] * 4
-    assert list(painted()) == NAMES
+    assert list(read_pictures()) == NAMES
 
 
 @pytest.mark.weights
 def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], watched: WatchedPage) -> None:
     Path("photos/<b>&.jpg").write_bytes(b"nothing")
-    os.mkfifo("photos/pipe.png")  # and nobody writes into it
+    os.mkfifo("photos/pipe.png")  # a pipe that never delivers data
     Path("photos/folder.jpg").mkdir()
     Path(os.fsdecode(b"photos/\xff.jpg")).write_bytes(Path("photos/cat.jpg").read_bytes())
-    told(capsys, "photos", "--styles", "paintings/swirl.png", "--names", "{content}#{style}.png", status=1)
+    run_batch(capsys, "photos", "--styles", "paintings/swirl.png", "--names", "{content}#{style}.png", status=1)
     watched.page.goto(Path("out/index.html").absolute().as_uri())
     watched.page.wait_for_load_state("networkidle")
     assert watched.page.locator("figure").count() == 3
@@ -381,15 +400,15 @@ def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], w
     assert "the same picture as cat_swirl.png" in captions.last.inner_text()
     assert "<b>&" not in watched.page.content()
     assert watched.page.locator("li").count() == 2
-    assert [asked for asked in watched.requests if not asked.startswith("file:")] == []
+    assert [url for url in watched.requests if not url.startswith("file:")] == []
     assert watched.complaints == []
 
 
 def test_index_captions_show_varying_options() -> None:
     batch = batch_of("a.png", "b.png")
-    items = [replace(one, config=Config(seed=seed)) for seed, one in enumerate(batch.items)]
-    for one in items:
-        shutil.copy("paintings/swirl.png", one.output)
+    items = [replace(item, config=Config(seed=seed)) for seed, item in enumerate(batch.items)]
+    for item in items:
+        shutil.copy("paintings/swirl.png", item.output)
     write_index(BatchReport(items, [], [], {}, {}, {}, 0.0), Path("out"))
     page = Path("out/index.html").read_text()
     assert "a × swirl, α = 5, seed = 0<" in page
@@ -398,15 +417,15 @@ def test_index_captions_show_varying_options() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_narrow_terminal_keeps_the_remaining_time(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = io.StringIO()
-    monkeypatch.setattr(progress, "console", Console(file=shown, width=width, force_terminal=True))
+    output = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=output, width=width, force_terminal=True))
     job = SimpleNamespace(
         id=1, state="running", progress=0.6, inputs={"content": {"name": "a"}, "style": {"name": "b"}}
     )
     done = SimpleNamespace(id=2, state="done", progress=1.0)
     with progress.ProgressView(quiet=False) as view:
         view.show_jobs([job, done], 3, 60.0)  # type: ignore[list-item]
-    text = shown.getvalue()
+    text = output.getvalue()
     assert "1/2" in text
     assert "0:15 left" in text
     assert ("96 an hour" in text) == (width >= 80)
@@ -423,10 +442,12 @@ def test_memory_and_cores_limit_the_workers(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_cluster_gpus_are_used_when_present() -> None:
-    four = Cluster(cpus=40, gpus=4, memory=64e9, nodes=2, min_cpus=8, cpus_per_gpu=2)  # 32 of them without cards
-    assert [threads_per_worker(count, four) for count in (2, 4, 8)] == [2, 2, 1]
-    assert threads_per_worker(4, select_gpus(four, "cpu")) == 8
-    assert max_workers([], select_gpus(four, None)) == 4
-    assert select_gpus(four, "cpu").gpus == 0
+    cluster = Cluster(
+        cpus=40, gpus=4, memory=64e9, nodes=2, min_cpus=8, cpus_per_gpu=2
+    )  # 32 of the CPUs are on nodes without a GPU
+    assert [threads_per_worker(count, cluster) for count in (2, 4, 8)] == [2, 2, 1]
+    assert threads_per_worker(4, select_gpus(cluster, "cpu")) == 8
+    assert max_workers([], select_gpus(cluster, None)) == 4
+    assert select_gpus(cluster, "cpu").gpus == 0
     with pytest.raises(ConfigError, match="no machine of the cluster has a CUDA card"):
         select_gpus(Cluster(cpus=16, gpus=0, memory=64e9, nodes=2, min_cpus=8), "cuda")

@@ -1,4 +1,4 @@
-"""The queue on the command line: added, worked at, looked at, by several programs."""
+"""The `impasto jobs` commands."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 
 
 @pytest.fixture(autouse=True)
-def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setenv("IMPASTO_DATA", str(desk / "queue"))
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    assert main(["jobs", *words, "--json"]) == 0
+def run_jobs(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert main(["jobs", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -35,16 +35,16 @@ def test_job_is_added_painted_and_shown(
     capsys: pytest.CaptureFixture[str], desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    job = told(capsys, "add", "photo.jpg", "painting.png", "sample:ink", "-o", "out.png", *SMALL)
+    job = run_jobs(capsys, "add", "photo.jpg", "painting.png", "sample:ink", "-o", "out.png", *SMALL)
     assert (job["id"], job["state"], job["inputs"]["style_2"]["name"]) == (1, "queued", "sample:ink")
-    (desk / "photo.jpg").rename(desk / "moved.jpg")  # it was copied
+    (desk / "photo.jpg").rename(desk / "moved.jpg")  # the queue has its own copy
     assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
-    (listed,) = told(capsys, "list")
+    (listed,) = run_jobs(capsys, "list")
     assert {"id", "state", "progress", "config", "output", "error"} <= set(listed)
     assert (listed["state"], listed["progress"], listed["error"]) == ("done", 1.0, None)
     assert listed["output"] == str(desk / "out.png")
-    assert told(capsys, "show", "1")["result"]["losses"]["total"] > 0
-    # A sample is kept as a file, and known by what is drawn: it can be drawn again.
+    assert run_jobs(capsys, "show", "1")["result"]["losses"]["total"] > 0
+    # The recipe names the sample, so it can be drawn again.
     (desk / "moved.jpg").rename(desk / "photo.jpg")
     assert main(["reproduce", "out.png", "-o", "again.png", "--quiet"]) == 0
     assert (desk / "again.png").read_bytes() == (desk / "out.png").read_bytes()
@@ -54,29 +54,29 @@ def test_job_is_added_painted_and_shown(
     assert main(["jobs", "show", "1"]) == 0
     lines = dict(re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines())
     assert (lines["state"], lines["style 2"]) == ("done", "sample:ink")
-    assert lines["options"] == "size 64, iterations 3"  # and none that is as always
+    assert lines["options"] == "size 64, iterations 3"  # only changed options
     assert main(["jobs", "verify"]) == 0
     assert main(["jobs", "rm", "1"]) == 0
     capsys.readouterr()
-    assert told(capsys, "list") == []
+    assert run_jobs(capsys, "list") == []
 
 
 @pytest.mark.weights
 def test_jobs_are_cancelled_and_retried(capsys: pytest.CaptureFixture[str]) -> None:
-    told(capsys, "add", "photo.jpg", "painting.png", *SMALL)
+    run_jobs(capsys, "add", "photo.jpg", "painting.png", *SMALL)
     assert main(["jobs", "cancel", "1"]) == 0
     assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
     capsys.readouterr()
-    assert told(capsys, "show", "1")["state"] == "cancelled"
+    assert run_jobs(capsys, "show", "1")["state"] == "cancelled"
     assert main(["jobs", "retry", "1"]) == 0
     assert main(["jobs", "worker", "--drain", "--quiet"]) == 0
     capsys.readouterr()
-    assert told(capsys, "show", "1")["state"] == "done"
+    assert run_jobs(capsys, "show", "1")["state"] == "done"
 
 
 @pytest.mark.weights
 def test_stopped_worker_releases_its_job(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
-    told(capsys, "add", "photo.jpg", "painting.png", "--size", "64", "--iterations", "5000", "--scales", "1")
+    run_jobs(capsys, "add", "photo.jpg", "painting.png", "--size", "64", "--iterations", "5000", "--scales", "1")
     with subprocess.Popen([sys.executable, "-m", "impasto", "jobs", "worker"], stderr=subprocess.PIPE) as process:
         store, deadline = JobStore(desk / "queue"), time.monotonic() + 60
         while not store.losses(1) and time.monotonic() < deadline:
@@ -90,7 +90,7 @@ def test_stopped_worker_releases_its_job(capsys: pytest.CaptureFixture[str], des
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "message"),
     [
         (["add", "nowhere.jpg", "painting.png"], "nowhere.jpg"),
         (["add", "photo.jpg", "painting.png", "--alpha", "-1"], "alpha"),
@@ -101,17 +101,17 @@ def test_stopped_worker_releases_its_job(capsys: pytest.CaptureFixture[str], des
     ],
 )
 def test_error_is_one_line_and_leaves_the_queue_unchanged(
-    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["jobs", *words]) == 2
-    said = capsys.readouterr().err
-    assert says in said
-    assert len(said.strip().splitlines()) == 1
-    assert told(capsys, "list") == []
+    assert main(["jobs", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert run_jobs(capsys, "list") == []
 
 
 def test_verify_finds_a_damaged_file(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
-    job = told(capsys, "add", "photo.jpg", "painting.png")
+    job = run_jobs(capsys, "add", "photo.jpg", "painting.png")
     (desk / "queue" / "files" / job["inputs"]["style"]["sha256"]).write_bytes(b"gone")
     assert main(["jobs", "verify"]) == 1
     assert "style of job 1" in capsys.readouterr().out

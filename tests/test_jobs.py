@@ -1,4 +1,4 @@
-"""The queue: one worker for each job, nothing lost, whatever dies and whatever the clock does."""
+"""The job queue: claims, leases, crashes, migrations and storage."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def store(tmp_path: Path, clock: Clock) -> JobStore:
     return JobStore(tmp_path / "data", clock=clock)
 
 
-def added(store: JobStore, **options: Any) -> Job:
+def add_job(store: JobStore, **options: Any) -> Job:
     return store.add({"alpha": 5.0}, INPUTS, key="k", **options)
 
 
 def steps_done(progress: float, *totals: tuple[int, float]) -> StepsDone:
-    """Build steps by number, each with a total loss."""
+    """Build a report of steps, each with its total loss."""
     return StepsDone([StepLosses(step, 1, step, total, 2.0, 0.2) for step, total in totals], progress)
 
 
-def claimed(store: JobStore, worker: str = "w") -> Claim:
+def claim_job(store: JobStore, worker: str = "w") -> Claim:
     claim = store.claim(worker)
     assert claim is not None
     return claim
@@ -66,10 +66,10 @@ def claimed(store: JobStore, worker: str = "w") -> Claim:
 
 
 def test_job_goes_from_queued_to_done(store: JobStore) -> None:
-    job = added(store, output="out.png", run={"quality": 90})
+    job = add_job(store, output="out.png", run={"quality": 90})
     assert (job.state, job.attempt, job.progress) == ("queued", 0, 0)
     assert (job.config, job.run, job.inputs, job.output) == ({"alpha": 5.0}, {"quality": 90}, INPUTS, "out.png")
-    claim = claimed(store)
+    claim = claim_job(store)
     assert (claim.job.id, claim.attempt, store.get(job.id).state) == (job.id, 1, "running")
     assert store.claim("other") is None
     store.save_steps(claim, steps_done(0.5, (1, 3.0), (2, 2.0)))
@@ -83,24 +83,24 @@ def test_job_goes_from_queued_to_done(store: JobStore) -> None:
 
 
 def test_higher_priority_runs_first(store: JobStore) -> None:
-    numbers = [added(store, priority=priority).id for priority in (0, 5, 0, 5)]
-    order = [claimed(store).job.id for _ in numbers]
+    numbers = [add_job(store, priority=priority).id for priority in (0, 5, 0, 5)]
+    order = [claim_job(store).job.id for _ in numbers]
     assert order == [numbers[1], numbers[3], numbers[0], numbers[2]]
 
 
 def test_failed_job_has_a_reason_and_can_be_retried(store: JobStore) -> None:
-    job = added(store)
-    store.fail(claimed(store), "photo.jpg is no picture")
+    job = add_job(store)
+    store.fail(claim_job(store), "photo.jpg is no picture")
     assert store.get(job.id).error == "photo.jpg is no picture"
     with pytest.raises(JobError, match="already failed"):
         store.cancel(job.id)
     store.retry(job.id)
-    assert claimed(store).attempt == 2
+    assert claim_job(store).attempt == 2
 
 
 def test_cancels_at_once_or_at_the_next_step(store: JobStore) -> None:
-    waiting, running = added(store, priority=0), added(store, priority=1)
-    claim = claimed(store)
+    waiting, running = add_job(store, priority=0), add_job(store, priority=1)
+    claim = claim_job(store)
     assert claim.job.id == running.id
     assert store.cancel(waiting.id).state == "cancelled"
     assert store.renew(claim) == JobCommand()
@@ -112,31 +112,31 @@ def test_cancels_at_once_or_at_the_next_step(store: JobStore) -> None:
 
 
 def test_paused_job_waits_until_resumed(store: JobStore, clock: Clock) -> None:
-    paused, other = added(store, priority=1), added(store)
-    claim = claimed(store)
+    paused, other = add_job(store, priority=1), add_job(store)
+    claim = claim_job(store)
     store.pause(paused.id)
     assert store.renew(claim).pause
     store.release(claim)
     assert (store.get(paused.id).state, store.get(paused.id).paused) == ("queued", True)
-    assert claimed(store).job.id == other.id
+    assert claim_job(store).job.id == other.id
     assert store.claim("w") is None
     store.resume(paused.id)
-    again = claimed(store)
+    again = claim_job(store)
     assert (again.job.id, again.attempt) == (paused.id, 2)
-    store.pause(paused.id)  # and its worker dies before it hears of it
+    store.pause(paused.id)  # its worker dies before it receives the command
     clock.now += 3 * LEASE_S
-    assert claimed(store).job.id == other.id
+    assert claim_job(store).job.id == other.id
     assert (store.get(paused.id).state, store.get(paused.id).crashes) == ("queued", 0)
     store.cancel(paused.id)
     assert not store.get(paused.id).paused
-    for act in (store.pause, store.resume):
+    for command in (store.pause, store.resume):
         with pytest.raises(JobError, match="already cancelled"):
-            act(paused.id)
+            command(paused.id)
 
 
 def test_cancelling_while_pausing_is_not_lost(store: JobStore) -> None:
-    job = added(store)
-    claim = claimed(store)
+    job = add_job(store)
+    claim = claim_job(store)
     store.pause(job.id)
     store.cancel(job.id)
     store.release(claim)
@@ -144,9 +144,9 @@ def test_cancelling_while_pausing_is_not_lost(store: JobStore) -> None:
 
 
 def test_alpha_changes_reach_the_worker_and_are_saved(store: JobStore) -> None:
-    job = added(store)
+    job = add_job(store)
     store.set_alpha(job.id, 8.0)
-    claim = claimed(store)
+    claim = claim_job(store)
     assert store.renew(claim).alpha == 8
     change = {"scale": 1, "iteration": 3, "alpha": 8.0}
     store.save_alpha_changes(claim, [change])
@@ -160,22 +160,22 @@ def test_alpha_changes_reach_the_worker_and_are_saved(store: JobStore) -> None:
 
 
 def test_changes_since_returns_each_change_once(store: JobStore, tmp_path: Path) -> None:
-    first, second = added(store), added(store)
+    first, second = add_job(store), add_job(store)
     other = JobStore(store.folder)  # another program
-    revision, jobs, left = other.changes_since(-1)
-    assert ([job.id for job in jobs], left) == ([first.id, second.id], {first.id, second.id})
+    revision, jobs, remaining_ids = other.changes_since(-1)
+    assert ([job.id for job in jobs], remaining_ids) == ([first.id, second.id], {first.id, second.id})
     assert other.changes_since(revision) == (revision, [], None)
     store.cancel(second.id)
-    revision, jobs, left = other.changes_since(revision)
-    assert ([(job.id, job.state) for job in jobs], left) == ([(second.id, "cancelled")], None)
-    store.remove(second.id)  # the one that was changed last, whose number must not come again
-    third = added(store)
-    revision, jobs, left = other.changes_since(revision)
-    assert ([job.id for job in jobs], left) == ([third.id], {first.id, third.id})
+    revision, jobs, remaining_ids = other.changes_since(revision)
+    assert ([(job.id, job.state) for job in jobs], remaining_ids) == ([(second.id, "cancelled")], None)
+    store.remove(second.id)  # the last revision belongs to this job and must not be reused
+    third = add_job(store)
+    revision, jobs, remaining_ids = other.changes_since(revision)
+    assert ([job.id for job in jobs], remaining_ids) == ([third.id], {first.id, third.id})
     assert other.changes_since(revision)[1:] == ([], None)
 
 
-OLD = {
+OLD_COLUMNS = {
     "config": {
         "alpha": 5.0,
         "network": "alexnet",
@@ -203,13 +203,13 @@ OLD = {
 }
 
 
-def old_queue(folder: Path, version: int) -> None:
-    """Build a queue of an earlier version: one job done, one with a checkpoint, one new."""
+def write_old_queue(folder: Path, version: int) -> None:
+    """Build a queue of an earlier version: a finished job, one with a checkpoint and a new one."""
     with sqlite3.connect(folder / "jobs.sqlite") as old:
         for statement in filter(str.strip, ";".join(MIGRATIONS[:version]).split(";")):
             old.execute(statement)
         old.execute(f"PRAGMA user_version = {version}")
-        config, run, plan = (json.dumps(OLD[column]) for column in ("config", "run", "plan"))
+        config, run, plan = (json.dumps(OLD_COLUMNS[column]) for column in ("config", "run", "plan"))
         insert = "INSERT INTO jobs (key, state, config, run, inputs, plan, checkpoint, progress, deaths, created_s, "
         insert += "changed_s) VALUES ('k', ?, ?, ?, '{}', ?, ?, ?, 1, 1, 1)"
         old.execute(insert, ("done", config, run, plan, None, 1.0))
@@ -224,16 +224,20 @@ def old_queue(folder: Path, version: int) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
-    old_queue(tmp_path, version)
+    write_old_queue(tmp_path, version)
     store = JobStore(tmp_path)
-    done, begun, new = store.jobs()
+    done, resumable, new = store.jobs()
     assert (done.key, done.state, done.progress, done.crashes) == ("k", "done", 1.0, 1)
     assert [row["total"] for row in store.losses(1)] == [3.0]
-    # Its checkpoint cannot be read any more, so the job starts over.
-    assert (begun.checkpoint, begun.plan, begun.progress, begun.crashes) == (None, None, 0, 1)
+    # Old checkpoints cannot be read, so the job starts over.
+    assert (resumable.checkpoint, resumable.plan, resumable.progress, resumable.crashes) == (None, None, 0, 1)
     assert store.losses(2) == []
     changes = [{"alpha": 6.0}] if version == 2 else []
-    assert (begun.paused, begun.requested_alpha, begun.alpha_changes) == (version == 2, 8 if changes else None, changes)
+    assert (resumable.paused, resumable.requested_alpha, resumable.alpha_changes) == (
+        version == 2,
+        8 if changes else None,
+        changes,
+    )
     assert (new.paused, new.requested_alpha, new.alpha_changes, new.plan) == (False, None, [], None)
     assert done.config == {
         "alpha": 5.0,
@@ -263,13 +267,13 @@ def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
         Config(**job.config)
         RunOptions(**job.run)
     assert [job.id for job in store.changes_since(-1).jobs] == [1, 2, 3]
-    store.finish(claimed(store), {})
+    store.finish(claim_job(store), {})
     assert store.verify() == []
 
 
 def test_refuses_to_remove_a_running_job(store: JobStore) -> None:
-    job = added(store)
-    claim = claimed(store)
+    job = add_job(store)
+    claim = claim_job(store)
     store.save_steps(claim, steps_done(0.1, (1, 1.0)))
     with pytest.raises(JobError, match="running"):
         store.remove(job.id)
@@ -277,22 +281,22 @@ def test_refuses_to_remove_a_running_job(store: JobStore) -> None:
     store.remove(job.id)
     assert store.jobs() == []
     assert store.losses(job.id) == []
-    for act in (store.get, store.cancel, store.retry, store.remove):
+    for command in (store.get, store.cancel, store.retry, store.remove):
         with pytest.raises(JobError, match="no job"):
-            act(job.id)
+            command(job.id)
 
 
-# ---- Workers that die ----------------------------------------------------------------------------
+# ---- Dead workers --------------------------------------------------------------------------------
 
 
 def test_expired_worker_loses_its_job_and_cannot_write(store: JobStore, clock: Clock) -> None:
-    job = added(store)
-    first = claimed(store, "first")
+    job = add_job(store)
+    first = claim_job(store, "first")
     clock.now += LEASE_S - 1
     assert store.claim("second") is None
     store.renew(first)
     clock.now += LEASE_S + 1
-    second = claimed(store, "second")
+    second = claim_job(store, "second")
     assert (second.job.id, second.attempt, second.job.worker) == (job.id, 2, "second")
     writes: tuple[Callable[[], object], ...] = (
         lambda: store.renew(first),
@@ -311,22 +315,22 @@ def test_expired_worker_loses_its_job_and_cannot_write(store: JobStore, clock: C
 
 
 def test_job_fails_after_crashes_without_progress(store: JobStore, clock: Clock) -> None:
-    job = added(store)
+    job = add_job(store)
     for _ in range(MAX_CRASHES):
-        claimed(store)
+        claim_job(store)
         clock.now += LEASE_S + 1
     assert store.claim("w") is None
     assert (store.get(job.id).state, "died" in str(store.get(job.id).error)) == ("failed", True)
     store.retry(job.id)
     for number in range(3 * MAX_CRASHES):
-        store.save_checkpoint(claimed(store), f"checkpoint-{number}")
+        store.save_checkpoint(claim_job(store), f"checkpoint-{number}")
         clock.now += LEASE_S + 1
-    assert claimed(store).job.checkpoint == f"checkpoint-{3 * MAX_CRASHES - 1}"
+    assert claim_job(store).job.checkpoint == f"checkpoint-{3 * MAX_CRASHES - 1}"
 
 
 def test_job_of_a_dead_worker_can_be_cancelled(store: JobStore, clock: Clock) -> None:
-    job = added(store)
-    claimed(store)
+    job = add_job(store)
+    claim_job(store)
     store.cancel(job.id)
     clock.now += LEASE_S + 1
     assert store.claim("w") is None
@@ -334,21 +338,21 @@ def test_job_of_a_dead_worker_can_be_cancelled(store: JobStore, clock: Clock) ->
 
 
 def test_clock_set_back_expires_leases(store: JobStore, clock: Clock) -> None:
-    added(store)
-    first = claimed(store)
+    add_job(store)
+    first = claim_job(store)
     clock.now -= 7 * 24 * 3600
-    assert store.claim("w") is not None  # a lease that ends next week is of another clock
+    assert store.claim("w") is not None  # a lease that ends next week counts as expired
     with pytest.raises(LostJobError):
         store.renew(first)
 
 
-# ---- Many at once --------------------------------------------------------------------------------
+# ---- Concurrency ---------------------------------------------------------------------------------
 
 
-def _work(folder: str, kill_after: int, together: Barrier) -> None:
-    """Claim and finish until nothing is left; after so many claims, die with one in hand."""
+def _claim_and_finish(folder: str, kill_after: int, barrier: Barrier) -> None:
+    """Claim and finish jobs until none is left; die during claim number `kill_after`."""
     store = JobStore(Path(folder), lease_s=0.5)
-    together.wait(60)
+    barrier.wait(60)
     for count in itertools.count(1):
         claim = store.claim(str(os.getpid()))
         if claim is None:
@@ -364,33 +368,35 @@ def _work(folder: str, kill_after: int, together: Barrier) -> None:
 
 def test_jobs_run_once_despite_killed_processes(tmp_path: Path) -> None:
     store = JobStore(tmp_path, lease_s=0.5)
-    jobs = [added(store) for _ in range(40)]
-    start = multiprocessing.get_context("spawn")
-    together = start.Barrier(3)
-    workers = [start.Process(target=_work, args=(str(tmp_path), kill, together)) for kill in (3, 5, 10_000)]
+    jobs = [add_job(store) for _ in range(40)]
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    workers = [
+        context.Process(target=_claim_and_finish, args=(str(tmp_path), kill, barrier)) for kill in (3, 5, 10_000)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(timeout=60)
     assert sorted(worker.exitcode or 0 for worker in workers) == [-9, -9, 0]
-    found = store.jobs()
-    assert [job.id for job in found] == [job.id for job in jobs]
-    assert {job.state for job in found} == {"done"}
-    assert sum(job.attempt - 1 for job in found) == 2  # only the two that were in the hands of the dead
+    stored = store.jobs()
+    assert [job.id for job in stored] == [job.id for job in jobs]
+    assert {job.state for job in stored} == {"done"}
+    assert sum(job.attempt - 1 for job in stored) == 2  # only the jobs of the two killed workers ran twice
 
 
 def test_store_can_be_created_concurrently(tmp_path: Path) -> None:
-    start = multiprocessing.get_context("spawn")
-    makers = [start.Process(target=JobStore, args=(tmp_path,)) for _ in range(4)]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join(timeout=60)
-    assert [maker.exitcode for maker in makers] == [0] * 4
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=JobStore, args=(tmp_path,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0] * 4
     assert JobStore(tmp_path).jobs() == []
 
 
-# ---- What is kept, and what is not ---------------------------------------------------------------
+# ---- Storage -------------------------------------------------------------------------------------
 
 
 def test_files_are_stored_by_content(store: JobStore, tmp_path: Path) -> None:
@@ -440,7 +446,7 @@ def test_unusable_database_is_reported_and_unchanged(damage: str, tmp_path: Path
     else:
         store = JobStore(tmp_path)
         for _ in range(200):
-            added(store)
+            add_job(store)
         store.close()
         if damage == "cut":
             path.write_bytes(path.read_bytes()[:5000])
@@ -463,23 +469,23 @@ def test_invalid_folder_is_a_one_line_error(tmp_path: Path) -> None:
 
 
 def test_failed_write_changes_nothing(store: JobStore) -> None:
-    job = added(store)
-    claim = claimed(store)
-    with pytest.raises(JobError):  # progress of 2 is refused by the table, after the losses would have been written
+    job = add_job(store)
+    claim = claim_job(store)
+    with pytest.raises(JobError):  # the table refuses a progress of 2 after the losses were inserted
         store.save_steps(claim, steps_done(2.0, (1, 1.0)))
     assert store.losses(job.id) == []
     assert store.get(job.id).progress == 0
     store.finish(claim, {})
 
 
-# ---- As a state machine --------------------------------------------------------------------------
+# ---- State machine -------------------------------------------------------------------------------
 
 
 class Queue(RuleBasedStateMachine):
-    """Whatever is asked in whatever order: the store does as this model of it."""
+    """A model of the store, compared with it after random operations."""
 
     @initialize()
-    def begin(self) -> None:
+    def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
         self.store = JobStore(Path(self.folder.name), clock=self.clock)
@@ -487,73 +493,73 @@ class Queue(RuleBasedStateMachine):
         self.priorities: dict[int, int] = {}
         self.claims: dict[int, tuple[Claim, float]] = {}
         self.stale: list[Claim] = []
-        self.left: dict[int, Claim] = {}
+        self.expired: dict[int, Claim] = {}
         self.paused: set[int] = set()
 
     @rule(priority=st.integers(-2, 2))
     def add(self, priority: int) -> None:
-        job = added(self.store, priority=priority)
+        job = add_job(self.store, priority=priority)
         self.states[job.id], self.priorities[job.id] = "queued", priority
 
     @rule()
     def claim(self) -> None:
         for number, (claim, until) in list(self.claims.items()):
             if until < self.clock.now:
-                self.left[number] = claim  # who may still finish it, as long as nobody takes it over
+                self.expired[number] = claim  # it may still finish the job until another worker claims it
                 del self.claims[number]
-        for number in sorted(self.left):
-            kept = self.store.get(number)
-            if kept.command == "cancel":
+        for number in sorted(self.expired):
+            job = self.store.get(number)
+            if job.command == "cancel":
                 self.states[number] = "cancelled"
             elif number in self.paused:
                 self.states[number] = "queued"
-            elif kept.crashes >= MAX_CRASHES - 1:
+            elif job.crashes >= MAX_CRASHES - 1:
                 self.states[number] = "failed"
             else:
                 continue
-            self.stale.append(self.left.pop(number))
+            self.stale.append(self.expired.pop(number))
         waiting = [
             number
             for number, state in self.states.items()
-            if (state == "queued" and number not in self.paused) or number in self.left
+            if (state == "queued" and number not in self.paused) or number in self.expired
         ]
-        taken = self.store.claim("w")
+        claimed = self.store.claim("w")
         if not waiting:
-            assert taken is None
+            assert claimed is None
             return
         expected = min(waiting, key=lambda number: (-self.priorities[number], number))
-        assert taken is not None
-        assert taken.job.id == expected
+        assert claimed is not None
+        assert claimed.job.id == expected
         self.states[expected] = "running"
-        if expected in self.left:
-            self.stale.append(self.left.pop(expected))
-        self.claims[expected] = taken, self.clock.now + LEASE_S
+        if expected in self.expired:
+            self.stale.append(self.expired.pop(expected))
+        self.claims[expected] = claimed, self.clock.now + LEASE_S
 
     @rule(seconds=st.floats(0, 2 * LEASE_S))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "renew", "checkpoint", "steps", "release"]))
-    def work(self, data: st.DataObject, how: str) -> None:
+    @rule(data=st.data(), action=st.sampled_from(["finish", "fail", "renew", "checkpoint", "steps", "release"]))
+    def work(self, data: st.DataObject, action: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.claims)))
         claim, _ = self.claims[number]
-        if how in ("finish", "fail", "release"):
+        if action in ("finish", "fail", "release"):
             del self.claims[number]
             self.stale.append(claim)
-        if how == "finish":
+        if action == "finish":
             self.store.finish(claim, {})
             self.states[number] = "done"
-        elif how == "fail":
+        elif action == "fail":
             self.store.fail(claim, "why")
             self.states[number] = "failed"
-        elif how == "release":
+        elif action == "release":
             self.states[number] = "cancelled" if self.store.get(number).command else "queued"
             self.store.release(claim)
         else:
-            if how == "renew":
+            if action == "renew":
                 self.store.renew(claim)
-            elif how == "checkpoint":
+            elif action == "checkpoint":
                 self.store.save_checkpoint(claim, "c")
             else:
                 self.store.save_steps(claim, steps_done(0.5, (1, 1.0)))
@@ -561,13 +567,13 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data())
-    def a_dead_worker_comes_back(self, data: st.DataObject) -> None:
+    def a_dead_worker_returns(self, data: st.DataObject) -> None:
         with pytest.raises(LostJobError):
             self.store.finish(data.draw(st.sampled_from(self.stale)), {"stale": True})
 
     @precondition(lambda self: self.states)
-    @rule(data=st.data(), how=st.sampled_from(["cancel", "retry", "remove", "pause", "resume"]))
-    def ask(self, data: st.DataObject, how: str) -> None:
+    @rule(data=st.data(), action=st.sampled_from(["cancel", "retry", "remove", "pause", "resume"]))
+    def control(self, data: st.DataObject, action: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.states)))
         state = self.states[number]
         allowed: dict[str, tuple[str, ...]] = {
@@ -577,24 +583,24 @@ class Queue(RuleBasedStateMachine):
             "pause": ("queued", "running"),
             "resume": ("queued", "running"),
         }
-        if state not in allowed[how]:
+        if state not in allowed[action]:
             with pytest.raises(JobError):
-                getattr(self.store, how)(number)
+                getattr(self.store, action)(number)
             return
-        getattr(self.store, how)(number)
-        if how == "remove":
+        getattr(self.store, action)(number)
+        if action == "remove":
             del self.states[number], self.priorities[number]
-        elif how == "retry":
+        elif action == "retry":
             self.states[number] = "queued"
-        elif how == "pause":
+        elif action == "pause":
             self.paused.add(number)
-        elif how == "resume":
+        elif action == "resume":
             self.paused.discard(number)
         elif state == "queued":
             self.states[number] = "cancelled"
 
     @invariant()
-    def the_store_is_as_it_should_be(self) -> None:
+    def the_store_matches_the_model(self) -> None:
         if hasattr(self, "store"):
             jobs = self.store.jobs()
             assert {job.id: job.state for job in jobs} == self.states

@@ -1,4 +1,4 @@
-"""What a run leaves: a trace in its recipe, a film even in visual change, a report that a browser opens alone."""
+"""Loss traces, films and HTML reports of a run."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from impasto.run.loss_trace import MAX_ROWS, LossTrace
 from impasto.run.recipe import Trace
 
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
-"""Steps that take milliseconds."""
+"""Options that make a step take milliseconds."""
 
 SMALL = ["--size", "64", "--iterations", "8", "--quiet"]
 
 
 @pytest.fixture
 def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Paint a picture with a report and a film in the folder."""
+    """Paint a picture with a report and a film."""
     monkeypatch.chdir(desk)
-    asked = ["--report", "--timelapse", "film.webp", "--timelapse-seconds", "1"]
-    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
+    options = ["--report", "--timelapse", "film.webp", "--timelapse-seconds", "1"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *options]) == 0
     return desk / "out.png"
 
 
@@ -56,16 +56,16 @@ def painted(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.weights
 def test_trace_records_each_step(photo: Path, painting: Path) -> None:
     run = prepare_run(photo, painting, size=64, iterations=5, scales=2)
-    seen = []
+    rows = []
     for progress in run.steps():
-        seen.append((progress.scale, progress.iteration, progress.losses.as_floats(), progress.gradient_rms))
+        rows.append((progress.scale, progress.iteration, progress.losses.as_floats(), progress.gradient_rms))
     trace = run.result().recipe.trace
     assert trace is not None
-    assert list(zip(trace.scale, trace.iteration, strict=True)) == [row[:2] for row in seen]
-    for at, (_, _, losses, gradient) in enumerate(seen):
-        assert trace.numbers["gradient"][at] == pytest.approx(gradient, rel=1e-3)
+    assert list(zip(trace.scale, trace.iteration, strict=True)) == [row[:2] for row in rows]
+    for index, (_, _, losses, gradient) in enumerate(rows):
+        assert trace.numbers["gradient"][index] == pytest.approx(gradient, rel=1e-3)
         for name, value in losses.items():
-            assert trace.numbers[name][at] == pytest.approx(value, rel=1e-3)
+            assert trace.numbers[name][index] == pytest.approx(value, rel=1e-3)
     assert trace.numbers["total"][-1] < trace.numbers["total"][0]
 
 
@@ -82,19 +82,19 @@ def test_long_trace_is_thinned_and_keeps_the_last_step(photo: Path, painting: Pa
 
 @pytest.mark.weights
 def test_long_trace_of_all_layers_fits_in_a_jpeg(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run, tracer = prepare_run(photo, painting, iterations=2, **SHALLOW), LossTrace()
+    run, recorder = prepare_run(photo, painting, iterations=2, **SHALLOW), LossTrace()
     *_, progress = run.steps()
-    many = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
-    losses = replace(progress.losses, style_layers=many, content_layers=many)
+    layers = {name: torch.tensor(1e-5 / 3) for name in VGG19.names if name.startswith(("relu", "conv"))}
+    losses = replace(progress.losses, style_layers=layers, content_layers=layers)
     for number in range(600):
-        tracer.record(replace(progress, state=replace(progress.state, iteration=number), losses=losses))
+        recorder.record(replace(progress, state=replace(progress.state, iteration=number), losses=losses))
     result = run.result()
-    recipe = result.recipe.model_copy(update={"trace": tracer.columns()})
+    recipe = result.recipe.model_copy(update={"trace": recorder.columns()})
     replace(result, recipe=recipe).save(tmp_path / "long.jpg")
-    kept = read_recipe(tmp_path / "long.jpg").trace
-    assert kept == tracer.columns()
-    assert kept is not None
-    assert len(kept.numbers) > 60
+    trace = read_recipe(tmp_path / "long.jpg").trace
+    assert trace == recorder.columns()
+    assert trace is not None
+    assert len(trace.numbers) > 60
 
 
 @pytest.mark.weights
@@ -112,14 +112,16 @@ def test_trace_gradient_is_per_pixel(photo: Path, painting: Path) -> None:
 
 def frames_with(changes: list[float]) -> list[Frame]:
     losses = {"total": 3.0, "content": 2.0, "style": 1.0}
-    return [Frame(np.full((8, 10, 3), at, np.uint8), losses, str(at), change) for at, change in enumerate(changes)]
+    return [
+        Frame(np.full((8, 10, 3), index, np.uint8), losses, str(index), change) for index, change in enumerate(changes)
+    ]
 
 
 def test_frames_are_spaced_by_visual_change() -> None:
     film = Film()
     film.frames = frames_with([0.0, 8.0, 9.0, 9.5, 10.0])
     levels = [float(view.pixels.mean()) for _, view in film.interpolate(11)]
-    # Four fifths of the change are those of the first step: four fifths of the frames fade from 0 to 1.
+    # The first step makes four fifths of the change, so four fifths of the frames fade from 0 to 1.
     assert levels == sorted(levels)
     assert sum(level <= 1 for level in levels) == 9
     assert levels[0] == 0
@@ -142,13 +144,13 @@ def test_film_starts_with_noise_and_ends_with_the_picture(photo: Path, painting:
     for progress in run.steps():
         film.observe(run, progress)
     result = run.result()
-    # Small pictures are enlarged by a whole factor.
+    # Films enlarge small pictures by an integer factor.
     first, last = film.frames[0].pixels[::5, ::5].astype(float), film.frames[-1].pixels[::5, ::5]
     assert abs(first.mean() - 127.5) < 4
     assert first.std() < 15  # noise of 0.02 around gray
     expected = (result.image[0] * 255).round().permute(1, 2, 0).numpy()
     assert abs(last - expected).max() <= 1
-    assert film.frames[0].losses == {}  # nobody measured it
+    assert film.frames[0].losses == {}  # the start is not measured
     assert [view.change for view in film.frames] == sorted(view.change for view in film.frames)
 
 
@@ -168,7 +170,7 @@ def test_all_film_formats_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -
     with Image.open(folder / "film.webp") as film:
         assert film.n_frames >= 18  # type: ignore[attr-defined]
         assert film.size[0] == 5 * 64
-        assert film.size[1] > 5 * read_pixels(painted).shape[0] + 40  # the losses beneath
+        assert film.size[1] > 5 * read_pixels(painted).shape[0] + 40  # room for the losses below
     small = [*SMALL, "--timelapse-seconds", "1"]
     for name in ("film.gif", "film.mp4"):
         assert main(["stylize", "photo.jpg", "painting.png", "-o", "again.png", *small, "--timelapse", name]) == 0
@@ -177,16 +179,16 @@ def test_all_film_formats_play(painted: Path, monkeypatch: pytest.MonkeyPatch) -
     with av.open(str(folder / "film.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 25 + round(1.5 * 25)
-    shown = frames[-1][: 5 * read_pixels(painted).shape[0]][2::5, 2::5].astype(float)
-    assert abs(shown - read_pixels(painted)).mean() < 12  # video has half the colors' resolution
+    last = frames[-1][: 5 * read_pixels(painted).shape[0]][2::5, 2::5].astype(float)
+    assert abs(last - read_pixels(painted)).mean() < 12  # video stores color at half resolution
     assert abs(frames[0].astype(float) - frames[-1]).mean() > 15
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "unknown film format")]
+    ("name", "message"), [("film.avi", ".mp4"), ("nowhere/film.gif", "no directory"), ("film", "unknown film format")]
 )
-def test_refuses_an_unwritable_film(name: str, words: str, desk: Path) -> None:
-    with pytest.raises(OutputError, match=words):
+def test_refuses_an_unwritable_film(name: str, message: str, desk: Path) -> None:
+    with pytest.raises(OutputError, match=message):
         require_film(desk / name)
 
 
@@ -199,7 +201,7 @@ def test_missing_pyav_error_says_what_to_install(desk: Path, monkeypatch: pytest
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "message"),
     [
         (["--timelapse", "film.avi"], "film.avi"),
         (["--timelapse", "film.gif", "--timelapse-seconds", "0"], "timelapse-seconds"),
@@ -215,14 +217,14 @@ def test_missing_pyav_error_says_what_to_install(desk: Path, monkeypatch: pytest
     ],
 )
 def test_refuses_unwritable_outputs_before_painting(
-    asked: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
     (desk / "out.webp").write_bytes(b"an old file")
     before = sorted(path.name for path in desk.iterdir())
-    assert main(["stylize", "photo.jpg", "painting.png", "--size", "64", "--iterations", "500000", *asked]) == 2
+    assert main(["stylize", "photo.jpg", "painting.png", "--size", "64", "--iterations", "500000", *options]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert message in error
     assert len(error.splitlines()) == 1
     assert sorted(path.name for path in desk.iterdir()) == before
     assert (desk / "out.webp").read_bytes() == b"an old file"
@@ -236,7 +238,7 @@ def test_curves_follow_their_values() -> None:
     lines = [part.split('points="')[1].split('"')[0].split() for part in svg.split("<polyline")[1:]]
     a, b = ([tuple(map(float, point.split(","))) for point in line] for line in lines)
     assert len(a) == 3
-    assert len(b) == 2  # zero has no place on a logarithmic axis
+    assert len(b) == 2  # a logarithmic axis has no zero
     assert a[1][1] - a[0][1] == pytest.approx(a[2][1] - a[1][1], abs=0.2)  # equal factors, equal distances
     assert a[1][0] - a[0][0] == pytest.approx(a[2][0] - a[1][0], abs=0.2)
     assert a[2] == b[1]
@@ -251,13 +253,13 @@ def ticks(svg: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("least", "most"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
+    ("low", "high"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
 )
-def test_axis_has_a_readable_number_of_ticks(least: float, most: float) -> None:
-    found = ticks(draw_chart({"a": [most, least]}, label=""))
-    assert 3 <= len(found) <= 9
-    assert found == sorted(set(found))
-    assert least * 0.3 < found[0] <= found[-1] < most * 3
+def test_axis_has_a_readable_number_of_ticks(low: float, high: float) -> None:
+    numbers = ticks(draw_chart({"a": [high, low]}, label=""))
+    assert 3 <= len(numbers) <= 9
+    assert numbers == sorted(set(numbers))
+    assert low * 0.3 < numbers[0] <= numbers[-1] < high * 3
 
 
 def test_curves_align_with_their_step_numbers() -> None:
@@ -265,13 +267,13 @@ def test_curves_align_with_their_step_numbers() -> None:
         {"a": [3.0, 2.0, 1.0]}, label="", steps=[1, 11, 21], marks=[(1, "32×21"), (2, "40×30"), (11, "64×43")]
     )
     points = [float(point.split(",")[0]) for point in svg.split('points="')[1].split('"')[0].split()]
-    at = {text: float(x) for x, text in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">(\d+)<', svg)}
-    assert {"5", "10", "15", "20"} == set(at)
-    assert at["10"] == pytest.approx(points[1] - (points[1] - points[0]) / 10, abs=0.2)
+    tick_x = {text: float(x) for x, text in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">(\d+)<', svg)}
+    assert {"5", "10", "15", "20"} == set(tick_x)
+    assert tick_x["10"] == pytest.approx(points[1] - (points[1] - points[0]) / 10, abs=0.2)
     assert ">step<" in svg
     assert ">64×43<" in svg
     assert ">40×30<" in svg or ">32×21<" in svg
-    assert not (">40×30<" in svg and ">32×21<" in svg)  # they would stand on each other
+    assert not (">40×30<" in svg and ">32×21<" in svg)  # the labels would overlap
 
 
 # ---- The report ----------------------------------------------------------------------------------
@@ -319,9 +321,9 @@ def test_images_share_a_height_and_stay_legible(
                 assert max(box["height"] for box in boxes if box) - min(box["height"] for box in boxes if box) < 2
                 assert len({box["y"] for box in boxes if box}) == 1
             slider = watched.page.locator(".compare").bounding_box()
-            high, wide = read_pixels(desk / f"{name}.png").shape[:2]
+            height, picture_width = read_pixels(desk / f"{name}.png").shape[:2]
             assert slider
-            assert slider["width"] / slider["height"] == pytest.approx(wide / high, rel=0.02)
+            assert slider["width"] / slider["height"] == pytest.approx(picture_width / height, rel=0.02)
             assert slider["height"] >= 200
             assert slider["height"] <= 0.81 * 900
             for caption in watched.page.locator(".frames span").all():
@@ -331,7 +333,7 @@ def test_images_share_a_height_and_stay_legible(
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("asked", "formula"),
+    ("options", "formula"),
     [
         ([], "Total = content + 5 × style"),
         (["--content-weight", "2", "--alpha", "1"], "Total = 2 × content + style"),
@@ -340,11 +342,11 @@ def test_images_share_a_height_and_stay_legible(
     ],
 )
 def test_report_shows_the_formula_of_the_run(
-    asked: list[str], formula: str, desk: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], formula: str, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(desk)
     shallow = ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--report"]
-    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *shallow, *asked]) == 0
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *shallow, *options]) == 0
     page = (desk / "out.html").read_text()
     assert f"<h3>{formula}</h3>" in page
     curves = json.loads(unescape(page.split('data-curves="')[1].split('"')[0]))
@@ -354,8 +356,8 @@ def test_report_shows_the_formula_of_the_run(
 
 
 def test_thinned_trace_keeps_step_numbers() -> None:
-    every = [(scale, step) for scale, last in ((1, 10), (2, 13)) for step in range(1, last + 1)]
-    kept = [*every[::4], every[-1]]
+    all_steps = [(scale, step) for scale, last in ((1, 10), (2, 13)) for step in range(1, last + 1)]
+    kept = [*all_steps[::4], all_steps[-1]]
     numbers = {"total": tuple(1.0 for _ in kept)}
     trace = Trace(scale=tuple(s for s, _ in kept), iteration=tuple(i for _, i in kept), numbers=numbers)
     assert step_numbers(trace) == [1, 5, 9, 13, 17, 21, 23]
@@ -368,9 +370,11 @@ def test_report_is_readable_on_a_phone_in_dark_mode(painted: Path, watched: Watc
     page.emulate_media(color_scheme="dark")
     page.goto((painted.parent / "out.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
-    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
-    bright = [sum(int(part) for part in color[4:-1].split(",")[:3]) for color in (ink, paper)]
-    assert bright[0] > 600 > 150 > bright[1]
+    text, background = (
+        page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor")
+    )
+    brightness = [sum(int(part) for part in color[4:-1].split(",")[:3]) for color in (text, background)]
+    assert brightness[0] > 600 > 150 > brightness[1]
 
 
 @pytest.mark.weights
@@ -401,10 +405,10 @@ def test_report_without_inputs_says_so(painted: Path, watched: WatchedPage) -> N
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("place", ["out.png", "photo.jpg", "page.txt"])
-def test_report_never_overwrites_a_picture(place: str, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("output", ["out.png", "photo.jpg", "page.txt"])
+def test_report_never_overwrites_a_picture(output: str, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in painted.parent.iterdir()}
-    assert main(["insight", "report", "out.png", "-o", place]) == 2
+    assert main(["insight", "report", "out.png", "-o", output]) == 2
     assert ".html" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in painted.parent.iterdir()} == before
 
@@ -426,21 +430,21 @@ def test_charts_show_the_scale_sizes_of_the_run(desk: Path, monkeypatch: pytest.
     monkeypatch.chdir(desk)
     Image.new("RGB", (200, 43), "teal").save("wide.png")
     shallow = ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--scales", "2", "--iterations", "2"]
-    asked = ["wide.png", "painting.png", "-o", "out.png", "--size", "200", *shallow, "--report", "--quiet"]
-    assert main(["stylize", *asked]) == 0
+    arguments = ["wide.png", "painting.png", "-o", "out.png", "--size", "200", *shallow, "--report", "--quiet"]
+    assert main(["stylize", *arguments]) == 0
     assert ">100×21<" in (desk / "out.html").read_text()
 
 
 @pytest.mark.weights
 def test_report_command_reproduces_the_picture(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    asked = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-clamp", "--style-scale", "0.5"]
-    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *asked]) == 0
-    words = shlex.split(stylize_command(read_recipe(desk / "out.png")))
-    assert words[:2] == ["impasto", "stylize"]
-    assert main([*words[1:], "-o", "again.png", "--quiet"]) == 0
+    options = ["--alpha", "2", "--style-layers", "relu1_1:2,relu3_1", "--no-clamp", "--style-scale", "0.5"]
+    assert main(["stylize", "photo.jpg", "painting.png", "-o", "out.png", *SMALL, *options]) == 0
+    command = shlex.split(stylize_command(read_recipe(desk / "out.png")))
+    assert command[:2] == ["impasto", "stylize"]
+    assert main([*command[1:], "-o", "again.png", "--quiet"]) == 0
     assert np.array_equal(read_pixels(desk / "again.png"), read_pixels(desk / "out.png"))
-    assert "--network" not in words
+    assert "--network" not in command
 
 
 def test_report_escapes_file_names() -> None:

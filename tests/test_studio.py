@@ -1,4 +1,4 @@
-"""The studio's API: who is let in, what is taken in, what comes out, and what happens told as it happens."""
+"""The studio's API: access, uploads, jobs, results and the event stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
 from impasto.studio.events import EventCursor, EventHub
 
-HERE = "http://127.0.0.1"
+BASE_URL = "http://127.0.0.1"
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6, "scales": 2}
 
 
@@ -38,19 +38,19 @@ def studio(tmp_path: Path) -> Studio:
 
 @pytest.fixture
 def client(studio: Studio) -> Iterator[TestClient]:
-    with TestClient(create_app(studio), base_url=HERE) as client:
+    with TestClient(create_app(studio), base_url=BASE_URL) as client:
         yield client
 
 
-def uploaded(client: TestClient, path: Path, name: str | None = None) -> dict[str, Any]:
-    answer = client.post("/api/files", params={"name": name or path.name}, content=path.read_bytes())
-    assert answer.status_code == 201, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+def upload(client: TestClient, path: Path, name: str | None = None) -> dict[str, Any]:
+    response = client.post("/api/files", params={"name": name or path.name}, content=path.read_bytes())
+    assert response.status_code == 201, response.text
+    stored: dict[str, Any] = response.json()
+    return stored
 
 
-def asked(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
-    content, style = (uploaded(client, path) for path in (photo, painting))
+def job_request(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
+    content, style = (upload(client, path) for path in (photo, painting))
     return {
         "content": {"sha256": content["sha256"], "name": content["name"]},
         "styles": [{"sha256": style["sha256"], "name": style["name"]}],
@@ -59,14 +59,14 @@ def asked(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[
     } | rest
 
 
-def put(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
-    answer = client.post("/api/jobs", json=asked(client, photo, painting, **rest))
-    assert answer.status_code == 201, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+def submit_job(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[str, Any]:
+    response = client.post("/api/jobs", json=job_request(client, photo, painting, **rest))
+    assert response.status_code == 201, response.text
+    job: dict[str, Any] = response.json()
+    return job
 
 
-# ---- Who is let in -------------------------------------------------------------------------------
+# ---- Access --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def put(client: TestClient, photo: Path, painting: Path, **rest: Any) -> dict[st
 )
 def test_refuses_unknown_host_names(client: TestClient, host: str) -> None:
     for path in ("/", "/api/jobs", "/page/studio.css", "/api/openapi.json"):
-        answer = client.get(path, headers={"host": host})
-        assert answer.status_code == 421
-        assert "evil" not in answer.text
+        response = client.get(path, headers={"host": host})
+        assert response.status_code == 421
+        assert "evil" not in response.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8077", "localhost", "LOCALHOST:1", "[::1]:8077", "127.0.0.2"])
@@ -98,8 +98,8 @@ def test_accepts_local_host_names(client: TestClient, host: str) -> None:
 def test_refuses_cross_origin_writes(
     client: TestClient, studio: Studio, photo: Path, painting: Path, headers: dict[str, str]
 ) -> None:
-    job = put(client, photo, painting)
-    request = asked(client, photo, painting)
+    job = submit_job(client, photo, painting)
+    request = job_request(client, photo, painting)
     for method, path, body in (
         ("POST", "/api/jobs", request),
         ("POST", f"/api/jobs/{job['id']}/cancel", None),
@@ -107,16 +107,16 @@ def test_refuses_cross_origin_writes(
         ("DELETE", f"/api/jobs/{job['id']}", None),
     ):
         assert client.request(method, path, json=body, headers=headers).status_code == 403
-    assert [(kept.id, kept.state) for kept in studio.store.jobs()] == [(job["id"], "queued")]
+    assert [(stored.id, stored.state) for stored in studio.store.jobs()] == [(job["id"], "queued")]
 
 
 def test_refuses_cross_origin_reads_but_allows_links(client: TestClient) -> None:
-    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
-    assert client.get("/api/jobs", headers=elsewhere).status_code == 403
-    assert client.get("/", headers=elsewhere).status_code == 403
-    assert client.get("/", headers=elsewhere | {"sec-fetch-mode": "navigate"}).status_code == 200
-    answer = client.get("/api/jobs", headers={"origin": "http://evil.example"})
-    assert "access-control-allow-origin" not in answer.headers
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert client.get("/api/jobs", headers=headers).status_code == 403
+    assert client.get("/", headers=headers).status_code == 403
+    assert client.get("/", headers=headers | {"sec-fetch-mode": "navigate"}).status_code == 200
+    response = client.get("/api/jobs", headers={"origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in response.headers
 
 
 def test_responses_carry_security_headers(client: TestClient) -> None:
@@ -134,7 +134,7 @@ TOKEN = "correct-horse-battery"
 def test_remote_access_requires_the_token(tmp_path: Path) -> None:
     studio = Studio(JobStore(tmp_path), AccessPolicy("0.0.0.0", TOKEN, ("studio.local",)))
     with TestClient(create_app(studio), base_url="http://192.168.1.5:8077") as client:
-        assert client.get("/").status_code == 200  # where the token is asked for
+        assert client.get("/").status_code == 200  # the page that asks for the token
         for path in ("/api/jobs", "/api/options", "/api/events", "/api/openapi.json", "/api/docs"):
             assert client.get(path).status_code == 401
         assert client.get("/api/jobs", headers={"authorization": f"Bearer {TOKEN}x"}).status_code == 401
@@ -142,20 +142,22 @@ def test_remote_access_requires_the_token(tmp_path: Path) -> None:
         assert client.get("/api/jobs", headers={"cookie": "a=\x01; ;;=b"}).status_code == 401
         assert client.post("/api/session", json={"token": "guess"}).status_code == 401
         assert client.get("/api/jobs").status_code == 401
-        answer = client.post("/api/session", json={"token": TOKEN})
-        assert answer.status_code == 204
-        assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().replace(" ", "").split(";"))
+        response = client.post("/api/session", json={"token": TOKEN})
+        assert response.status_code == 204
+        assert {"httponly", "samesite=strict"} <= set(
+            response.headers["set-cookie"].lower().replace(" ", "").split(";")
+        )
         assert client.get("/api/jobs").status_code == 200
         assert client.get("/api/jobs", headers={"host": "studio.local:8077"}).status_code == 200
         assert client.get("/api/jobs", headers={"host": "evil.example"}).status_code == 421
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [(("0.0.0.0", None), "--token"), (("192.168.1.5", None), "--token"), (("127.0.0.1", "short"), "16")],
 )
-def test_refuses_remote_access_without_a_token(arguments: tuple[str, str | None], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_refuses_remote_access_without_a_token(arguments: tuple[str, str | None], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         AccessPolicy(*arguments)
 
 
@@ -177,10 +179,10 @@ def test_head_has_the_headers_of_get(client: TestClient) -> None:
 def test_refuses_forms_with_the_right_command(client: TestClient, photo: Path) -> None:
     response = client.post("/api/files", files={"file": photo.read_bytes()})
     assert response.status_code == 415
-    assert f"curl --data-binary @photo.jpg '{HERE}/api/files?name=photo.jpg'" in response.json()["error"]
+    assert f"curl --data-binary @photo.jpg '{BASE_URL}/api/files?name=photo.jpg'" in response.json()["error"]
 
 
-# ---- What is taken in ----------------------------------------------------------------------------
+# ---- Uploads and job requests --------------------------------------------------------------------
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -188,19 +190,19 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(side: int) -> bytes:
-    """Build a PNG of a few bytes that claims a side of so many pixels."""
+    """Build a tiny PNG whose header claims `side` by `side` pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
-def hostile(photo: Path) -> dict[str, bytes]:
-    whole = photo.read_bytes()
+def invalid_files(photo: Path) -> dict[str, bytes]:
+    jpeg = photo.read_bytes()
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file:///etc/passwd"/></svg>'
     return {
         "nothing": b"",
         "text": b"hello",
         "bomb": bomb(60_000),
-        "cut": whole[: len(whole) // 2],
+        "cut": jpeg[: len(jpeg) // 2],
         "svg": svg,
         "pdf": b"%PDF-1.4\n1 0 obj <<>> endobj\n",
         "html": b"<html><script>alert(1)</script></html>",
@@ -217,25 +219,25 @@ def hostile(photo: Path) -> dict[str, bytes]:
     ["nothing", "text", "bomb", "cut", "svg", "pdf", "html", "mvg", "ppm", "zip", "header alone", "short idat"],
 )
 def test_refuses_uploads_that_are_not_images(client: TestClient, studio: Studio, photo: Path, kind: str) -> None:
-    answer = client.post("/api/files", params={"name": f"{kind}.jpg"}, content=hostile(photo)[kind])
-    assert answer.status_code == 422, answer.text
-    assert "\n" not in answer.json()["error"]
-    assert str(studio.store.folder) not in answer.text  # where we keep things is nobody's business
+    response = client.post("/api/files", params={"name": f"{kind}.jpg"}, content=invalid_files(photo)[kind])
+    assert response.status_code == 422, response.text
+    assert "\n" not in response.json()["error"]
+    assert str(studio.store.folder) not in response.text  # errors must not reveal paths of the server
     assert not (studio.store.folder / "files").exists()
     assert not list(studio.store.folder.glob("upload-*"))
 
 
 def test_polyglot_file_is_served_as_an_image_only(client: TestClient, photo: Path) -> None:
-    both = photo.read_bytes() + b"<script>alert(1)</script>PK\x03\x04"
-    answer = client.post("/api/files", content=both)
-    if answer.status_code == 201:  # a JPEG may have anything behind it: it is never given out as it came
-        thumbnail = client.get(f"/api/files/{answer.json()['sha256']}/thumbnail")
+    polyglot = photo.read_bytes() + b"<script>alert(1)</script>PK\x03\x04"
+    response = client.post("/api/files", content=polyglot)
+    if response.status_code == 201:  # data after the end of a JPEG is valid, but must never be served
+        thumbnail = client.get(f"/api/files/{response.json()['sha256']}/thumbnail")
         assert thumbnail.headers["content-type"] == "image/jpeg"
         assert b"<script>" not in thumbnail.content
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("name", "expected"),
     [
         ("../../../etc/passwd", "passwd"),
         ("..\\..\\windows\\system32\\x.jpg", "x.jpg"),
@@ -248,12 +250,12 @@ def test_polyglot_file_is_served_as_an_image_only(client: TestClient, photo: Pat
     ],
 )
 def test_uploaded_names_never_reach_the_disk(
-    client: TestClient, studio: Studio, photo: Path, sent: str, kept: str
+    client: TestClient, studio: Studio, photo: Path, name: str, expected: str
 ) -> None:
-    told = uploaded(client, photo, sent or " ")
-    assert told["name"] == kept
+    stored = upload(client, photo, name or " ")
+    assert stored["name"] == expected
     names = [path.name for path in studio.store.folder.rglob("*")]
-    assert sorted(name for name in names if "jobs.sqlite" not in name) == sorted([told["sha256"], "files"])
+    assert sorted(name for name in names if "jobs.sqlite" not in name) == sorted([stored["sha256"], "files"])
 
 
 def test_refuses_large_uploads_with_or_without_length(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +272,7 @@ def test_refuses_large_uploads_with_or_without_length(client: TestClient, monkey
 def test_full_disk_is_one_line_and_keeps_existing_files(
     client: TestClient, studio: Studio, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = put(client, photo, painting)
+    job = submit_job(client, photo, painting)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -278,20 +280,20 @@ def test_full_disk_is_one_line_and_keeps_existing_files(
     monkeypatch.setattr("shutil.copyfile", full)
     other = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(other, "PNG")
-    answer = client.post("/api/files", content=other.getvalue())
-    assert answer.status_code == 507
-    assert "No space left" in answer.json()["error"]
+    response = client.post("/api/files", content=other.getvalue())
+    assert response.status_code == 507
+    assert "No space left" in response.json()["error"]
     monkeypatch.undo()
-    monkeypatch.setattr("tempfile.mkdtemp", full)  # not even room for the upload
-    answer = client.post("/api/files", content=other.getvalue())
-    assert (answer.status_code, "No space left" in answer.json()["error"]) == (507, True)
+    monkeypatch.setattr("tempfile.mkdtemp", full)  # no space for the upload itself
+    response = client.post("/api/files", content=other.getvalue())
+    assert (response.status_code, "No space left" in response.json()["error"]) == (507, True)
     monkeypatch.undo()
     assert studio.store.verify() == []
     assert client.get(f"/api/jobs/{job['id']}").json()["state"] == "queued"
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"config": {"alpha": -1}}, "alpha"),
         ({"config": {"alpah": 1}}, "Did you mean 'alpha'"),
@@ -311,24 +313,24 @@ def test_full_disk_is_one_line_and_keeps_existing_files(
     ],
 )
 def test_invalid_job_request_is_a_one_line_error(
-    client: TestClient, studio: Studio, photo: Path, painting: Path, change: dict[str, Any], words: str
+    client: TestClient, studio: Studio, photo: Path, painting: Path, change: dict[str, Any], message: str
 ) -> None:
-    answer = client.post("/api/jobs", json=asked(client, photo, painting) | change)
-    assert answer.status_code in (404, 409, 422), answer.text
-    assert words in answer.json()["error"]
-    assert "\n" not in answer.json()["error"]
+    response = client.post("/api/jobs", json=job_request(client, photo, painting) | change)
+    assert response.status_code in (404, 409, 422), response.text
+    assert message in response.json()["error"]
+    assert "\n" not in response.json()["error"]
     assert studio.store.jobs() == []
 
 
 def test_queue_length_is_bounded(tmp_path: Path, photo: Path, painting: Path) -> None:
     studio = Studio(JobStore(tmp_path), max_queued=3)
-    with TestClient(create_app(studio), base_url=HERE) as client:
-        request = asked(client, photo, painting)
+    with TestClient(create_app(studio), base_url=BASE_URL) as client:
+        request = job_request(client, photo, painting)
         statuses = [client.post("/api/jobs", json=request).status_code for _ in range(5)]
     assert statuses == [201, 201, 201, 409, 409]
 
 
-# ---- What comes out ------------------------------------------------------------------------------
+# ---- Jobs and results ----------------------------------------------------------------------------
 
 
 @pytest.mark.weights
@@ -336,8 +338,8 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     mask = np.zeros((43, 64), np.uint8)
     mask[:, :20] = 255
     Image.fromarray(mask).save(tmp_path / "protect.png")
-    protect = uploaded(client, tmp_path / "protect.png")
-    job = put(client, photo, painting, protect={"sha256": protect["sha256"], "name": "protect.png"})
+    protect = upload(client, tmp_path / "protect.png")
+    job = submit_job(client, photo, painting, protect={"sha256": protect["sha256"], "name": "protect.png"})
     assert (job["state"], job["step"], job["scales"]) == ("queued", 0, [])
     assert client.get(f"/api/jobs/{job['id']}/result").status_code == 409
     assert client.get(f"/api/jobs/{job['id']}/preview").status_code == 404
@@ -348,11 +350,11 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     assert [row["step"] for row in client.get(f"/api/jobs/{job['id']}/losses?after=10").json()] == [11, 12]
     assert client.get(f"/api/jobs/{job['id']}/preview").headers["content-type"] == "image/jpeg"
     for kind, magic in (("png", b"\x89PNG"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("tiff", b"II*\0")):
-        answer = client.get(f"/api/jobs/{job['id']}/result?format={kind}")
-        assert answer.content.startswith(magic)
-        assert answer.headers["content-disposition"].startswith('attachment; filename="cat_')
+        response = client.get(f"/api/jobs/{job['id']}/result?format={kind}")
+        assert response.content.startswith(magic)
+        assert response.headers["content-disposition"].startswith('attachment; filename="cat_')
         path = tmp_path / f"result.{kind if kind != 'tiff' else 'tif'}"
-        path.write_bytes(answer.content)
+        path.write_bytes(response.content)
         recipe = impasto.read_recipe(path)
         assert recipe.config.size == 64
         assert recipe.inputs["content"].name == photo.name
@@ -360,36 +362,36 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     assert not list(studio.store.folder.glob("download-*"))
     thumbnail = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/thumbnail?side=32").content))
     assert (thumbnail.format, thumbnail.size) == ("JPEG", (32, 22))
-    # What was protected is the content.
+    # The protected part equals the content.
     content = Image.open(io.BytesIO(client.get(f"/api/files/{job['inputs'][0]['sha256']}/thumbnail?side=64").content))
     result = np.asarray(Image.open(tmp_path / "result.png"), float)
-    apart = np.abs(result - np.asarray(content, float)).mean(axis=(0, 2))
-    assert apart[:18].mean() < 6 < apart[24:].mean()
+    difference = np.abs(result - np.asarray(content, float)).mean(axis=(0, 2))
+    assert difference[:18].mean() < 6 < difference[24:].mean()
 
 
 @pytest.mark.weights
 def test_uploaded_result_restores_its_settings(
     client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
-    job = put(client, photo, painting, config=SMALL | {"alpha": 9})
+    job = submit_job(client, photo, painting, config=SMALL | {"alpha": 9})
     Worker(studio.store, "w").run_one()
     (tmp_path / "mine.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
-    told = uploaded(client, tmp_path / "mine.png")
-    assert told["recipe"] is True
-    recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
-    assert (recalled["overrides"]["alpha"], recalled["alphas"]) == (9, [9])
-    assert [(file["role"], file["name"]) for file in recalled["inputs"]] == [
+    stored = upload(client, tmp_path / "mine.png")
+    assert stored["recipe"] is True
+    recipe = client.get(f"/api/files/{stored['sha256']}/recipe").json()
+    assert (recipe["overrides"]["alpha"], recipe["alphas"]) == (9, [9])
+    assert [(file["role"], file["name"]) for file in recipe["inputs"]] == [
         ("content", photo.name),
         ("style", painting.name),
     ]
-    assert recalled["available"] == ["content", "style"]
-    content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recalled["inputs"])
-    again = {"content": content, "styles": [style], "config": recalled["overrides"], "run": {"precision": "float32"}}
-    answer = client.post("/api/jobs", json=again)
+    assert recipe["available"] == ["content", "style"]
+    content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recipe["inputs"])
+    request = {"content": content, "styles": [style], "config": recipe["overrides"], "run": {"precision": "float32"}}
+    response = client.post("/api/jobs", json=request)
     Worker(studio.store, "w").run_one()
-    assert client.get(f"/api/jobs/{answer.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
-    assert uploaded(client, photo)["recipe"] is False
-    assert client.get(f"/api/files/{uploaded(client, photo)['sha256']}/recipe").status_code == 422
+    assert client.get(f"/api/jobs/{response.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()
+    assert upload(client, photo)["recipe"] is False
+    assert client.get(f"/api/files/{upload(client, photo)['sha256']}/recipe").status_code == 422
 
 
 @pytest.mark.weights
@@ -399,11 +401,11 @@ def test_restores_samples_of_pictures_painted_elsewhere(
     monkeypatch.chdir(tmp_path)
     options = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
     assert main(["stylize", "sample:cat", "sample:ink", "-o", "mine.png", "--quiet", *options]) == 0
-    told = uploaded(client, tmp_path / "mine.png")
-    recalled = client.get(f"/api/files/{told['sha256']}/recipe").json()
-    assert recalled["available"] == ["content", "style"]
-    content, style = ({"sample": file["sample"]} for file in recalled["inputs"])
-    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recalled["overrides"]}).json()
+    stored = upload(client, tmp_path / "mine.png")
+    recipe = client.get(f"/api/files/{stored['sha256']}/recipe").json()
+    assert recipe["available"] == ["content", "style"]
+    content, style = ({"sample": file["sample"]} for file in recipe["inputs"])
+    job = client.post("/api/jobs", json={"content": content, "styles": [style], "config": recipe["overrides"]}).json()
     assert [file["sample"] for file in job["inputs"]] == ["cat", "ink"]
     Worker(studio.store, "w").run_one()
     (tmp_path / "ours.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
@@ -416,26 +418,26 @@ def test_restores_samples_of_pictures_painted_elsewhere(
 def test_jobs_can_be_paused_cancelled_retried_and_deleted(
     client: TestClient, studio: Studio, photo: Path, painting: Path
 ) -> None:
-    number = put(client, photo, painting)["id"]
+    number = submit_job(client, photo, painting)["id"]
 
-    def act(what: str, **body: Any) -> tuple[int, Any]:
-        answer = client.post(f"/api/jobs/{number}/{what}", json=body or None)
-        return answer.status_code, answer.json().get("state", answer.json().get("error"))
+    def post(action: str, **body: Any) -> tuple[int, Any]:
+        response = client.post(f"/api/jobs/{number}/{action}", json=body or None)
+        return response.status_code, response.json().get("state", response.json().get("error"))
 
-    assert act("pause") == (200, "paused")
+    assert post("pause") == (200, "paused")
     assert studio.store.claim("w") is None
-    assert act("resume") == (200, "queued")
+    assert post("resume") == (200, "queued")
     claim = studio.store.claim("w")
     assert claim is not None
-    assert act("alpha", alpha=20) == (200, "running")
-    assert act("alpha", alpha=-1)[0] == 422
+    assert post("alpha", alpha=20) == (200, "running")
+    assert post("alpha", alpha=-1)[0] == 422
     assert studio.store.renew(claim).alpha == 20
-    assert act("pause") == (200, "pausing")
-    assert act("cancel") == (200, "cancelling")
+    assert post("pause") == (200, "pausing")
+    assert post("cancel") == (200, "cancelling")
     assert client.delete(f"/api/jobs/{number}").status_code == 409
     studio.store.release(claim)
-    assert act("cancel")[0] == 409
-    assert act("retry") == (200, "queued")
+    assert post("cancel")[0] == 409
+    assert post("retry") == (200, "queued")
     assert client.delete(f"/api/jobs/{number}").status_code == 204
     assert client.delete(f"/api/jobs/{number}").status_code == 404
     assert client.get("/api/jobs").json() == []
@@ -450,35 +452,35 @@ def test_form_has_all_options_and_presets(client: TestClient, studio: Studio, ph
     ]  # fmt: skip
     assert all(field["group"] and field["label"] for field in form["fields"] + form["run"])
     assert all(field["help"] and field["label"] for field in form["fields"] + form["run"])
-    request = asked(client, photo, painting)
+    request = job_request(client, photo, painting)
     for preset in form["presets"]:
-        answer = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})
-        assert answer.status_code == 201, answer.text
-        assert answer.json()["overrides"] == preset["config"] | {"size": 64}
-        assert answer.json()["config"] == load_preset(preset["name"], size=64).model_dump(mode="json")
-    # What the form shows can be sent as it is.
+        response = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})
+        assert response.status_code == 201, response.text
+        assert response.json()["overrides"] == preset["config"] | {"size": 64}
+        assert response.json()["config"] == load_preset(preset["name"], size=64).model_dump(mode="json")
+    # The defaults of the form are a valid request.
     defaults = {field["name"]: field["default"] for field in form["fields"]}
     assert client.post("/api/jobs", json=request | {"config": defaults}).status_code == 201
 
 
-# ---- What happens, as it happens -----------------------------------------------------------------
+# ---- Event stream --------------------------------------------------------------------------------
 
 
 T = TypeVar("T")
 
 
-def alone(work: Coroutine[Any, Any, T]) -> T:
-    """Run in a thread of its own: that of the browser's tests has a loop already."""
+def run_in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a new thread, because the browser tests leave an event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
 
-def told(hub: EventHub, job: int | None, seen: EventCursor, count: int) -> list[tuple[str, Any, str]]:
-    """Return the next events."""
+def read_events(hub: EventHub, job: int | None, cursor: EventCursor, count: int) -> list[tuple[str, Any, str]]:
+    """Return the next `count` events, each as kind, data and id."""
 
     async def listen() -> list[tuple[str, Any, str]]:
         events = []
-        stream = hub.stream(job, seen)
+        stream = hub.stream(job, cursor)
         async for event in stream:
             events.append((str(event.event), event.data, str(event.id)))
             if len(events) == count:
@@ -486,10 +488,10 @@ def told(hub: EventHub, job: int | None, seen: EventCursor, count: int) -> list[
         await stream.aclose()  # type: ignore[attr-defined]
         return events
 
-    return alone(asyncio.wait_for(listen(), 10))
+    return run_in_thread(asyncio.wait_for(listen(), 10))
 
 
-def recorded(store: JobStore, steps: int) -> Job:
+def add_running_job(store: JobStore, steps: int) -> Job:
     job = store.add({"alpha": 5.0}, {"content": {"name": "a", "sha256": "0" * 64}}, key="k")
     claim = store.claim("w")
     assert claim is not None
@@ -501,25 +503,25 @@ def recorded(store: JobStore, steps: int) -> Job:
 
 def test_event_stream_resumes_after_the_last_event(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
-    job = recorded(store, 5)
-    events = told(EventHub(store), job.id, EventCursor(), 3)
+    job = add_running_job(store, 5)
+    events = read_events(EventHub(store), job.id, EventCursor(), 3)
     assert [kind for kind, _, _ in events] == ["jobs", "losses", "preview"]
     assert events[0][1]["jobs"][0]["step"] == 5
     assert [row["step"] for row in events[1][1]["rows"]] == [1, 2, 3, 4, 5]
-    cut = EventCursor.parse(events[1][2])  # the connection broke after the losses
+    cursor = EventCursor.parse(events[1][2])  # the connection broke after the losses
     other = store.add({"alpha": 1.0}, {}, key="k")
-    again = told(EventHub(JobStore(tmp_path)), job.id, cut, 2)  # and the server was begun anew
-    assert [kind for kind, _, _ in again] == ["jobs", "preview"]
-    assert [view["id"] for view in again[0][1]["jobs"]] == [other.id]
+    more_events = read_events(EventHub(JobStore(tmp_path)), job.id, cursor, 2)  # and the server restarted
+    assert [kind for kind, _, _ in more_events] == ["jobs", "preview"]
+    assert [view["id"] for view in more_events[0][1]["jobs"]] == [other.id]
     store.cancel(other.id)
     store.remove(other.id)
-    (gone,) = told(EventHub(store), None, EventCursor.parse(again[1][2]), 1)
-    assert (gone[1]["jobs"], gone[1]["remaining"]) == ([], [job.id])
+    (update,) = read_events(EventHub(store), None, EventCursor.parse(more_events[1][2]), 1)
+    assert (update[1]["jobs"], update[1]["remaining"]) == ([], [job.id])
 
 
 def test_ignores_event_positions_of_another_queue(tmp_path: Path) -> None:
-    job = recorded(JobStore(tmp_path), 3)
-    events = told(EventHub(JobStore(tmp_path)), job.id, EventCursor(10_000, 10_000, 0), 2)
+    job = add_running_job(JobStore(tmp_path), 3)
+    events = read_events(EventHub(JobStore(tmp_path)), job.id, EventCursor(10_000, 10_000, 0), 2)
     assert [view["id"] for view in events[0][1]["jobs"]] == [job.id]
     for nonsense in (None, "", "x", "1-2", "1-2-x", "9" * 90):
         assert EventCursor.parse(nonsense) == EventCursor()
@@ -527,12 +529,12 @@ def test_ignores_event_positions_of_another_queue(tmp_path: Path) -> None:
 
 def test_browsers_share_one_poll(tmp_path: Path) -> None:
     store = JobStore(tmp_path)
-    job = recorded(store, 3)
+    job = add_running_job(store, 3)
     hub, polls = EventHub(store), []
     poll = store.changes_since
     store.changes_since = lambda revision: polls.append(revision) or poll(revision)  # type: ignore[method-assign, func-returns-value]
 
-    async def one() -> list[str]:
+    async def listen() -> list[str]:
         kinds = []
         async for event in hub.stream(job.id, EventCursor()):
             kinds.append(str(event.event))
@@ -540,10 +542,10 @@ def test_browsers_share_one_poll(tmp_path: Path) -> None:
                 return kinds
         return kinds
 
-    async def all_of_them() -> list[list[str]]:
-        return await asyncio.wait_for(asyncio.gather(*(one() for _ in range(50))), 20)
+    async def listen_all() -> list[list[str]]:
+        return await asyncio.wait_for(asyncio.gather(*(listen() for _ in range(50))), 20)
 
-    assert alone(all_of_them()) == [["jobs", "losses", "preview"]] * 50
+    assert run_in_thread(listen_all()) == [["jobs", "losses", "preview"]] * 50
     assert len(polls) < 20
 
 

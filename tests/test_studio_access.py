@@ -1,4 +1,4 @@
-"""What the studio's page is without eyes, without a mouse, and on any screen: names, news, focus, and all in sight."""
+"""Accessibility of the studio's page: names, announcements, focus, layout and reduced motion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("access")]
 
-NEW = """
+NEW_PAGE = """
 - banner:
   - heading "Impasto studio" [level=1]
 - form "New picture":
@@ -113,13 +113,15 @@ MASK = """
   - button "Use the mask"
 """
 
-NAMELESS = """() => [...document.querySelectorAll("a, button, select, input, summary, img, svg, progress, canvas")]
+ELEMENTS_WITHOUT_NAME = """() => [
+        ...document.querySelectorAll("a, button, select, input, summary, img, svg, progress, canvas")
+    ]
     .filter((node) => node.checkVisibility() && !node.closest("[aria-hidden]"))
     .filter((node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length || node.alt != null))
     .filter((node) => !node.querySelector("img")?.alt)
     .map((node) => node.outerHTML)"""
 
-HEARD = """() => {
+RECORD_ANNOUNCEMENTS = """() => {
     window.heard = [];
     const said = document.querySelector("#announcements");
     new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
@@ -127,7 +129,7 @@ HEARD = """() => {
 
 PARTS = ["main h2", ".preview", ".frame + progress", ".progress-text", ".actions", "#change-alpha", ".chart"]
 
-OUT_OF_SIGHT = """(parts) => parts.filter((part) => {
+PARTS_OUT_OF_VIEW = """(parts) => parts.filter((part) => {
     const { top, bottom, left, right } = document.querySelector(part).getBoundingClientRect();
     const under = document.querySelector(".top").getBoundingClientRect().bottom - 1;
     return top < under || bottom > innerHeight || left < 0 || right > innerWidth || bottom - top < 4;
@@ -135,22 +137,24 @@ OUT_OF_SIGHT = """(parts) => parts.filter((part) => {
 
 
 def test_page_has_names_and_landmarks(page: Page) -> None:
-    expect(page.locator("body")).to_match_aria_snapshot(NEW)
-    assert page.evaluate(NAMELESS) == []
+    expect(page.locator("body")).to_match_aria_snapshot(NEW_PAGE)
+    assert page.evaluate(ELEMENTS_WITHOUT_NAME) == []
     page.get_by_text("All options").click()
-    assert page.evaluate(NAMELESS) == []
-    page.evaluate(HEARD)
+    assert page.evaluate(ELEMENTS_WITHOUT_NAME) == []
+    page.evaluate(RECORD_ANNOUNCEMENTS)
     submit_job(page, MANY_STEPS)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+ \S+"))
     expect(page.locator("body")).to_match_aria_snapshot(PAINTING)
-    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(ELEMENTS_WITHOUT_NAME) == []
     press(page, "Pause")
     expect(job_state(page)).to_have_text("Paused")
     press(page, "Cancel")
     expect(job_state(page)).to_have_text("Cancelled")
-    # What begins and ends is told once each, and no step of it. What passes quickly may pass unheard.
-    heard = [words for words in page.evaluate("heard") if not re.search("Pausing|Cancelling", words)]
-    assert heard == [f"cat as swirl: {word}" for word in ("Waiting", "Painting", "Paused", "Cancelled")]
+    # Each state is announced once, and no step is. Short-lived states may be skipped.
+    announcements = [text for text in page.evaluate("heard") if not re.search("Pausing|Cancelling", text)]
+    assert announcements == [
+        f"cat as swirl: {state_name}" for state_name in ("Waiting", "Painting", "Paused", "Cancelled")
+    ]
     press(page, "Remove")
 
     submit_job(page, 2)
@@ -158,7 +162,7 @@ def test_page_has_names_and_landmarks(page: Page) -> None:
     expect(page.locator(".before-after")).to_be_visible()
     expect(page.locator("body")).to_match_aria_snapshot(FINISHED)
     expect(page.locator("#announcements")).to_have_text("cat as swirl: Finished")
-    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(ELEMENTS_WITHOUT_NAME) == []
 
 
 def test_failure_is_announced_and_invalid_field_visible(page: Page) -> None:
@@ -166,7 +170,7 @@ def test_failure_is_announced_and_invalid_field_visible(page: Page) -> None:
     size = page.get_by_label("Size", exact=True)
     size.fill("0")
     page.locator("#request").evaluate("form => form.scrollTo({ top: 0, behavior: 'instant' })")
-    page.locator("#request").evaluate("form => form.requestSubmit()")  # a click of Playwright's would scroll
+    page.locator("#request").evaluate("form => form.requestSubmit()")  # a click by Playwright would scroll
     expect(page.get_by_role("alert").filter(has_text="Size: ")).to_be_visible()
     expect(size).to_be_focused()
     expect(size).to_have_attribute("aria-invalid", "true")
@@ -189,7 +193,7 @@ def test_dialogs_move_and_restore_focus(page: Page) -> None:
     assert page.evaluate("document.activeElement.closest('dialog') !== null")
     for _ in range(12):
         page.keyboard.press("Tab")
-        # After the last one a browser has its own buttons, and the page has none.
+        # After the last element the focus leaves the page for the browser.
         assert page.evaluate("document.activeElement.matches('body, dialog, dialog *')")
     dialog.locator("canvas").focus()
     page.keyboard.press("Space")
@@ -216,8 +220,8 @@ def test_dialogs_move_and_restore_focus(page: Page) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (1024, 768), (820, 1180), (390, 844)])
 def test_picture_progress_and_chart_fit_on_screen(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    see_it_painted(page)
-    assert page.evaluate(OUT_OF_SIGHT, PARTS) == []
+    start_painting(page)
+    assert page.evaluate(PARTS_OUT_OF_VIEW, PARTS) == []
     share = page.locator(".preview").evaluate("node => node.clientWidth * node.clientHeight / innerWidth / innerHeight")
     assert share > 0.18
 
@@ -231,25 +235,25 @@ def test_portrait_picture_leaves_room_for_the_chart(
     page.set_viewport_size({"width": width, "height": height})
     drop(page, upright, "content")
     expect(page.locator("#photo")).to_contain_text("120 × 180")
-    see_it_painted(page)
-    assert page.evaluate(OUT_OF_SIGHT, [part for part in PARTS if part != "#change-alpha"]) == []
+    start_painting(page)
+    assert page.evaluate(PARTS_OUT_OF_VIEW, [part for part in PARTS if part != "#change-alpha"]) == []
     assert page.locator(".preview").evaluate("node => node.clientHeight / innerHeight") > 0.45
 
 
-def see_it_painted(page: Page) -> None:
+def start_painting(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")  # scrolls at once
     submit_job(page, MANY_STEPS)
     expect(page.locator(".curve-total")).to_have_attribute("points", re.compile(r"\S+ \S+"))
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
-    page.wait_for_timeout(500)  # until what was just loaded has its place
+    page.wait_for_timeout(500)  # wait for the layout to settle
 
 
 def test_respects_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
-    moving = """() => [...document.querySelectorAll("*")].filter((node) => {
+    count_animated = """() => [...document.querySelectorAll("*")].filter((node) => {
         const style = getComputedStyle(node);
         return style.transitionDuration !== "0s" || style.animationName !== "none" || style.scrollBehavior === "smooth";
     }).length"""
-    assert page.evaluate(moving) == 0
+    assert page.evaluate(count_animated) == 0
     page.emulate_media(reduced_motion="no-preference")
-    assert page.evaluate(moving) > 0
+    assert page.evaluate(count_animated) > 0

@@ -1,4 +1,4 @@
-"""The studio's page, as a person meets it: a browser, a server and a worker, and pictures that are painted."""
+"""The studio's page in a browser, with a server and a worker."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def test_drop_paint_download(page: Page, studio: RunningStudio, photo: Path, pai
 def test_reload_and_second_tab_show_the_running_job(page: Page, studio: RunningStudio, browser: Browser) -> None:
     job = submit_job(page, MANY_STEPS)
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
-    first = page.locator(".curve-total").get_attribute("points") or ""
+    points = page.locator(".curve-total").get_attribute("points") or ""
     other = browser.new_page()
     other.goto(page.url)
     page.reload()
-    for each in (page, other):
-        expect(job_state(each)).to_have_text("Painting")
-        expect(each.locator(".preview:not(.no-preview)")).to_be_visible()
-        each.wait_for_function(
+    for tab in (page, other):
+        expect(job_state(tab)).to_have_text("Painting")
+        expect(tab.locator(".preview:not(.no-preview)")).to_be_visible()
+        tab.wait_for_function(
             "least => document.querySelector('.curve-total')?.getAttribute('points').split(' ').length >= least",
-            arg=len(first.split()),
+            arg=len(points.split()),
         )
     press(other, "Pause")
     expect(job_state(page)).to_have_text("Paused")
@@ -80,8 +80,8 @@ def test_reload_and_second_tab_show_the_running_job(page: Page, studio: RunningS
     expect(job_state(other)).to_have_text("Painting")
     other.wait_for_function("step => Number(/Step (\\d+)/.exec(document.body.innerText)?.[1]) > step", arg=step)
     press(page, "Cancel")
-    for each in (page, other):
-        expect(job_state(each)).to_have_text("Cancelled")
+    for tab in (page, other):
+        expect(job_state(tab)).to_have_text("Cancelled")
     press(other, "Remove")
     page.wait_for_url(lambda url: "job" not in url)
     other.close()
@@ -94,8 +94,8 @@ def test_alpha_can_be_changed_while_painting(page: Page, studio: RunningStudio, 
     page.keyboard.press("Tab")
     expect(page.locator(".alpha-change .help")).to_have_text("Now: 40. Before: 5.")
     expect(job_state(page)).to_have_text("Finished")
-    turns = impasto.read_recipe(download(page, tmp_path)).alpha_changes
-    assert [turn.alpha for turn in turns] == [40]
+    changes = impasto.read_recipe(download(page, tmp_path)).alpha_changes
+    assert [change.alpha for change in changes] == [40]
     press(page, "Use these settings")
     assert page.locator("#alpha-number").input_value() == "40"
     assert read_job(page, studio, job)["alphas"] == [5, 40]
@@ -118,8 +118,8 @@ def test_dropped_result_restores_its_settings(page: Page, studio: RunningStudio,
     assert page.get_by_label("Colors").input_value() == "luminance"
     page.get_by_label("Sample photo: cat").click()
     job = submit_job(page, 3, Size="64")
-    told = read_job(page, studio, job)
-    assert {name: told["config"][name] for name in options} == options
+    view = read_job(page, studio, job)
+    assert {name: view["config"][name] for name in options} == options
 
 
 def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
     assert np.array_equal(before[:, :12], after[:, :12])
     assert np.abs(before[:, 48:].astype(int) - after[:, 48:]).mean() > 10
 
-    # With the settings comes the mask, and the brush goes on with it.
+    # Restoring the settings restores the mask, which can be edited further.
     drop(page, painted, "content")
     page.get_by_role("button", name="Use its settings").click()
     expect(page.locator("#photo")).to_contain_text("small")
@@ -167,11 +167,11 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
     assert np.abs(before[:, 48:72].astype(int) - edited[:, 48:72]).mean() > 10
 
 
-def asked_for(page: Page) -> list[str]:
-    """Ask for a small picture; what it is painted from."""
-    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+def submitted_roles(page: Page) -> list[str]:
+    """Submit a small job and return the roles of its inputs."""
+    with page.expect_response(lambda response: response.request.method == "POST") as response:
         submit_job(page, 2)
-    return [file["role"] for file in answer.value.json()["inputs"]]
+    return [file["role"] for file in response.value.json()["inputs"]]
 
 
 def test_mask_editor_waits_for_images(page: Page) -> None:
@@ -185,17 +185,17 @@ def test_mask_editor_waits_for_images(page: Page) -> None:
     expect(dialog).to_be_hidden()
     page.get_by_role("button", name="Remove ink").click()
     expect(page.locator("#photo")).to_contain_text("The mask was made for cat with swirl and ink")
-    assert not [file for file in asked_for(page) if "mask" in file]
+    assert not [file for file in submitted_roles(page) if "mask" in file]
     expect(job_state(page)).to_have_text("Finished")
     page.get_by_label("Sample painting: ink").click()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
-    assert [file for file in asked_for(page) if "mask" in file] == ["content_mask", "content_mask_2"]
-    # What comes back with the settings protects nothing that was not protected.
+    assert [file for file in submitted_roles(page) if "mask" in file] == ["content_mask", "content_mask_2"]
+    # A restored mask protects nothing that was not protected before.
     press(page, "Use these settings")
     page.get_by_role("button", name="Edit the mask").click()
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
-    assert asked_for(page)[3:] == ["content_mask", "content_mask_2"]
+    assert submitted_roles(page)[3:] == ["content_mask", "content_mask_2"]
 
 
 def test_region_per_style_by_keyboard(page: Page, studio: RunningStudio) -> None:
@@ -212,15 +212,15 @@ def test_region_per_style_by_keyboard(page: Page, studio: RunningStudio) -> None
     page.keyboard.press("Control+z")
     dialog.get_by_role("button", name="Use the mask").click()
     expect(dialog).to_be_hidden()
-    told = read_job(page, studio, submit_job(page, MANY_STEPS))
-    assert [file["role"] for file in told["inputs"]] == [
+    view = read_job(page, studio, submit_job(page, MANY_STEPS))
+    assert [file["role"] for file in view["inputs"]] == [
         "content",
         "style",
         "style_2",
         "content_mask",
         "content_mask_2",
     ]
-    assert told["config"]["style_weights"] == "1,2.24"
+    assert view["config"]["style_weights"] == "1,2.24"
 
 
 def test_refuses_a_mask_without_a_region_for_a_style(page: Page) -> None:
@@ -252,14 +252,14 @@ def test_refuses_a_mask_without_a_region_for_a_style(page: Page) -> None:
 
 def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: Path, watched: WatchedPage) -> None:
     name = '<img src=x onerror="document.title=1"><script>alert(1)</script>.jpg'
-    held: list[Route] = []
-    # While it is on its way it has the name that it had here; then what follows its last slash.
-    page.route("**/api/files*", lambda route: held.append(route), times=1)
+    pending: list[Route] = []
+    # During the upload the page shows the local name, afterwards what follows its last slash.
+    page.route("**/api/files*", lambda route: pending.append(route), times=1)
     drop(page, photo, "content", name)
     expect(page.locator("#photo")).to_contain_text("<img src=x onerror=")
-    while not held:  # the page shows the name before it sends anything
+    while not pending:  # the page shows the name before it sends anything
         page.wait_for_timeout(20)
-    held[0].continue_()
+    pending[0].continue_()
     submit_job(page, MANY_STEPS)
     expect(job_view(page).locator("h2")).to_contain_text("script> as swirl")
     assert "alert" not in page.evaluate("[...document.scripts].map((script) => script.text).join()")
@@ -300,15 +300,15 @@ def test_painting_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("width", [360, 800, 1400, 2560])
 def test_page_never_scrolls_sideways(page: Page, studio: RunningStudio, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    wide = "document.documentElement.scrollWidth > innerWidth"
-    assert not page.evaluate(wide)
+    is_too_wide = "document.documentElement.scrollWidth > innerWidth"
+    assert not page.evaluate(is_too_wide)
     for job in page.request.get(f"{studio.address}/api/jobs").json()[-2:]:
         page.goto(f"{studio.address}/#job={job['id']}")
         expect(job_view(page).locator("h2")).to_be_visible()
-        assert not page.evaluate(wide)
+        assert not page.evaluate(is_too_wide)
     page.goto(f"{studio.address}/api/docs")
     expect(page.get_by_text("POST /api/jobs", exact=True)).to_be_visible()
-    assert not page.evaluate(wide)
+    assert not page.evaluate(is_too_wide)
 
 
 def test_results_can_be_compared(page: Page) -> None:
@@ -322,9 +322,9 @@ def test_results_can_be_compared(page: Page) -> None:
     page.get_by_label("Compare with").select_option(str(first))
     page.wait_for_url(re.compile(f"#job={second}&with={first}"))
     page.get_by_role("group", name=re.compile("Two pictures")).press("+")
-    moved = page.locator(".pane img").evaluate_all("images => images.map((image) => image.style.transform)")
-    assert moved[0] == moved[1]
-    assert moved[0].startswith("scale(1.4)")
+    transforms = page.locator(".pane img").evaluate_all("images => images.map((image) => image.style.transform)")
+    assert transforms[0] == transforms[1]
+    assert transforms[0].startswith("scale(1.4)")
 
 
 def test_token_link_grants_access(watched: WatchedPage, tmp_path: Path) -> None:
@@ -357,15 +357,15 @@ def test_page_shows_a_lost_connection(browser_page: Page, tmp_path: Path) -> Non
 
 @pytest.fixture
 def browser_page(watched: WatchedPage) -> Page:
-    """Open a page whose console may have errors."""
+    """Open a page without checking its console."""
     return watched.page
 
 
 def test_form_sends_only_changes_from_the_preset(page: Page) -> None:
-    with page.expect_request("**/api/jobs") as asked:
+    with page.expect_request("**/api/jobs") as request:
         page.get_by_label("Preset").select_option("sketch")
         submit_job(page, MANY_STEPS)
-    body = json.loads(asked.value.post_data or "")
+    body = json.loads(request.value.post_data or "")
     assert body["preset"] == "sketch"
     assert body["config"] == {"size": SIZE, "iterations": MANY_STEPS}
     assert (body["content"], body["styles"]) == ({"sample": "cat"}, [{"sample": "swirl"}])

@@ -1,4 +1,4 @@
-"""The studio as programs: a server and its workers, however they end; and its API against its own description."""
+"""The studio as processes: server and workers, killed at any time, and the API checked against its schema."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningStudio]:
-    found = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
-    yield found
-    kill_studio(found)
+    studio = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
+    yield studio
+    kill_studio(studio)
 
 
-def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
+def submit_job(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
     run = RunOptions(precision="float32")
     return submit(store, Inputs(content=photo, styles=(painting,)), Config(**(SMALL | options)), run)
 
@@ -59,19 +59,19 @@ def test_paints_and_stops_on_a_signal(running: RunningStudio) -> None:
     with httpx2.Client(base_url=running.address) as client:
         request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": SMALL}
         number = client.post("/api/jobs", json=request, timeout=30).json()["id"]
-        seen = []
+        kinds = []
         with client.stream("GET", "/api/events", params={"job": number}, timeout=60) as stream:
             for line in stream.iter_lines():
                 if line.startswith("event:"):
-                    seen.append(line.removeprefix("event: "))
+                    kinds.append(line.removeprefix("event: "))
                 if '"state": "done"' in line:
                     break
-        assert {"jobs", "losses", "preview"} == set(seen)
+        assert {"jobs", "losses", "preview"} == set(kinds)
         assert client.get(f"/api/jobs/{number}/result").content.startswith(b"\x89PNG")
         (worker,) = running.workers()
-        listening = threading.Thread(target=lambda: client.get("/api/events", timeout=30))  # does not end by itself
+        listening = threading.Thread(target=lambda: client.get("/api/events", timeout=30))  # never ends on its own
         listening.start()
-        assert running.end() == 0
+        assert running.interrupt() == 0
         listening.join(30)
         assert not listening.is_alive()
     assert not worker.is_running()
@@ -80,8 +80,8 @@ def test_paints_and_stops_on_a_signal(running: RunningStudio) -> None:
 
 
 def test_samples_are_rendered_at_startup(running: RunningStudio, tmp_path: Path) -> None:
-    drawn = [f"{name}-512.png" for name in samples.PAINTINGS]
-    wait_until(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in drawn))
+    names = [f"{name}-512.png" for name in samples.PAINTINGS]
+    wait_until(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in names))
 
 
 @pytest.mark.weights
@@ -89,15 +89,15 @@ def test_killed_worker_is_replaced_and_job_resumes(
     running: RunningStudio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
-    job = put(store, photo, painting, iterations=400, scales=1)
+    job = submit_job(store, photo, painting, iterations=400, scales=1)
     wait_until(lambda: store.get(job.id).checkpoint)
     (worker,) = running.workers()
     worker.kill()
     before = store.get(job.id)
-    began = time.monotonic()
+    start = time.monotonic()
     again = wait_until(lambda: store.get(job.id).attempt > 1)
     assert again
-    assert time.monotonic() - began < 20  # and not when the lease would have ended
+    assert time.monotonic() - start < 20  # well before the lease expires
     assert wait_until(lambda: store.get(job.id).progress > before.progress)
 
 
@@ -106,7 +106,7 @@ def test_worker_releases_job_when_the_server_is_killed(
     running: RunningStudio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
     store = JobStore(tmp_path / "data")
-    job = put(store, photo, painting, iterations=2000, scales=1)
+    job = submit_job(store, photo, painting, iterations=2000, scales=1)
     wait_until(lambda: store.get(job.id).progress > 0)
     (worker,) = running.workers()
     running.process.kill()
@@ -117,9 +117,9 @@ def test_worker_releases_job_when_the_server_is_killed(
 
 @pytest.mark.weights
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
-    chance = random.Random(2026)
+    rng = random.Random(2026)
     store = JobStore(tmp_path / "data")
-    jobs = [put(store, photo, painting, seed=seed, iterations=200) for seed in range(3)]
+    jobs = [submit_job(store, photo, painting, seed=seed, iterations=200) for seed in range(3)]
 
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
@@ -127,14 +127,14 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
     def wait_for_claim(kills: int) -> None:
         wait_until(lambda: claims() > kills)
 
-    # A worker alone is replaced at once, a server alone takes its worker with it, and both together leave a lease.
+    # A killed worker is replaced at once. The worker of a killed server exits. Killing both leaves a lease to expire.
     victims = ["worker"] * 3 + ["server", "both"]
-    chance.shuffle(victims)
+    rng.shuffle(victims)
     running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
     try:
         for kills, victim in enumerate(victims):
             wait_for_claim(kills)
-            time.sleep(chance.uniform(0, 1.0))
+            time.sleep(rng.uniform(0, 1.0))
             workers = running.workers()
             if victim != "worker":
                 running.process.kill()
@@ -154,16 +154,16 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
     assert store.verify() == []
     assert not list((store.folder / "checkpoints").iterdir())
     for job in jobs:
-        done = store.get(job.id)
-        assert done.result is not None
-        assert done.plan is not None
+        finished = store.get(job.id)
+        assert finished.result is not None
+        assert finished.plan is not None
         steps = [row["step"] for row in store.losses(job.id)]
         assert steps == sorted(set(steps))
-        alone = prepare_run(photo, painting, **(SMALL | {"iterations": 200, "seed": job.config["seed"]}))
+        run = prepare_run(photo, painting, **(SMALL | {"iterations": 200, "seed": job.config["seed"]}))
 
-        undisturbed = drive(replace(alone, recorded_plan=Plan(**done.plan), options=RunOptions(precision="float32")))
-        undisturbed.save(tmp_path / "alone.png")
-        assert store.files.path(done.result["sha256"]).read_bytes() == (tmp_path / "alone.png").read_bytes()
+        expected = drive(replace(run, recorded_plan=Plan(**finished.plan), options=RunOptions(precision="float32")))
+        expected.save(tmp_path / "expected.png")
+        assert store.files.path(finished.result["sha256"]).read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
 @pytest.mark.weights
@@ -171,20 +171,20 @@ def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, pho
     other = start_studio(tmp_path / "data")
     try:
         store = JobStore(tmp_path / "data")
-        jobs = [put(store, photo, painting, seed=seed, iterations=10) for seed in range(6)]
+        jobs = [submit_job(store, photo, painting, seed=seed, iterations=10) for seed in range(6)]
         wait_until(lambda: all(store.get(job.id).state == "done" for job in jobs))
         assert all(store.get(job.id).attempt == 1 for job in jobs)
         assert len({row.worker for row in jobs}) == 1
         for studio in (running, other):
             views = httpx2.get(f"{studio.address}/api/jobs").json()
             assert [view["state"] for view in views] == ["done"] * 6
-        assert other.end() == 0
+        assert other.interrupt() == 0
     finally:
         kill_studio(other)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["--host", "0.0.0.0"], "--token"),
         (["--host", "0.0.0.0", "--token", "short"], "16"),
@@ -195,28 +195,30 @@ def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, pho
         (["--data-dir", "file"], "cannot be created"),
     ],
 )
-def test_startup_failure_is_a_one_line_error(tmp_path: Path, options: list[str], words: str) -> None:
+def test_startup_failure_is_a_one_line_error(tmp_path: Path, options: list[str], message: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
     with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = [option.format(taken=other.getsockname()[1]) for option in options]
-        command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *taken]
-        told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
-    assert told.returncode == 2
-    assert words in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+        arguments = [option.format(taken=other.getsockname()[1]) for option in options]
+        command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *arguments]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_refuses_a_port_in_use(running: RunningStudio, tmp_path: Path) -> None:
     port = running.address.rpartition(":")[2]
     command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", port]
-    told = subprocess.run([*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 2
-    assert "--port" in told.stderr
+    result = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert "--port" in result.stderr
 
 
 @pytest.mark.parametrize(("options", "status"), [(["--behind-proxy", "127.0.0.0/8"], 200), ([], 403)])
-def test_accepts_requests_of_an_https_proxy_that_it_knows(tmp_path: Path, options: list[str], status: int) -> None:
+def test_accepts_requests_of_a_known_proxy(tmp_path: Path, options: list[str], status: int) -> None:
     token = "sixteen-signs-or-more"
     sharing = ["--name", "studio.example.org", "--token", token, "--workers", "0"]
     running = start_studio(tmp_path / "data", *sharing, *options)
@@ -238,7 +240,7 @@ def test_accepts_requests_of_an_https_proxy_that_it_knows(tmp_path: Path, option
         kill_studio(running)
 
 
-def test_opens_the_page_while_the_browser_stays_in_the_foreground(tmp_path: Path) -> None:
+def test_browser_in_the_foreground_does_not_block(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text("#!/bin/sh\nsleep 60\n")
     browser.chmod(0o755)
@@ -257,36 +259,36 @@ def test_opens_the_page_while_the_browser_stays_in_the_foreground(tmp_path: Path
         process.stdout.close()
 
 
-# ---- The API against its own description ---------------------------------------------------------
+# ---- The API against its schema ------------------------------------------------------------------
 
 
 def test_api_matches_its_schema(tmp_path: Path, photo: Path, painting: Path) -> None:
-    """Whatever is asked of any operation but the stream: an answer that it describes, and never a failure."""
+    """Check responses to generated requests, for all operations except the event stream."""
     store = JobStore(tmp_path)
     for _ in range(3):
-        put(store, photo, painting)
+        submit_job(store, photo, painting)
     store.cancel(1)
     store.pause(2)
     app = create_app(Studio(store, AccessPolicy(names=("testserver",)), max_queued=20))
-    with ThreadPoolExecutor(1) as thread:  # that of the browser's tests has a loop already
-        assert thread.submit(described, app).result() > 15
+    with ThreadPoolExecutor(1) as thread:  # the browser tests leave an event loop in this one
+        assert thread.submit(check_operations, app).result() > 15
 
 
-def described(app: FastAPI) -> int:
-    """Hold every operation of an API against its description; how many there are."""
+def check_operations(app: FastAPI) -> int:
+    """Check every operation of an API against its schema and return their number."""
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", app).exclude(path="/api/events")
     count = 0
-    for found in schema.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
+    for operation_or_error in schema.get_all_operations():
+        assert isinstance(operation_or_error, Ok), operation_or_error
+        operation = operation_or_error.ok()
 
         @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @seed(2026)
         @given(case=operation.as_strategy())
-        def does(case: Any) -> None:
-            # Of a picture or an option no schema says all that it must be.
+        def check(case: Any) -> None:
+            # The schema cannot express all rules for images and options.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
-        does()
+        check()
         count += 1
     return count

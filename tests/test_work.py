@@ -1,4 +1,4 @@
-"""Jobs painted: the picture of a job is that of the run, to the byte, however often its worker is killed."""
+"""Workers: a job gives the same bytes as a direct run, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path / "data", lease_s=1.0)
 
 
-def put(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
+def submit_job(store: JobStore, photo: Path, painting: Path, **options: Any) -> Job:
     output = options.pop("output", None)
     inputs = Inputs(content=photo, styles=(painting,))
     return submit(store, inputs, Config(**(SMALL | options)), RunOptions(precision="float32"), output=output)
 
 
-def picture(store: JobStore, job: Job) -> bytes:
+def read_picture(store: JobStore, job: Job) -> bytes:
     assert job.result is not None
     return store.files.path(job.result["sha256"]).read_bytes()
 
 
 @pytest.mark.weights
 def test_job_matches_stylize(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
-    job = put(store, photo, painting, output=str(tmp_path / "out.png"))
+    job = submit_job(store, photo, painting, output=str(tmp_path / "out.png"))
     done = Worker(store, "w").run_one()
     assert done is not None
     assert done.state == "done", done.error
-    alone = prepare_run(photo, painting, **SMALL, precision="float32")
-    drive(alone).save(tmp_path / "alone.png")
-    assert picture(store, done) == (tmp_path / "alone.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    run = prepare_run(photo, painting, **SMALL, precision="float32")
+    drive(run).save(tmp_path / "expected.png")
+    assert read_picture(store, done) == (tmp_path / "expected.png").read_bytes() == (tmp_path / "out.png").read_bytes()
     assert impasto.read_recipe(tmp_path / "out.png").inputs["content"].name == photo.name
     steps = store.losses(job.id)
     assert [row["step"] for row in steps] == list(range(1, 25))
@@ -64,7 +64,7 @@ def test_job_matches_stylize(store: JobStore, photo: Path, painting: Path, tmp_p
 @pytest.mark.weights
 def test_failed_job_says_why_and_the_next_runs(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     (tmp_path / "poison.jpg").write_bytes(b"no picture at all")
-    bad, good = put(store, tmp_path / "poison.jpg", painting), put(store, photo, painting)
+    bad, good = submit_job(store, tmp_path / "poison.jpg", painting), submit_job(store, photo, painting)
     worker = Worker(store, "w")
     for _ in range(2):
         worker.run_one()
@@ -78,8 +78,8 @@ def test_failed_job_says_why_and_the_next_runs(store: JobStore, photo: Path, pai
 
 @pytest.mark.weights
 def test_cancelled_job_resumes_on_retry(store: JobStore, photo: Path, painting: Path) -> None:
-    reference = put(store, photo, painting, iterations=40)
-    job = put(store, photo, painting, iterations=40)
+    reference = submit_job(store, photo, painting, iterations=40)
+    job = submit_job(store, photo, painting, iterations=40)
     worker = Worker(store, "w")
     worker.run_one()
 
@@ -100,29 +100,29 @@ def test_cancelled_job_resumes_on_retry(store: JobStore, photo: Path, painting: 
     again = Worker(store, "w", observer=lambda _, progress: seen.append(progress.scale)).run_one()
     assert again is not None
     assert again.state == "done"
-    assert len(seen) < 80  # it went on, and did not begin anew
-    assert picture(store, again) == picture(store, store.get(reference.id))
+    assert len(seen) < 80  # it resumed and did not restart
+    assert read_picture(store, again) == read_picture(store, store.get(reference.id))
     assert not list((store.folder / "checkpoints").iterdir())
 
 
 @pytest.mark.weights
 def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
-    job = put(store, photo, painting, iterations=40)
-    looks: list[int] = []
+    job = submit_job(store, photo, painting, iterations=40)
+    preview_versions: list[int] = []
 
-    def paused(seen: Job, progress: object) -> None:
-        if not looks:
+    def pause_and_change(seen: Job, progress: object) -> None:
+        if not preview_versions:
             store.pause(seen.id)
             set_job_alpha(store, seen.id, 60.0)
-        looks.append(store.previews.version(seen.id))
+        preview_versions.append(store.previews.version(seen.id))
         time.sleep(0.05)
 
-    waiting = Worker(store, "w", observer=paused).run_one()
-    assert waiting is not None
-    assert (waiting.state, waiting.paused, waiting.alpha_changes) == ("queued", True, [])
-    assert waiting.checkpoint is not None
-    assert waiting.scales == [[21, 32, 40], [43, 64, 40]]
-    assert looks[0] > 0
+    paused = Worker(store, "w", observer=pause_and_change).run_one()
+    assert paused is not None
+    assert (paused.state, paused.paused, paused.alpha_changes) == ("queued", True, [])
+    assert paused.checkpoint is not None
+    assert paused.scales == [[21, 32, 40], [43, 64, 40]]
+    assert preview_versions[0] > 0
     height, width = open_image(store.previews.path(job.id)).size
     assert (height, width) == (21, 32)
     assert Worker(store, "w").run_one() is None
@@ -134,11 +134,11 @@ def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, p
     (change,) = done.alpha_changes
     assert change["alpha"] == 60
     assert done.alphas == [5, 60]
-    (tmp_path / "out.png").write_bytes(picture(store, done))
+    (tmp_path / "out.png").write_bytes(read_picture(store, done))
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert main(["reproduce", str(tmp_path / "out.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
-    assert (tmp_path / "again.png").read_bytes() == picture(store, done)
+    assert (tmp_path / "again.png").read_bytes() == read_picture(store, done)
     with pytest.raises(ConfigError, match="alpha"):
         set_job_alpha(store, job.id, -1.0)
 
@@ -147,31 +147,31 @@ def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, p
 def test_full_disk_loses_checkpoints_but_no_job(
     store: JobStore, photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried: list[object] = []
+    attempts: list[object] = []
 
-    def full(*given: object) -> None:
-        tried.append(given)
+    def full(*arguments: object) -> None:
+        attempts.append(arguments)
         raise OutputError("No space left on device.")
 
     monkeypatch.setattr("impasto.run.run.write_checkpoint", full)
-    job = put(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
+    job = submit_job(store, photo, painting, output=str(tmp_path / "gone" / "out.png"))
     failed = Worker(store, "w", checkpoint_interval_s=0).run_one()
     assert failed is not None
     assert failed.state == "failed"
-    assert tried
+    assert attempts
     assert "out.png" in str(failed.error)
-    assert failed.progress == 1  # it was painted, and could not be put where it was asked for
+    assert failed.progress == 1  # painted, but the output could not be written
     (tmp_path / "gone").mkdir()
     store.retry(job.id)
     done = Worker(store, "w", checkpoint_interval_s=0).run_one()
     assert done is not None
     assert done.state == "done", done.error
-    assert (tmp_path / "gone" / "out.png").read_bytes() == picture(store, done)
+    assert (tmp_path / "gone" / "out.png").read_bytes() == read_picture(store, done)
 
 
 @pytest.mark.weights
 def test_step_may_outlast_a_lease(store: JobStore, photo: Path, painting: Path) -> None:
-    put(store, photo, painting, iterations=2, scales=1)
+    submit_job(store, photo, painting, iterations=2, scales=1)
     rivals = []
 
     def slowly(job: Job, progress: object) -> None:
@@ -186,7 +186,7 @@ def test_step_may_outlast_a_lease(store: JobStore, photo: Path, painting: Path) 
 
 @pytest.mark.weights
 def test_damaged_checkpoint_restarts_the_job(store: JobStore, photo: Path, painting: Path) -> None:
-    job = put(store, photo, painting)
+    job = submit_job(store, photo, painting)
     worker = Worker(store, "w", observer=lambda job, _: setattr(worker, "stopping", True))
     stopped = worker.run_one()
     assert stopped is not None
@@ -199,17 +199,17 @@ def test_damaged_checkpoint_restarts_the_job(store: JobStore, photo: Path, paint
     done = Worker(store, "w").run_one()
     assert done is not None
     assert (done.state, done.id) == ("done", job.id)
-    alone = drive(prepare_run(photo, painting, **SMALL, precision="float32"))
+    expected = drive(prepare_run(photo, painting, **SMALL, precision="float32"))
     assert done.result is not None
-    assert done.result["losses"] == alone.losses
+    assert done.result["losses"] == expected.losses
 
 
 @pytest.mark.weights
 def test_equal_runs_share_a_key(store: JobStore, photo: Path, painting: Path) -> None:
-    keys = [put(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
+    keys = [submit_job(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
-    assert put(store, painting, painting).key not in keys
+    assert submit_job(store, painting, painting).key not in keys
 
 
 def _worker(folder: str) -> None:
@@ -220,27 +220,27 @@ def _worker(folder: str) -> None:
             time.sleep(0.1)
 
 
-def far(store: JobStore) -> list[tuple[str, str | None]]:
-    """How far the jobs are, as a death may not undo."""
+def saved_progress(store: JobStore) -> list[tuple[str, str | None]]:
+    """Return the progress that a crash must not undo."""
     return [(job.state if job.state == "done" else "", job.checkpoint) for job in store.jobs()]
 
 
 @pytest.mark.weights
 def test_random_kills_change_no_job_result(store: JobStore, photo: Path, painting: Path) -> None:
-    jobs = [put(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(4)]
-    start, moments = multiprocessing.get_context("spawn"), random.Random(1)
+    jobs = [submit_job(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(4)]
+    context, rng = multiprocessing.get_context("spawn"), random.Random(1)
     kills = 0
     deadline = time.monotonic() + 240
     while not all(job.state == "done" for job in store.jobs()):
         assert time.monotonic() < deadline, [(job.state, job.error) for job in store.jobs()]
-        before = far(store)
-        process = start.Process(target=_worker, args=(str(store.folder),))
+        before = saved_progress(store)
+        process = context.Process(target=_worker, args=(str(store.folder),))
         process.start()
         if kills < 8:
-            # At a random moment after it got somewhere: a job whose workers never do is given up, as it should be.
-            while process.is_alive() and far(store) == before and time.monotonic() < deadline:
+            # Kill after some progress: a job fails when its workers keep crashing without progress.
+            while process.is_alive() and saved_progress(store) == before and time.monotonic() < deadline:
                 time.sleep(0.02)
-            time.sleep(moments.random())
+            time.sleep(rng.random())
         else:
             process.join(timeout=200)
         if process.is_alive():
@@ -249,11 +249,11 @@ def test_random_kills_change_no_job_result(store: JobStore, photo: Path, paintin
         process.join()
     done = store.jobs()
     assert [job.id for job in done] == [job.id for job in jobs]
-    for job in done:  # by the plan that its first worker made
+    for job in done:  # compare with a direct run that uses the recorded plan
         options = SMALL | {"iterations": 60, "seed": job.config["seed"]}
         run = prepare_run(photo, painting, **options, precision="float32")
         assert job.plan is not None
-        alone = drive(replace(run, recorded_plan=Plan(**job.plan))).save(store.folder / "alone.png")
-        assert picture(store, job) == alone.read_bytes()
+        expected = drive(replace(run, recorded_plan=Plan(**job.plan))).save(store.folder / "expected.png")
+        assert read_picture(store, job) == expected.read_bytes()
     assert kills >= 2
     assert store.verify() == []

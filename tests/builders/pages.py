@@ -1,4 +1,4 @@
-"""What a person does on the studio's page."""
+"""Actions on the studio's page in a browser."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class WatchedPage:
 
 SIZE = 96
 MANY_STEPS = 2000
-"""Steps that are never all taken."""
+"""More steps than any test waits for."""
 
 WAIT_MS = 120_000
 
 ACTIVE = ("queued", "running", "pausing", "paused")
 
-DROPPED = """([name, data]) => {
-    const carried = new DataTransfer();
-    carried.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name));
-    return carried;
+DATA_TRANSFER = """([name, data]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name));
+    return transfer;
 }"""
 
 
@@ -44,13 +44,13 @@ def open_at(page: Page, address: str) -> None:
 
 def drop(page: Page, path: Path, role: str, name: str | None = None) -> None:
     data = base64.b64encode(path.read_bytes()).decode()
-    carried = page.evaluate_handle(DROPPED, [name or path.name, data])
-    page.dispatch_event("body", "dragover", {"dataTransfer": carried})
-    page.dispatch_event(f".drop-zone[data-role={role}]", "drop", {"dataTransfer": carried})
+    transfer = page.evaluate_handle(DATA_TRANSFER, [name or path.name, data])
+    page.dispatch_event("body", "dragover", {"dataTransfer": transfer})
+    page.dispatch_event(f".drop-zone[data-role={role}]", "drop", {"dataTransfer": transfer})
 
 
-def submitted(response: Response) -> bool:
-    """Return True if this answers a submitted job; pictures are uploaded by POST too."""
+def is_submission(response: Response) -> bool:
+    """Return True if the response is to a submitted job. Uploads use POST too."""
     return response.request.method == "POST" and response.url.endswith("/api/jobs")
 
 
@@ -58,9 +58,9 @@ def submit_job(page: Page, steps: int, **settings: str) -> int:
     """Submit a small job, wait until the page shows it, and return its number."""
     for label, value in {"Size": str(SIZE), "Steps": str(steps), **settings}.items():
         page.get_by_label(label, exact=True).fill(value)
-    with page.expect_response(submitted) as answer:
+    with page.expect_response(is_submission) as response_event:
         page.get_by_role("button", name="Paint", exact=True).click()
-    job = int(answer.value.json()["id"])
+    job = int(response_event.value.json()["id"])
     page.wait_for_url(f"**/#job={job}")
     return job
 
@@ -83,24 +83,27 @@ def job_state(page: Page) -> Locator:
 
 
 def read_job(page: Page, studio: RunningStudio, job: int) -> dict[str, Any]:
-    told: dict[str, Any] = page.request.get(f"{studio.address}/api/jobs/{job}").json()
-    return told
+    view: dict[str, Any] = page.request.get(f"{studio.address}/api/jobs/{job}").json()
+    return view
 
 
 def download(page: Page, into: Path, kind: str = "png") -> Path:
     page.get_by_label("Format").select_option(kind)
-    with page.expect_download() as found:
+    with page.expect_download() as event:
         page.get_by_role("link", name="Download").click()
-    path = into / found.value.suggested_filename
-    found.value.save_as(path)
+    path = into / event.value.suggested_filename
+    event.value.save_as(path)
     return path
 
 
 def watch(page: Page) -> WatchedPage:
-    """Record from now on what a page requests, and its errors."""
-    seen = WatchedPage(page, [], [])
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:100]}"))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
-    return seen
+    """Record the requests and errors of a page from now on."""
+    watched = WatchedPage(page, [], [])
+    page.on("request", lambda request: watched.requests.append(request.url))
+    page.on("requestfailed", lambda request: watched.complaints.append(f"failed: {request.url[:100]}"))
+    page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: watched.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    return watched

@@ -1,4 +1,4 @@
-"""A studio in a process of its own."""
+"""A studio in its own process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunningStudio:
             return [child for child in psutil.Process(self.process.pid).children() if "worker" in child.cmdline()]
         return []
 
-    def end(self) -> int:
+    def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(40)
 
@@ -41,7 +41,7 @@ def start_studio(folder: Path, *options: str) -> RunningStudio:
 
 
 def kill_studio(running: RunningStudio) -> None:
-    """Kill the studio and its workers, whatever state they are in."""
+    """Kill the studio and its workers, if they still run."""
     for worker in running.workers():
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()
