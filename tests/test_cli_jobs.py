@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.systems import LINUX_ONLY
 
 from impasto.cli import main
 from impasto.jobs import JobStore
@@ -115,3 +116,26 @@ def test_verify_finds_a_damaged_file(capsys: pytest.CaptureFixture[str], desk: P
     (desk / "queue" / "files" / job["inputs"]["style"]["sha256"]).write_bytes(b"gone")
     assert main(["jobs", "verify"]) == 1
     assert "style of job 1" in capsys.readouterr().out
+
+
+def test_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("IMPASTO_DATA", "~/from-environment")
+    assert main(["jobs", "list"]) == 0
+    assert main(["jobs", "list", "--data-dir=~/after-equals"]) == 0
+    assert main(["jobs", "list", "--data-dir", "~/in-quotes"]) == 0
+    assert {"from-environment", "after-equals", "in-quotes"} <= {path.name for path in tmp_path.iterdir()}
+    assert not Path("~").exists()
+
+
+@LINUX_ONLY
+def test_without_a_home_folder_the_queue_needs_a_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HOME", "XDG_DATA_HOME", "IMPASTO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for an unknown user id
+    assert main(["jobs", "list"]) == 2
+    assert "This user has no home folder. Give --data-dir FOLDER" in capsys.readouterr().err
+    assert main(["jobs", "list", "--data-dir", str(tmp_path / "queue")]) == 0

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from platformdirs import user_data_path
 
+from impasto.errors import ConfigError
 from impasto.jobs import JobStore
 
 __all__ = [
@@ -87,6 +88,12 @@ CheckpointInterval = Annotated[
 
 
 def open_store(data_dir: Path | None) -> JobStore:
-    """Open the queue in this folder, in IMPASTO_DATA, or in the user's data folder. Raises `JobError`."""
-    configured = os.environ.get("IMPASTO_DATA")
-    return JobStore(data_dir or (Path(configured) if configured else user_data_path("impasto")))
+    """Open the queue in this folder, in IMPASTO_DATA, or in the user's data folder.
+
+    Raises `JobError`, `ConfigError` if this user has no home folder.
+    """
+    folder = data_dir or os.environ.get("IMPASTO_DATA")
+    try:
+        return JobStore(Path(folder).expanduser() if folder else user_data_path("impasto"))
+    except RuntimeError as error:  # such as an unknown user id in a container
+        raise ConfigError("This user has no home folder. Give --data-dir FOLDER, or set IMPASTO_DATA.") from error
