@@ -1,6 +1,6 @@
-"""Pictures in and out: what a file holds is what the tensor holds, and the other way round.
+"""Reading and writing images.
 
-Files are made, and read back, by Pillow, which shares no code with the library under `impasto.images`.
+Pillow, which shares no code with libvips, writes the inputs and reads the outputs.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from impasto.images import read, write
 
 Bytes = NDArray[np.uint8]
 Options = dict[str, Any]
-EXACT: dict[str, Options] = {"png": {}, "tif": {}, "webp": {"lossless": True}}
-NEAR: dict[str, Options] = {
+LOSSLESS: dict[str, Options] = {"png": {}, "tif": {}, "webp": {"lossless": True}}
+LOSSY: dict[str, Options] = {
     "jpg": {"quality": 100, "subsampling": 0},
     "avif": {"quality": 100, "subsampling": "4:4:4"},
 }
-IN: dict[str, Options] = {**EXACT, **NEAR}
-OUT = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
+READABLE: dict[str, Options] = {**LOSSLESS, **LOSSY}
+WRITABLE = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
 ORIENTATION, GPS_IFD = 0x0112, 0x8825
 
 
-def blocks(height: int = 5, width: int = 7, channels: int = 3, side: int = 8) -> Bytes:
-    """Random flat squares, so that lossy formats stay near."""
+def flat_squares(height: int = 5, width: int = 7, channels: int = 3, side: int = 8) -> Bytes:
+    """Return random flat squares, which lossy formats keep closely."""
     squares = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return np.kron(squares, np.ones((side, side, 1), np.uint8))
 
@@ -54,13 +54,13 @@ def levels(pixels: torch.Tensor, top: int = 255) -> NDArray[np.int64]:
     return (pixels[0].permute(1, 2, 0) * top).round().long().numpy()
 
 
-def opened(path: Path) -> Any:
-    """Pillow's view of a file, which stays closed."""
+def open_with_pillow(path: Path) -> Any:
+    """Open a copy of a file with Pillow."""
     return Image.open(io.BytesIO(path.read_bytes()))
 
 
-def written(path: Path, mode: str) -> NDArray[np.int64]:
-    return np.asarray(opened(path).convert(mode)).astype(np.int64)
+def read_with_pillow(path: Path, mode: str) -> NDArray[np.int64]:
+    return np.asarray(open_with_pillow(path).convert(mode)).astype(np.int64)
 
 
 def icc_profile(red: tuple[float, ...], green: tuple[float, ...], blue: tuple[float, ...], gamma: float) -> bytes:
@@ -90,28 +90,28 @@ SWAPPED = icc_profile(BLUE, GREEN, RED, 2.2)
 
 
 def gamma_encoded(linear: float) -> float:
-    """sRGB's transfer function (IEC 61966-2-1)."""
+    """Apply the sRGB transfer function (IEC 61966-2-1)."""
     return 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055
 
 
-# What comes in.
+# Reading.
 
 
-@pytest.mark.parametrize("ending", EXACT)
-def test_reads_lossless_files_exactly(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"picture.{ending}"
-    Image.fromarray(blocks()).save(path, **EXACT[ending])
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_reads_lossless_files_exactly(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"picture.{extension}"
+    Image.fromarray(flat_squares()).save(path, **LOSSLESS[extension])
     picture = images.load(path)
     assert picture.pixels.dtype == torch.float32
     assert picture.alpha is None
-    assert (levels(picture.pixels) == blocks()).all()
+    assert (levels(picture.pixels) == flat_squares()).all()
 
 
-@pytest.mark.parametrize("ending", NEAR)
-def test_reads_lossy_files_like_pillow(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"picture.{ending}"
-    Image.fromarray(blocks()).save(path, **NEAR[ending])
-    assert np.abs(levels(images.load(path).pixels) - written(path, "RGB")).max() <= 2
+@pytest.mark.parametrize("extension", LOSSY)
+def test_reads_lossy_files_like_pillow(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"picture.{extension}"
+    Image.fromarray(flat_squares()).save(path, **LOSSY[extension])
+    assert np.abs(levels(images.load(path).pixels) - read_with_pillow(path, "RGB")).max() <= 2
 
 
 def test_reads_the_first_frame_of_a_gif(tmp_path: Path) -> None:
@@ -123,30 +123,30 @@ def test_reads_the_first_frame_of_a_gif(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", IN)
-def test_applies_exif_orientation(tmp_path: Path, ending: str, orientation: int) -> None:
-    path, exif = tmp_path / f"picture.{ending}", Image.Exif()
+@pytest.mark.parametrize("extension", READABLE)
+def test_applies_exif_orientation(tmp_path: Path, extension: str, orientation: int) -> None:
+    path, exif = tmp_path / f"picture.{extension}", Image.Exif()
     exif[ORIENTATION] = orientation
-    Image.fromarray(blocks(3, 4)).save(path, exif=exif, **IN[ending])
-    upright = np.asarray(ImageOps.exif_transpose(opened(path)).convert("RGB")).astype(int)
+    Image.fromarray(flat_squares(3, 4)).save(path, exif=exif, **READABLE[extension])
+    upright = np.asarray(ImageOps.exif_transpose(open_with_pillow(path)).convert("RGB")).astype(int)
     assert upright.shape[:2] == ((24, 32) if orientation < 5 else (32, 24))
-    found = levels(images.load(path).pixels)
-    assert found.shape == upright.shape
-    assert np.abs(found - upright).max() <= 2
-    assert (levels(images.load(opened(path)).pixels) == upright).all()
+    result = levels(images.load(path).pixels)
+    assert result.shape == upright.shape
+    assert np.abs(result - upright).max() <= 2
+    assert (levels(images.load(open_with_pillow(path)).pixels) == upright).all()
 
 
-@pytest.mark.parametrize("ending", IN)
-def test_converts_a_linear_profile_to_srgb(tmp_path: Path, ending: str) -> None:
-    path, color = tmp_path / f"picture.{ending}", (55, 128, 200)
-    Image.new("RGB", (16, 16), color).save(path, icc_profile=LINEAR, **IN[ending])
+@pytest.mark.parametrize("extension", READABLE)
+def test_converts_a_linear_profile_to_srgb(tmp_path: Path, extension: str) -> None:
+    path, color = tmp_path / f"picture.{extension}", (55, 128, 200)
+    Image.new("RGB", (16, 16), color).save(path, icc_profile=LINEAR, **READABLE[extension])
     expected = [round(gamma_encoded(value / 255) * 255) for value in color]
     assert np.abs(levels(images.load(path).pixels)[8, 8] - expected).max() <= 2
-    assert np.abs(levels(images.load(opened(path)).pixels)[8, 8] - expected).max() <= 2
+    assert np.abs(levels(images.load(open_with_pillow(path)).pixels)[8, 8] - expected).max() <= 2
 
 
 def test_converts_other_primaries_to_srgb(tmp_path: Path) -> None:
-    path, picture = tmp_path / "picture.png", Image.fromarray(blocks())
+    path, picture = tmp_path / "picture.png", Image.fromarray(flat_squares())
     picture.save(path, icc_profile=SWAPPED)
     profile = ImageCms.ImageCmsProfile(io.BytesIO(SWAPPED))
     converted = ImageCms.profileToProfile(
@@ -164,20 +164,20 @@ def test_applies_profiles_at_16_bits_except_to_alpha(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", [b"no profile" * 20, LINEAR[:200], b"\0"], ids=["text", "cut", "nul"])
-@pytest.mark.parametrize("ending", ["png", "tif", "webp", "jpg"])
-def test_ignores_a_broken_profile(tmp_path: Path, ending: str, profile: bytes) -> None:
-    path = tmp_path / f"picture.{ending}"
-    Image.new("RGB", (16, 16), (200, 60, 20)).save(path, icc_profile=profile, **IN[ending])
+@pytest.mark.parametrize("extension", ["png", "tif", "webp", "jpg"])
+def test_ignores_a_broken_profile(tmp_path: Path, extension: str, profile: bytes) -> None:
+    path = tmp_path / f"picture.{extension}"
+    Image.new("RGB", (16, 16), (200, 60, 20)).save(path, icc_profile=profile, **READABLE[extension])
     assert np.abs(levels(images.load(path).pixels) - [200, 60, 20]).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
-@pytest.mark.parametrize("ending", ["png", "tif"])
-def test_reads_gray_palette_and_one_bit_files(tmp_path: Path, mode: str, ending: str) -> None:
-    path, transparent = tmp_path / f"picture.{ending}", mode in ("RGBA", "LA")
-    made = Image.fromarray(blocks(channels=4 if transparent else 3)).convert(mode)
-    made.save(path)
-    picture, expected = images.load(path), np.asarray(made.convert("RGBA")).astype(int)
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_reads_gray_palette_and_one_bit_files(tmp_path: Path, mode: str, extension: str) -> None:
+    path, transparent = tmp_path / f"picture.{extension}", mode in ("RGBA", "LA")
+    image = Image.fromarray(flat_squares(channels=4 if transparent else 3)).convert(mode)
+    image.save(path)
+    picture, expected = images.load(path), np.asarray(image.convert("RGBA")).astype(int)
     assert (picture.alpha is not None) == transparent
     if picture.alpha is None:
         assert (levels(picture.pixels) == expected[..., :3]).all()
@@ -186,25 +186,25 @@ def test_reads_gray_palette_and_one_bit_files(tmp_path: Path, mode: str, ending:
         assert (
             levels(picture.pixels * picture.alpha)[expected[..., 3] == 255] == expected[expected[..., 3] == 255, :3]
         ).all()
-    assert torch.equal(images.load(made).pixels, picture.pixels)
+    assert torch.equal(images.load(image).pixels, picture.pixels)
 
 
 def test_keeps_palette_transparency(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
-    Image.fromarray(blocks()).quantize(8).save(path, transparency=3)
-    expected = written(path, "RGBA")[..., 3]
+    Image.fromarray(flat_squares()).quantize(8).save(path, transparency=3)
+    expected = read_with_pillow(path, "RGBA")[..., 3]
     assert 0 < (expected == 0).sum() < expected.size
-    for source in (path, opened(path)):
+    for source in (path, open_with_pillow(path)):
         alpha = images.load(source).alpha
         assert alpha is not None
         assert (levels(alpha)[..., 0] == expected).all()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "tif", "PIL"])
-def test_converts_cmyk_to_rgb(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("extension", ["jpg", "tif", "PIL"])
+def test_converts_cmyk_to_rgb(tmp_path: Path, extension: str) -> None:
     inks = np.zeros((16, 48, 4), np.uint8)  # paper, cyan, black
     inks[:, 16:32, 0] = inks[:, 32:, 3] = 255
-    source: Any = Image.fromarray(inks, "CMYK") if ending == "PIL" else tmp_path / f"inks.{ending}"
+    source: Any = Image.fromarray(inks, "CMYK") if extension == "PIL" else tmp_path / f"inks.{extension}"
     if isinstance(source, Path):
         Image.fromarray(inks, "CMYK").save(source, quality=100)
     paper, cyan, black = levels(images.load(source).pixels)[8, [8, 24, 40]]
@@ -217,18 +217,18 @@ def test_converts_cmyk_to_rgb(tmp_path: Path, ending: str) -> None:
 def test_rotates_cmyk_once(tmp_path: Path, kind: str) -> None:
     path, exif = tmp_path / "inks", Image.Exif()
     exif[ORIENTATION] = 6
-    Image.fromarray(blocks(3, 4)).convert("CMYK").save(path, kind, exif=exif)
+    Image.fromarray(flat_squares(3, 4)).convert("CMYK").save(path, kind, exif=exif)
     from_file = images.load(path).pixels
     assert from_file.shape == (1, 3, 32, 24)
-    assert torch.equal(images.load(opened(path)).pixels, from_file)
+    assert torch.equal(images.load(open_with_pillow(path)).pixels, from_file)
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
-def test_reads_16_bit_gray_exactly(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_reads_16_bit_gray_exactly(tmp_path: Path, extension: str) -> None:
     values = np.random.default_rng(1).integers(0, 65536, (9, 11), dtype=np.uint16)
-    Image.fromarray(values).save(tmp_path / f"grey.{ending}")
-    found = levels(images.load(tmp_path / f"grey.{ending}").pixels, 65535)
-    assert (found == values[..., None]).all()
+    Image.fromarray(values).save(tmp_path / f"grey.{extension}")
+    result = levels(images.load(tmp_path / f"grey.{extension}").pixels, 65535)
+    assert (result == values[..., None]).all()
 
 
 def test_float_tiff_is_linear_and_must_be_finite(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def five_band_tiff(bands: Bytes) -> bytes:
 
 
 def test_ignores_extra_tiff_channels(tmp_path: Path) -> None:
-    bands = blocks(channels=5)
+    bands = flat_squares(channels=5)
     bands[..., 3] |= 1
     (tmp_path / "masked.tif").write_bytes(five_band_tiff(bands))
     picture = images.load(tmp_path / "masked.tif")
@@ -271,7 +271,7 @@ def test_hidden_colors_do_not_bleed(tmp_path: Path) -> None:
     for long_side_px in (None, 16, 50):
         picture = images.load(tmp_path / "half.png", long_side_px=long_side_px)
         assert picture.pixels[0, 1:].max() == 0
-        assert picture.pixels[0, 0].min() > 0.9  # what is hidden looks like the mean of what is seen
+        assert picture.pixels[0, 0].min() > 0.9  # hidden pixels take the mean of the visible ones
         assert picture.alpha is not None
         assert picture.alpha[0, 0, :, 0].min() == 1
         assert picture.alpha[0, 0, :, -1].max() == 0
@@ -291,7 +291,7 @@ def test_checkerboard_shrinks_to_flat_gray(tmp_path: Path) -> None:
 
 
 def test_enlarges_small_images_only_on_request() -> None:
-    picture = blocks()  # 40 x 56
+    picture = flat_squares()  # 40 x 56
     assert images.load(picture, long_side_px=500).pixels.shape == (1, 3, 40, 56)
     assert images.load(picture, long_side_px=112, enlarge=True).pixels.shape == (1, 3, 80, 112)
 
@@ -301,13 +301,13 @@ sides = st.integers(1, 20_000)
 
 @given(sides, sides, sides, st.booleans())
 def test_fit_sets_the_long_side_and_keeps_the_aspect(height: int, width: int, long: int, enlarge: bool) -> None:
-    found = fit(height, width, long, enlarge=enlarge)
+    result = fit(height, width, long, enlarge=enlarge)
     if long >= max(height, width) and not enlarge:
-        assert found == (height, width)
+        assert result == (height, width)
         return
-    assert max(found) == long
-    assert min(found) >= 1
-    for side, before in zip(found, (height, width), strict=True):
+    assert max(result) == long
+    assert min(result) >= 1
+    for side, before in zip(result, (height, width), strict=True):
         exact = before * long / max(height, width)
         assert abs(side - exact) <= 0.5 + 1e-9 or side == 1 > exact
 
@@ -325,11 +325,11 @@ def test_loaded_size_matches_fit(height: int, width: int, long: int) -> None:
 
 
 def test_all_input_types_give_the_same_tensor(tmp_path: Path) -> None:
-    pixels = blocks()
+    pixels = flat_squares()
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     expected = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
     planes = torch.from_numpy(pixels).permute(2, 0, 1)
-    ways: dict[str, Any] = {
+    sources: dict[str, Any] = {
         "path": tmp_path / "picture.png",
         "string": str(tmp_path / "picture.png"),
         "PIL": Image.fromarray(pixels),
@@ -342,34 +342,34 @@ def test_all_input_types_give_the_same_tensor(tmp_path: Path) -> None:
         "float64": pixels / 255,
         "named": images.NamedImage("swirl", pixels),
     }
-    for way, source in ways.items():
-        found = images.load(source)
-        assert found.alpha is None, way
-        assert (found.pixels - expected).abs().max() < 1e-6, way
+    for kind, source in sources.items():
+        result = images.load(source)
+        assert result.alpha is None, kind
+        assert (result.pixels - expected).abs().max() < 1e-6, kind
     halves = (planes.float() / 255).round()  # 0 and 1 are exact in every float
     for dtype in (torch.float16, torch.bfloat16, torch.bool):
         assert torch.equal(images.load(halves.to(dtype)).pixels, halves[None])
 
 
 def test_arrays_may_be_gray_rgb_or_have_alpha() -> None:
-    grey = blocks(channels=1)
+    grey = flat_squares(channels=1)
     assert (levels(images.load(grey[..., 0]).pixels) == grey).all()
     assert (levels(images.load(grey).pixels) == grey).all()
     for channels in (2, 4):
-        picture = images.load(blocks(channels=channels))
+        picture = images.load(flat_squares(channels=channels))
         assert picture.alpha is not None
-        assert (levels(picture.alpha)[..., 0] == blocks(channels=channels)[..., -1]).all()
+        assert (levels(picture.alpha)[..., 0] == flat_squares(channels=channels)[..., -1]).all()
 
 
 def test_name_is_the_base_name_and_hash_is_of_bytes(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
-    Image.fromarray(blocks()).save(path)
+    Image.fromarray(flat_squares()).save(path)
     picture = images.load(path)
     assert (picture.name, picture.sha256) == ("picture.png", hashlib.sha256(path.read_bytes()).hexdigest())
-    array = images.load(blocks())
+    array = images.load(flat_squares())
     assert array.name is None
-    assert array.sha256 == images.load(blocks().copy()).sha256 != images.load(255 - blocks()).sha256
-    assert images.load(images.NamedImage("swirl", blocks())).name == "swirl"
+    assert array.sha256 == images.load(flat_squares().copy()).sha256 != images.load(255 - flat_squares()).sha256
+    assert images.load(images.NamedImage("swirl", flat_squares())).name == "swirl"
 
 
 def test_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -390,14 +390,14 @@ def test_accepts_any_file_name(tmp_path: Path, name: bytes) -> None:
         path.write_bytes(b"")
     except OSError:
         pytest.skip("this file system refuses the name")
-    Image.fromarray(blocks()).save(path, "PNG")
-    assert (levels(images.load(path).pixels) == blocks()).all()
+    Image.fromarray(flat_squares()).save(path, "PNG")
+    assert (levels(images.load(path).pixels) == flat_squares()).all()
     if path.suffix == ".png":
         images.save(path, torch.zeros(1, 3, 4, 4), note="here")
         assert images.read_note(path) == "here"
 
 
-# What is refused.
+# Refusals.
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -413,7 +413,7 @@ def test_refuses_huge_dimensions_before_decoding(tmp_path: Path) -> None:
     import resource
 
     (tmp_path / "bomb.png").write_bytes(png_that_claims(100_000, 100_000))
-    images.load(blocks())
+    images.load(flat_squares())
     before_kib, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises(ImageError, match=r"has 100000x100000 px \(10000 megapixels\), and the limit is 250"):
         images.load(tmp_path / "bomb.png")
@@ -423,19 +423,19 @@ def test_refuses_huge_dimensions_before_decoding(tmp_path: Path) -> None:
 
 def test_pixel_limit_is_configurable(tmp_path: Path) -> None:
     Image.new("RGB", (200, 100)).save(tmp_path / "picture.png")
-    for source in (tmp_path / "picture.png", opened(tmp_path / "picture.png")):
+    for source in (tmp_path / "picture.png", open_with_pillow(tmp_path / "picture.png")):
         assert images.load(source, max_megapixels=0.02).pixels.shape == (1, 3, 100, 200)
         with pytest.raises(ImageError, match="has 200x100 px"):
             images.load(source, max_megapixels=0.019)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.5, 0.95])
-@pytest.mark.parametrize("ending", [*IN, "gif"])
-def test_refuses_truncated_files(tmp_path: Path, ending: str, kept: float) -> None:
-    path = tmp_path / f"picture.{ending}"
-    Image.fromarray(blocks(16, 16)).save(path, **IN.get(ending, {}))
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    with pytest.raises(ImageError, match=rf"picture\.{ending}.*Is it a complete JPEG, PNG, WebP, AVIF or TIFF"):
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("extension", [*READABLE, "gif"])
+def test_refuses_truncated_files(tmp_path: Path, extension: str, fraction: float) -> None:
+    path = tmp_path / f"picture.{extension}"
+    Image.fromarray(flat_squares(16, 16)).save(path, **READABLE.get(extension, {}))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
+    with pytest.raises(ImageError, match=rf"picture\.{extension}.*Is it a complete JPEG, PNG, WebP, AVIF or TIFF"):
         images.load(path)
 
 
@@ -445,7 +445,7 @@ def test_non_image_is_a_one_line_error(tmp_path: Path) -> None:
     files = {"text.png": b"hello", "picture.svg": svg.encode(), "svg.png": svg.encode(), "nothing.jpg": b""}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    Image.fromarray(blocks()).save(tmp_path / "picture.bmp")
+    Image.fromarray(flat_squares()).save(tmp_path / "picture.bmp")
     cut = Image.open(io.BytesIO(encoded("JPEG")[:-400]))
     refused: dict[str, Any] = {
         **{f"{name} cannot be read as an image": tmp_path / name for name in (*files, "picture.bmp")},
@@ -469,40 +469,40 @@ def test_non_image_is_a_one_line_error(tmp_path: Path) -> None:
     for number in (np.nan, np.inf, -np.inf, -0.01, 200.0):
         with pytest.raises(ImageError, match="finite and in"):
             images.load(np.full((8, 8, 3), number))
-    for complaint, source in refused.items():
-        with pytest.raises(ImageError, match=complaint) as caught:
+    for message, source in refused.items():
+        with pytest.raises(ImageError, match=message) as caught:
             images.load(source)
         assert "\n" not in str(caught.value).strip()
 
 
 def encoded(kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(blocks(16, 16)).save(buffer, kind, **options)
+    Image.fromarray(flat_squares(16, 16)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-# What goes out.
+# Writing.
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "tiff"])
-def test_lossless_files_hold_all_levels_and_alpha(tmp_path: Path, ending: str) -> None:
-    path, pixels = tmp_path / f"out.{ending}", blocks(channels=4)
+@pytest.mark.parametrize("extension", ["png", "tif", "tiff"])
+def test_lossless_files_hold_all_levels_and_alpha(tmp_path: Path, extension: str) -> None:
+    path, pixels = tmp_path / f"out.{extension}", flat_squares(channels=4)
     planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None]
     images.save(path, planes[:, :3])
-    assert (written(path, "RGB") == pixels[..., :3]).all()
-    assert opened(path).mode == "RGB"
+    assert (read_with_pillow(path, "RGB") == pixels[..., :3]).all()
+    assert open_with_pillow(path).mode == "RGB"
     images.save(path, planes[:, :3], planes[:, 3:])
-    assert (written(path, "RGBA") == pixels).all()
+    assert (read_with_pillow(path, "RGBA") == pixels).all()
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("ending", ["png", "tif"])
-def test_16_bit_files_hold_all_levels(tmp_path: Path, ending: str, alpha: bool) -> None:
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_16_bit_files_hold_all_levels(tmp_path: Path, extension: str, alpha: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     ramp = torch.arange(65536).view(1, 1, 256, 256)
     values = torch.cat([ramp, ramp.flip(2), torch.randint(0, 65536, (1, 2, 256, 256), generator=generator)], dim=1)
     pixels = values.float() / 65535
-    path = tmp_path / f"deep.{ending}"
+    path = tmp_path / f"deep.{extension}"
     images.save(path, pixels[:, :3], pixels[:, 3:] if alpha else None, bits=16)
     picture = images.load(path)
     if not alpha:
@@ -510,57 +510,57 @@ def test_16_bit_files_hold_all_levels(tmp_path: Path, ending: str, alpha: bool) 
     else:
         assert picture.alpha is not None
         assert (levels(picture.alpha, 65535) == values[0, 3, :, :, None].numpy()).all()
-    # Pillow keeps the upper byte of each level.
-    assert (written(path, "RGB") == levels(values[:, :3] >> 8, 1)).all()
-    if ending == "png":  # bit depth and color type stand at fixed places of the header
+    # Pillow reads the upper byte of each level.
+    assert (read_with_pillow(path, "RGB") == levels(values[:, :3] >> 8, 1)).all()
+    if extension == "png":  # bit depth and color type have fixed positions in the header
         assert tuple(path.read_bytes()[24:26]) == (16, 6 if alpha else 2)
     else:
-        assert opened(path).tag_v2[258] == (16,) * (4 if alpha else 3)
+        assert open_with_pillow(path).tag_v2[258] == (16,) * (4 if alpha else 3)
 
 
 def test_jpeg_is_flattened_and_webp_keeps_alpha(tmp_path: Path) -> None:
     color, alpha = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(1, 3, 32, 32), torch.full((1, 1, 32, 32), 0.25)
     images.save(tmp_path / "flat.jpg", color, alpha)
     over_white = [round(255 * (0.25 * part + 0.75)) for part in (0.8, 0.4, 0.2)]
-    assert np.abs(written(tmp_path / "flat.jpg", "RGB") - over_white).max() <= 2
+    assert np.abs(read_with_pillow(tmp_path / "flat.jpg", "RGB") - over_white).max() <= 2
     images.save(tmp_path / "flat.webp", color, alpha)
-    found = written(tmp_path / "flat.webp", "RGBA")
-    assert (found[..., 3] == 64).all()
-    assert np.abs(found[..., :3] - [204, 102, 51]).max() <= 3
+    result = read_with_pillow(tmp_path / "flat.webp", "RGBA")
+    assert (result[..., 3] == 64).all()
+    assert np.abs(result[..., :3] - [204, 102, 51]).max() <= 3
 
 
 def test_jpeg_quality_defaults_to_95(tmp_path: Path) -> None:
-    pixels = images.load(blocks()).pixels
+    pixels = images.load(flat_squares()).pixels
     for quality in (95, 60):
         if quality == 95:
             images.save(tmp_path / "a.jpg", pixels)
         else:
             images.save(tmp_path / "a.jpg", pixels, quality=quality)
         expected: Any = Image.open(io.BytesIO(encoded("JPEG", quality=quality)))
-        assert opened(tmp_path / "a.jpg").quantization == expected.quantization
+        assert open_with_pillow(tmp_path / "a.jpg").quantization == expected.quantization
     sizes = []
     for quality in (30, 95):
-        images.save(tmp_path / "a.webp", images.load(blocks()).pixels, quality=quality)
+        images.save(tmp_path / "a.webp", images.load(flat_squares()).pixels, quality=quality)
         sizes.append((tmp_path / "a.webp").stat().st_size)
     assert sizes[0] < sizes[1]
 
 
 def test_clamps_out_of_range_colors(tmp_path: Path) -> None:
     images.save(tmp_path / "a.png", torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1).requires_grad_())
-    assert written(tmp_path / "a.png", "RGB").tolist() == [[[0, 128, 255]]]
+    assert read_with_pillow(tmp_path / "a.png", "RGB").tolist() == [[[0, 128, 255]]]
 
 
-@pytest.mark.parametrize("ending", OUT)
-def test_output_has_no_gps_location(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("extension", WRITABLE)
+def test_output_has_no_gps_location(tmp_path: Path, extension: str) -> None:
     exif = Image.Exif()
     exif[0x010E] = "secret description"
     exif.get_ifd(GPS_IFD).update({1: "N", 2: (51.0, 28.0, 40.0), 3: "E", 4: (0.0, 0.0, 5.0), 29: "2026:01:01"})
-    source, path = tmp_path / "photograph.jpg", tmp_path / f"out.{ending}"
-    Image.fromarray(blocks()).save(source, exif=exif, comment=b"secret comment")
-    assert opened(source).getexif().get_ifd(GPS_IFD)[1] == "N"
-    for given_as in (source, opened(source)):
-        images.save(path, images.load(given_as).pixels, note="recipe")
-        assert not opened(path).getexif().get_ifd(GPS_IFD)
+    source, path = tmp_path / "photograph.jpg", tmp_path / f"out.{extension}"
+    Image.fromarray(flat_squares()).save(source, exif=exif, comment=b"secret comment")
+    assert open_with_pillow(source).getexif().get_ifd(GPS_IFD)[1] == "N"
+    for reopened in (source, open_with_pillow(source)):
+        images.save(path, images.load(reopened).pixels, note="recipe")
+        assert not open_with_pillow(path).getexif().get_ifd(GPS_IFD)
         for private in (b"secret", b"2026:01:01", b"photograph"):
             assert private not in path.read_bytes()
 
@@ -568,24 +568,24 @@ def test_output_has_no_gps_location(tmp_path: Path, ending: str) -> None:
 NOTE = '{"names":"<a> & \\"b\\" \'c\' ]]> &lt; &amp;amp;"}' + "0123456789" * 1000
 
 
-@pytest.mark.parametrize("ending", OUT)
-def test_note_round_trips(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"out.{ending}"
+@pytest.mark.parametrize("extension", WRITABLE)
+def test_note_round_trips(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"out.{extension}"
     images.save(path, torch.rand(1, 3, 9, 9), note=NOTE)
     assert images.read_note(path) == NOTE
-    if ending == "png":
-        assert opened(path).text["impasto"] == NOTE
+    if extension == "png":
+        assert open_with_pillow(path).text["impasto"] == NOTE
     images.save(path, torch.rand(1, 3, 9, 9))
     assert images.read_note(path) is None
 
 
-@pytest.mark.parametrize("ending", [*IN, "gif"])
-def test_image_without_a_note_has_none(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"picture.{ending}"
+@pytest.mark.parametrize("extension", [*READABLE, "gif"])
+def test_image_without_a_note_has_none(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"picture.{extension}"
     xmp: Options = (
-        {} if ending in ("png", "tif", "gif") else {"xmp": b"<x:xmpmeta><rdf:RDF>Somebody</rdf:RDF></x:xmpmeta>"}
+        {} if extension in ("png", "tif", "gif") else {"xmp": b"<x:xmpmeta><rdf:RDF>Somebody</rdf:RDF></x:xmpmeta>"}
     )
-    Image.fromarray(blocks()).save(path, **IN.get(ending, {}), **xmp)
+    Image.fromarray(flat_squares()).save(path, **READABLE.get(extension, {}), **xmp)
     assert images.read_note(path) is None
 
 
@@ -598,7 +598,7 @@ def test_refuses_to_read_a_note_from_a_non_image(tmp_path: Path) -> None:
 
 @LINUX_ONLY
 @pytest.mark.parametrize(
-    ("name", "size", "bits", "complaint"),
+    ("name", "size", "bits", "message"),
     [
         ("out.gif", (4, 4), 8, r"\.gif is not supported. Use \.png, \.jpg, \.webp or \.tif"),
         ("out", (4, 4), 8, "a name without an extension"),
@@ -613,21 +613,21 @@ def test_refuses_to_read_a_note_from_a_non_image(tmp_path: Path) -> None:
     ],
 )
 def test_unwritable_path_is_refused_in_advance(
-    tmp_path: Path, name: str, size: tuple[int, int], bits: int, complaint: str
+    tmp_path: Path, name: str, size: tuple[int, int], bits: int, message: str
 ) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(OutputError, match=complaint) as caught:
+    with pytest.raises(OutputError, match=message) as caught:
         images.require_output(tmp_path / name, bits=bits, height=size[0], width=size[1])
     assert "\n" not in str(caught.value)
-    with pytest.raises(OutputError, match=complaint):
+    with pytest.raises(OutputError, match=message):
         images.save(tmp_path / name, torch.zeros(1, 3, *size), bits=bits)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
-@pytest.mark.parametrize(("ending", "side"), [("webp", 16_383), ("jpg", 65_500)])
-def test_longest_side_of_each_format_is_exact(tmp_path: Path, ending: str, side: int) -> None:
-    images.save(tmp_path / f"long.{ending}", torch.zeros(1, 3, 1, side))
-    assert opened(tmp_path / f"long.{ending}").size == (side, 1)
+@pytest.mark.parametrize(("extension", "side"), [("webp", 16_383), ("jpg", 65_500)])
+def test_longest_side_of_each_format_is_exact(tmp_path: Path, extension: str, side: int) -> None:
+    images.save(tmp_path / f"long.{extension}", torch.zeros(1, 3, 1, side))
+    assert open_with_pillow(tmp_path / f"long.{extension}").size == (side, 1)
 
 
 def test_writes_a_name_of_255_bytes(tmp_path: Path) -> None:
@@ -669,7 +669,7 @@ for path in map(Path, sys.argv[1:]):
 
 @LINUX_ONLY
 def test_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
-    paths = [tmp_path / f"out.{ending}" for ending in OUT]
+    paths = [tmp_path / f"out.{extension}" for extension in WRITABLE]
     for path in paths:
         path.write_bytes(b"what was there before")
     done = subprocess.run([sys.executable, "-c", ON_A_FULL_DISK, *paths], capture_output=True, text=True, check=False)
@@ -679,15 +679,15 @@ def test_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
 
 
 def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
-    for ending in OUT:
-        images.save(tmp_path / f"out.{ending}", torch.rand(1, 3, 4, 4))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"out.{ending}" for ending in OUT)
+    for extension in WRITABLE:
+        images.save(tmp_path / f"out.{extension}", torch.rand(1, 3, 4, 4))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"out.{extension}" for extension in WRITABLE)
 
 
 @pytest.mark.parametrize("kind", ["png", "tif"])
 @pytest.mark.parametrize("bands", [3, 4])
 def test_row_blocks_change_nothing(kind: str, bands: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture of many blocks of rows, shrunk as it is read, kept on disk in between."""
+    """Read in many blocks of rows, downscaled while reading and stored on disk."""
     pattern = np.random.default_rng(0).integers(0, 256, (90, 70, bands), dtype=np.uint8)
     Image.fromarray(pattern).save(tmp_path / f"in.{kind}")
     whole = images.load(tmp_path / f"in.{kind}", long_side_px=45)
@@ -698,9 +698,9 @@ def test_row_blocks_change_nothing(kind: str, bands: int, tmp_path: Path, monkey
     parts = images.load(tmp_path / f"in.{kind}", long_side_px=45, store=store)
     torch.testing.assert_close(parts.pixels, whole.pixels, rtol=0, atol=1e-5)
     images.save(tmp_path / f"parts.{kind}", parts.pixels, parts.alpha, store=store)
-    with Image.open(tmp_path / f"whole.{kind}") as expected, Image.open(tmp_path / f"parts.{kind}") as found:
-        difference = np.asarray(expected).astype(int) - np.asarray(found)
-        assert found.mode == ("RGB" if bands == 3 else "RGBA")
+    with Image.open(tmp_path / f"whole.{kind}") as expected, Image.open(tmp_path / f"parts.{kind}") as result:
+        difference = np.asarray(expected).astype(int) - np.asarray(result)
+        assert result.mode == ("RGB" if bands == 3 else "RGBA")
     assert abs(difference).max() <= 1
 
 
@@ -711,8 +711,8 @@ def test_large_tiff_is_tiled_or_bigtiff(bits: int, tmp_path: Path, monkeypatch: 
     pixels = torch.rand(1, 3, 300, 280, generator=torch.Generator().manual_seed(0))
     images.save(tmp_path / "big.tif", pixels, bits=bits, note="kept")
     assert (tmp_path / "big.tif").read_bytes()[2] == 43  # 42 is TIFF
-    with Image.open(tmp_path / "big.tif") as written:
-        assert written.tag_v2[322] == 256  # type: ignore[attr-defined]
+    with Image.open(tmp_path / "big.tif") as tiff:
+        assert tiff.tag_v2[322] == 256  # type: ignore[attr-defined]
     again = images.load(tmp_path / "big.tif").pixels
     assert (again - pixels).abs().max() <= 0.5 / (2**bits - 1) + 1e-6
     assert images.read_note(tmp_path / "big.tif") == "kept"

