@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -26,7 +27,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -99,28 +99,29 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     os.environ.update(nodes.environment)
     from impasto.core.evaluate import Engine
     from impasto.core.method import objective_at
-    from impasto.distributed import connected, tile_actor
-    from impasto.distributed.actor_pool import ActorPool
-    from impasto.distributed.tile_backend import RayTiles, choose_tile_px
+    from impasto.distributed import Driver
+    from impasto.distributed.tile_backend import SERVICE, RayTiles, choose_tile_px
     from impasto.engine import build_engine
     from impasto.run.loading import load_inputs
 
     out = back = 0
-    pack, unpack = tile_actor.packed, tile_actor.unpacked
 
-    def packed(tensor: torch.Tensor) -> Any:
-        nonlocal out
-        out += tensor.numel() * tensor.element_size()
-        return pack(tensor)
+    class CountingDriver(Driver):
+        """A driver that counts the bytes of packed messages."""
 
-    def unpacked(sent: Any) -> torch.Tensor:
-        nonlocal back
-        back += sent[0].nbytes
-        return unpack(sent)
+        def send(self, message: Any) -> None:
+            """Send a message."""
+            nonlocal out
+            out += len(message) if isinstance(message, bytes) else 0
+            super().send(message)
 
-    # Pickles name it by its place, so what this process unpacks goes by here.
-    unpacked.__module__, unpacked.__qualname__ = unpack.__module__, unpack.__qualname__
-    tile_actor.packed, tile_actor.unpacked = packed, unpacked
+        def receive(self, timeout_s: float = math.inf) -> Any:
+            """Receive a message."""
+            nonlocal back
+            message = super().receive(timeout_s)
+            back += len(message) if isinstance(message, bytes) else 0
+            return message
+
     ready = prepare_run(
         samples.photo_path("cat"), samples.paint("swirl", size_px=512), size=size, enlarge=True, threads=1
     )
@@ -145,18 +146,14 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
             found.setdefault(name, []).append(time.perf_counter() - began)
             step.update(sent=out, received=back, driver=time.process_time() - spent)
 
-    with connected(nodes.address):
-        for _ in range(repeats):
-            measure("one process, whole", build_engine(plan.model_copy(update={"tile_px": None}), ready.encoder))
-            measure("one process, blocks", build_engine(plan, ready.encoder))
-            for count, name in ((1, "1 actor"), (2, "2 actors")):
-                team = ActorPool(count, 1)
-                team.start(ready.encoder, plan)
-                while len(team.actors) < count:
-                    team.accept_started(60)
-                    time.sleep(0.1)
-                measure(name, build_engine(plan, ready.encoder, None, partial(RayTiles, team)))
-                team.close()
+    for _ in range(repeats):
+        measure("one process, whole", build_engine(plan.model_copy(update={"tile_px": None}), ready.encoder))
+        measure("one process, blocks", build_engine(plan, ready.encoder))
+        for count, name in ((1, "1 actor"), (2, "2 actors")):
+            with CountingDriver(SERVICE, nodes.address) as driver:
+                engine = build_engine(plan, ready.encoder, None, partial(RayTiles, driver, plan=plan, count=count))
+                time.sleep(10)  # until all actors have started
+                measure(name, engine)
     return {
         "size": f"{ready.workload.width}x{ready.workload.height}",
         "pixels": ready.workload.pixels,

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,8 +21,7 @@ from PIL import Image
 from impasto import read_recipe
 from impasto.cli import main
 from impasto.config import Plan
-from impasto.distributed import ClusterError, connected, connection
-from impasto.distributed.health import ClusterHealth
+from impasto.distributed import ClusterError, Driver, connection
 from impasto.jobs import JobStore
 from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
 from impasto.weights import cache_folder, load
@@ -256,44 +254,37 @@ def test_losing_the_head_is_one_line_and_the_next_call_resumes(expected: dict[st
     require_same(expected)
 
 
-def test_tolerates_a_head_outage_but_not_a_lost_local_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def listen(kind: socket.AddressFamily, address: Any) -> socket.socket:
-        listener = socket.socket(kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-        return listener
+SILENT = """
+import time
+from impasto.distributed import Cluster
+from impasto.distributed.channel import Channel
+from impasto.distributed.driver import Heartbeat
+import sys
+channel = Channel(sys.stdin.buffer, sys.stdout.buffer)
+channel.send(Cluster(1, 0, 1e9, 1, 1))
+for silence_s in (1.0, 1.0, 60.0):
+    channel.send(Heartbeat())
+    time.sleep(silence_s)
+"""
 
-    head = listen(socket.AF_INET, ("127.0.0.1", 0))
-    port = head.getsockname()[1]
-    node = listen(socket.AF_UNIX, str(tmp_path / "node"))
-    health = ClusterHealth(f"127.0.0.1:{port}", str(tmp_path / "node"))
-    health.check()
-    monkeypatch.setattr("impasto.distributed.health.HEAD_TIMEOUT_S", 0.0)  # the second failed check raises
-    head_connection, node_connection = head.accept()[0], node.accept()[0]
-    head_connection.close()  # the head closes idle connections: reconnect
-    health.check()
-    health.check()
-    head.close()
-    health.check()
-    head = listen(socket.AF_INET, ("127.0.0.1", port))  # restarted
-    health.check()
-    head.close()
-    health.check()
-    with pytest.raises(ClusterError, match=f"head of the cluster, 127.0.0.1:{port}, does not answer"):
-        health.check()
-    node_connection.close()
-    node.close()
-    with pytest.raises(ClusterError, match="node on this machine has ended"):
-        health.check()
-    health.close()
-    health.check()  # closed: no more checks
+
+def test_tolerates_a_head_outage_but_not_a_lost_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "silent.py").write_text(SILENT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("impasto.distributed.driver.MAX_SILENCE_S", 4.0)
+    with Driver("silent", "127.0.0.1:1") as driver:
+        assert driver.receive(2.5) is None  # heartbeats come, late
+        began_s = time.monotonic()
+        with pytest.raises(ClusterError, match=r"^The Ray cluster at 127.0.0.1:1 is lost .*\.$"):
+            driver.receive()
+        assert time.monotonic() - began_s < 30
+        assert not psutil.pid_exists(driver.pid)
 
 
 OCCUPY_CLUSTER = """
 import sys
-from impasto.distributed import connected
-with connected(sys.argv[1]):
+from impasto.distributed.connection import connect
+with connect(sys.argv[1]):
     import ray
     class Other:
         def is_running(self):
@@ -349,8 +340,8 @@ def test_unreachable_address_is_a_one_line_error(
 
 CHECK_OWN_RAY = """
 import psutil
-from impasto.distributed import connected
-with connected("ray") as cluster:
+from impasto.distributed.connection import connect
+with connect("ray") as cluster:
     assert cluster.nodes == 1
     raylets = [child for child in psutil.Process().children(recursive=True) if "raylet" in " ".join(child.cmdline())]
     sockets = [socket for raylet in raylets for socket in raylet.net_connections("inet") if socket.laddr]
@@ -376,6 +367,7 @@ def test_own_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
 
 def test_missing_ray_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match="pip install"), connected("ray"):
+    with pytest.raises(ClusterError, match="pip install"), connection.connect("ray"):
         pass

@@ -141,8 +141,8 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "128"], "too few to be spread"),
-        (["--style-loss", "nearest", *LARGE], "looks at a whole picture"),
+        (["--size", "128"], "too few for several machines"),
+        (["--style-loss", "nearest", *LARGE], "measures a whole picture"),
         (["--threads", "2"], "Lower --threads"),
     ],
 )

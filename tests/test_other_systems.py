@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto.distributed.health import ClusterHealth
 from impasto.engine import planning
 from impasto.engine.disk_store import DiskStore
 from impasto.errors import ConfigError
@@ -114,8 +112,3 @@ def test_refuses_a_port_in_use(monkeypatch: pytest.MonkeyPatch, system: str) -> 
         patch.setattr(sys, "platform", system)
         with pytest.raises(ConfigError, match="Give another --port"):
             listen("127.0.0.1", first.getsockname()[1])
-
-
-def test_node_without_a_local_socket_is_not_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delattr(socket, "AF_UNIX", raising=False)
-    ClusterHealth(node=str(tmp_path / "node")).check()

@@ -31,7 +31,8 @@ from impasto.cli.run_command import RunCommand, file_stem
 from impasto.cli.run_outputs import RunOutputs
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
-from impasto.distributed import LOCAL, connected
+from impasto.distributed import LOCAL, Driver
+from impasto.distributed.tile_backend import SERVICE, distribute_tiles
 from impasto.errors import ConfigError
 from impasto.run import Run, prepare_run
 from impasto.run.observers import CHECKPOINT_INTERVAL_S, CheckpointWriter
@@ -111,15 +112,12 @@ def _distribute(run: Run, on: str, *, quiet: bool) -> Iterator[Run]:
     if on == LOCAL:
         yield run
         return
-    with connected(on) as cluster:
-        from impasto.distributed.tile_backend import spread
-
-        with spread(run, cluster, tell=lambda told: console.print(f"impasto: {told}")) as (distributed, team):
-            if not quiet:
-                console.print(
-                    f"in tiles of {distributed.plan.tile_px} px by {team.count} actors on {cluster.nodes} machines"
-                )
-            yield distributed
+    with Driver(SERVICE, on) as driver:
+        distributed, actors = distribute_tiles(run, driver)
+        if not quiet:
+            tile_px, machines = distributed.plan.tile_px, driver.cluster.nodes
+            console.print(f"in tiles of {tile_px} px by {actors} actors on {machines} machines")
+        yield distributed
 
 
 @with_options(Config, RunOptions)

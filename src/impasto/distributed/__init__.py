@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from impasto.distributed.connection import LOCAL, Cluster, ClusterError
 from impasto.distributed.driver import Driver
-from impasto.distributed.in_process import connected
 
-__all__ = ["LOCAL", "Cluster", "ClusterError", "Driver", "connected"]
+__all__ = ["LOCAL", "Cluster", "ClusterError", "Driver"]

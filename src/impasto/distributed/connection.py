@@ -1,7 +1,4 @@
-"""The connection to Ray: a private cluster on this machine, or an existing one.
-
-Jobs use it in a child process (`driver.py`), tiles in this one (`in_process.py`).
-"""
+"""The connection to Ray: a private cluster on this machine, or an existing one. Made in a child process (`driver`)."""
 
 from __future__ import annotations
 
@@ -59,11 +56,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connect(address: str, init: Callable[..., object] | None = None) -> Iterator[Cluster]:
+def connect(address: str) -> Iterator[Cluster]:
     """Connect this process to Ray. Raises `ClusterError`.
 
-    `address` is "ray" for a private cluster, "auto" on a machine of a cluster, HOST:PORT or ray://HOST:PORT. `init` is
-    called in place of `ray.init`.
+    `address` is "ray" for a private cluster, "auto" on a machine of a cluster, HOST:PORT or ray://HOST:PORT.
     """
     os.environ.update(QUIET_ENVIRONMENT)
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
@@ -74,7 +70,7 @@ def connect(address: str, init: Callable[..., object] | None = None) -> Iterator
     elif address != "auto":
         _require_answer(address)
     ray = _import_ray()
-    _initialize(init or ray.init, ray.shutdown, options)
+    _initialize(ray.init, ray.shutdown, options)
     try:
         yield _resources(ray)
     finally:
@@ -112,8 +108,6 @@ def _initialize(init: Callable[..., object], shutdown: Callable[[], object], opt
         try:
             init(**options)
             return
-        except ClusterError:
-            raise
         except Exception as error:  # Ray raises many types, also from grpc
             shutdown()
             if not tries_left or FORK_ERROR not in str(error):

@@ -10,13 +10,13 @@ import collections
 import contextlib
 import importlib
 import logging
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from impasto.distributed.channel import Channel, ClosedChannelError
@@ -37,21 +37,6 @@ Service = Callable[[Channel, Cluster], None]
 """The work of a driver process. It ends with `ClosedChannelError`."""
 
 
-@dataclass(frozen=True)
-class Connected:
-    """The driver's first message: the cluster that it is connected to."""
-
-    cluster: Cluster
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The driver's last message: the error that ends it."""
-
-    error: str
-
-
-@dataclass(frozen=True)
 class Heartbeat:
     """A message that driver and cluster are alive."""
 
@@ -61,6 +46,9 @@ class Driver:
 
     `module` is the Python module to run, which calls `serve`.
     """
+
+    cluster: Cluster
+    """The cluster, once the driver is connected."""
 
     def __init__(self, module: str, address: str) -> None:
         self.address = address
@@ -75,16 +63,22 @@ class Driver:
         self._output: collections.deque[bytes] = collections.deque(maxlen=30)
         self._drain = threading.Thread(target=self._read_output, args=(_pipe(self._process.stderr),), daemon=True)
         self._drain.start()
-        self._heard_s = time.monotonic()
+        self._max_silence_s, self._heard_s = CONNECT_TIMEOUT_S, time.monotonic()
 
     def __enter__(self) -> Self:
         """Wait for the connection. Raises `ClusterError`."""
         try:
-            self.cluster = self._wait_for_cluster()
-            self._heard_s = time.monotonic()
+            message = self.receive(CONNECT_TIMEOUT_S)
+            if not isinstance(message, Cluster):
+                raise ClusterError(
+                    f"{self.address} answers, but accepts no connection. If it requires a token, set "
+                    "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's. If it is not a Ray cluster, give another "
+                    "address."
+                )
         except BaseException:
             self._kill()
             raise
+        self.cluster, self._max_silence_s = message, MAX_SILENCE_S
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,27 +96,30 @@ class Driver:
         except ClosedChannelError:
             raise self._lost() from None
 
-    def receive(self, timeout_s: float) -> Any:
+    def receive(self, timeout_s: float = math.inf) -> Any:
         """Return the service's next message, or None after a timeout.
 
         Raises `ClusterError` if the cluster is lost or the service has failed.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            left_s = max(0.0, deadline_s - time.monotonic())
+            now_s = time.monotonic()
+            until_s = min(deadline_s, self._heard_s + self._max_silence_s)
             try:
-                message = self._channel.receive(left_s)
+                message = self._channel.receive(max(0.0, until_s - now_s))
             except ClosedChannelError:
                 raise self._lost() from None
-            if isinstance(message, Failed):
-                raise ClusterError(message.error)
+            if isinstance(message, ClusterError):
+                raise message
             if message is not None:
                 self._heard_s = time.monotonic()
-            elif time.monotonic() - self._heard_s > MAX_SILENCE_S:
+                if not isinstance(message, Heartbeat):
+                    return message
+            elif time.monotonic() >= deadline_s:
+                return None
+            elif time.monotonic() - self._heard_s >= self._max_silence_s:
                 self._kill()
                 raise self._lost()
-            if not isinstance(message, Heartbeat) and (message is not None or left_s == 0):
-                return message
 
     def close(self) -> None:
         """End the service, then the process. The service may take its time while heartbeats come."""
@@ -130,23 +127,9 @@ class Driver:
         try:
             with contextlib.suppress(ClusterError):
                 while True:
-                    self.receive(1.0)
+                    self.receive()
         finally:
             self._kill()
-
-    def _wait_for_cluster(self) -> Cluster:
-        try:
-            message = self._channel.receive(CONNECT_TIMEOUT_S)
-        except ClosedChannelError:
-            raise self._lost() from None
-        if isinstance(message, Failed):
-            raise ClusterError(message.error)
-        if not isinstance(message, Connected):
-            raise ClusterError(
-                f"{self.address} answers, but accepts no connection. If it requires a token, set RAY_AUTH_MODE=token "
-                "and RAY_AUTH_TOKEN to the cluster's. If it is not a Ray cluster, give another address."
-            )
-        return message.cluster
 
     def _lost(self) -> ClusterError:
         """Return the error for a driver that has ended or fallen silent."""
@@ -176,10 +159,12 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def serve(service: Service) -> None:
     """Run a service: the main program of a driver process. The address is its argument."""
-    channel = _take_over_pipes()
+    # Take over standard input and output. Prints then go to standard error.
+    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
     try:
         with connect(sys.argv[1]) as cluster:
-            channel.send(Connected(cluster))
+            channel.send(cluster)
             threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
             service(channel, cluster)
     except ClosedChannelError:
@@ -187,14 +172,7 @@ def serve(service: Service) -> None:
     except Exception as error:  # Ray raises many types
         message = one_line(error) if isinstance(error, ImpastoError) else f"Ray failed: {one_line(error)[:200]}"
         with contextlib.suppress(ClosedChannelError):
-            channel.send(Failed(message))
-
-
-def _take_over_pipes() -> Channel:
-    """Return the channel on standard input and output. Prints then go to standard error."""
-    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)
-    return channel
+            channel.send(ClusterError(message))
 
 
 def _send_heartbeats(channel: Channel) -> None:

@@ -5,75 +5,45 @@ from __future__ import annotations
 import socket
 from typing import Any, NamedTuple
 
-import numpy as np
 import ray
 import torch
 from torch import Tensor
 
 from impasto import __version__
 from impasto.config import Plan
-from impasto.core.encoder import Encoder, Features, Triple, Weights
+from impasto.distributed.packing import pack, unpack
 from impasto.engine import DTYPES
-from impasto.engine.backprop import ForwardCache, ManualBackprop
-from impasto.engine.gradients import Gradients
+from impasto.engine.backprop import ForwardCache
 from impasto.engine.local_tiles import LocalTiles
-from impasto.engine.tile_targets import TileStats, TileTargets, crop_features, make_injector, measure_tile
+from impasto.engine.tile_targets import TileTargets, crop_features, make_injector, measure_tile
 
-__all__ = ["Task", "TileActor", "sending_tensors"]
+__all__ = ["TileActor", "TileTask"]
 
 
-class Task(NamedTuple):
-    """One tile of one evaluation. `targets` holds a reference, in a list so that Ray does not resolve it."""
+class TileTask(NamedTuple):
+    """One tile of one evaluation.
 
-    precise: bool
+    With `keep`, the forward pass is stored for `gradients`. `targets` holds a reference, in a list so that Ray does not
+    resolve it.
+    """
+
     objective: int
     evaluation: int
     tile: int
+    precise: bool
+    keep: bool
     targets: list[Any]
 
 
-_here = {"device": "cpu"}
-"""Device of the tensors that this process receives."""
-
-
-def sending_tensors(device: str) -> None:
-    """Send tensors as arrays, which Ray does not copy into a pickle, and views without the rest of their storage.
-
-    Received tensors go to `device`.
-    """
-    _here["device"] = device
-    ray.util.register_serializer(Tensor, serializer=packed, deserializer=unpacked)
-
-
-def packed(tensor: Tensor) -> tuple[np.ndarray[Any, Any], list[int]]:
-    """Return the values in memory order, and the dimensions in that order: sums depend on it."""
-    order = sorted(range(tensor.dim()), key=lambda dim: -tensor.stride()[dim])
-    return tensor.detach().cpu().permute(order).contiguous().numpy(), order
-
-
-def unpacked(sent: tuple[np.ndarray[Any, Any], list[int]]) -> Tensor:
-    """Return a copy with the original memory layout."""
-    array, order = sent
-    return torch.from_numpy(array.copy()).to(_here["device"]).permute([order.index(dim) for dim in range(len(order))])
-
-
-def triple(values: Tensor) -> Triple:
-    """Return a normalization as three floats."""
-    red, green, blue = map(float, values.flatten())
-    return red, green, blue
-
-
 class TileActor:
-    """Measures tiles for an engine in another process, as `LocalTiles` does."""
+    """Measures tiles for an engine in another process, as `LocalTiles` does. All tensors are packed."""
 
-    def __init__(self, encoder: Encoder, plan: Plan) -> None:
-        sending_tensors(plan.device)
+    def __init__(self, encoder: bytes, plan: Plan) -> None:
         torch.set_num_threads(plan.threads)
-        weights = Weights(encoder.kernels, encoder.biases, triple(encoder.mean), triple(encoder.std))
-        self.encoder = Encoder(
-            encoder.network, weights, pooling=encoder.pooling, padding=encoder.padding, device=plan.device
+        self.device = plan.device
+        self.local = LocalTiles(
+            unpack(encoder, plan.device), dtype=DTYPES[plan.precision], winograd_channels=plan.winograd_channels
         )
-        self.local = LocalTiles(self.encoder, dtype=DTYPES[plan.precision], winograd_channels=plan.winograd_channels)
         self.objective, self.targets = -1, dict[int, TileTargets]()
         self.kept: tuple[int, int, ForwardCache] | None = None
 
@@ -82,22 +52,22 @@ class TileActor:
         return __version__, socket.gethostname()
 
     @torch.no_grad()
-    def features(self, task: Task, pixels: Tensor) -> Features:
+    def features(self, task: TileTask, pixels: bytes) -> bytes:
         """Compute the own features of a tile."""
         targets = self._fetch(task)
-        return crop_features(targets, self._forward(task, targets, pixels, keep=False).features)
+        return pack(crop_features(targets, self._forward(task, targets, pixels, keep=False).features))
 
     @torch.no_grad()
-    def stats(self, task: Task, pixels: Tensor, keep: bool) -> TileStats:
-        """Measure a tile. With `keep`, store the forward pass for `gradient`."""
+    def stats(self, task: TileTask, pixels: bytes) -> bytes:
+        """Measure the content errors and moments of a tile."""
         targets = self._fetch(task)
-        forward = self._forward(task, targets, pixels, keep=keep)
-        if keep:
+        forward = self._forward(task, targets, pixels, keep=task.keep)
+        if task.keep:
             self.kept = (task.evaluation, task.tile, forward)
-        return measure_tile(targets, forward.features)
+        return pack(measure_tile(targets, forward.features))
 
     @torch.no_grad()
-    def gradient(self, task: Task, pixels: Tensor, gradients: Gradients) -> Tensor:
+    def gradients(self, task: TileTask, pixels: bytes, gradients: bytes) -> bytes:
         """Compute d(total)/d(pixels) of a tile with its margin."""
         targets = self._fetch(task)
         kept, self.kept = self.kept, None
@@ -106,19 +76,18 @@ class TileActor:
         else:
             del kept  # before the forward pass needs as much memory
             forward = self._forward(task, targets, pixels, keep=True)
-        return self._chain(task).backward(forward, make_injector(targets, gradients))
+        inject = make_injector(targets, unpack(gradients, self.device))
+        return pack(self.local.chain(precise=task.precise).backward(forward, inject))
 
-    def _forward(self, task: Task, targets: TileTargets, pixels: Tensor, *, keep: bool) -> ForwardCache:
+    def _forward(self, task: TileTask, targets: TileTargets, pixels: bytes, *, keep: bool) -> ForwardCache:
         self.kept = None
-        return self._chain(task).forward(pixels, targets.layers, keep=keep)
+        image: Tensor = unpack(pixels, self.device)
+        return self.local.chain(precise=task.precise).forward(image, targets.layers, keep=keep)
 
-    def _chain(self, task: Task) -> ManualBackprop:
-        return self.local.chain(precise=task.precise)
-
-    def _fetch(self, task: Task) -> TileTargets:
+    def _fetch(self, task: TileTask) -> TileTargets:
         """Return the targets of a tile, fetched once; those of an earlier objective are dropped."""
         if self.objective != task.objective:
             self.objective, self.targets = task.objective, {}
         if task.tile not in self.targets:
-            self.targets[task.tile] = ray.get(task.targets[0])
+            self.targets[task.tile] = unpack(ray.get(task.targets[0]), self.device)
         return self.targets[task.tile]

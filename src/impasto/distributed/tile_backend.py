@@ -7,18 +7,18 @@ tiles, so neither the number of actors nor the loss of some changes a bit of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import ray
 from torch import Tensor
 
 from impasto.config import Plan
 from impasto.core.encoder import Features
-from impasto.distributed.actor_pool import ActorPool
 from impasto.distributed.connection import Cluster, ClusterError
-from impasto.distributed.tile_actor import Task
+from impasto.distributed.driver import Driver
+from impasto.distributed.packing import pack, unpack
 from impasto.engine.gradients import Gradients
 from impasto.engine.local_tiles import LocalTiles
 from impasto.engine.memory import Workload, tile_fits
@@ -26,7 +26,12 @@ from impasto.engine.tile_targets import TileStats, TileTargets
 from impasto.engine.tiles import Tile, alignment_px, cut_tiles
 from impasto.run import Run
 
-__all__ = ["ActorPool", "RayTiles", "choose_tile_px", "spread"]
+__all__ = ["SERVICE", "RayTiles", "choose_tile_px", "distribute_tiles"]
+
+logger = logging.getLogger("impasto")
+
+SERVICE = "impasto.distributed.tile_service"
+"""The module that the driver process runs."""
 
 MAX_THREADS = 8
 """Threads of an actor: convolutions gain little from more."""
@@ -34,47 +39,61 @@ MAX_THREADS = 8
 MIN_TILE_PX = 192
 """Smaller tiles consist mostly of margin."""
 
+QUEUED_TILES = 2
+"""Tiles to send to an actor in advance: it never waits, and memory holds no more."""
 
-@contextmanager
-def spread(
-    session: Run, cluster: Cluster, *, tell: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[Run, ActorPool]]:
-    """Measure the tiles of a run on a cluster; yield the run and the actors, which stop at the end.
 
-    If the cluster is lost, this process measures the rest, and `tell` gets a message.
+@dataclass(frozen=True)
+class StartActors:
+    """A request to start up to `count` actors with a packed encoder. The answer is True once one has started."""
 
-    Raises `ClusterError`: nothing to distribute, or no actors.
+    count: int
+    plan: Plan
+    encoder: bytes
+
+
+@dataclass(frozen=True)
+class NewTargets:
+    """A message that the targets of `count` tiles follow, each in a message."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class MeasureTiles:
+    """A request to measure all tiles of an image. The results are sent in order, each in a message.
+
+    The pixels of each tile follow, in a window of messages. With `gradients`, they are those of the request before.
     """
-    work = session.workload
+
+    method: Literal["features", "stats", "gradients"]
+    precise: bool
+    gradients: bytes | None = None
+
+
+def distribute_tiles(run: Run, driver: Driver) -> tuple[Run, int]:
+    """Return the run with its tiles measured on a driver's cluster, and the number of actors.
+
+    If the cluster is lost, this process measures the rest. Raises `ClusterError`: the run cannot be distributed.
+    """
+    work, cluster, recorded = run.workload, driver.cluster, run.recorded_plan
     if work.needs_whole_image:
         raise ClusterError(
-            f"style_loss = {work.config.style_loss!r} looks at a whole picture, which cannot be spread over machines. "
+            f"style_loss = {work.config.style_loss!r} measures a whole picture, which cannot be divided. "
             "Leave out --on, or use another style loss."
         )
-    recorded = session.recorded_plan
     fitting = max(1, min(cluster.min_cpus, cluster.cpus // 2, MAX_THREADS))
-    threads = recorded.threads if recorded else session.options.threads or fitting
+    threads = recorded.threads if recorded else run.options.threads or fitting
     count = cluster.cpus // threads
     if count < (1 if recorded else 2):
         raise ClusterError(
-            f"{threads} threads each leave room for {count} actors on {cluster.cpus} processors, and a picture is "
-            "spread over two or more. Lower --threads, or leave out --on."
+            f"{threads} threads each leave room for {count} actors on {cluster.cpus} processors, and a picture needs "
+            "two or more. Lower --threads, or leave out --on."
         )
-    plan = recorded or _plan(session, cluster, count, threads)
+    plan = recorded or _plan(run, cluster, count, threads)
     _require_tiles(work, plan, cluster, is_recorded=recorded is not None)
     count = min(count, len(_tiles(work, plan.tile_px)), *([cluster.gpus] if plan.device == "cuda" else []))
-    team = ActorPool(count, threads, gpus=int(plan.device == "cuda"), warn=tell)
-
-    def connect(local: LocalTiles) -> RayTiles:
-        team.start(local.encoder, plan)
-        return RayTiles(team, local)
-
-    arguments = session.inputs, session.config, session.options, plan
-    try:
-        run = Run(*arguments, schedule=session.schedule, tile_backend=connect, recorded_config=session.recorded_config)
-        yield run, team
-    finally:
-        team.close()
+    return replace(run, recorded_plan=plan, tile_backend=lambda local: RayTiles(driver, local, plan, count)), count
 
 
 def _require_tiles(work: Workload, plan: Plan, cluster: Cluster, *, is_recorded: bool) -> None:
@@ -83,18 +102,18 @@ def _require_tiles(work: Workload, plan: Plan, cluster: Cluster, *, is_recorded:
         raise ClusterError(
             "This run was started without tiles and must continue so. Leave out --on."
             if is_recorded
-            else f"{work.width}x{work.height} px are too few to be spread. Raise --size, or leave out --on."
+            else f"{work.width}x{work.height} px are too few for several machines. Raise --size, or leave out --on."
         )
     if plan.device == "cuda" and cluster.gpus < 1:
         raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
 
 
-def _plan(session: Run, cluster: Cluster, count: int, threads: int) -> Plan:
+def _plan(run: Run, cluster: Cluster, count: int, threads: int) -> Plan:
     """Return the plan of this machine, with tiles that fit the memory of the actors."""
-    run = session.options.model_copy(update={"threads": threads})
-    plan = Run(session.inputs, session.config, run).plan
-    room = session.options.memory or cluster.memory / count
-    return plan.model_copy(update={"tile_px": choose_tile_px(session.workload, plan, count, room)})
+    options = run.options.model_copy(update={"threads": threads})
+    plan = Run(run.inputs, run.config, options).plan
+    room = run.options.memory or cluster.memory / count
+    return plan.model_copy(update={"tile_px": choose_tile_px(run.workload, plan, count, room)})
 
 
 def choose_tile_px(work: Workload, plan: Plan, count: int, room: float) -> int:
@@ -129,75 +148,73 @@ def _tiles(work: Workload, tile_px: int | None) -> list[Tile]:
 
 
 class RayTiles:
-    """Measures tiles with a pool of actors, and in this process once all actors are lost.
+    """Measures tiles with a pool of actors, and in this process once the actors are lost.
 
-    The results are, to the bit, those of `LocalTiles` with the same tiles, precision and threads.
+    The results are, to the bit, those of `LocalTiles` with the same tiles, precision and threads. Raises `ClusterError`
+    if no actor starts.
     """
 
-    def __init__(self, pool: ActorPool, local: LocalTiles) -> None:
-        self.pool, self.local = pool, local
-        self._tiles: Sequence[TileTargets] = []
-        self._targets: list[Any] = []
-        self._pixels: dict[int, Any] = {}
-        self._objectives = self._evaluations = 0
+    def __init__(self, driver: Driver, local: LocalTiles, plan: Plan, count: int) -> None:
+        self.driver, self.local, self.device = driver, local, plan.device
+        self.lost = False
+        self._window = QUEUED_TILES * count
+        self._tiles: Sequence[TileTargets] = ()
+        driver.send(StartActors(count, plan, pack(local.encoder)))
+        driver.receive()
 
     def features(self, image: Tensor, tiles: Sequence[TileTargets]) -> Iterator[tuple[TileTargets, Features]]:
         """Yield the own features of each tile."""
-        self._begin(tiles)
-
-        def call(actor: Any, number: int, alone: bool) -> Any:
-            return actor.features.remote(self._task(number, precise=True), self._send(image, number))
-
-        for tile, features in zip(tiles, self.pool.run(len(tiles), call), strict=True):
-            if features is None:
-                yield from self.local.features(image, [tile])
-            else:
-                yield tile, features
+        for tile, features in zip(tiles, self._measure(MeasureTiles("features", True), image, tiles), strict=True):
+            yield (tile, features) if features is not None else next(self.local.features(image, [tile]))
 
     def stats(self, image: Tensor, tiles: Sequence[TileTargets], *, precise: bool) -> Iterator[TileStats]:
         """Yield the content errors and moments of each tile."""
-        self._begin(tiles)
-
-        def call(actor: Any, number: int, alone: bool) -> Any:
-            return actor.stats.remote(self._task(number, precise=precise), self._send(image, number), keep=alone)
-
-        for tile, stats in zip(tiles, self.pool.run(len(tiles), call), strict=True):
+        for tile, stats in zip(tiles, self._measure(MeasureTiles("stats", precise), image, tiles), strict=True):
             yield stats if stats is not None else next(self.local.stats(image, [tile], precise=precise))
 
     def gradients(
         self, image: Tensor, tiles: Sequence[TileTargets], gradients: Gradients, *, precise: bool
     ) -> Iterator[tuple[TileTargets, Tensor]]:
         """Yield d(total)/d(pixels) of each tile with its margin."""
-        sent = self.pool.put(gradients)
-
-        def call(actor: Any, number: int, alone: bool) -> Any:
-            return actor.gradient.remote(self._task(number, precise=precise), self._send(image, number), sent)
-
-        results = self.pool.run(len(tiles), call)
-        for number, (tile, gradient) in enumerate(zip(tiles, results, strict=True)):
-            self._pixels.pop(number, None)
-            if gradient is None:
-                yield from self.local.gradients(image, [tile], gradients, precise=precise)
-            else:
+        request = MeasureTiles("gradients", precise, pack(gradients))
+        for tile, gradient in zip(tiles, self._measure(request, image, tiles), strict=True):
+            if gradient is not None:
                 yield tile, gradient
+            else:
+                yield from self.local.gradients(image, [tile], gradients, precise=precise)
 
-    def _begin(self, tiles: Sequence[TileTargets]) -> None:
-        """Start with another image. Targets are sent only when they change; actors fetch those of their tiles."""
-        self._pixels = {}
-        self._evaluations += 1
-        if self._tiles is not tiles:
-            self._objectives += 1
-            self._tiles, self._targets = tiles, []  # frees the old ones before as much is sent again
-            for tile in tiles:
-                self._targets.append(self.pool.put(tile))
-                self.local.store.release(*tile.tensors)
+    def _measure(self, request: MeasureTiles, image: Tensor, tiles: Sequence[TileTargets]) -> Iterator[Any]:
+        """Yield the result of each tile, or None once the actors are lost."""
+        received = 0
+        if not self.lost:
+            try:
+                self._send_targets(tiles)
+                for data in self._request(request, image, tiles):
+                    received += 1
+                    yield unpack(data, self.device)
+            except ClusterError as error:
+                self.lost = True
+                logger.warning("%s: continuing on this machine", str(error).partition(". ")[0].rstrip("."))
+        for _ in tiles[received:]:
+            yield None
 
-    def _task(self, number: int, *, precise: bool) -> Task:
-        return Task(precise, self._objectives, self._evaluations, number, [self._targets[number]])
+    def _send_targets(self, tiles: Sequence[TileTargets]) -> None:
+        """Send targets if they have changed; actors fetch those of their tiles."""
+        if self._tiles is tiles:
+            return
+        self._tiles = tiles
+        self.driver.send(NewTargets(len(tiles)))
+        for tile in tiles:
+            self.driver.send(pack(tile))
+            self.local.store.release(*tile.tensors)
 
-    def _send(self, image: Tensor, number: int) -> Any:
-        """Send a tile's pixels once per evaluation: the gradient needs them again."""
-        if number not in self._pixels:
-            self._pixels[number] = ray.put(image[self._tiles[number].tile.window])
-            self.local.store.release(image)
-        return self._pixels[number]
+    def _request(self, request: MeasureTiles, image: Tensor, tiles: Sequence[TileTargets]) -> Iterator[bytes]:
+        """Send a request, and the pixels of its tiles a few tiles ahead of the results."""
+        self.driver.send(request)
+        sent = len(tiles) if request.gradients is not None else 0
+        for number in range(len(tiles)):
+            for tile in tiles[sent : number + self._window]:
+                self.driver.send(pack(image[tile.tile.window]))
+                self.local.store.release(image)
+                sent += 1
+            yield self.driver.receive()
