@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: in a process of its own, on real weights."""
+"""The command line: outputs, errors and interruption, with real weights."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_stylize_writes_the_reported_file(desk: Path) -> None:
 
 
 def test_reported_losses_match_the_file(desk: Path) -> None:
-    """Measured again from the 16-bit file, by the library."""
+    """Measure the 16-bit file with the library."""
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
     report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
     from impasto.images import load
@@ -82,10 +82,10 @@ def test_default_output_never_overwrites(desk: Path) -> None:
 
 
 def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
-    made = impasto_command(
+    stylized = impasto_command(
         "stylize", "photo.jpg", "painting.png", "-o", "out.tif", "--bits", "16", "--seed", "5", *QUICK, cwd=desk
     )
-    assert made.returncode == 0, made.stderr
+    assert stylized.returncode == 0, stylized.stderr
     again = impasto_command("reproduce", "out.tif", "-o", "new.tif", cwd=desk)
     assert again.returncode == 0, again.stderr
     from impasto.images import load
@@ -96,18 +96,18 @@ def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
     assert "photo.jpg is missing" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
     Image.new("RGB", (30, 30)).save(desk / "photo.jpg")
     assert "has changed" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
-    found = impasto_command("reproduce", "out.tif", "--content", "moved.jpg", "-o", "third.tif", cwd=desk)
-    assert found.returncode == 0, found.stderr
+    given = impasto_command("reproduce", "out.tif", "--content", "moved.jpg", "-o", "third.tif", cwd=desk)
+    assert given.returncode == 0, given.stderr
     assert torch.equal(load(desk / "out.tif").pixels, load(desk / "third.tif").pixels)
 
 
 def test_reproduces_two_styles_in_content_colors(desk: Path) -> None:
     Image.open(desk / "painting.png").transpose(Image.Transpose.ROTATE_90).save(desk / "other.png")
     options = ["--style-weights", "2,1", "--style-scale", "1,40px", "--color", "luminance"]
-    made = impasto_command(
+    stylized = impasto_command(
         "stylize", "photo.jpg", "painting.png", "other.png", "-o", "out.png", *options, *QUICK, cwd=desk
     )
-    assert made.returncode == 0, made.stderr
+    assert stylized.returncode == 0, stylized.stderr
     assert impasto_command("reproduce", "out.png", "-o", "new.png", cwd=desk).returncode == 0
     assert (read_pixels(desk / "new.png") == read_pixels(desk / "out.png")).all()
 
@@ -277,8 +277,8 @@ BAD = [
 
 @pytest.fixture
 def bad_desk(desk: Path) -> Path:
-    """Add files with every possible fault to the folder."""
-    (desk / "text.png").write_text("I am no picture.\n" * 20)
+    """Add invalid files of every kind to the folder."""
+    (desk / "text.png").write_text("not an image\n" * 20)
     whole = (desk / "photo.jpg").read_bytes()
     (desk / "half.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (1, 1)).save(desk / "dot.png")
@@ -310,7 +310,7 @@ def test_invalid_command_is_one_line_and_changes_nothing(
 ) -> None:
     if arguments[0] == "stylize" and "-o" not in arguments:
         arguments = [*arguments, "-o", "kept.png"]
-    (bad_desk / "kept.png").write_bytes(b"what was there before")
+    (bad_desk / "kept.png").write_bytes(b"existing")
     before = {path.name: path.read_bytes() for path in bad_desk.iterdir()}
     assert run_in_process(arguments, bad_desk, monkeypatch) == 2
     captured = capsys.readouterr()
@@ -327,7 +327,7 @@ def test_error_shows_no_traceback(desk: Path) -> None:
 
 @LINUX_ONLY
 def test_full_disk_keeps_the_old_file(desk: Path) -> None:
-    """A limit on file sizes stands in for the full disk: writing fails in the same place."""
+    """A limit on file sizes simulates a full disk."""
     import resource
 
     (desk / "out.tif").write_bytes(b"old")
@@ -344,10 +344,10 @@ def test_full_disk_keeps_the_old_file(desk: Path) -> None:
 
 
 def test_unwritable_output_is_refused_before_the_run(desk: Path) -> None:
-    began = time.monotonic()
+    start = time.monotonic()
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg/out.png", "--iterations", "100000"]
     assert "no directory" in refused(impasto_command(*arguments, cwd=desk))
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - start < 60
 
 
 # ---- the smaller commands ------------------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_samples_are_listed_and_written(
     assert (tmp_path / "cat.jpg").stat().st_size > 1000
 
 
-# ---- what a reviewer found -----------------------------------------------------------------------
+# ---- edge cases ----------------------------------------------------------------------------------
 
 
 def test_refuses_to_overwrite_an_input(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +457,7 @@ def test_unusable_recipe_is_a_clear_error(
         ('"content":{', '"protect":{', "content is missing"),
     ]:
         assert old in recipe
-        in_plan = old in ('"device":"cpu"', '"threads":')  # the run options before it have the same names
+        in_plan = old in ('"device":"cpu"', '"threads":')  # the run options have the same names, and come first
         plan = new.join(recipe.rsplit(old, 1)) if in_plan else recipe.replace(old, new)
         images.save(desk / "edited.png", torch.rand(1, 3, 8, 8), note=plan)
         capsys.readouterr()
@@ -466,7 +466,7 @@ def test_unusable_recipe_is_a_clear_error(
 
 
 def test_interrupt_while_loading_exits(desk: Path) -> None:
-    """At many moments before the first step; libvips swallows what is raised in its callbacks."""
+    """Interrupt at several times before the first step. libvips swallows exceptions in its callbacks."""
     for delay_s in (0.4, 1.2, 1.8, 2.2, 2.6):
         arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--iterations", "100000", "--size", "64"]
         with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Views of what a network sees: what they show is true, and stands where it should."""
+"""Views of features, Gram matrices and sweeps, and the images that show them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def gray(value: float, height: int = 20, width: int = 30) -> Tensor:
     return torch.full((1, 3, height, width), value)
 
 
-def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
-    """Where an image stands on a sheet, to one level of 8 bits."""
+def find_image(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
+    """Return the position of an image in a grid, to one level of 8 bits, or None."""
     whole, part = ((t[0] * 255).round().int().permute(1, 2, 0).numpy() for t in (sheet, image))
     high, wide = part.shape[:2]
     for y, x in zip(*np.nonzero((abs(whole - part[0, 0]) <= 1).all(axis=2)), strict=True):
@@ -54,7 +54,7 @@ def found_at(sheet: Tensor, image: Tensor) -> tuple[int, int] | None:
     return None
 
 
-# ---- Sheets and letters --------------------------------------------------------------------------
+# ---- Grids and labels ----------------------------------------------------------------------------
 
 
 def test_grid_shows_each_image_unchanged() -> None:
@@ -62,7 +62,7 @@ def test_grid_shows_each_image_unchanged() -> None:
     sheet = draw_grid(
         [[images_[0], images_[1], images_[2]], [images_[3], None, images_[4]]], column_labels=["a", "b", "c"]
     )
-    places = [found_at(sheet, image) for image in images_]
+    places = [find_image(sheet, image) for image in images_]
     assert None not in places
     tops = [place[0] for place in places if place]
     assert max(tops[:3]) < min(tops[3:])
@@ -75,7 +75,7 @@ def test_grid_spacing_is_even() -> None:
     sheet = draw_grid(
         cells, column_labels=["a", "b", "c"], row_labels=["one", "two", "three"], title="Title", note="note"
     )
-    places = [[found_at(sheet, cell) for cell in row] for row in cells]
+    places = [[find_image(sheet, cell) for cell in row] for row in cells]
     lefts = [place[1] for place in places[0] if place]
     tops = [row[0][0] for row in places if row[0]]
     assert lefts[1] - lefts[0] == lefts[2] - lefts[1] > 30
@@ -90,14 +90,14 @@ def test_captions_are_never_truncated() -> None:
     assert sheets[0].shape[3] >= room + 64
 
 
-@pytest.mark.parametrize("where", ["column_labels", "row_labels", "title", "note", "caption"])
-def test_labels_are_drawn(where: str) -> None:
-    cell = Cell(gray(1.0, 60, 120), "words" if where == "caption" else "")
-    words: dict[str, Any] = {"column_labels": ["words"], "row_labels": ["words"], "title": "words", "note": "words"}
+@pytest.mark.parametrize("label", ["column_labels", "row_labels", "title", "note", "caption"])
+def test_labels_are_drawn(label: str) -> None:
+    cell = Cell(gray(1.0, 60, 120), "words" if label == "caption" else "")
+    texts: dict[str, Any] = {"column_labels": ["words"], "row_labels": ["words"], "title": "words", "note": "words"}
     plain = draw_grid([[Cell(gray(1.0, 60, 120))]])
-    labelled = draw_grid([[cell]], **({where: words[where]} if where in words else {}))
+    labelled = draw_grid([[cell]], **({label: texts[label]} if label in texts else {}))
     assert labelled.numel() > plain.numel()
-    assert int((labelled < 0.6).sum()) > 30  # ink is dark; the paper and the picture are not
+    assert int((labelled < 0.6).sum()) > 30  # text is dark; the background and the picture are not
     assert not int((plain < 0.6).sum())
 
 
@@ -115,7 +115,7 @@ def test_missing_glyphs_are_replaced() -> None:
         assert int((labelled < 0.6).sum()) > int((blank < 0.6).sum()) + 10, name
     assert replace_missing_glyphs("絵.jpg") == "?.jpg"
     assert replace_missing_glyphs("a b, Жük × α…") == "a b, Жük × α…"
-    assert replace_missing_glyphs("u\u0308ber") == "über"  # as some systems write their files' names
+    assert replace_missing_glyphs("u\u0308ber") == "über"  # decomposed, as in file names on macOS
 
 
 def test_long_label_is_truncated_in_the_middle() -> None:
@@ -143,18 +143,20 @@ def test_heatmap_goes_from_dark_to_bright() -> None:
 def test_colorbar_goes_from_dark_to_bright() -> None:
     bar = draw_colorbar(250.0, 120)
     colors = bar[0, :, 0]
-    for at, value in ((0, 0.0), (-1, 1.0)):
-        assert torch.allclose(colors[:, at], heatmap(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255)
+    for index, value in ((0, 0.0), (-1, 1.0)):
+        assert torch.allclose(
+            colors[:, index], heatmap(torch.tensor([[value]]), 1, highest=1.0)[0, :, 0, 0], atol=1 / 255
+        )
     assert bool((colors.sum(dim=0).diff() >= -0.02).all())
     ends = [bar[0, :, -8:, part].min() for part in (slice(0, 20), slice(50, 70), slice(100, 120))]
-    assert max(ends) < 0.75  # a number at each end, and in the middle
+    assert max(ends) < 0.75  # a number at each end and in the middle
     assert not torch.equal(bar, draw_colorbar(300.0, 120))
 
 
 def test_equal_file_names_get_their_folder() -> None:
     assert display_names(["a/x.jpg", Path("b/x.jpg"), "y.png"]) == ["a/x.jpg", "b/x.jpg", "y.png"]
     assert display_names(["/p/a/x.jpg", "/q/a/x.jpg", "x.jpg"]) == ["p/a/x.jpg", "q/a/x.jpg", "x.jpg"]
-    assert display_names(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # it is one file
+    assert display_names(["/p/a/x.jpg", "/p/a/x.jpg"]) == ["x.jpg", "x.jpg"]  # the same file twice
     assert display_names([np.zeros((2, 2)), "x.jpg", "x.jpg"]) == ["picture 1", "x.jpg", "x.jpg"]
 
 
@@ -170,21 +172,21 @@ def test_grids_distinguish_equal_file_names(desk: Path) -> None:
     assert gram_view(files, size=64, layers="relu1_1").names == ("a/x.jpg", "b/x.jpg")
 
 
-# ---- What stays loaded ---------------------------------------------------------------------------
+# ---- Caches --------------------------------------------------------------------------------------
 
 
 def test_cache_returns_measurements_and_misses_changes(tiny: Encoder, noise_image: Tensor) -> None:
-    asked: list[str] = []
+    measured_layers: list[str] = []
 
     class Counting(AutogradEngine):
         def features(self, image: Tensor, layers: object) -> dict[str, Tensor]:
-            asked.extend(layers)  # type: ignore[arg-type]
+            measured_layers.extend(layers)  # type: ignore[arg-type]
             return super().features(image, list(layers))  # type: ignore[call-overload]
 
     engine = CachingEngine(Counting(tiny))
     first = engine.features(noise_image, ["relu1_1"])
     again = engine.features(noise_image.clone(), ["relu1_1", "relu2_1"])
-    assert asked == ["relu1_1", "relu2_1"]
+    assert measured_layers == ["relu1_1", "relu2_1"]
     assert torch.equal(first["relu1_1"], again["relu1_1"])
     changed = noise_image.clone()
     changed[0, 0, 0, 0] += 0.5
@@ -208,8 +210,8 @@ def test_shared_cache_changes_no_picture(photo: Path, painting: Path) -> None:
     cache = ModelCache(cache_measurements=True)
     shared = [drive(prepare_run(photo, painting, **SMALL, alpha=alpha, cache=cache)) for alpha in (1, 20)]
     for alpha, result in zip((1, 20), shared, strict=True):
-        alone = drive(prepare_run(photo, painting, **SMALL, alpha=alpha))
-        assert torch.equal(result.image, alone.image)
+        expected = drive(prepare_run(photo, painting, **SMALL, alpha=alpha))
+        assert torch.equal(result.image, expected.image)
     assert len(cache._encoders) == 1
     drive(prepare_run(photo, painting, **SMALL, padding="zero", cache=cache))
     assert len(cache._encoders) == 2
@@ -228,11 +230,11 @@ def test_feature_maps_are_sorted_by_strength(photo: Path, vgg19: Encoder) -> Non
     places = []
     for channel in order:
         highest = float(torch.quantile(maps[channel].flatten(), 0.999))
-        places.append(found_at(sheet, heatmap(maps[channel], 160, highest=highest)))
+        places.append(find_image(sheet, heatmap(maps[channel], 160, highest=highest)))
     assert None not in places
     assert [place[1] for place in places if place] == sorted(place[1] for place in places if place)
     assert torch.equal(sheet, insight.features(photo, layers=["relu1_1", "relu2_1"], strongest=3, size=96))
-    assert found_at(sheet, thumbnail(picture, 160, enlarge=True)) is not None  # as large as its maps
+    assert find_image(sheet, thumbnail(picture, 160, enlarge=True)) is not None  # as large as the maps
 
 
 # ---- Gram ----------------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ def test_feature_maps_are_sorted_by_strength(photo: Path, vgg19: Encoder) -> Non
 def test_gram_distance_by_hand() -> None:
     one, other = torch.diag(torch.tensor([3.0, 0.0])), torch.diag(torch.tensor([0.0, 4.0]))
     assert gram_distance(one, one) == 0
-    assert gram_distance(one, other) == 1  # nothing in common
+    assert gram_distance(one, other) == 1  # no overlap
     assert gram_distance(one, 2 * one) == pytest.approx((9 / 1) * 1 / (9 + 36))
     assert gram_distance(one, other) == gram_distance(other, one)
 
@@ -284,10 +286,10 @@ def test_shallow_layers_reconstruct_better(photo: Path) -> None:
     for cell in grid.cells:
         assert cell.result is not None
         assert cell.result.recipe.config.alpha == 0
-        assert found_at(sheet, cell.result.image) is not None
+        assert find_image(sheet, cell.result.image) is not None
         errors.append(float((cell.result.image - picture).square().mean()))
     assert errors[0] < 0.5 * errors[1] < 0.5 * errors[2]
-    assert found_at(sheet, picture) is not None
+    assert find_image(sheet, picture) is not None
 
 
 @pytest.mark.weights
@@ -324,7 +326,7 @@ def test_recombine_places_each_pair(photo: Path, painting: Path, tmp_path: Path)
     places = []
     for cell in grid.cells:
         assert cell.result is not None
-        places.append(found_at(sheet, cell.result.image))
+        places.append(find_image(sheet, cell.result.image))
     assert None not in places
     first, second, third, fourth = (place for place in places if place)
     assert first[0] == second[0] < third[0] == fourth[0]
@@ -336,19 +338,19 @@ def test_recombine_places_each_pair(photo: Path, painting: Path, tmp_path: Path)
 
 @pytest.mark.weights
 def test_sweep_has_a_cell_per_setting(photo: Path, painting: Path) -> None:
-    swept = insight.sweep(photo, painting, {"alpha": [0.5, 50], "padding": ["zero", "replicate"]}, **SMALL)
-    assert swept.table() == []
-    swept.grid.paint()
-    table = swept.table()
+    sweep = insight.sweep(photo, painting, {"alpha": [0.5, 50], "padding": ["zero", "replicate"]}, **SMALL)
+    assert sweep.table() == []
+    sweep.grid.paint()
+    table = sweep.table()
     assert [(row["padding"], row["alpha"]) for row in table] == [
         ("zero", 0.5), ("zero", 50), ("replicate", 0.5), ("replicate", 50)
     ]  # fmt: skip
     assert table[1]["style"] < table[0]["style"]
     assert table[1]["content"] > table[0]["content"]
-    assert swept.grid.column_labels == ["alpha = 0.5", "alpha = 50"]
-    words = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).grid
-    assert (words.column_labels, words.row_labels) == (["style scale = 0.5"], ["content layers = relu4_2"])
-    assert swept.grid.row_labels == ["padding = zero", "padding = replicate"]
+    assert sweep.grid.column_labels == ["alpha = 0.5", "alpha = 50"]
+    grid = insight.sweep(photo, painting, {"style_scale": ["0.5"], "content_layers": ["relu4_2"]}).grid
+    assert (grid.column_labels, grid.row_labels) == (["style scale = 0.5"], ["content layers = relu4_2"])
+    assert sweep.grid.row_labels == ["padding = zero", "padding = replicate"]
 
 
 def test_sweep_options_are_parsed_and_validated() -> None:
@@ -356,10 +358,10 @@ def test_sweep_options_are_parsed_and_validated() -> None:
         "alpha": ["1", "5"],
         "style_layers": ["relu1_1", "relu1_1,relu2_1"],
     }
-    for wrong in (["alpha"], ["=1"], ["alpha=1", "alpha=2"]):
+    for specs in (["alpha"], ["=1"], ["alpha=1", "alpha=2"]):
         with pytest.raises(ConfigError):
-            insight.parse_sweep(wrong)
-    wrong_ones: list[dict[str, Any]] = [
+            insight.parse_sweep(specs)
+    invalid: list[dict[str, Any]] = [
         {},
         {"alpha": []},
         {"alpha": [1], "seed": [1], "size": [64]},
@@ -369,7 +371,7 @@ def test_sweep_options_are_parsed_and_validated() -> None:
     assert insight.sweep("photo.jpg", "painting.jpg", {"network": "alexnet", "alpha": (1, 2)}).settings[1] == {
         "network": "alexnet", "alpha": 2
     }  # fmt: skip
-    for over in wrong_ones:
+    for over in invalid:
         with pytest.raises(ConfigError):
             insight.sweep("photo.jpg", "painting.jpg", over)
     with pytest.raises(ConfigError, match="at most"):
@@ -378,9 +380,9 @@ def test_sweep_options_are_parsed_and_validated() -> None:
         insight.recombine([], ["painting.jpg"])
 
 
-# ---- Which options are offered -------------------------------------------------------------------
+# ---- Options of each view ------------------------------------------------------------------------
 
-BESIDE: dict[str, dict[str, Any]] = {
+COMPANIONS: dict[str, dict[str, Any]] = {
     "enlarge": {"size": 176},
     "clamp": {"noise_std": 0.8},
     "lbfgs_history": {"iterations": 20},
@@ -390,7 +392,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "tv_norm": {"tv_weight": 100},
     "learning_rate": {"optimizer": "adam"},
 }
-"""What makes an option matter."""
+"""Other options that an option needs to have an effect."""
 
 VIEWS: dict[str, Any] = {
     "features": lambda photo, painting, **options: insight.features(photo, layers="relu2_1", **options),
@@ -407,25 +409,25 @@ def test_option_changes_the_picture_or_is_refused(view: str, photo: Path, painti
     small = tmp_path / "small.png"
     images.save(small, images.load(photo, long_side_px=96).pixels)
 
-    def seen(**options: Any) -> Tensor:
-        painted = {} if view in ("features", "gram") else {"iterations": 5}
+    def draw(**options: Any) -> Tensor:
+        steps = {} if view in ("features", "gram") else {"iterations": 5}
         shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
-        made = VIEWS[view](small, painting, **({"size": 64} | painted | shallow | options))
-        return made if isinstance(made, Tensor) else made.paint()
+        view_result = VIEWS[view](small, painting, **({"size": 64} | steps | shallow | options))
+        return view_result if isinstance(view_result, Tensor) else view_result.paint()
 
     plain: dict[str, Tensor] = {}
     for name, field in Config.model_fields.items():
         if name == "network":
             continue
         value = example_of(field)
-        beside = BESIDE.get(name, {})
+        companions = COMPANIONS.get(name, {})
         if name in UNUSED_OPTIONS[view]:
             with pytest.raises(ConfigError, match=f"no use for {name}"):
-                seen(**{name: value})
-        elif not beside.keys() & UNUSED_OPTIONS[view]:
-            if str(beside) not in plain:
-                plain[str(beside)] = seen(**beside)
-            before, after = plain[str(beside)], seen(**beside, **{name: value})
+                draw(**{name: value})
+        elif not companions.keys() & UNUSED_OPTIONS[view]:
+            if str(companions) not in plain:
+                plain[str(companions)] = draw(**companions)
+            before, after = plain[str(companions)], draw(**companions, **{name: value})
             assert before.shape != after.shape or float((before - after).abs().max()) > 2 / 255, name
 
 
@@ -467,20 +469,20 @@ def test_tables_are_printed_as_json(
     monkeypatch.chdir(desk)
     small = ["--size", "64", "--iterations", "2", "--json", "-o", "sheet.png"]
     assert main(["insight", "sweep", "photo.jpg", "painting.png", "--over", "alpha=1,9", *small]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["stopped"] is None
-    cells = told["cells"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["stopped"] is None
+    cells = report["cells"]
     assert [cell["alpha"] for cell in cells] == ["1", "9"]
     assert all(cell["total"] > 0 for cell in cells)
     assert main(["insight", "gram", "photo.jpg", "painting.png", "--size", "64", "--json", "-o", "gram.png"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["distances"][0][1] == told["distances"][1][0] > 0
-    assert told["shuffle_error"] < 1e-4
+    report = json.loads(capsys.readouterr().out)
+    assert report["distances"][0][1] == report["distances"][1][0] > 0
+    assert report["shuffle_error"] < 1e-4
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "message"),
     [
         (["features", "photo.jpg", "--layers", "relu9_9"], "relu9_9"),
         (["features", "nowhere.jpg"], "nowhere.jpg"),
@@ -506,13 +508,13 @@ def test_tables_are_printed_as_json(
     ],
 )
 def test_invalid_insight_command_is_a_one_line_error(
-    command: list[str], words: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str], message: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
     before = sorted(path.name for path in desk.iterdir())
     assert main(["insight", *command]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert message in error
     assert len(error.strip().splitlines()) == 1
     assert sorted(path.name for path in desk.iterdir()) == before
 
@@ -537,9 +539,19 @@ def test_minimum_size_depends_on_used_layers_only(desk: Path, monkeypatch: pytes
 
 @pytest.mark.weights
 def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
-    asked = ["sweep", "photo.jpg", "painting.png", "--over", "iterations=2,200000,2", "--size", "64", "-o", "sheet.png"]
+    command = [
+        "sweep",
+        "photo.jpg",
+        "painting.png",
+        "--over",
+        "iterations=2,200000,2",
+        "--size",
+        "64",
+        "-o",
+        "sheet.png",
+    ]
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "impasto", "insight", *asked, "--json"],
+        [sys.executable, "-u", "-m", "impasto", "insight", *command, "--json"],
         cwd=desk,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -547,22 +559,24 @@ def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        said = ""
-        while "2/3" not in said:
-            said = process.stderr.readline()
-            assert said, "it ended before it was stopped"
+        line = ""
+        while "2/3" not in line:
+            line = process.stderr.readline()
+            assert line, "the grid ended before it was interrupted"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-        told = json.loads(process.stdout.read())
-    assert [cell["iterations"] for cell in told["cells"]] == ["2", "200000"]
-    assert (told["stopped"]["cell"], told["stopped"]["scale"]) == (2, 1)
-    assert 1 <= told["stopped"]["iteration"] < 200000
+        report = json.loads(process.stdout.read())
+    assert [cell["iterations"] for cell in report["cells"]] == ["2", "200000"]
+    assert (report["stopped"]["cell"], report["stopped"]["scale"]) == (2, 1)
+    assert 1 <= report["stopped"]["iteration"] < 200000
     sheet = read_pixels(desk / "sheet.png").astype(int)
     empty = (abs(sheet - 230) <= 1).all(axis=2)
-    assert 64 * 42 <= empty.sum() < 1.1 * 64 * 42  # the last was never begun: its place is there, and empty
+    assert 64 * 42 <= empty.sum() < 1.1 * 64 * 42  # the last cell was not started: its place is empty
     row = sheet[60:90]
-    spread = [part.std() for part in np.array_split(row[:, : np.flatnonzero(empty.any(axis=0))[0]], 2, axis=1)]
-    assert min(spread) > 20  # one is done, one stands as it was
+    deviations = [
+        cell_pixels.std() for cell_pixels in np.array_split(row[:, : np.flatnonzero(empty.any(axis=0))[0]], 2, axis=1)
+    ]
+    assert min(deviations) > 20  # one cell is finished, one shows its last step
 
 
 def test_refuses_an_image_too_small_for_a_layer(photo: Path) -> None:

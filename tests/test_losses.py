@@ -155,22 +155,22 @@ def test_covariance_by_hand() -> None:
 
 
 def test_mean_and_deviation_by_hand() -> None:
-    found = mean_and_std(compute_moments(FEATURES))
+    result = mean_and_std(compute_moments(FEATURES))
     expected = torch.tensor([[4 / 3, 2 / 3], [math.sqrt(14 / 9), math.sqrt(14 / 9)]])
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=0)
 
 
 def test_wasserstein_of_independent_channels_by_hand() -> None:
-    """Where nothing is correlated, it is the squared differences of means and of deviations, summed."""
+    """Without correlation, the distance is the sum of squared differences of means and deviations."""
     ones = torch.tensor([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]], dtype=torch.float64)
 
     def features(mean: tuple[float, float], deviation: tuple[float, float]) -> Tensor:
         columns = torch.tensor([mean, deviation], dtype=torch.float64)
         return (columns[0][:, None] + columns[1][:, None] * ones)[None, :, None]
 
-    kept = gaussian(compute_moments(features((0.0, 1.0), (1.0, 3.0))))
-    found = wasserstein_loss(compute_moments(features((2.0, 1.5), (2.0, 5.0))), kept)
-    torch.testing.assert_close(found, torch.tensor(4 + 0.25 + 1 + 4, dtype=torch.float64), rtol=1e-3, atol=0)
+    target = gaussian(compute_moments(features((0.0, 1.0), (1.0, 3.0))))
+    result = wasserstein_loss(compute_moments(features((2.0, 1.5), (2.0, 5.0))), target)
+    torch.testing.assert_close(result, torch.tensor(4 + 0.25 + 1 + 4, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
 def test_wasserstein_of_correlated_channels_matches_scipy() -> None:
@@ -186,106 +186,108 @@ def test_wasserstein_of_correlated_channels_matches_scipy() -> None:
     )
 
 
-def measured(name: str, features: Tensor) -> Any:
-    """Return the input of a style loss: moments, or features."""
+def style_input(name: str, features: Tensor) -> Any:
+    """Return the input of a style loss: moments or features."""
     return features if STYLE_LOSSES[name].needs_features else compute_moments(features)
 
 
-def kept(name: str, *styles: Tensor) -> Tensor:
-    return STYLE_LOSSES[name].target([(1 / len(styles), measured(name, style)) for style in styles])
+def style_target(name: str, *styles: Tensor) -> Tensor:
+    return STYLE_LOSSES[name].target([(1 / len(styles), style_input(name, style)) for style in styles])
 
 
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 class TestEveryStyleLoss:
-    """Claims about each, whatever it is."""
+    """Properties of every registered style loss."""
 
     def test_style_loss_is_zero_only_at_its_target(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         style, other = (random_features(1, 6, 8, 8, seed=seed).relu() for seed in (1, 2))
-        target = kept(name, style)
-        assert float(loss.distance(measured(name, style), target)) < 1e-5 * loss.energy(target)
-        assert float(loss.distance(measured(name, other), target)) > 1e-3 * loss.energy(target)
+        target = style_target(name, style)
+        assert float(loss.distance(style_input(name, style), target)) < 1e-5 * loss.energy(target)
+        assert float(loss.distance(style_input(name, other), target)) > 1e-3 * loss.energy(target)
 
     def test_style_loss_ignores_pixel_order(self, name: str) -> None:
         loss, features = STYLE_LOSSES[name], random_features(1, 5, 6, 7, dtype=torch.float64)
         order = torch.randperm(42, generator=torch.Generator().manual_seed(1))
         shuffled = features.flatten(2)[:, :, order].reshape(1, 5, 6, 7)
-        target = kept(name, random_features(1, 5, 4, 4, seed=1, dtype=torch.float64))
-        found, expected = (loss.distance(measured(name, x), target) for x in (shuffled, features))
-        torch.testing.assert_close(found, expected)
+        target = style_target(name, random_features(1, 5, 4, 4, seed=1, dtype=torch.float64))
+        result, expected = (loss.distance(style_input(name, x), target) for x in (shuffled, features))
+        torch.testing.assert_close(result, expected)
 
     def test_style_loss_passes_gradcheck(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
-        target = kept(name, random_features(1, 3, 4, 5, seed=1, dtype=torch.float64))
-        # The share of the mean variance under a root is taken as a constant.
-        found = torch.autograd.gradcheck(
-            lambda f: loss.distance(measured(name, f), target), features, rtol=2e-3, atol=1e-4
+        target = style_target(name, random_features(1, 3, 4, 5, seed=1, dtype=torch.float64))
+        # The loss treats the mean variance under a root as a constant.
+        passed = torch.autograd.gradcheck(
+            lambda f: loss.distance(style_input(name, f), target), features, rtol=2e-3, atol=1e-4
         )
-        assert found
+        assert passed
 
     def test_relative_style_loss_ignores_feature_scale(self, name: str) -> None:
         loss, relative = STYLE_LOSSES[name], []
         for factor in (1, 50):
             style, features = (factor * random_features(1, 4, 6, 6, seed=seed, dtype=torch.float64) for seed in (1, 2))
-            target = kept(name, style)
-            relative.append(float(loss.distance(measured(name, features), target)) / loss.energy(target))
+            target = style_target(name, style)
+            relative.append(float(loss.distance(style_input(name, features), target)) / loss.energy(target))
         assert relative[1] == pytest.approx(relative[0], rel=1e-6)
 
     def test_blend_lies_between_its_styles(self, name: str) -> None:
-        """Nearer to a picture that has something of both than either style is."""
+        """The blend is nearer to a mixture of both styles than either style."""
         loss = STYLE_LOSSES[name]
         dark, bright = random_features(1, 4, 9, 9, seed=1).abs(), 3 + random_features(1, 4, 9, 9, seed=2).abs()
-        both = measured(name, torch.cat([dark, bright], dim=3))
-        blend, *alone = (float(loss.distance(both, kept(name, *of))) for of in ((dark, bright), (dark,), (bright,)))
-        assert blend < 0.5 * min(alone)
+        both = style_input(name, torch.cat([dark, bright], dim=3))
+        blend, *single = (
+            float(loss.distance(both, style_target(name, *of))) for of in ((dark, bright), (dark,), (bright,))
+        )
+        assert blend < 0.5 * min(single)
 
     def test_gradients_are_finite_for_dead_channels(self, name: str) -> None:
         loss = STYLE_LOSSES[name]
         style, features = (random_features(1, 8, 1, 3, seed=seed) for seed in (1, 2))
         style[:, 2], features[:, :3] = 0, 0
         features.requires_grad_()
-        distance = loss.distance(measured(name, features), kept(name, style))
+        distance = loss.distance(style_input(name, features), style_target(name, style))
         (gradient,) = torch.autograd.grad(distance, features)
         assert torch.isfinite(gradient).all()
 
 
 def test_sliced_wasserstein_of_a_shift_by_hand() -> None:
-    """Along orthogonal directions a shift by d moves every quantile, by |d|² / C in the mean of squares."""
+    """A shift by d moves all quantiles along orthogonal directions, by |d|² / C in the mean square."""
     style = random_features(1, 3, 5, 5, dtype=torch.float64)
     shift = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    found = STYLE_LOSSES["sliced-wasserstein"].distance(
-        style + shift.view(1, 3, 1, 1), kept("sliced-wasserstein", style)
+    result = STYLE_LOSSES["sliced-wasserstein"].distance(
+        style + shift.view(1, 3, 1, 1), style_target("sliced-wasserstein", style)
     )
-    assert float(found) == pytest.approx(float(shift.square().sum()) / 3)
+    assert float(result) == pytest.approx(float(shift.square().sum()) / 3)
 
 
 def test_sliced_wasserstein_sees_more_than_moments() -> None:
-    """Two distributions of one mean and covariance: even, and two-valued."""
-    even = torch.linspace(-1, 1, 400, dtype=torch.float64)
-    even = even / even.square().mean().sqrt()
-    two = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(200)
-    (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (even, two))
-    assert float(STYLE_LOSSES["covariance"].distance(compute_moments(a), kept("covariance", b))) < 1e-20
-    assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, kept("sliced-wasserstein", b))) > 0.01
+    """Compare a uniform and a two-valued distribution of equal mean and covariance."""
+    uniform = torch.linspace(-1, 1, 400, dtype=torch.float64)
+    uniform = uniform / uniform.square().mean().sqrt()
+    two_valued = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(200)
+    (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (uniform, two_valued))
+    assert float(STYLE_LOSSES["covariance"].distance(compute_moments(a), style_target("covariance", b))) < 1e-20
+    assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, style_target("sliced-wasserstein", b))) > 0.01
 
 
 def test_nearest_by_hand() -> None:
-    """Each vector is held against the one that points its way from the style's mean, and each of the style's too."""
+    """Vectors are matched by direction from the style's mean, from the image to the style and back."""
     style = torch.tensor([[[[2.0, -2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, -2.0]]]])  # right, left, up, down; mean 0
     features = torch.tensor([[[[5.0, -1.0]], [[1.0, -4.0]]]])  # to the right; down
     used = ((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4
     # Right is nearest to the first, left to the second (cosines -.98, .24), up to the first, down to the second.
     covered = ((5 - 2) ** 2 + 1 + (-1 + 2) ** 2 + 4**2 + 5**2 + (1 - 2) ** 2 + 1 + (-4 + 2) ** 2) / 8
-    found = STYLE_LOSSES["nearest"].distance(features, kept("nearest", style))
-    assert float(found) == pytest.approx((used + covered) / 2)
+    result = STYLE_LOSSES["nearest"].distance(features, style_target("nearest", style))
+    assert float(result) == pytest.approx((used + covered) / 2)
 
 
 def test_laplacian_by_hand() -> None:
-    """One bright block of four by four pixels: 4 less in its place, 1 more on each side."""
-    image = torch.zeros(1, 3, 14, 13)  # what is left of 3 by 3 blocks does not count
+    """One bright 4x4 block gives -4 in its place and 1 on each side."""
+    image = torch.zeros(1, 3, 14, 13)  # the remainder beyond 3 by 3 blocks is ignored
     image[:, :, 4:8, 4:8] = 1
-    bends = laplacian(pool_image(image))
-    assert bends.shape == (1, 3, 3, 3)
-    assert bends[0, 1].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    curvature = laplacian(pool_image(image))
+    assert curvature.shape == (1, 3, 3, 3)
+    assert curvature[0, 1].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
     assert laplacian(pool_image(torch.full((1, 3, 8, 8), 0.7))).abs().max() < 1e-6

@@ -1,4 +1,4 @@
-"""The whole method on a tiny network: three images, of which one learns."""
+"""The whole method on a tiny network."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from impasto.run import Result
 from impasto.run.loading import load_inputs
 
 
-class Recording(AutogradEngine):
-    """Remembers what descent asked for, and what it was told."""
+class RecordingEngine(AutogradEngine):
+    """An engine that records its objectives and evaluations."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.objectives: list[Objective] = []
-        self.seen: list[tuple[Tensor, Evaluation]] = []
+        self.evaluations: list[tuple[Tensor, Evaluation]] = []
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         self.objectives.append(objective)
@@ -42,7 +42,7 @@ class Recording(AutogradEngine):
 
         def record(image: Tensor) -> Evaluation:
             evaluation = evaluate(image)
-            self.seen.append((image.clone(), Evaluation(evaluation.losses, evaluation.gradient.clone())))
+            self.evaluations.append((image.clone(), Evaluation(evaluation.losses, evaluation.gradient.clone())))
             return evaluation
 
         return record
@@ -56,7 +56,7 @@ def stylize_steps(
 
 def paint(encoder: Encoder, config: ResolvedConfig, **inputs: Any) -> tuple[list[Progress], Result]:
     run = build_run(encoder, config, **inputs)
-    # The image is a view until the next step: only that of the last one is valid.
+    # Images are views that the next step overwrites: only the last one is valid.
     return list(run.steps()), run.result()
 
 
@@ -83,16 +83,16 @@ def test_only_the_image_is_optimized(tiny: Encoder) -> None:
 
 
 def test_classic_preset_matches_the_textbook_method(tiny: Encoder) -> None:
-    """Noise, one scale, absolute units, plain pixels: the first evaluation is MSE + α · MSE of Grams."""
+    """Check the first evaluation: from noise, at one scale, it is MSE + α · MSE of Gram matrices."""
     config = tiny_config(
         units="absolute", alpha=0.01, parametrization="pixels", clamp=False, init_noise="white", noise_std=0.2,
         scales=1, iterations=3, seed=5,
     )  # fmt: skip
     content, style = picture(1), picture(2)
-    engine = Recording(tiny)
+    engine = RecordingEngine(tiny)
     list(stylize_steps(Inputs(content=content, styles=(style,)), config, engine=engine))
     noise = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(5))
-    start, evaluation = engine.seen[0]
+    start, evaluation = engine.evaluations[0]
     torch.testing.assert_close(start, 0.5 + 0.2 * noise)
 
     def gram(x: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ def test_classic_preset_matches_the_textbook_method(tiny: Encoder) -> None:
     (gradient,) = torch.autograd.grad(total, x)
     torch.testing.assert_close(evaluation.losses.total, total.detach())
     torch.testing.assert_close(evaluation.gradient, gradient)
-    # the second image is one step down that gradient: nothing else moved it
-    moved = engine.seen[1][0] - start
-    assert torch.nn.functional.cosine_similarity(moved.flatten(), -gradient.flatten(), dim=0) > 0.9999
+    # The second image is one step down that gradient.
+    step = engine.evaluations[1][0] - start
+    assert torch.nn.functional.cosine_similarity(step.flatten(), -gradient.flatten(), dim=0) > 0.9999
 
 
 def test_reported_losses_are_of_the_written_pixels(tiny: Encoder) -> None:
@@ -174,34 +174,34 @@ def test_scales_go_from_coarse_to_fine(tiny: Encoder) -> None:
 def test_style_is_resized_to_the_target_but_never_enlarged(tiny: Encoder) -> None:
     big, config = picture(2, 80, 112), tiny_config(iterations=1, scales=2)
     inputs = Inputs(content=picture(1), styles=(big,))
-    engine = Recording(tiny)
+    engine = RecordingEngine(tiny)
     list(stylize_steps(inputs, config, engine=engine))
 
     for objective, long_side_px in zip(engine.objectives, (28, 56), strict=True):
         small = load(big, long_side_px=56).pixels
         expected = plain_objective(tiny, picture(1), resize(small, long_side_px * 5 // 7, long_side_px), config)
-        for term, wanted in zip(objective.style, expected.style, strict=True):
-            torch.testing.assert_close(term.regions[0].value, wanted.regions[0].value, rtol=1e-3, atol=1e-3)
+        for term, expected_term in zip(objective.style, expected.style, strict=True):
+            torch.testing.assert_close(term.regions[0].value, expected_term.regions[0].value, rtol=1e-3, atol=1e-3)
 
 
 def test_detail_transfer_adds_content_detail(tiny: Encoder) -> None:
-    """The first thing measured at full size: the target enlarged, and what the content has more of there."""
+    """The full-size scale starts from the enlarged target plus the detail that the content gains."""
     content = picture(1, 80, 112) + 0.05 * torch.randn(1, 3, 80, 112, generator=torch.Generator().manual_seed(9))
     content = content.clamp(0, 1)
-    started: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
+    starts: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
     for detail, content_weight in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0)):
-        engine = Recording(tiny)
+        engine = RecordingEngine(tiny)
         config = tiny_config(iterations=1, scales=2, clamp=False, detail_transfer=detail, content_weight=content_weight)
         coarse = next(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine)).image.clone()
-        engine = Recording(tiny)
+        engine = RecordingEngine(tiny)
         list(stylize_steps(Inputs(content=content, styles=(picture(2),)), config, engine=engine))
-        first = next(image for image, _ in engine.seen if image.shape[2:] == (80, 112))
-        started[detail, content_weight] = (first, resize(coarse, 80, 112))
+        first = next(image for image, _ in engine.evaluations if image.shape[2:] == (80, 112))
+        starts[detail, content_weight] = (first, resize(coarse, 80, 112))
     gained = content - resize(resize(content, 40, 56).clamp(0, 1), 80, 112)
     assert gained.abs().mean() > 0.01
-    for (detail, content_weight), (found, plain) in started.items():
-        lent = detail * gained if content_weight else torch.zeros_like(gained)
-        torch.testing.assert_close(found, plain + lent, rtol=0, atol=1e-5)
+    for (detail, content_weight), (start, plain) in starts.items():
+        added = detail * gained if content_weight else torch.zeros_like(gained)
+        torch.testing.assert_close(start, plain + added, rtol=0, atol=1e-5)
 
 
 def test_stopped_run_gives_a_full_size_picture(tiny: Encoder) -> None:
@@ -227,13 +227,13 @@ def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_changing_alpha_resets_only_curvature(tiny: Encoder, optimizer: str) -> None:
     config = tiny_config(iterations=6, scales=1, optimizer=optimizer)
-    given = Inputs(content=picture(1), styles=(picture(2),))
-    engine = Recording(tiny)
-    scene = load_inputs(given, config, RunOptions(), engine)
+    inputs = Inputs(content=picture(1), styles=(picture(2),))
+    engine = RecordingEngine(tiny)
+    run_inputs = load_inputs(inputs, config, RunOptions(), engine)
     alphas = [1.0, 1.0, 1.0, 9.0, 9.0, 2.0]
     steps = []
     for step in method.stylize_steps(
-        scene, config, engine=engine, alpha_at=lambda scale, iteration: alphas[iteration - 1]
+        run_inputs, config, engine=engine, alpha_at=lambda scale, iteration: alphas[iteration - 1]
     ):
         steps.append((step.alpha, step.losses, step.state))
     assert [alpha for alpha, _, _ in steps] == alphas
@@ -305,7 +305,7 @@ def test_pink_noise_spectrum_falls_as_one_over_f() -> None:
     noise = torch.stack([pink_noise(torch.randn(256, 256, generator=generator)) for _ in range(8)])
     amplitude = torch.fft.rfft2(noise).abs().mean(dim=0)
     low, high = amplitude[0, 4:12].mean(), amplitude[0, 32:96].mean()
-    assert float(low / high) == pytest.approx(8, rel=0.4)  # eight times the frequency, an eighth of the amplitude
+    assert float(low / high) == pytest.approx(8, rel=0.4)  # eight times the frequency, one eighth of the amplitude
     assert float(noise.std()) == pytest.approx(1, rel=1e-3)
 
 

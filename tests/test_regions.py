@@ -130,8 +130,8 @@ def test_downsampled_mask_is_the_mean_of_each_cell(tiny: Encoder) -> None:
     assert bool((guides["relu2_1"][1] == 1).all())
 
 
-def nearer(image: Tensor, part: slice, one: Tensor, two: Tensor) -> bool:
-    """Whether the mean color of a part is nearer to that of one picture than of another."""
+def is_nearer(image: Tensor, part: slice, one: Tensor, two: Tensor) -> bool:
+    """Return True if the mean color of a part is nearer to `one` than to `two`."""
     color = image[..., part].mean(dim=(0, 2, 3))
     return bool((color - one.mean(dim=(0, 2, 3))).norm() < (color - two.mean(dim=(0, 2, 3))).norm())
 
@@ -145,10 +145,10 @@ PAINT: dict[str, Any] = {"iterations": 40, "options": {"alpha": 1000, "scales": 
 def test_each_region_uses_its_own_style(tiny: Encoder) -> None:
     masks = (array(left()), 1 - array(left()))
     image = paint(tiny, styles=(ORANGE, TEAL), content_masks=masks, **PAINT)
-    assert nearer(image, slice(0, HALF), ORANGE, TEAL)
-    assert nearer(image, slice(HALF, WIDTH), TEAL, ORANGE)
+    assert is_nearer(image, slice(0, HALF), ORANGE, TEAL)
+    assert is_nearer(image, slice(HALF, WIDTH), TEAL, ORANGE)
     swapped = paint(tiny, styles=(TEAL, ORANGE), content_masks=masks, **PAINT)
-    assert nearer(swapped, slice(0, HALF), TEAL, ORANGE)
+    assert is_nearer(swapped, slice(0, HALF), TEAL, ORANGE)
 
 
 def test_mask_pairs_divide_one_style(tiny: Encoder) -> None:
@@ -156,26 +156,26 @@ def test_mask_pairs_divide_one_style(tiny: Encoder) -> None:
     at_left = left(HEIGHT, 2 * WIDTH)
     masks = (array(left()), 1 - array(left()))
     image = paint(tiny, styles=(style,), content_masks=masks, style_masks=(array(1 - at_left), array(at_left)), **PAINT)
-    assert nearer(image, slice(0, HALF), TEAL, ORANGE)
-    assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
+    assert is_nearer(image, slice(0, HALF), TEAL, ORANGE)
+    assert is_nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
 
 
 def test_labels_pair_regions_by_color(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
-    marked: dict[str, Any] = {
+    masks: dict[str, Any] = {
         "content_masks": (labels(RED, BLUE),),
         "style_masks": (labels(BLUE, GREEN, RED, RED, width=2 * WIDTH),),
     }
-    image = paint(tiny, styles=(style,), **marked, **PAINT)
-    assert nearer(image, slice(0, HALF), TEAL, ORANGE)
-    assert nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
+    image = paint(tiny, styles=(style,), **masks, **PAINT)
+    assert is_nearer(image, slice(0, HALF), TEAL, ORANGE)
+    assert is_nearer(image, slice(HALF, WIDTH), ORANGE, TEAL)
 
 
 def test_style_mask_limits_what_is_measured(tiny: Encoder) -> None:
     style = torch.cat([ORANGE, TEAL], dim=3)
     whole = slice(0, WIDTH)
     image = paint(tiny, styles=(style,), style_masks=(array(left(HEIGHT, 2 * WIDTH)),), **PAINT)
-    assert nearer(image, whole, ORANGE, TEAL)
+    assert is_nearer(image, whole, ORANGE, TEAL)
 
 
 @pytest.mark.parametrize("color", ["style", "luminance"])
@@ -196,9 +196,9 @@ def test_uncovered_pixels_stay_unchanged(tiny: Encoder) -> None:
 
 
 def test_preview_shows_protected_pixels(tiny: Encoder) -> None:
-    given = Inputs(content=picture(1), styles=(picture(2),), protect=array(left()))
+    inputs = Inputs(content=picture(1), styles=(picture(2),), protect=array(left()))
     config, engine = tiny_config(iterations=2, scales=1), AutogradEngine(tiny)
-    for progress in stylize_steps(load_inputs(given, config, RUN, engine), config, engine=engine):
+    for progress in stylize_steps(load_inputs(inputs, config, RUN, engine), config, engine=engine):
         assert torch.equal(progress.image[..., :HALF], picture(1)[..., :HALF])
 
 
@@ -248,9 +248,9 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
     ],
 )
 def test_mismatched_masks_are_a_one_line_error(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:
-    given = Inputs(**(WHOLE | inputs))
+    run_inputs = Inputs(**(WHOLE | inputs))
     with pytest.raises(ConfigError, match=message) as caught:
-        load_inputs(given, tiny_config(styles=len(given.styles)), RUN, AutogradEngine(tiny))
+        load_inputs(run_inputs, tiny_config(styles=len(run_inputs.styles)), RUN, AutogradEngine(tiny))
     assert "\n" not in str(caught.value)
 
 
@@ -272,44 +272,44 @@ def test_mask_is_resized_and_oriented_by_its_own_exif(tmp_path: Path) -> None:
     path = tmp_path / "turned.jpg"
     upright = Image.fromarray((array(left(80, 112)) * 255).astype(np.uint8))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise: so it is kept turned the other way
+    exif[0x0112] = 6  # EXIF 6 rotates a quarter turn clockwise, so store the opposite rotation
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
-    found = read(path)[""]
-    assert found.shape == (1, 1, HEIGHT, WIDTH)
-    assert float(found[..., : HALF - 1].min()) > 0.95
-    assert float(found[..., HALF + 1 :].max()) < 0.05
+    mask = read(path)[""]
+    assert mask.shape == (1, 1, HEIGHT, WIDTH)
+    assert float(mask[..., : HALF - 1].min()) > 0.95
+    assert float(mask[..., HALF + 1 :].max()) < 0.05
 
 
 def test_mask_matches_a_photo_rotated_by_exif(tmp_path: Path, tiny: Encoder) -> None:
-    """Masks are drawn on the photo as it is seen, which is not as it is kept."""
+    """Masks follow the photo as displayed, after its EXIF rotation."""
     upright = Image.fromarray((picture(1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8))
     path, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
-    seen, image = load(path).pixels, paint(tiny, content=path, protect=array(left()))
-    assert torch.equal(image[..., :HALF], seen[..., :HALF])
-    assert (image[..., HALF:] - seen[..., HALF:]).abs().mean() > 0.02
-    assert (seen - picture(1)).abs().mean() < 0.05
+    displayed, image = load(path).pixels, paint(tiny, content=path, protect=array(left()))
+    assert torch.equal(image[..., :HALF], displayed[..., :HALF])
+    assert (image[..., HALF:] - displayed[..., HALF:]).abs().mean() > 0.02
+    assert (displayed - picture(1)).abs().mean() < 0.05
 
 
 def test_transparent_pixels_have_no_label(tmp_path: Path) -> None:
-    drawn = np.dstack([labels(RED, BLUE, GREEN, GREEN), np.full((HEIGHT, WIDTH), 255, np.uint8)])
-    drawn[:, HALF:, 3] = 0
-    Image.fromarray(drawn).save(tmp_path / "labels.png")
-    found = read(tmp_path / "labels.png")
-    assert set(found) == {"#ff0000", "#0000ff"}
-    assert all(float(area[..., HALF:].max()) == 0 for area in found.values())
+    label_map = np.dstack([labels(RED, BLUE, GREEN, GREEN), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    label_map[:, HALF:, 3] = 0
+    Image.fromarray(label_map).save(tmp_path / "labels.png")
+    areas = read(tmp_path / "labels.png")
+    assert set(areas) == {"#ff0000", "#0000ff"}
+    assert all(float(area[..., HALF:].max()) == 0 for area in areas.values())
 
 
 @pytest.mark.parametrize("kind", ["labels", "soft"])
 def test_masks_on_disk_match_masks_in_memory(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ramp = np.linspace(0, 1, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
-    drawn = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
-    whole = read(drawn)
+    label_map = labels(RED, BLUE, GREEN) if kind == "labels" else ramp
+    whole = read(label_map)
     for module in ("read", "row_blocks"):
         monkeypatch.setattr(f"impasto.images.{module}.BLOCK_PX", WIDTH * 7)
     scratch = DiskStore(tmp_path)
-    parts = load_mask(drawn, HEIGHT, WIDTH, what="", max_megapixels=250, store=scratch).areas
+    parts = load_mask(label_map, HEIGHT, WIDTH, what="", max_megapixels=250, store=scratch).areas
     assert set(parts) == set(whole)
     assert all(torch.equal(parts[color], whole[color]) for color in whole)
     content = [parts] if kind == "labels" else [parts, {"": torch.ones(1, 1, HEIGHT, WIDTH)}]
@@ -338,25 +338,25 @@ def test_mask_edges_keep_16_bits(tmp_path: Path) -> None:
 
 
 def test_finds_labels_despite_smoothing_and_noise() -> None:
-    drawn = labels(RED, GREEN, BLUE, height=120, width=180).astype(int)
-    drawn[:, 59] = (120, 100, 0)
-    drawn[:, 119] = (0, 100, 130)
-    drawn[1::7, ::5] = np.clip(drawn[1::7, ::5] + 12, 0, 255)
-    found = read(drawn.astype(np.uint8), 120, 180)
-    assert set(found) == {"#ff0000", "#00c800", "#0000ff"}
-    assert [float(area.mean()) for area in found.values()] == pytest.approx([1 / 3] * 3, abs=0.01)
-    torch.testing.assert_close(torch.stack(list(found.values())).sum(dim=0), torch.ones(1, 1, 120, 180))
+    label_map = labels(RED, GREEN, BLUE, height=120, width=180).astype(int)
+    label_map[:, 59] = (120, 100, 0)
+    label_map[:, 119] = (0, 100, 130)
+    label_map[1::7, ::5] = np.clip(label_map[1::7, ::5] + 12, 0, 255)
+    areas = read(label_map.astype(np.uint8), 120, 180)
+    assert set(areas) == {"#ff0000", "#00c800", "#0000ff"}
+    assert [float(area.mean()) for area in areas.values()] == pytest.approx([1 / 3] * 3, abs=0.01)
+    torch.testing.assert_close(torch.stack(list(areas.values())).sum(dim=0), torch.ones(1, 1, 120, 180))
 
 
 def test_label_may_be_a_mix_of_two_others() -> None:
     purple = (128, 0, 128)
-    found = read(labels(RED, purple, BLUE, RED, BLUE, RED, BLUE, RED))
-    assert set(found) == {"#ff0000", "#800080", "#0000ff"}
+    areas = read(labels(RED, purple, BLUE, RED, BLUE, RED, BLUE, RED))
+    assert set(areas) == {"#ff0000", "#800080", "#0000ff"}
 
 
 def test_known_labels_exclude_other_colors() -> None:
-    found = read(labels(RED, GREEN), labels=("#ff0000", "#0000ff"))
-    assert list(found) == ["#ff0000"]
+    areas = read(labels(RED, GREEN), labels=("#ff0000", "#0000ff"))
+    assert list(areas) == ["#ff0000"]
 
 
 def test_refuses_a_photo_as_label_map(photo: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scores: the published distance, style in relative units, and artifacts one by one."""
+"""Scores: LPIPS, the style distance and artifacts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def seeded() -> ScoreNetworks:
 # ---- LPIPS ---------------------------------------------------------------------------------------
 
 
-def written_out(image: Tensor, other: Tensor) -> float:
+def reference_lpips(image: Tensor, other: Tensor) -> float:
     """Zhang et al. 2018, eq. 1, with the constants of their code, over torchvision's AlexNet, in float64."""
     kernels, biases = (getattr(random_weights(ALEXNET), kind) for kind in ("kernels", "biases"))
     shift, scale = (
@@ -64,13 +64,13 @@ def written_out(image: Tensor, other: Tensor) -> float:
     total = 0.0
     x, y = (((2 * picture - 1) - shift) / scale for picture in (image, other))
     for index, (stride, padding, pooled) in enumerate([(4, 2, 0), (1, 2, 1), (1, 1, 1), (1, 1, 0), (1, 1, 0)], start=1):
-        found = []
+        activations = []
         for z in (x, y):
             z = F.max_pool2d(z, 3, 2) if pooled else z
             z = F.conv2d(z, kernels[f"conv{index}"].double(), biases[f"conv{index}"].double(), stride, padding)
-            found.append(z.clamp(min=0))
-        x, y = found
-        one, two = (z[0].numpy() / (np.sqrt((z[0].numpy() ** 2).sum(0)) + 1e-10) for z in found)
+            activations.append(z.clamp(min=0))
+        x, y = activations
+        one, two = (z[0].numpy() / (np.sqrt((z[0].numpy() ** 2).sum(0)) + 1e-10) for z in activations)
         head = random_heads().vectors[f"relu{index}"].double().numpy()
         total += float(np.einsum("chw,c->hw", (one - two) ** 2, head).mean())
     return total
@@ -79,7 +79,7 @@ def written_out(image: Tensor, other: Tensor) -> float:
 def test_lpips_matches_the_published_formula() -> None:
     encoder = Encoder(ALEXNET, random_weights(ALEXNET), dtype=torch.float64)
     image, other = random_images(2, 75, 90, dtype=torch.float64)
-    expected = written_out(image, other)
+    expected = reference_lpips(image, other)
     assert expected > 0.1
     assert lpips(encoder, random_heads(), image, other) == pytest.approx(expected, rel=1e-6)
 
@@ -87,10 +87,10 @@ def test_lpips_matches_the_published_formula() -> None:
 def test_lpips_is_a_distance(seeded: ScoreNetworks) -> None:
     image, other = random_images(2, 70, 81)
     assert lpips(seeded.alexnet, seeded.heads, image, image) == 0
-    there, back = (lpips(seeded.alexnet, seeded.heads, *pair) for pair in ((image, other), (other, image)))
-    assert there == pytest.approx(back, rel=1e-6)
-    near = lpips(seeded.alexnet, seeded.heads, image, (image + 0.01 * (other - image)))
-    assert 0 < near < there / 10
+    forward, backward = (lpips(seeded.alexnet, seeded.heads, *pair) for pair in ((image, other), (other, image)))
+    assert forward == pytest.approx(backward, rel=1e-6)
+    small_change = lpips(seeded.alexnet, seeded.heads, image, (image + 0.01 * (other - image)))
+    assert 0 < small_change < forward / 10
 
 
 def test_tiled_lpips_matches_untiled() -> None:
@@ -120,7 +120,7 @@ def test_distances_are_zero_at_their_own_image(photo: Path, painting: Path, seed
     assert (by_content.border, by_content.haze) == (0, 0)
 
 
-# ---- how pictures are looked at ------------------------------------------------------------------
+# ---- inputs --------------------------------------------------------------------------------------
 
 
 def test_scores_at_the_size_of_the_picture(photo: Path, painting: Path) -> None:
@@ -133,7 +133,7 @@ def test_scores_at_the_size_of_the_picture(photo: Path, painting: Path) -> None:
         images.load(photo, long_side_px=100).pixels, painting, images.load(photo, long_side_px=240).pixels
     )
     assert small.content.shape == (1, 3, 160, 240)  # content is enlarged
-    assert max(small.style.shape) == 160  # style never
+    assert max(small.style.shape) == 160  # style is not
 
 
 def test_scores_all_input_types(photo: Path, painting: Path, seeded: ScoreNetworks, tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_scores_all_input_types(photo: Path, painting: Path, seeded: ScoreNetwor
         "cmyk.tif": picture.convert("CMYK"),
     }
     kinds["alpha.png"].putalpha(Image.fromarray((np.arange(80 * 120).reshape(80, 120) % 256).astype(np.uint8)))
-    found = {}
+    scores = {}
     for name, kind in kinds.items():
         kind.save(tmp_path / name)
-        found[name] = score_images(load_score_inputs(photo, painting, tmp_path / name), seeded)
-        assert all(math.isfinite(value) and value >= 0 for value in asdict(found[name]).values())
-    assert found["gray.png"].content == pytest.approx(found["16bit.png"].content, rel=1e-3)
+        scores[name] = score_images(load_score_inputs(photo, painting, tmp_path / name), seeded)
+        assert all(math.isfinite(value) and value >= 0 for value in asdict(scores[name]).values())
+    assert scores["gray.png"].content == pytest.approx(scores["16bit.png"].content, rel=1e-3)
 
 
 def test_refuses_small_images_by_name(photo: Path, painting: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_refuses_small_images_by_name(photo: Path, painting: Path, tmp_path: Pat
         load_score_inputs(photo, painting, np.zeros((64, 63), np.uint8))
 
 
-# ---- defects, by hand ----------------------------------------------------------------------------
+# ---- artifacts by hand ---------------------------------------------------------------------------
 
 
 def flat(height: int = 64, width: int = 80, level: float = 0.5) -> Tensor:
@@ -179,7 +179,7 @@ def ramp(height: int = 64, width: int = 80) -> Tensor:
 
 def test_speckle_measures_isolated_pixels() -> None:
     image, twice = flat(600, 40), flat(600, 40)
-    for column, row in enumerate((10, 255, 256, 511, 512, 598)):  # inside strips, and where they meet
+    for column, row in enumerate((10, 255, 256, 511, 512, 598)):  # inside row blocks and at their borders
         image[0, 1, row, 3 * column + 5] += 0.3
         twice[0, 0, row, 6 * column + 2] -= 0.3
         twice[0, 2, row, 6 * column + 5] += 0.3
@@ -192,8 +192,8 @@ def test_strokes_and_edges_are_not_speckle() -> None:
     image = flat()
     image[:, :, 20] = 1  # a line
     image[:, :, 30:50, 10:30] = 0  # a patch
-    image[:, :, 40, 50:52] = 1  # a touch of two pixels
-    for step in range(15):  # a thin slanting line
+    image[:, :, 40, 50:52] = 1  # a stroke of two pixels
+    for step in range(15):  # a thin diagonal line
         image[:, :, 45 + step, 60 + step // 2] = 0
     assert speckle(image, flat(), flat()) == 0
 
@@ -210,7 +210,7 @@ def test_border_measures_a_step_at_the_edge() -> None:
     quiet = noise.clone()
     quiet[:, :, :8] = 0.5 + (noise[:, :, :8] - 0.5) / 4
     assert border(noise, noise.flip(3)) < 0.15
-    # One side of four, whose contrast is a quarter.
+    # One of four sides has a quarter of the contrast.
     assert border(quiet, noise) == pytest.approx(math.log(4) / 2, rel=0.1)
 
 
@@ -219,9 +219,9 @@ def test_haze_measures_lost_tonal_range() -> None:
     assert haze(0.3 + 0.4 * ramp(), ramp(), 0.5 * ramp()) == pytest.approx(0.2, abs=1e-6)
     assert haze(flat(), ramp(), ramp()) == 1
     assert haze(ramp(), 0.5 * ramp(), ramp()) == 0
-    assert haze(flat(), flat(), flat()) == 0  # there was none to lose
+    assert haze(flat(), flat(), flat()) == 0  # the content has no range to lose
     speck = ramp().clone()
-    speck[:, :, :1, :] = 1  # one row in 64 of white does not hide that the rest is pale
+    speck[:, :, :1, :] = 1  # one white row in 64 must not hide the haze
     pale = 0.3 + 0.4 * ramp()
     pale[:, :, :1] = 1
     assert haze(pale, ramp(), ramp()) == pytest.approx(0.6, abs=0.02)
@@ -254,7 +254,7 @@ def test_checkerboard_strength_ignores_size() -> None:
     assert small == pytest.approx(large, rel=0.2)
 
 
-# ---- defects, on pictures ------------------------------------------------------------------------
+# ---- artifacts in pictures -----------------------------------------------------------------------
 
 
 def lone_pixels(image: Tensor) -> Tensor:
@@ -273,19 +273,19 @@ def pale(image: Tensor) -> Tensor:
 
 
 def grid_over(image: Tensor, period: int, share: float) -> Tensor:
-    """Add a grid as high as a share of the difference of neighboring pixels."""
+    """Add a grid whose amplitude is a share of the RMS difference between neighboring pixels."""
     return grid(image, period, share * float(image.diff(dim=3).square().mean().sqrt())).clamp(0, 1)
 
 
-DEFECTS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+ARTIFACTS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "lone pixels": ("speckle", lone_pixels),
     "frame": ("border", frame),
     "pale": ("haze", pale),
     "grid of 4 px": ("checkerboard", lambda image: grid_over(image, 4, 0.25)),
     "grid of 8 px": ("checkerboard", lambda image: grid_over(image, 8, 0.6)),
 }
-CLEAN = {"speckle": 1.0, "border": 0.4, "haze": 0.1, "checkerboard": 1.4}
-SPOILED = {"speckle": 2.0, "border": 0.5, "haze": 0.2, "checkerboard": 2.0}
+MAX_CLEAN = {"speckle": 1.0, "border": 0.4, "haze": 0.1, "checkerboard": 1.4}
+MIN_WITH_ARTIFACT = {"speckle": 2.0, "border": 0.5, "haze": 0.2, "checkerboard": 2.0}
 PICTURES = ("cat", *samples.PAINTINGS)
 
 
@@ -295,7 +295,7 @@ def sample(name: str) -> Tensor:
     return images.load(source, long_side_px=240).pixels
 
 
-def defects_of(image: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
+def artifacts_of(image: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
     return {
         "speckle": speckle(image, content, style),
         "border": border(image, content),
@@ -307,18 +307,18 @@ def defects_of(image: Tensor, content: Tensor, style: Tensor) -> dict[str, float
 @pytest.mark.parametrize("name", PICTURES)
 def test_clean_picture_has_no_artifacts(name: str) -> None:
     image = sample(name)
-    found = defects_of(image, image, image)
-    assert all(value <= CLEAN[defect] for defect, value in found.items()), found
+    values = artifacts_of(image, image, image)
+    assert all(value <= MAX_CLEAN[artifact] for artifact, value in values.items()), values
 
 
 @pytest.mark.parametrize("name", PICTURES)
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_each_artifact_raises_only_its_own_metric(name: str, defect: str) -> None:
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_each_artifact_raises_only_its_own_metric(name: str, artifact: str) -> None:
     clean = sample(name)
-    number, spoil = DEFECTS[defect]
-    found = defects_of(spoil(clean), clean, clean)
-    assert found.pop(number) >= SPOILED[number]
-    assert all(value < SPOILED[other] for other, value in found.items()), found
+    metric, add_artifact = ARTIFACTS[artifact]
+    values = artifacts_of(add_artifact(clean), clean, clean)
+    assert values.pop(metric) >= MIN_WITH_ARTIFACT[metric]
+    assert all(value < MIN_WITH_ARTIFACT[other] for other, value in values.items()), values
 
 
 # ---- with the real networks ----------------------------------------------------------------------
@@ -329,16 +329,16 @@ def test_stylized_picture_scores_between_content_and_style(
     photo: Path, painting: Path, score_networks: ScoreNetworks
 ) -> None:
     painted = impasto.stylize(photo, painting, size=128, iterations=30)
-    by_content, by_style, found = (
+    by_content, by_style, stylized = (
         score_images(load_score_inputs(photo, painting, image), score_networks)
         for image in (images.load(photo, long_side_px=128).pixels, painting, painted.image)
     )
-    assert found.style < by_content.style / 2
-    assert found.content < by_style.content
+    assert stylized.style < by_content.style / 2
+    assert stylized.content < by_style.content
     assert (by_content.content, by_style.style) == (0, 0)
     assert 0.3 < by_style.content < 1
-    assert all(asdict(found)[defect] <= limit for defect, limit in CLEAN.items()), found
-    assert found == score(photo, painting, painted.image)
+    assert all(asdict(stylized)[artifact] <= limit for artifact, limit in MAX_CLEAN.items()), stylized
+    assert stylized == score(photo, painting, painted.image)
 
 
 @pytest.mark.weights
