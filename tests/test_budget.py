@@ -15,7 +15,7 @@ import impasto
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.types import parse_bytes
 from impasto.engine import memory as budget
-from impasto.engine.memory import Workload, available_bytes, plan_memory
+from impasto.engine.memory import Workload, plan_memory
 from impasto.engine.planning import estimate, make_plan
 from impasto.errors import ConfigError, OutputError
 from impasto.run import Run, drive, prepare_run
@@ -94,20 +94,6 @@ def test_each_mask_label_adds_memory() -> None:
     assert sorted(memory for _, memory in by_regions) == [memory for _, memory in by_regions]
     # A mask as read and as used, and guides at every one of five layers.
     assert by_regions[-1][1] - by_regions[1][1] > 4 * (8 + 4) * 100 * 150
-
-
-def test_respects_the_memory_limit_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    unlimited = available_bytes()
-    assert unlimited > 0
-
-    class Limited(type(Path())):  # type: ignore[misc]
-        def read_text(self, *_: Any, **__: Any) -> str:
-            if self.name not in ("memory.max", "memory.current"):
-                raise FileNotFoundError(self)
-            return "3000000000\n" if self.name == "memory.max" else "1000000000\n"
-
-    monkeypatch.setattr(budget, "Path", Limited)
-    assert available_bytes() == pytest.approx(min(unlimited, 0.8 * 2e9), rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from PIL import Image
 
 from impasto.engine import planning
 from impasto.engine.disk_store import DiskStore
+from impasto.engine.limits import available_cores
 from impasto.errors import ConfigError
-from impasto.jobs.capacity import available_cores
 from impasto.studio.server import listen
 
 SITECUSTOMIZE = """

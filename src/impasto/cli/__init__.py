@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        return _fail("not enough memory for a picture of this size. Lower --size.", 1)
+        return _fail("not enough memory for a picture of this size. Give --memory, such as 4GB, or lower --size.", 1)
     return int(status or 0)
 
 

@@ -7,9 +7,6 @@ Bytes are computed from the network's shapes, and were compared with the residen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
@@ -18,10 +15,7 @@ from impasto.engine.tiles import alignment_px, margin_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["MemoryPlan", "Workload", "available_bytes", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
-
-SAFE_SHARE = 0.8
-"""Share of the free memory that a run may take by default."""
+__all__ = ["MemoryPlan", "Workload", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
 
 LIBRARIES_BYTES = 400e6
 """Memory of torch, libvips and Python before the first step."""
@@ -87,20 +81,6 @@ class MemoryPlan:
     on_disk: bool
     memory_bytes: float
     disk_bytes: float
-
-
-def available_bytes() -> float:
-    """Return the memory that a run may take by default: a share of what is free, also in a container."""
-    free = float(psutil.virtual_memory().available)
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, float(Path(limit).read_text()) - float(Path(used).read_text()))
-        except (OSError, ValueError):  # another system, or "max"
-            continue
-    return SAFE_SHARE * free
 
 
 def plan_memory(work: Workload, budget: float, *, precision: str, winograd_channels: int | None) -> MemoryPlan:

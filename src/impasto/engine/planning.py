@@ -17,7 +17,8 @@ from torch import Tensor
 from impasto.config import Plan, RunOptions
 from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
-from impasto.engine.memory import Workload, available_bytes, memory_needs, plan_memory
+from impasto.engine.limits import available_cores, free_memory_bytes
+from impasto.engine.memory import Workload, memory_needs, plan_memory
 from impasto.engine.tiles import cut_tiles
 from impasto.engine.winograd import Winograd, Workspace, uses_winograd
 from impasto.errors import ConfigError
@@ -28,6 +29,9 @@ logger = logging.getLogger("impasto")
 
 Device = Literal["cuda", "mps", "cpu"]
 Precision = Literal["float32", "bfloat16"]
+
+SAFE_SHARE = 0.8
+"""Share of the free memory that a run may take by default."""
 
 MIN_SPEEDUP = 1.15
 """Minimum speed-up before switching: the time that bfloat16 saves must exceed that of finishing in float32."""
@@ -55,10 +59,11 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
     fastest = next(name for name, is_present in _devices().items() if is_present)
     device = options.device or fastest
     require_device(device)
-    if options.threads:
-        torch.set_num_threads(options.threads)  # before timing
-    precision, winograd_channels = _choose_once(device, options.precision, torch.get_num_threads())
-    budget = options.memory or (available_bytes() if device == "cpu" else math.inf)
+    threads = options.threads or min(torch.get_num_threads(), available_cores())
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)  # before timing
+    precision, winograd_channels = _choose_once(device, options.precision, threads)
+    budget = options.memory or available_bytes(device)
     if options.memory and budget < ROOMY_BYTES:
         winograd_channels = None
     memory = plan_memory(work, budget, precision=precision, winograd_channels=winograd_channels)
@@ -70,11 +75,20 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
         tile_px=memory.tile_px,
         lbfgs_history=memory.lbfgs_history,
         on_disk=memory.on_disk,
-        threads=torch.get_num_threads(),
+        threads=threads,
         torch=torch.__version__,
     )
     _log(plan, work, memory.memory_bytes, budget)
     return plan
+
+
+def available_bytes(device: Device) -> float:
+    """Return the memory that a run on a device may take by default: a share of what is free."""
+    if device == "cuda":
+        return SAFE_SHARE * torch.cuda.mem_get_info()[0]
+    if device == "mps":  # shared with the processor
+        return SAFE_SHARE * min(float(torch.mps.recommended_max_memory()), free_memory_bytes())
+    return SAFE_SHARE * free_memory_bytes()
 
 
 def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None:

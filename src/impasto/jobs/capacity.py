@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from impasto.config import RunOptions
 from impasto.config.roles import build_inputs
 from impasto.distributed import Cluster
+from impasto.engine.limits import available_cores, free_memory_bytes
 from impasto.errors import ConfigError, ImpastoError
 from impasto.jobs.batch_plan import BatchItem
 from impasto.run import Run
@@ -22,7 +21,6 @@ from impasto.samples.sources import resolve_picture
 
 __all__ = [
     "Capacity",
-    "available_cores",
     "distinct_runs",
     "max_workers",
     "plan_capacity",
@@ -99,19 +97,14 @@ def max_workers(runs: Sequence[Run], cluster: Cluster | None = None) -> int:
         return cluster.gpus
     memory_each = max((run.estimate().memory_bytes for run in runs), default=0)
     cores = available_cores() if cluster is None else cluster.cpus
-    memory = psutil.virtual_memory().available if cluster is None else cluster.memory
+    memory = free_memory_bytes() if cluster is None else cluster.memory
     return max(1, min(cores, int(memory // memory_each) if memory_each else 1))
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use; on macOS and Windows, all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_per_worker(count: int, cluster: Cluster | None) -> int:
     """Return the number of threads that each of `count` workers can have."""
     if cluster is None:
-        return max(1, torch.get_num_threads() // count)
+        return max(1, min(torch.get_num_threads(), available_cores()) // count)
     if cluster.gpus:  # a worker runs beside its card, which several may share
         return max(1, cluster.cpus_per_gpu // math.ceil(count / cluster.gpus))
     return max(1, min(cluster.cpus // count, cluster.min_cpus))
