@@ -100,11 +100,11 @@ def nodes() -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start the system's Chromium, without a window."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:  # pragma: no cover
-        pytest.skip("there is no chromium here: scripts/find_browser.sh says how to get one")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:  # pragma: no cover
+        pytest.skip("Chromium is missing: scripts/find_browser.sh says how to get it")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=BROWSER_OPTIONS)
+        running = playwright.chromium.launch(executable_path=executable, args=BROWSER_OPTIONS)
         yield running
         running.close()
 
@@ -127,18 +127,18 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
 
 @pytest.fixture
 def page(studio: RunningStudio, watched: WatchedPage) -> Iterator[Page]:
-    """Open the studio's page. At the end, end its jobs and require a clean console."""
+    """Open the studio's page; afterwards, cancel its jobs and require a clean console."""
     page = watched.page
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
     open_at(page, studio.address)
     yield page
-    # A page that opens while a job runs shows that job, so the next test has to find none.
+    # A new page shows the running job, so the next test must start with none.
     while active := [job for job in page.request.get(f"{studio.address}/api/jobs").json() if job["state"] in ACTIVE]:
         for job in active:
             page.request.post(f"{studio.address}/api/jobs/{job['id']}/cancel")
         page.wait_for_timeout(100)
     outside = [url for url in watched.requests if not url.startswith((studio.address, "data:", "blob:"))]
-    # A stream that is closed, and a picture that nobody waits for any more, count as failed.
-    wrong = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
-    assert (outside, wrong) == ([], [])
+    # Browsers report closed streams and abandoned image loads as failed requests.
+    errors = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
+    assert (outside, errors) == ([], [])

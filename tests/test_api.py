@@ -1,4 +1,4 @@
-"""What `import impasto` offers, and how its functions look."""
+"""The public API: exported names, docstrings and annotations."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_package_is_typed() -> None:
 def test_public_functions_are_documented_and_typed(name: str) -> None:
     module = importlib.import_module(name)
     for public in getattr(module, "__all__", ()):
-        thing = getattr(module, public)
-        if inspect.isfunction(thing) or inspect.isclass(thing):
-            assert inspect.getdoc(thing), f"{name}.{public}"
-        if inspect.isfunction(thing) and not hasattr(thing, "__wrapped__"):
-            for parameter in inspect.signature(thing).parameters.values():
+        member = getattr(module, public)
+        if inspect.isfunction(member) or inspect.isclass(member):
+            assert inspect.getdoc(member), f"{name}.{public}"
+        if inspect.isfunction(member) and not hasattr(member, "__wrapped__"):
+            for parameter in inspect.signature(member).parameters.values():
                 assert parameter.annotation is not parameter.empty, f"{name}.{public}: {parameter.name}"
 
 

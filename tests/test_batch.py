@@ -422,9 +422,9 @@ def test_narrow_terminal_keeps_the_remaining_time(width: int, monkeypatch: pytes
     job = SimpleNamespace(
         id=1, state="running", progress=0.6, inputs={"content": {"name": "a"}, "style": {"name": "b"}}
     )
-    done = SimpleNamespace(id=2, state="done", progress=1.0)
+    finished = SimpleNamespace(id=2, state="done", progress=1.0)
     with progress.ProgressView(quiet=False) as view:
-        view.show_jobs([job, done], 3, 60.0)  # type: ignore[list-item]
+        view.show_jobs([job, finished], 3, 60.0)  # type: ignore[list-item]
     text = output.getvalue()
     assert "1/2" in text
     assert "0:15 left" in text

@@ -1,4 +1,4 @@
-"""Memory: what is asked is kept to, and what cannot be kept to is refused at once."""
+"""Memory budgets: plans fit them, and impossible ones are refused at once."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ from impasto.run import Run, drive, prepare_run
 GB = 10**9
 
 
-def work(megapixels: float, **options: Any) -> Workload:
+def workload(megapixels: float, **options: Any) -> Workload:
     width = round((1.5e6 * megapixels) ** 0.5)
     return Workload(width * 2 // 3, width, ((800, 1000),), Config(**options).resolve(width * 2 // 3, width))
 
 
-def fitted(megapixels: float, memory: float, **options: Any) -> budget.MemoryPlan:
-    return plan_memory(work(megapixels, **options), memory, precision="float32", winograd_channels=128)
+def memory_plan(megapixels: float, memory: float, **options: Any) -> budget.MemoryPlan:
+    return plan_memory(workload(megapixels, **options), memory, precision="float32", winograd_channels=128)
 
 
 @pytest.mark.parametrize("megapixels", [0.2, 1, 4, 16, 64, 75])
 @pytest.mark.parametrize("memory", [3 * GB, 4 * GB, 16 * GB, 64 * GB])
 @pytest.mark.parametrize("network", ["vgg19", "alexnet"])
 def test_chosen_plan_fits_the_budget(megapixels: float, memory: float, network: str) -> None:
-    found = fitted(megapixels, memory, network=network)
-    assert found.memory_bytes <= memory
-    assert (found.disk_bytes > 0) == found.on_disk
-    assert (found.tile_px or 0) % 16 == 0
+    result = memory_plan(megapixels, memory, network=network)
+    assert result.memory_bytes <= memory
+    assert (result.disk_bytes > 0) == result.on_disk
+    assert (result.tile_px or 0) % 16 == 0
 
 
 def test_plan_goes_from_whole_to_tiles_to_disk() -> None:
-    assert fitted(0.2, 4 * GB).tile_px is None
-    in_memory = fitted(4, 8 * GB)
+    assert memory_plan(0.2, 4 * GB).tile_px is None
+    in_memory = memory_plan(4, 8 * GB)
     assert (in_memory.tile_px or 0) >= 512
     assert not in_memory.on_disk
     assert in_memory.lbfgs_history == 20
-    on_disk = fitted(64, 4 * GB)
+    on_disk = memory_plan(64, 4 * GB)
     assert on_disk.on_disk
     assert (on_disk.tile_px or 0) >= 512
     assert on_disk.lbfgs_history < 20
 
 
 def test_more_memory_gives_larger_tiles() -> None:
-    blocks = [fitted(64, memory * GB).tile_px or 0 for memory in (3, 4, 5, 6)]
+    blocks = [memory_plan(64, memory * GB).tile_px or 0 for memory in (3, 4, 5, 6)]
     assert blocks == sorted(blocks)
     assert blocks[0] < blocks[-1]
 
 
 def test_too_small_budget_error_states_the_need() -> None:
     with pytest.raises(ConfigError, match=r"does not fit 0\.5 GB of memory: it needs \d.* Raise --memory"):
-        fitted(1, 0.5 * GB)
+        memory_plan(1, 0.5 * GB)
     with pytest.raises(ConfigError, match="does not fit"):
-        make_plan(RunOptions(memory="300MB"), work(1))
+        make_plan(RunOptions(memory="300MB"), workload(1))
 
 
 def test_untileable_losses_are_refused_when_too_large() -> None:
-    assert fitted(0.2, 8 * GB, style_loss="nearest").tile_px is None
+    assert memory_plan(0.2, 8 * GB, style_loss="nearest").tile_px is None
     with pytest.raises(ConfigError, match=r"'nearest' needs whole images: .* take \d.* Raise --memory, lower"):
-        fitted(4, 4 * GB, style_loss="nearest")
+        memory_plan(4, 4 * GB, style_loss="nearest")
 
 
 def test_each_mask_label_adds_memory() -> None:
@@ -80,8 +80,8 @@ def test_each_mask_label_adds_memory() -> None:
     content, style = np.full((100, 150, 3), 0.5, np.float32), np.full((80, 120, 3), 0.3, np.float32)
 
     def needed(**masks: Any) -> tuple[int, float]:
-        found = prepare_run(content, style, size=150, **masks).workload
-        return found.regions, budget.memory_needs(found, None, 20, False, "float32", None).memory_bytes
+        result = prepare_run(content, style, size=150, **masks).workload
+        return result.regions, budget.memory_needs(result, None, 20, False, "float32", None).memory_bytes
 
     by_regions = [
         needed(),
@@ -92,7 +92,7 @@ def test_each_mask_label_adds_memory() -> None:
     ]
     assert [regions for regions, _ in by_regions] == [0, 1, 1, 2, 5]
     assert sorted(memory for _, memory in by_regions) == [memory for _, memory in by_regions]
-    # A mask as read and as used, and guides at every one of five layers.
+    # The mask as read and as used, and downsampled masks for five layers.
     assert by_regions[-1][1] - by_regions[1][1] > 4 * (8 + 4) * 100 * 150
 
 
@@ -112,8 +112,8 @@ def test_invalid_memory_amount_is_a_one_line_error(text: str) -> None:
 
 
 def test_estimate_grows_with_the_work() -> None:
-    plan = make_plan(RunOptions(memory="4GB"), work(4))
-    small, large = estimate(work(0.2), plan), estimate(work(4), plan)
+    plan = make_plan(RunOptions(memory="4GB"), workload(4))
+    small, large = estimate(workload(0.2), plan), estimate(workload(4), plan)
     assert 0 < small.seconds < large.seconds
     assert large.memory_bytes <= 4e9
 
@@ -121,7 +121,7 @@ def test_estimate_grows_with_the_work() -> None:
 @pytest.mark.weights
 def test_tiles_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
-    plan = make_plan(RunOptions(precision="float32"), work(0.02))
+    plan = make_plan(RunOptions(precision="float32"), workload(0.02))
     whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": None})))
     tiled = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": 64, "on_disk": True})))
     assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
@@ -136,18 +136,18 @@ from impasto.run import drive, prepare_run
 run = prepare_run(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
 drive(run).save(sys.argv[3])
 assert run.plan.tile_px and run.plan.on_disk, run.plan
-# Not ru_maxrss, which a child inherits from the process that started it.
+# Not ru_maxrss: a child inherits it from its parent.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
 """
 
 
 @pytest.mark.weights
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
 def test_run_stays_within_its_memory_budget(photo: Path, painting: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(photo), str(painting), str(tmp_path / "out.png")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 1.1e9
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert int(process.stdout) < 1.1e9
     assert impasto.images.open_image(tmp_path / "out.png").size == (599, 900)
 
 

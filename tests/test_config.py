@@ -1,4 +1,4 @@
-"""Options: parsed, checked, explained in one line; presets over them."""
+"""Options and presets: parsing, validation, auto values and errors."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ def test_auto_values_follow_network_and_size() -> None:
 def test_given_values_are_kept() -> None:
     options = {"network": "alexnet", "iterations": 7, "fourier_power": 1, "scales": 2, "style_weights": "2,1"}
     config = Config(**options, content_layers="relu4", style_layers="relu1:2")
-    found = config.resolve(1024, 1024, styles=2)
-    assert {name: getattr(found, name) for name in options} == {name: getattr(config, name) for name in options}
-    assert (found.content_layers, found.style_layers) == (config.content_layers, config.style_layers)
+    result = config.resolve(1024, 1024, styles=2)
+    assert {name: getattr(result, name) for name in options} == {name: getattr(config, name) for name in options}
+    assert (result.content_layers, result.style_layers) == (config.content_layers, config.style_layers)
 
 
 def test_resolving_is_complete_and_idempotent() -> None:
-    found = resolve_config(alpha=3)
-    assert None not in dict(found).values()
-    assert found.resolve(2000, 2000, styles=5) is found
-    assert ResolvedConfig.model_validate_json(found.model_dump_json()) == found
-    assert Config(**found.model_dump()).resolve(64, 64) == found
+    result = resolve_config(alpha=3)
+    assert None not in dict(result).values()
+    assert result.resolve(2000, 2000, styles=5) is result
+    assert ResolvedConfig.model_validate_json(result.model_dump_json()) == result
+    assert Config(**result.model_dump()).resolve(64, 64) == result
 
 
-OPEN = [
+AUTO_OPTIONS = [
     (model, name)
     for model in (Config, RunOptions)
     for name, field in model.model_fields.items()
@@ -86,7 +86,7 @@ OPEN = [
 ]
 
 
-@pytest.mark.parametrize(("model", "name"), OPEN)
+@pytest.mark.parametrize(("model", "name"), AUTO_OPTIONS)
 def test_only_none_means_auto(model: type[Config] | type[RunOptions], name: str) -> None:
     assert getattr(model(), name) is None
     for text in ("auto", " AUTO "):
@@ -100,7 +100,7 @@ def test_only_none_means_auto(model: type[Config] | type[RunOptions], name: str)
 def test_optional_values_accept_auto() -> None:
     for model in (Config, RunOptions):
         optional = {name for name, field in model.model_fields.items() if field.default is None}
-        assert optional == {name for of, name in OPEN if of is model}
+        assert optional == {name for of, name in AUTO_OPTIONS if of is model}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_overrides_rebuild_the_config(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "says"),
+    ("options", "error", "message"),
     [
         ({"alpha": -1}, ConfigError, "alpha = -1"),
         ({"alpha": float("nan")}, ConfigError, "finite"),
@@ -148,10 +148,10 @@ def test_overrides_rebuild_the_config(preset: str) -> None:
         ({"content_layers": ","}, LayerError, "empty layer name"),
     ],
 )
-def test_invalid_option_is_a_one_line_error(options: dict[str, Any], error: type[ImpastoError], says: str) -> None:
+def test_invalid_option_is_a_one_line_error(options: dict[str, Any], error: type[ImpastoError], message: str) -> None:
     with pytest.raises(error) as caught:
         Config(**options)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -198,7 +198,7 @@ def test_classic_is_the_textbook_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("alhpa = 3", "Did you mean 'alpha'"),
         ("alpha = ", "not TOML"),
@@ -206,12 +206,12 @@ def test_classic_is_the_textbook_recipe() -> None:
         ("style_layers = 'relu9'", "style_layers: vgg19 has no layer 'relu9'"),
     ],
 )
-def test_bad_preset_file_is_a_one_line_error(text: str, says: str, tmp_path: Path) -> None:
+def test_bad_preset_file_is_a_one_line_error(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(ImpastoError) as caught:
         load_preset(path)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -72,14 +72,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     """Install the wheel in a fresh environment that borrows dependencies through a .pth file."""
     environment, folder = tmp_path_factory.mktemp("environment"), tmp_path_factory.mktemp("elsewhere")
     run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=folder)
-    found = Installed(environment, folder)
-    site_packages = found.python("import sysconfig; print(sysconfig.get_path('purelib'))")
+    result = Installed(environment, folder)
+    site_packages = result.python("import sysconfig; print(sysconfig.get_path('purelib'))")
     # Python ignores .pth files in a folder that a .pth file adds, so an editable install here stays invisible there.
     dependencies = [path for path in sys.path if Path(path).name == "site-packages"]
     (Path(site_packages) / "dependencies.pth").write_text("\n".join(dependencies))
     options = ("--quiet", "--no-deps", "--no-index", "--ignore-installed")
-    run(sys.executable, "-m", "pip", "--python", found.programs / "python", "install", *options, wheel, cwd=folder)
-    return found
+    run(sys.executable, "-m", "pip", "--python", result.programs / "python", "install", *options, wheel, cwd=folder)
+    return result
 
 
 def test_wheel_holds_exactly_the_package_files(wheel: Path) -> None:

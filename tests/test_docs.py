@@ -1,4 +1,4 @@
-"""Docs are tests: what is not documented, or does not run as documented, fails."""
+"""The docs are complete, up to date and executable."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KINDS_OF_CHANGE = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Securi
 """The headings of keepachangelog.com."""
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PAINTED = ("reconstruct", "texture", "recombine", "sweep")
-"""Views that are painted, and not only looked at."""
+"""Views that paint pictures."""
 
 
 @pytest.fixture(autouse=True)
-def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the README's commands find what they name."""
+def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter a folder with the files that the README names."""
     (desk / "painting.png").rename(desk / "painting.jpg")
     monkeypatch.chdir(desk)
     monkeypatch.setenv("IMPASTO_DATA", str(desk / "queue"))
@@ -41,7 +41,7 @@ def _at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.weights
 def test_readme_commands_run(desk: Path) -> None:
     assert len(SHELL) >= 8
-    for line in (line for line in SHELL if line not in (*SCORED, "impasto studio")):  # which does not end by itself
+    for line in (line for line in SHELL if line not in (*SCORED, "impasto studio")):  # the studio runs until stopped
         program, command, *rest = shlex.split(line)
         assert program == "impasto"
         small = SMALL if command in ("stylize", "demo", "batch") else []
@@ -53,7 +53,7 @@ def test_readme_commands_run(desk: Path) -> None:
         assert main([command, *rest, *small]) == 0, line
         if "-o" in rest and command != "jobs":
             assert (desk / rest[rest.index("-o") + 1]).stat().st_size > 500, line
-    assert (desk / "queued.png").stat().st_size > 500  # by the worker
+    assert (desk / "queued.png").stat().st_size > 500  # painted by the worker
 
 
 @pytest.mark.weights
@@ -116,11 +116,11 @@ def test_reference_entries_exist() -> None:
     for name in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE):
         module, _, attribute = name.rpartition(".")
         try:
-            found = importlib.import_module(module)
+            owner_or_module = importlib.import_module(module)
         except ModuleNotFoundError:  # a class and its method
             module, _, owner = module.rpartition(".")
-            found = getattr(importlib.import_module(module), owner)
-        assert hasattr(found, attribute), name
+            owner_or_module = getattr(importlib.import_module(module), owner)
+        assert hasattr(owner_or_module, attribute), name
 
 
 def test_readme_numbers_match_the_results() -> None:
@@ -143,7 +143,9 @@ def test_options_become_flags() -> None:
 
 def test_changelog_has_an_unreleased_section() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
-    assert changelog.index("## [Unreleased]\n") < min(found.start() for found in re.finditer(r"^### ", changelog, re.M))
+    assert changelog.index("## [Unreleased]\n") < min(
+        heading.start() for heading in re.finditer(r"^### ", changelog, re.M)
+    )
     assert set(re.findall(r"^### (.*)$", changelog, re.MULTILINE)) <= KINDS_OF_CHANGE
 
 

@@ -1,4 +1,4 @@
-"""The encoder measures and never learns."""
+"""The encoder: features, padding, pooling and frozen weights."""
 
 from __future__ import annotations
 

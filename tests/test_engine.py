@@ -1,4 +1,4 @@
-"""Faster evaluators give the plain one's answer."""
+"""Fast engines match autograd."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any
 def test_manual_gradient_matches_autograd(
     network: Network, pooling: Any, size: tuple[int, int], winograd: int | None
 ) -> None:
-    """In float64, where rounding cannot flip a ReLU or a maximum and hide, or fake, a mistake."""
+    """Compare in float64: in float32, rounding can flip a ReLU or a maximum."""
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
     asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     target = random_image(3, *size).double()
-    found = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(asked, asked.config.alpha)(
+    result = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(asked, asked.config.alpha)(
         target
     )
-    assert_same_evaluation(found, evaluate_plain(encoder, asked, target), 1e-11)
+    assert_same_evaluation(result, evaluate_plain(encoder, asked, target), 1e-11)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
@@ -61,8 +61,8 @@ def test_manual_gradient_matches_autograd(
 def test_padded_gradient_matches_autograd(network: Network, padding: Any, block: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
     asked, target = objective(encoder, (97, 131)), random_image(3, 97, 131).double()
-    found = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
-    assert_same_evaluation(found, evaluate_plain(encoder, asked, target), 1e-11)
+    result = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
+    assert_same_evaluation(result, evaluate_plain(encoder, asked, target), 1e-11)
 
 
 LAYERS = [
@@ -101,24 +101,26 @@ def test_winograd_matches_direct_convolution(shape: tuple[int, int], inputs: int
         assert first.dtype == dtype
         assert relative_error(first.double(), expected) < tolerance
         kept = first.clone()
-        convolve(torch.rand_like(x).to(dtype))  # the workspace is used again, what was given out is not
+        convolve(torch.rand_like(x).to(dtype))  # the workspace is reused, but not the returned tensor
         assert torch.equal(first, kept)
 
 
 @pytest.mark.weights
 def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
-    """The median of seven images: where two inputs of a maximum are equal but for rounding, one float32 result
-    differs from another by up to 1e-3 of its norm, and autograd's from float64 just as often."""
+    """Compare the median of seven images, because rounding can change which input is a maximum.
+
+    Single float32 results differ by up to 1e-3 of their norm, autograd's from float64 as well.
+    """
     exact = Encoder(vgg19.network, load("vgg19"), dtype=torch.float64)
     asked, asked_exactly = objective(vgg19), objective(exact)
     errors = []
     for seed in range(3, 10):
-        found = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(
+        result = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(
             random_image(seed, 53, 70)
         )
         expected = evaluate_plain(exact, asked_exactly, random_image(seed, 53, 70).double())
-        assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
-        errors.append(relative_error(found.gradient.double(), expected.gradient))
+        assert result.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
+        errors.append(relative_error(result.gradient.double(), expected.gradient))
     assert sorted(errors)[3] < 1e-5
 
 
@@ -127,9 +129,9 @@ def test_bfloat16_error_is_bounded(vgg19: Encoder) -> None:
     asked = objective(vgg19, (96, 128))
     target = random_image(3, 96, 128) * 0.5 + 0.25
     exact = evaluate_plain(vgg19, asked, target)
-    found = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked, asked.config.alpha)(target)
-    assert relative_error(found.gradient, exact.gradient) < 0.1
-    assert found.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
+    result = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked, asked.config.alpha)(target)
+    assert relative_error(result.gradient, exact.gradient) < 0.1
+    assert result.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
 
 
 def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
@@ -149,7 +151,7 @@ def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
 @pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
 def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
-    """The engine knows moments, not Gram matrices: another function of them needs no change in it."""
+    """The engine handles moments, so any style loss of moments works without a change."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     asked, target = objective(encoder, (97, 131), style_loss=style_loss), random_image(3, 97, 131).double()
     engine = TiledEngine(encoder, tile_px=block)
@@ -157,10 +159,10 @@ def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int
         with pytest.raises(ConfigError, match="tiles"):
             engine.evaluator(asked, asked.config.alpha)(target)
         return
-    found = engine.evaluator(asked, asked.config.alpha)(target)
-    # Roots of matrices of fewer positions than channels magnify rounding.
+    result = engine.evaluator(asked, asked.config.alpha)(target)
+    # With fewer positions than channels, matrix roots amplify rounding.
     assert_same_evaluation(
-        found, evaluate_plain(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10
+        result, evaluate_plain(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10
     )
 
 
@@ -206,7 +208,7 @@ def test_chooses_the_faster_convolution(
 
 def test_missing_device_error_names_it() -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is one here")
+        pytest.skip("this machine has a CUDA device")
     with pytest.raises(ConfigError, match="device = 'cuda': this machine has none"):
         make_plan(RunOptions(device="cuda"), SMALL)
 
@@ -224,9 +226,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_freed_memory_is_reused() -> None:
-    """Counted in page faults: a block that was given back must be asked for, and zeroed, again."""
+    """Count page faults: memory returned to the system causes new ones when allocated again."""
     faults = {
         keep: int(
             subprocess.run([sys.executable, "-c", FAULTS, keep], capture_output=True, check=True, text=True).stdout
@@ -238,6 +240,6 @@ def test_freed_memory_is_reused() -> None:
 
 def test_winograd_output_is_pooled_without_a_copy() -> None:
     convolution = Winograd(torch.randn(8, 8, 3, 3), None, Workspace())
-    found = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))
-    pooled = torch.nn.functional.max_pool2d(found, 2)
+    result = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))
+    pooled = torch.nn.functional.max_pool2d(result, 2)
     assert pooled.is_contiguous(memory_format=torch.channels_last)

@@ -68,8 +68,8 @@ def write_and_fail(path: Path, failure: BaseException) -> None:
 def test_failure_keeps_the_old_file(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
-    wanted = OutputError if isinstance(failure, OSError) else type(failure)
-    with pytest.raises(wanted):
+    expected = OutputError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(expected):
         write_and_fail(path, failure)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

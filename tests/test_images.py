@@ -672,8 +672,10 @@ def test_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
     paths = [tmp_path / f"out.{extension}" for extension in WRITABLE]
     for path in paths:
         path.write_bytes(b"what was there before")
-    done = subprocess.run([sys.executable, "-c", ON_A_FULL_DISK, *paths], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK, *paths], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
     assert {path.read_bytes() for path in paths} == {b"what was there before"}
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 

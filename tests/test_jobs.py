@@ -77,8 +77,13 @@ def test_job_goes_from_queued_to_done(store: JobStore) -> None:
     assert [row["total"] for row in store.losses(job.id)] == [3.0, 2.0]
     assert [row["step"] for row in store.losses(job.id, after=1)] == [2]
     store.finish(claim, {"sha256": "1" * 64})
-    done = store.get(job.id)
-    assert (done.state, done.progress, done.result, done.worker) == ("done", 1.0, {"sha256": "1" * 64}, None)
+    finished = store.get(job.id)
+    assert (finished.state, finished.progress, finished.result, finished.worker) == (
+        "done",
+        1.0,
+        {"sha256": "1" * 64},
+        None,
+    )
     assert store.claim("w") is None
 
 
@@ -226,8 +231,8 @@ def write_old_queue(folder: Path, version: int) -> None:
 def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
     write_old_queue(tmp_path, version)
     store = JobStore(tmp_path)
-    done, resumable, new = store.jobs()
-    assert (done.key, done.state, done.progress, done.crashes) == ("k", "done", 1.0, 1)
+    finished, resumable, new = store.jobs()
+    assert (finished.key, finished.state, finished.progress, finished.crashes) == ("k", "done", 1.0, 1)
     assert [row["total"] for row in store.losses(1)] == [3.0]
     # Old checkpoints cannot be read, so the job starts over.
     assert (resumable.checkpoint, resumable.plan, resumable.progress, resumable.crashes) == (None, None, 0, 1)
@@ -239,7 +244,7 @@ def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
         changes,
     )
     assert (new.paused, new.requested_alpha, new.alpha_changes, new.plan) == (False, None, [], None)
-    assert done.config == {
+    assert finished.config == {
         "alpha": 5.0,
         "network": "alexnet",
         "content_layers": "relu3",
@@ -252,8 +257,8 @@ def test_migrates_an_older_queue(tmp_path: Path, version: int) -> None:
         "detail_transfer": 0.5,
         "lbfgs_history": 7,
     }
-    assert done.run == {"device": None, "precision": "float32", "threads": None, "memory": None, "save_every": None}
-    assert done.plan == {
+    assert finished.run == {"device": None, "precision": "float32", "threads": None, "memory": None, "save_every": None}
+    assert finished.plan == {
         "device": "cpu",
         "engine": "manual",
         "winograd_channels": None,

@@ -1,4 +1,4 @@
-"""The chains as data: names, sizes, layer defaults."""
+"""Network definitions: names, sizes and default layers."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def test_weights_variant_keeps_its_architecture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "layer", "least"), [("vgg19", "relu5_1", 16), ("vgg19", "conv1_1", 1), ("vgg16", "pool5", 32)]
+    ("network", "layer", "minimum"), [("vgg19", "relu5_1", 16), ("vgg19", "conv1_1", 1), ("vgg16", "pool5", 32)]
 )
-def test_minimum_size_follows_pooling(network: str, layer: str, least: int) -> None:
-    assert NETWORKS[network].minimum_px(layer) == least
+def test_minimum_size_follows_pooling(network: str, layer: str, minimum: int) -> None:
+    assert NETWORKS[network].minimum_px(layer) == minimum
 
 
 def test_predicted_sizes_match_the_features(random_network: Encoder) -> None:
-    chain = random_network.network
+    definition = random_network.network
     height, width = 67, 90
-    features = random_network(torch.rand(1, 3, height, width), chain.names)
-    assert list(features) == list(chain.names)
+    features = random_network(torch.rand(1, 3, height, width), definition.names)
+    assert list(features) == list(definition.names)
     for name, feature in features.items():
-        assert feature.shape[2:] == (chain.output_px(name, height), chain.output_px(name, width)), name
+        assert feature.shape[2:] == (definition.output_px(name, height), definition.output_px(name, width)), name
 
 
 def test_minimum_size_is_tight(random_network: Encoder) -> None:
     from impasto.errors import LayerError
 
-    chain = random_network.network
-    for layer in chain.style_layers:
-        least = chain.minimum_px(layer)
-        assert random_network(torch.rand(1, 3, least, least), [layer])[layer].numel() > 0
-        if least > 1:
-            with pytest.raises(LayerError, match=f"too small for {layer}, which needs at least {least} px"):
-                random_network(torch.rand(1, 3, least - 1, least + 50), [layer])
+    definition = random_network.network
+    for layer in definition.style_layers:
+        minimum = definition.minimum_px(layer)
+        assert random_network(torch.rand(1, 3, minimum, minimum), [layer])[layer].numel() > 0
+        if minimum > 1:
+            with pytest.raises(LayerError, match=f"too small for {layer}, which needs at least {minimum} px"):
+                random_network(torch.rand(1, 3, minimum - 1, minimum + 50), [layer])

@@ -1,4 +1,4 @@
-"""A picture is opened and hashed once per run, and its hash is that of the pixels that were read."""
+"""Opened images: each is opened and hashed once per run, and its hash matches its pixels."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _count_opens(event: str, arguments: tuple[Any, ...]) -> None:
             counter[Path(arguments[0]).name] += 1
 
 
-sys.addaudithook(_count_opens)  # hooks cannot be removed: this one listens while a test asks
+sys.addaudithook(_count_opens)  # audit hooks cannot be removed; this one counts only during a test
 
 
 @contextmanager
 def counted_opens() -> Iterator[Counter[str]]:
-    """Count what Python opens, by file name."""
+    """Count the files that Python opens, by name."""
     counter: Counter[str] = Counter()
     _listeners.append(counter)
     try:
@@ -54,7 +54,7 @@ def counted_opens() -> Iterator[Counter[str]]:
 
 @pytest.fixture
 def counted_hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count the files that are hashed, by file name."""
+    """Count the files that are hashed, by name."""
     counter: Counter[str] = Counter()
     digest = hashlib.file_digest
 
@@ -81,7 +81,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def only_pictures(counter: Counter[str]) -> dict[str, int]:
+def image_counts(counter: Counter[str]) -> dict[str, int]:
     return {name: counter[f"{name}.png"] for name in ROLES if counter[f"{name}.png"]}
 
 
@@ -97,8 +97,8 @@ def test_stylize_opens_and_hashes_each_image_once(desk: Path, counted_hashes: Co
             weights="own.safetensors",
             **OPTIONS,
         )
-    assert only_pictures(opens) == dict.fromkeys(ROLES, 1)
-    assert only_pictures(counted_hashes) == dict.fromkeys(ROLES, 1)
+    assert image_counts(opens) == dict.fromkeys(ROLES, 1)
+    assert image_counts(counted_hashes) == dict.fromkeys(ROLES, 1)
     recorded = {Path(str(record.name)).stem: record.sha256 for record in result.recipe.inputs.values()}
     assert recorded == {name: hashlib.sha256((desk / f"{name}.png").read_bytes()).hexdigest() for name in ROLES}
 
@@ -108,13 +108,13 @@ def test_estimate_and_run_share_opened_images(desk: Path) -> None:
         run = prepare_run("content.png", "style.png", protect="protect.png", weights="own.safetensors", **OPTIONS)
         run.estimate()
         drive(run)
-    assert only_pictures(opens) == {"content": 1, "style": 1, "protect": 1}
+    assert image_counts(opens) == {"content": 1, "style": 1, "protect": 1}
 
 
 def test_planning_hashes_nothing(desk: Path, counted_hashes: Counter[str]) -> None:
     run = prepare_run("content.png", "style.png", weights="own.safetensors", **OPTIONS)
     assert run.workload.height == 43
-    assert only_pictures(counted_hashes) == {}
+    assert image_counts(counted_hashes) == {}
 
 
 @pytest.mark.parametrize("report", [[], ["--report"]])
@@ -123,10 +123,10 @@ def test_command_line_opens_each_image_once(report: list[str], desk: Path) -> No
     options = ["--size", "64", "--iterations", "2", "--network", "alexnet", "--weights", "own.safetensors", "--quiet"]
     with counted_opens() as opens:
         assert main(["stylize", "content.png", "style.png", *masks, *options, *report, "-o", "out.png"]) == 0
-    assert only_pictures(opens) == dict.fromkeys(("content", "style", "mask", "ground", "protect"), 1)
+    assert image_counts(opens) == dict.fromkeys(("content", "style", "mask", "ground", "protect"), 1)
     with counted_opens() as opens:
         assert main(["reproduce", "out.png", "--weights", "own.safetensors", "--quiet", "-o", "again.png"]) == 0
-    assert only_pictures(opens) == dict.fromkeys(("content", "style", "mask", "ground", "protect"), 1)
+    assert image_counts(opens) == dict.fromkeys(("content", "style", "mask", "ground", "protect"), 1)
     assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(Image.open("again.png")))
 
 
@@ -177,7 +177,7 @@ def test_larger_image_cannot_bypass_the_size_check(tmp_path: Path) -> None:
 
 
 def test_replacing_the_file_does_not_affect_the_run(tmp_path: Path) -> None:
-    """The opened file lives on without a name: size, hash and pixels are those of the old picture."""
+    """The open file keeps its old content: size, hash and pixels."""
     path, other = flat(tmp_path / "a.png", 10), flat(tmp_path / "b.png", 20)
     sha256, opened = hashlib.sha256(path.read_bytes()).hexdigest(), images.open_image(path)
     os.replace(other, path)
@@ -229,4 +229,4 @@ def test_closing_an_image_closes_its_file(tmp_path: Path) -> None:
     for source in opened:
         images.load(source)
     del opened, source
-    assert len(list(folder.iterdir())) < before + 50  # libvips keeps its last dozen operations
+    assert len(list(folder.iterdir())) < before + 50  # libvips caches its last operations

@@ -1,4 +1,4 @@
-"""Descent, on surfaces whose minimum is known."""
+"""Descent on surfaces with a known minimum."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def evaluation(total: Tensor, gradient: Tensor) -> Evaluation:
 
 
 def bowl(curvature: Tensor) -> Evaluator:
-    """mean(curvature · (x − GOAL)²): as badly conditioned as `curvature` is uneven."""
+    """Return mean(curvature · (x − GOAL)²); uneven curvature conditions it badly."""
 
     def evaluate(image: Tensor) -> Evaluation:
         error = image - GOAL
@@ -63,7 +63,7 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("units", [1e-8, 1e10])
 def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
-    """Gram energies are about 1e12: what is judged by size alone works in one unit only."""
+    """Losses vary by many orders of magnitude, so no absolute threshold may matter."""
     config = resolve_config(clamp=False)
 
     def scaled(image: Tensor) -> Evaluation:
@@ -71,8 +71,8 @@ def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
         return evaluation(plain.losses.total * units, plain.gradient * units)
 
     *_, (expected_state, expected) = descend(bowl(UNEVEN), START, config, 30)
-    *_, (state, found) = descend(scaled, START, config, 30)
-    assert float(found.losses.total) == pytest.approx(units * float(expected.losses.total), rel=0.02)
+    *_, (state, result) = descend(scaled, START, config, 30)
+    assert float(result.losses.total) == pytest.approx(units * float(expected.losses.total), rel=0.02)
     assert state.evaluations == expected_state.evaluations
 
 
@@ -126,7 +126,7 @@ def test_start_without_a_finite_loss_is_an_error() -> None:
 
 
 def test_clamped_descent_measures_the_written_image() -> None:
-    """The goal lies outside [0, 1]; measured losses are those of the clamped image."""
+    """The goal lies outside [0, 1], and losses are measured on the clamped image."""
     far = bowl(torch.ones_like(GOAL))
     seen = []
 
@@ -146,7 +146,7 @@ def test_clamped_descent_measures_the_written_image() -> None:
 @pytest.mark.parametrize("power", [1.0, 2.0])
 @pytest.mark.parametrize("size", [(16, 20), (17, 21), (1, 9), (32, 1)])
 def test_fourier_filter_is_symmetric(size: tuple[int, int], power: float) -> None:
-    """So that d/dz = A d/d(image)."""
+    """Symmetry gives d/dz = A d/d(image)."""
     generator = torch.Generator().manual_seed(1)
     like = torch.zeros(1, 3, *size, dtype=torch.float64)
     smooth = fourier_filter(like, power)
@@ -162,7 +162,7 @@ def impulse_at(row: int, column: int, side: int) -> Tensor:
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_fourier_filter_has_unit_gain(power: float) -> None:
-    """Of unit mean square over its frequencies: far from the edges, white noise keeps its power."""
+    """The mean square over frequencies is 1, so white noise keeps its power far from the edges."""
     impulse = impulse_at(65, 64, 129)
     assert float(fourier_filter(impulse, power)(impulse).square().sum()) == pytest.approx(1, rel=1e-3)
 
@@ -206,7 +206,7 @@ def test_last_steps_use_the_precise_evaluator(optimizer: str) -> None:
 
     config = resolve_config(optimizer=optimizer, parametrization="pixels", clamp=False)
     *_, (state, last) = descend(coarse, START, config, 50, precise=fine)
-    assert set(coarse_calls) == {0}, "coarse never comes back"
+    assert set(coarse_calls) == {0}, "the coarse evaluator is not used again"
     assert 10 <= len(fine_calls) <= 30
     torch.testing.assert_close(last.losses.total, exact(last.image).losses.total)
     assert state.iteration == 50
@@ -222,14 +222,14 @@ def test_converged_run_stops_evaluating() -> None:
 
 
 def test_stalled_run_stops_evaluating() -> None:
-    """A surface that says down is up: every try fails, with and without what was remembered."""
+    """With a negated gradient every step fails, with and without curvature memory."""
     inner = bowl(torch.ones_like(GOAL))
 
-    def lying(image: Tensor) -> Evaluation:
-        honest = inner(image)
-        return evaluation(honest.losses.total, -honest.gradient)
+    def negated(image: Tensor) -> Evaluation:
+        true = inner(image)
+        return evaluation(true.losses.total, -true.gradient)
 
     config = resolve_config(parametrization="pixels", clamp=False)
-    *_, (state, last) = descend(lying, START, config, 100)
+    *_, (state, last) = descend(negated, START, config, 100)
     assert state.evaluations < 20
     torch.testing.assert_close(last.image, START)

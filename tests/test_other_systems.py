@@ -1,4 +1,4 @@
-"""Impasto without what only Linux has: as on macOS, and as on Windows."""
+"""Impasto without Linux-only functions, as on macOS and Windows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from impasto.errors import ConfigError
 from impasto.studio.server import listen
 
 SITECUSTOMIZE = """
-# Libraries are loaded first: their builds for Linux may rely on Linux.
+# Load libraries first: their Linux builds may need Linux functions.
 import ctypes, mmap, multiprocessing, os, signal, socket, sqlite3, subprocess, sys, tempfile
 import cyclopts, numpy, PIL.Image, platformdirs, psutil, pydantic.main, pyvips, rich.progress, safetensors.torch, torch
 
@@ -29,7 +29,7 @@ MISSING = {
     "darwin": {
         os: ["sched_getaffinity", "sched_setaffinity", "posix_fallocate", "posix_fadvise", "memfd_create"],
         socket: ["TCP_KEEPIDLE"],
-        ctypes: ["CDLL"],  # asked for functions of glibc
+        ctypes: ["CDLL"],  # loads glibc functions
     },
     "win32": {
         os: ["sched_getaffinity", "sched_setaffinity", "posix_fallocate", "posix_fadvise", "memfd_create", "fork",

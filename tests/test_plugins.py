@@ -45,9 +45,9 @@ def installed(tmp_path: Path) -> Path:
 def run_python(code: str, folder: Path) -> str:
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "400"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_help_lists_a_plug_in_without_importing_it(installed: Path) -> None:
@@ -84,12 +84,12 @@ except ConfigError as error:
     found["broken"] = str(error)
 print(json.dumps(found))
 """
-    found: dict[str, Any] = json.loads(run_python(code, installed))
-    assert found["config"] == {"style_loss": "mean"}
-    assert found["studio"][-2:] == ["broken", "mean"] or found["studio"][-2:] == ["mean", "broken"]
-    assert found["features"] is False
-    assert "impasto_broken" in found["broken"]
-    assert "\n" not in found["broken"]
+    result: dict[str, Any] = json.loads(run_python(code, installed))
+    assert result["config"] == {"style_loss": "mean"}
+    assert result["studio"][-2:] == ["broken", "mean"] or result["studio"][-2:] == ["mean", "broken"]
+    assert result["features"] is False
+    assert "impasto_broken" in result["broken"]
+    assert "\n" not in result["broken"]
 
 
 def test_example_declares_what_the_tests_install() -> None:

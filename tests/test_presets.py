@@ -72,8 +72,8 @@ def test_neural_style(vgg19: Encoder) -> None:
     assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
     # Beside the others it is too small for the total to tell.
     config = load_preset("neural-style")
-    found = measure_losses(vgg19, plain_objective(vgg19, CONTENT, STYLE, config), TARGET)
-    assert config.tv_weight * float(found.tv) == pytest.approx(1e-3 * float(variation), rel=1e-5)
+    result = measure_losses(vgg19, plain_objective(vgg19, CONTENT, STYLE, config), TARGET)
+    assert config.tv_weight * float(result.tv) == pytest.approx(1e-3 * float(variation), rel=1e-5)
 
 
 def test_crowsonkb(vgg19: Encoder) -> None:
@@ -85,21 +85,21 @@ def test_crowsonkb(vgg19: Encoder) -> None:
     difference = (target["relu4_2"] - content["relu4_2"]).double()
     content_loss, style_loss = 0.015 * float(difference.square().sum() / difference.abs().sum()), 0.0
     for layer, weight in zip(STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True):
-        (mean, spread), (wanted, wanted_spread) = (
+        (mean, spread), (expected, wanted_spread) = (
             (flat.mean(dim=1), torch.cov(flat, correction=0))
             for flat in (features[layer][0].flatten(1).double() for features in (target, style))
         )
         shared = torch.linalg.eigvals(spread @ wanted_spread).real.clamp(min=0).sqrt().sum()
-        distance = (mean - wanted).square().sum() + spread.trace() + wanted_spread.trace() - 2 * shared
+        distance = (mean - expected).square().sum() + spread.trace() + wanted_spread.trace() - 2 * shared
         style_loss += weight / 341 * float(distance) / len(mean)
     x, y = TARGET.diff(dim=3), TARGET.diff(dim=2)
     variation = 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
-    found = measure_losses(encoder, plain_objective(encoder, CONTENT, STYLE, config), TARGET)
+    result = measure_losses(encoder, plain_objective(encoder, CONTENT, STYLE, config), TARGET)
     # Term by term: their sizes are too unlike for the total to tell of each.
-    assert config.content_weight * float(found.content) == pytest.approx(content_loss, rel=1e-4)
-    assert config.alpha * float(found.style) == pytest.approx(style_loss, rel=5e-3)
-    assert config.tv_weight * float(found.tv) == pytest.approx(variation, rel=1e-5)
-    assert float(found.total) == pytest.approx(content_loss + style_loss + variation, rel=5e-3)
+    assert config.content_weight * float(result.content) == pytest.approx(content_loss, rel=1e-4)
+    assert config.alpha * float(result.style) == pytest.approx(style_loss, rel=5e-3)
+    assert config.tv_weight * float(result.tv) == pytest.approx(variation, rel=1e-5)
+    assert float(result.total) == pytest.approx(content_loss + style_loss + variation, rel=5e-3)
 
 
 def test_pastiche(vgg19: Encoder) -> None:

@@ -1,4 +1,4 @@
-"""Sizes from coarse to fine."""
+"""Scales from coarse to fine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims about pictures, with the real networks, on a real photo, from noise."""
+"""Pictures painted from noise with the pretrained networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def paint(photo: Path, painting: Path, **options: Any) -> Result:
 
 @pytest.fixture(scope="session")
 def alexnet() -> None:
-    """AlexNet's weights, pulled if they are not here yet."""
+    """Download the weights of AlexNet if missing."""
     try:
         load("alexnet")
     except WeightsError as error:  # pragma: no cover
@@ -85,32 +85,34 @@ def test_picture_has_content_structure_and_style_colors(photo: Path, painting: P
 
 
 def test_stylizing_an_image_with_itself_returns_it() -> None:
-    """The identity test: from noise, with every default, asked for nothing that it is not.
+    """Stylize a painting with itself, from noise and with default options.
 
-    relu4_2, which holds content, has a position every 8 px and does not say where in it a stroke lies: so
-    pictures are compared by their means over 8 px.
+    The content layer relu4_2 has one position every 8 px, so pictures are compared by means over 8 px.
     """
     from impasto import samples
 
-    def seen(image: torch.Tensor) -> torch.Tensor:
+    def coarse(image: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.avg_pool2d(image.mean(dim=1, keepdim=True), 8).flatten()
 
     paintings = {name: samples.paint(name, size_px=160) for name in samples.PAINTINGS}
     result = impasto.stylize(paintings["swirl"], paintings["swirl"], size=160)
-    wanted = {name: load_image(array).pixels for name, array in paintings.items()}
-    # A blank canvas has about 1 + 5 * 1. Here a tenth of the content's energy is off at most, or a fiftieth of
-    # the style's.
+    originals = {name: load_image(array).pixels for name, array in paintings.items()}
+    # A blank canvas has about 1 + α. Here at most a tenth of the content's energy is wrong, or a tenth / α of the
+    # style's.
     assert result.losses["total"] < 0.1
     likeness = {
-        name: float(torch.corrcoef(torch.stack([seen(result.image), seen(wanted[name])]))[0, 1]) for name in wanted
+        name: float(torch.corrcoef(torch.stack([coarse(result.image), coarse(originals[name])]))[0, 1])
+        for name in originals
     }
-    likeness["mirrored"] = float(torch.corrcoef(torch.stack([seen(result.image), seen(wanted["swirl"].flip(3))]))[0, 1])
-    # Two thirds of the variance at that scale is the painting's, and not a third is another picture's.
+    likeness["mirrored"] = float(
+        torch.corrcoef(torch.stack([coarse(result.image), coarse(originals["swirl"].flip(3))]))[0, 1]
+    )
+    # At that scale the painting explains over two thirds of the variance, any other picture under one third.
     assert likeness.pop("swirl") ** 2 > 2 / 3
     assert max(likeness.values()) ** 2 < 1 / 3
-    # Pixel by pixel it is twice as near to the painting as the gray that it began as, or another painting.
-    errors = {name: float((result.image - pixels).square().mean()) for name, pixels in wanted.items()}
-    start = float((wanted["swirl"] - 0.5).square().mean())
+    # Pixel by pixel it is twice as near to the painting as gray, or as another painting.
+    errors = {name: float((result.image - pixels).square().mean()) for name, pixels in originals.items()}
+    start = float((originals["swirl"] - 0.5).square().mean())
     assert errors.pop("swirl") < min(start, *errors.values()) / 2
 
 

@@ -1,4 +1,4 @@
-"""What made a picture stays with it, and makes it again."""
+"""Recipes: stored in pictures and read back to find the inputs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:
         _find_file("content", record, (first, second))
     shutil.copy(photo, second)
     assert _find_file("content", record, (first, second)).path == second / photo.name
-    Image.new("RGB", (4, 4)).save(first / photo.name)  # another picture of that name does not hide it
+    Image.new("RGB", (4, 4)).save(first / photo.name)  # another picture of that name is skipped
     assert _find_file("content", record, (first, second)).path == second / photo.name
     (second / photo.name).unlink()
     with pytest.raises(RecipeError, match="has changed"):

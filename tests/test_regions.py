@@ -81,11 +81,11 @@ def test_region_moments_add_up(seed: int) -> None:
 def test_guided_gram_matrix_by_hand() -> None:
     """G = (F∘T)(F∘T)ᵀ with ΣT² = 1, where T is a region's root mask: of its own positions only."""
     features = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
-    found = gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.5, 0.0]])))
+    result = gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.5, 0.0]])))
     guide = torch.tensor([1.0, 0.5, 0.0])
     t = (guide / guide.sum()).sqrt()
     weighted = features[0].flatten(1) * t
-    torch.testing.assert_close(found, weighted @ weighted.T)
+    torch.testing.assert_close(result, weighted @ weighted.T)
     alone = gram_matrix(compute_moments(features[..., :1]))
     torch.testing.assert_close(gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
 

@@ -1,4 +1,4 @@
-"""Stopping and going on: a run that was cut anywhere ends in the same bits as one that was not."""
+"""Checkpoints: a run stopped anywhere and resumed gives the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def surface(tiny: Encoder) -> Evaluator:
     return lambda image: evaluate_plain(tiny, objective, image)
 
 
-def kept(state: OptimizerState) -> OptimizerState:
-    """Return a copy, by way of what a checkpoint holds."""
+def copy_state(state: OptimizerState) -> OptimizerState:
+    """Return a copy, through the form that a checkpoint stores."""
     tensors = {name: tensor.clone() for name, tensor in state.tensors().items()}
     return type(state).restore(tensors, json.loads(json.dumps(state.numbers())))
 
@@ -62,10 +62,10 @@ def test_descent_resumes_exactly_from_any_step(
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
 
     def coarse(image: torch.Tensor) -> Evaluation:
-        found = surface(image)
-        return Evaluation(found.losses, (found.gradient * 64).round() / 64 + found.gradient)
+        result = surface(image)
+        return Evaluation(result.losses, (result.gradient * 64).round() / 64 + result.gradient)
 
-    whole = [kept(state) for state, _ in descend(coarse, start, config, 15, precise=surface)]
+    whole = [copy_state(state) for state, _ in descend(coarse, start, config, 15, precise=surface)]
     for first in whole:
         states = [state for state, _ in descend(coarse, first.image, config, 15, precise=surface, state=first)]
         assert [state.iteration for state in states] == list(range(first.iteration + 1, 16))
@@ -76,22 +76,22 @@ def test_descent_resumes_exactly_from_any_step(
 
 
 def test_converged_descent_stays_converged(surface: Evaluator) -> None:
-    """A surface that nothing lowers: every try fails, and what was found out is not found out again."""
+    """On a surface that no step lowers, a resumed descent does not repeat failed attempts."""
     start = torch.rand(1, 3, 20, 16, generator=torch.Generator().manual_seed(1))
     calls = 0
 
     def uphill(image: torch.Tensor) -> Evaluation:
         nonlocal calls
         calls += 1
-        found = surface(image)
-        return found if torch.equal(image, start) else Evaluation(surface(start + 1).losses, found.gradient)
+        result = surface(image)
+        return result if torch.equal(image, start) else Evaluation(surface(start + 1).losses, result.gradient)
 
     config = resolve_config(clamp=False, parametrization="pixels")
-    whole = [kept(state) for state, _ in descend(uphill, start, config, 6)]
+    whole = [copy_state(state) for state, _ in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
     again = [state for state, _ in descend(uphill, start, config, 6, state=whole[2])]
     assert spent > 5
-    assert calls == 1  # where it stands, once more
+    assert calls == 1  # the current point, once
     assert [state.evaluations for state in again] == [state.evaluations for state in whole[3:]]
 
 
@@ -103,7 +103,7 @@ def cut_at(run: Run, number: int, path: Path) -> Progress:
         if count == number:
             run.save_checkpoint(path)
             return progress
-    raise AssertionError("it ended before")
+    raise AssertionError("the run ended too early")
 
 
 @pytest.mark.weights
@@ -117,7 +117,7 @@ def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Pat
     drive(second, checkpoint=checkpoint)
     result = second.result()
     assert torch.equal(result.image, whole.image)
-    assert result.recipe == whole.recipe  # its trace too
+    assert result.recipe == whole.recipe  # including its trace
     assert result.evaluations == whole.evaluations
     assert result.losses == whole.losses
 
@@ -259,10 +259,10 @@ def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pyt
     assert (desk / "run.impasto").exists()
     assert not (desk / "out.png").exists()
     assert main(asked) == 0
-    # Without a break, by the plan that the first process made.
+    # Compare with an uninterrupted run that uses the same plan.
     assert main(["reproduce", "out.png", "-o", "whole.png", "--quiet"]) == 0
     assert np.array_equal(read_pixels(desk / "out.png"), read_pixels(desk / "whole.png"))
-    assert not (desk / "run.impasto").exists()  # nothing is left to go on from
+    assert not (desk / "run.impasto").exists()  # deleted at the end
 
 
 @pytest.mark.weights
@@ -270,7 +270,7 @@ def test_never_overwrites_a_checkpoint_of_another_run(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
-    (desk / "run.impasto").write_bytes(b"something of value")
+    (desk / "run.impasto").write_bytes(b"existing")
     for asked, words in (
         (["--checkpoint", "run.impasto"], "--resume"),
         (["--checkpoint", "run.impasto", "--resume"], "is not a usable checkpoint"),
@@ -280,7 +280,7 @@ def test_never_overwrites_a_checkpoint_of_another_run(
     ):
         assert main([*RUN, "--iterations", "2", *asked]) == 2
         assert words in capsys.readouterr().err
-    assert (desk / "run.impasto").read_bytes() == b"something of value"
+    assert (desk / "run.impasto").read_bytes() == b"existing"
     assert not (desk / "out.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""The pictures that ship: the same every time, rich enough to learn a style from, small."""
+"""The sample pictures: deterministic, textured and small."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_another_process_renders_the_same_bytes() -> None:
         "for name in samples.PAINTINGS:\n"
         "    print(hashlib.sha256(samples.paint(name, size_px=64).tobytes()).hexdigest())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [digest(painted(name, 64)) for name in samples.PAINTINGS]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == [digest(painted(name, 64)) for name in samples.PAINTINGS]
 
 
 @every_painting
@@ -106,8 +106,8 @@ def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
         ({"name": "swirl", "seed": -1}, "seed -1"),
     ],
 )
-def test_invalid_sample_error_says_why(arguments: dict[str, object], wanted: str) -> None:
-    with pytest.raises(InputError, match=wanted):
+def test_invalid_sample_error_says_why(arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
         samples.paint(**arguments)  # type: ignore[arg-type]
 
 
@@ -136,5 +136,5 @@ def test_unknown_photo_error_lists_the_photos() -> None:
 
 def test_imports_nothing_heavy() -> None:
     code = "import sys, impasto.samples; print({'torch', 'pyvips', 'PIL'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "set()"

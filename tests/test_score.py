@@ -367,12 +367,12 @@ def test_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "photo.jpg", "painting.png", "painting.png", "--json"]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.strip().splitlines()) == 1
-    found = Score(**json.loads(captured.out))
-    assert found == score("photo.jpg", "painting.png", "painting.png")
-    assert found.style == 0
+    result = Score(**json.loads(captured.out))
+    assert result == score("photo.jpg", "painting.png", "painting.png")
+    assert result.style == 0
     assert main(["score", "photo.jpg", "painting.png", "painting.png"]) == 0
     table = capsys.readouterr().out
-    for name, value in asdict(found).items():
+    for name, value in asdict(result).items():
         assert f"{name} " in table
         assert f"{value:.3f}" in table
 
@@ -381,9 +381,9 @@ def test_command_prints_the_score(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("at_the_desk", "score_networks")
 def test_scores_samples_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "sample:cat", "sample:swirl", "sample:cat", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["content"] == 0
-    assert found["style"] > 0.5
+    result = json.loads(capsys.readouterr().out)
+    assert result["content"] == 0
+    assert result["style"] > 0.5
 
 
 def test_every_metric_has_a_description() -> None:

@@ -1,4 +1,4 @@
-"""α changed while a run goes: the picture follows, the recipe replays it, and a checkpoint goes on from it."""
+"""Changing α during a run: effect, reproduction and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.weights
 SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32"}
 
 
-def begun(photo: Path, painting: Path, **options: Any) -> Run:
+def small_run(photo: Path, painting: Path, **options: Any) -> Run:
     return prepare_run(photo, painting, **(SMALL | options))
 
 
-def turned(run: Run, places: dict[tuple[int, int], float]) -> Any:
-    """Paint a run, with α turned at these places by hand."""
+def paint_with_changes(run: Run, places: dict[tuple[int, int], float]) -> Any:
+    """Paint a run, changing α at these (scale, iteration) places."""
     for progress in run.steps():
         alpha = places.get((progress.scale, progress.iteration))
         if alpha is not None:
@@ -41,40 +41,40 @@ def turned(run: Run, places: dict[tuple[int, int], float]) -> Any:
 def test_changed_alpha_is_reproduced_exactly(
     photo: Path, painting: Path, tmp_path: Path, optimizer: str, places: dict[tuple[int, int], float]
 ) -> None:
-    run = begun(photo, painting, optimizer=optimizer)
-    made = turned(run, places)
-    assert [(turn.scale, turn.iteration, turn.alpha) for turn in made.recipe.alpha_changes] == [
+    run = small_run(photo, painting, optimizer=optimizer)
+    result = paint_with_changes(run, places)
+    assert [(change.scale, change.iteration, change.alpha) for change in result.recipe.alpha_changes] == [
         (*place, alpha) for place, alpha in sorted(places.items())
     ]
-    assert made.recipe.config.alpha == 5  # as it began
-    made.save(tmp_path / "turned.png")
+    assert result.recipe.config.alpha == 5  # the initial value
+    result.save(tmp_path / "changed.png")
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert main(["reproduce", str(tmp_path / "turned.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
-    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "turned.png").read_bytes()
+    assert main(["reproduce", str(tmp_path / "changed.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "changed.png").read_bytes()
 
 
 def test_picture_follows_alpha(photo: Path, painting: Path) -> None:
-    stays = drive(begun(photo, painting, iterations=30))
-    abstract = turned(begun(photo, painting, iterations=30), {(2, 5): 100.0})
-    real = turned(begun(photo, painting, iterations=30), {(2, 5): 0.1})
-    assert abstract.losses["style"] < stays.losses["style"] < real.losses["style"]
-    assert abstract.losses["content"] > stays.losses["content"] > real.losses["content"]
-    # What is reported is what α is now.
+    unchanged = drive(small_run(photo, painting, iterations=30))
+    abstract = paint_with_changes(small_run(photo, painting, iterations=30), {(2, 5): 100.0})
+    real = paint_with_changes(small_run(photo, painting, iterations=30), {(2, 5): 0.1})
+    assert abstract.losses["style"] < unchanged.losses["style"] < real.losses["style"]
+    assert abstract.losses["content"] > unchanged.losses["content"] > real.losses["content"]
+    # The reported total uses the current α.
     assert abstract.losses["total"] == pytest.approx(abstract.losses["content"] + 100 * abstract.losses["style"], 1e-5)
 
 
 def test_tiny_alpha_change_only_resets_curvature(photo: Path, painting: Path) -> None:
-    stays = drive(begun(photo, painting))
-    again = turned(begun(photo, painting), {(2, 5): 5.000001})
-    assert not torch.equal(stays.image, again.image)
-    assert again.losses["total"] == pytest.approx(stays.losses["total"], rel=0.1)
+    unchanged = drive(small_run(photo, painting))
+    again = paint_with_changes(small_run(photo, painting), {(2, 5): 5.000001})
+    assert not torch.equal(unchanged.image, again.image)
+    assert again.losses["total"] == pytest.approx(unchanged.losses["total"], rel=0.1)
 
 
 def test_setting_the_same_alpha_changes_nothing(photo: Path, painting: Path) -> None:
-    stays = drive(begun(photo, painting))
-    again = turned(begun(photo, painting), {(2, 5): 5.0})
-    assert torch.equal(stays.image, again.image)
+    unchanged = drive(small_run(photo, painting))
+    again = paint_with_changes(small_run(photo, painting), {(2, 5): 5.0})
+    assert torch.equal(unchanged.image, again.image)
 
 
 @pytest.mark.parametrize("cut", [(1, 2), (1, 4), (2, 3), (2, 6)])
@@ -82,31 +82,31 @@ def test_resumes_exactly_around_an_alpha_change(
     photo: Path, painting: Path, tmp_path: Path, cut: tuple[int, int]
 ) -> None:
     places = {(1, 4): 30.0, (2, 3): 1.0}
-    whole = turned(begun(photo, painting), places)
-    turns = whole.recipe.alpha_changes
-    first = replace(begun(photo, painting), schedule=AlphaSchedule(turns))
+    whole = paint_with_changes(small_run(photo, painting), places)
+    changes = whole.recipe.alpha_changes
+    first = replace(small_run(photo, painting), schedule=AlphaSchedule(changes))
     for progress in first.steps():
         if (progress.scale, progress.iteration) == cut:
             first.save_checkpoint(tmp_path / "c.impasto")
             break
-    second = replace(begun(photo, painting), schedule=AlphaSchedule(turns))
+    second = replace(small_run(photo, painting), schedule=AlphaSchedule(changes))
     drive(second, checkpoint=read_checkpoint(tmp_path / "c.impasto"))
     assert torch.equal(second.result().image, whole.image)
-    assert second.result().recipe.alpha_changes == turns
+    assert second.result().recipe.alpha_changes == changes
 
 
 def test_refuses_a_checkpoint_with_other_alpha_changes(photo: Path, painting: Path, tmp_path: Path) -> None:
-    first = replace(begun(photo, painting), schedule=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
+    first = replace(small_run(photo, painting), schedule=AlphaSchedule([AlphaChange(scale=1, iteration=2, alpha=9)]))
     for progress in first.steps():
         if progress.iteration == 3:
             first.save_checkpoint(tmp_path / "c.impasto")
             break
     with pytest.raises(RecipeError, match="alpha"):
-        begun(photo, painting).steps(read_checkpoint(tmp_path / "c.impasto"))
+        small_run(photo, painting).steps(read_checkpoint(tmp_path / "c.impasto"))
 
 
 def test_stopped_run_with_alpha_change_is_reproduced(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run = begun(photo, painting)
+    run = small_run(photo, painting)
     for progress in run.steps():
         if (progress.scale, progress.iteration) == (1, 3):
             run.set_alpha(40.0)
@@ -114,7 +114,9 @@ def test_stopped_run_with_alpha_change_is_reproduced(photo: Path, painting: Path
             break
     run.result().save(tmp_path / "stopped.png")
     recipe = impasto.read_recipe(tmp_path / "stopped.png")
-    replayed = replace(begun(photo, painting), schedule=AlphaSchedule(recipe.alpha_changes), recorded_plan=recipe.plan)
+    replayed = replace(
+        small_run(photo, painting), schedule=AlphaSchedule(recipe.alpha_changes), recorded_plan=recipe.plan
+    )
     again = drive(replayed, stop=stop_where_recorded(recipe))
     again.save(tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "stopped.png").read_bytes()

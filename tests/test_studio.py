@@ -344,8 +344,8 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     assert client.get(f"/api/jobs/{job['id']}/result").status_code == 409
     assert client.get(f"/api/jobs/{job['id']}/preview").status_code == 404
     Worker(studio.store, "w").run_one()
-    done = client.get(f"/api/jobs/{job['id']}").json()
-    assert (done["state"], done["progress"], done["step"]) == ("done", 1.0, 12), done["error"]
+    finished = client.get(f"/api/jobs/{job['id']}").json()
+    assert (finished["state"], finished["progress"], finished["step"]) == ("done", 1.0, 12), finished["error"]
     assert len(client.get(f"/api/jobs/{job['id']}/losses").json()) == 12
     assert [row["step"] for row in client.get(f"/api/jobs/{job['id']}/losses?after=10").json()] == [11, 12]
     assert client.get(f"/api/jobs/{job['id']}/preview").headers["content-type"] == "image/jpeg"

@@ -1,4 +1,4 @@
-"""Several styles: their moments blended, each seen at its own size, and asked for in one flag."""
+"""Several styles: blended moments, sizes, shares and options."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def features(seed: int, positions: int = 40) -> Tensor:
 def test_blend_by_hand() -> None:
     one = compute_moments(torch.tensor([[[[1.0, 3.0]]]]))  # mean 2, second moment 5
     two = compute_moments(torch.tensor([[[[0.0, 0.0, 6.0]]]]))  # mean 2, second moment 12
-    found = blend_moments([(0.75, one), (0.25, two)])
-    assert found.sum.item() / found.count == 2
-    assert found.outer.item() / found.count == 0.75 * 5 + 0.25 * 12
+    result = blend_moments([(0.75, one), (0.25, two)])
+    assert result.sum.item() / result.count == 2
+    assert result.outer.item() / result.count == 0.75 * 5 + 0.25 * 12
 
 
 def test_area_weighted_blend_equals_images_side_by_side() -> None:
     a, b = features(1, 24), features(2, 40)
     both = compute_moments(torch.cat([a.flatten(2), b.flatten(2)], dim=2).unsqueeze(2))
-    found = blend_moments([(24 / 64, compute_moments(a)), (40 / 64, compute_moments(b))])
-    torch.testing.assert_close(found.sum, both.sum / both.count)
-    torch.testing.assert_close(found.outer, both.outer / both.count)
+    result = blend_moments([(24 / 64, compute_moments(a)), (40 / 64, compute_moments(b))])
+    torch.testing.assert_close(result.sum, both.sum / both.count)
+    torch.testing.assert_close(result.outer, both.outer / both.count)
 
 
 def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
@@ -54,17 +54,17 @@ def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
     return build_objective(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
 
 
-@settings(deadline=None)  # a machine may be busy
+@settings(deadline=None)  # slow on a busy machine
 @given(share=st.floats(0, 1))
 def test_blend_interpolates_targets_linearly(tiny: Encoder, share: float) -> None:
     first, second = objective(tiny, (1, 0)), objective(tiny, (0, 1))
-    for a, b, found in zip(first.style, second.style, objective(tiny, (share, 1 - share)).style, strict=True):
-        (one,), (two,), (blend,) = a.regions, b.regions, found.regions
+    for a, b, blended in zip(first.style, second.style, objective(tiny, (share, 1 - share)).style, strict=True):
+        (one,), (two,), (blend,) = a.regions, b.regions, blended.regions
         torch.testing.assert_close(blend.value, share * one.value + (1 - share) * two.value, rtol=1e-5, atol=1e-6)
 
 
-class Watching(AutogradEngine):
-    """Remembers the sizes of the styles that it measured."""
+class RecordingEngine(AutogradEngine):
+    """An engine that records the sizes of the styles that it measures."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
@@ -79,45 +79,47 @@ def test_each_style_has_its_own_size(tiny: Encoder) -> None:
     inputs = Inputs(content=picture(1), styles=(picture(2, 80, 112), picture(3, 80, 112), picture(4, 80, 112)))
     config = tiny_config(styles=3, scales=2, style_scale="0.5,1,14px")
     engine = AutogradEngine(tiny)
-    scene = load_inputs(inputs, config, RunOptions(), engine)
-    assert [style.picture.pixels.shape[3] for style in scene.styles] == [28, 56, 14]
-    # A size in pixels is that at full size: at half of it, it is half too.
-    watching = Watching(tiny)
-    for scale in scene.scales:
-        objective_at(scene, scale, config, watching)
-    assert watching.sizes == [(10, 14), (20, 28), (5, 7), (20, 28), (40, 56), (10, 14)]
+    run_inputs = load_inputs(inputs, config, RunOptions(), engine)
+    assert [style.picture.pixels.shape[3] for style in run_inputs.styles] == [28, 56, 14]
+    # A size in pixels applies at full size and is halved at half size.
+    recorder = RecordingEngine(tiny)
+    for scale in run_inputs.scales:
+        objective_at(run_inputs, scale, config, recorder)
+    assert recorder.sizes == [(10, 14), (20, 28), (5, 7), (20, 28), (40, 56), (10, 14)]
 
 
 def test_descent_uses_styles_and_shares(tiny: Encoder) -> None:
-    """A share of all for one style paints what that style alone paints, whichever place it has."""
+    """A style with all of the share paints like that style alone, in any position."""
     engine = AutogradEngine(tiny)
 
     def paint(styles: tuple[Tensor, ...], weights: str = "auto") -> Tensor:
         config = tiny_config(styles=len(styles), iterations=4, scales=1, style_weights=weights)
-        scene = load_inputs(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
-        *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
+        run_inputs = load_inputs(Inputs(content=picture(1), styles=styles), config, RunOptions(), engine)
+        *_, last = (progress.image.clone() for progress in stylize_steps(run_inputs, config, engine=engine))
         return last
 
-    alone = paint((picture(2),))
-    torch.testing.assert_close(paint((picture(2), picture(3)), "5,0"), alone, rtol=0, atol=1e-5)
-    torch.testing.assert_close(paint((picture(3), picture(2)), "0,0.1"), alone, rtol=0, atol=1e-5)
+    single = paint((picture(2),))
+    torch.testing.assert_close(paint((picture(2), picture(3)), "5,0"), single, rtol=0, atol=1e-5)
+    torch.testing.assert_close(paint((picture(3), picture(2)), "0,0.1"), single, rtol=0, atol=1e-5)
     half = paint((picture(2), picture(3)))
-    assert (half - alone).abs().mean() > 1e-3
+    assert (half - single).abs().mean() > 1e-3
     torch.testing.assert_close(paint((picture(2), picture(3)), "7,7"), half, rtol=0, atol=1e-6)
 
 
 def test_blend_moves_the_picture_between_styles(tiny: Encoder) -> None:
-    """Walked in five steps from one start: each is farther from the first picture, and by no leap."""
-    engine, walk = AutogradEngine(tiny), []
+    """Five shares move the mean color monotonically, without jumps."""
+    engine, colors = AutogradEngine(tiny), []
     for share in (4, 3, 2, 1, 0):
         config = tiny_config(iterations=15, scales=1, alpha=100, style_weights=f"{share},{4 - share}")
-        scene = load_inputs(Inputs(content=picture(1), styles=(picture(2), picture(3))), config, RunOptions(), engine)
-        *_, last = (progress.image.clone() for progress in stylize_steps(scene, config, engine=engine))
-        walk.append(last.mean(dim=(2, 3)).flatten())
-    whole = walk[-1] - walk[0]
-    along = [float((color - walk[0]) @ whole / (whole @ whole)) for color in walk]
-    assert along == sorted(along)
-    assert max(after - before for before, after in itertools.pairwise(along)) < 0.5
+        run_inputs = load_inputs(
+            Inputs(content=picture(1), styles=(picture(2), picture(3))), config, RunOptions(), engine
+        )
+        *_, last = (progress.image.clone() for progress in stylize_steps(run_inputs, config, engine=engine))
+        colors.append(last.mean(dim=(2, 3)).flatten())
+    whole = colors[-1] - colors[0]
+    positions = [float((color - colors[0]) @ whole / (whole @ whole)) for color in colors]
+    assert positions == sorted(positions)
+    assert max(after - before for before, after in itertools.pairwise(positions)) < 0.5
 
 
 def test_tiled_blend_matches_untiled(tiny: Encoder) -> None:

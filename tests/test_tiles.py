@@ -1,4 +1,4 @@
-"""Pictures measured in blocks, and vectors kept on disk: the same numbers in bounded memory."""
+"""Tiles and disk stores: the same numbers in bounded memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from impasto.errors import OutputError
 
 
 def double(network: Network, pooling: Any = "max") -> Encoder:
-    """In float64, where rounding cannot flip a maximum and hide, or fake, a mistake."""
+    """Build an encoder in float64, where rounding cannot flip a maximum."""
     return Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
 
 
@@ -99,17 +99,17 @@ def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
     )
 
     def targets(objective: Objective) -> list[tuple[Tensor, float]]:
-        found = [(target.value, target.scale) for target in objective.content]
-        return found + [(part.value, part.scale) for target in objective.style for part in target.regions]
+        result = [(target.value, target.scale) for target in objective.content]
+        return result + [(part.value, part.scale) for target in objective.style for part in target.regions]
 
     assert len(targets(whole)) == 6
-    for (found, scale), (expected, expected_scale) in zip(targets(tiled), targets(whole), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    for (result, scale), (expected, expected_scale) in zip(targets(tiled), targets(whole), strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
         assert scale == pytest.approx(expected_scale, rel=1e-10)
 
 
 def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The margin is no larger than it must be: the next smaller one does not give the same gradient."""
+    """The margin is minimal: the next smaller one changes the gradient."""
     from impasto.engine import tiles
 
     encoder = double(VGG19)
@@ -122,7 +122,7 @@ def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) 
     assert margin_px(VGG19, asked.layers) == 80
     assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
     monkeypatch.setattr(tiles, "margin_px", lambda network, layers: 64)
-    tiled = TiledEngine(encoder, tile_px=64)  # the first one keeps the tiles that it cut
+    tiled = TiledEngine(encoder, tile_px=64)  # an engine caches its tiles
     assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() > 1e-6 * exact.norm()
 
 
@@ -152,8 +152,8 @@ def test_run_on_disk_matches_run_in_memory(tmp_path: Path, tiny: Encoder) -> Non
         config = resolve_config(**options)
         evaluate = AutogradEngine(tiny).evaluator(asked, asked.config.alpha)
         *_, (_, expected) = descend(evaluate, random_image(3, 60, 44), config, 12)
-        *_, (_, found) = descend(evaluate, random_image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
-        assert torch.equal(found.image, expected.image)
+        *_, (_, result) = descend(evaluate, random_image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
+        assert torch.equal(result.image, expected.image)
 
 
 LAYERS = {"content_layers": (("relu2_1", 1.0),), "style_layers": (("relu1_1", 1.0), ("relu2_1", 1.0))}
@@ -193,7 +193,7 @@ def test_released_pages_keep_their_values(tmp_path: Path) -> None:
 
 
 def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
-    """Targets are larger than the picture: left in memory they would outgrow any budget."""
+    """Targets on disk are larger than the picture, so their pages must be released."""
 
     released: list[set[int]] = []
 
@@ -207,11 +207,11 @@ def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
     content, config = random_image(1, 150, 170).double(), resolve_config(network="alexnet")
     asked = build_objective(engine, content, [(1.0, random_image(2, 90, 90).double())], config)
     tiles = len(cut_tiles(ALEXNET, asked.layers, 150, 170, 64))
-    (wanted,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
+    (content_pages,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
     released.clear()
     engine.evaluator(asked, asked.config.alpha)(content)
     assert tiles >= 4
-    assert sum(wanted in group for group in released) == 2 * tiles  # both passes
+    assert sum(content_pages in group for group in released) == 2 * tiles  # both passes
 
 
 def test_disk_store_leaves_no_file_and_frees_its_space(tmp_path: Path) -> None:

@@ -178,10 +178,10 @@ def test_pull_reports_progress_and_caches(published: Published, cache: Path, set
     size = published.path.stat().st_size
     steps = list(weights.pull("alexnet"))
     assert {(step.address, step.total_bytes, step.failed) for step in steps} == {(address, size, "")}
-    done = [step.done_bytes for step in steps]
-    assert done == sorted(set(done))
-    assert len(done) > 10
-    assert done[-1] == size
+    done_bytes = [step.done_bytes for step in steps]
+    assert done_bytes == sorted(set(done_bytes))
+    assert len(done_bytes) > 10
+    assert done_bytes[-1] == size
     assert weights.is_cached("alexnet")
     require_published(weights.load("alexnet"), published)
     assert cached_files(cache) == ["alexnet.safetensors"]

@@ -47,12 +47,14 @@ def read_picture(store: JobStore, job: Job) -> bytes:
 @pytest.mark.weights
 def test_job_matches_stylize(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     job = submit_job(store, photo, painting, output=str(tmp_path / "out.png"))
-    done = Worker(store, "w").run_one()
-    assert done is not None
-    assert done.state == "done", done.error
+    finished = Worker(store, "w").run_one()
+    assert finished is not None
+    assert finished.state == "done", finished.error
     run = prepare_run(photo, painting, **SMALL, precision="float32")
     drive(run).save(tmp_path / "expected.png")
-    assert read_picture(store, done) == (tmp_path / "expected.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    assert (
+        read_picture(store, finished) == (tmp_path / "expected.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    )
     assert impasto.read_recipe(tmp_path / "out.png").inputs["content"].name == photo.name
     steps = store.losses(job.id)
     assert [row["step"] for row in steps] == list(range(1, 25))
@@ -128,17 +130,17 @@ def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, p
     assert Worker(store, "w").run_one() is None
     store.resume(job.id)
     worker = Worker(store, "w", observer=lambda *_: time.sleep(0.05))
-    done = worker.run_one()
-    assert done is not None
-    assert done.state == "done"
-    (change,) = done.alpha_changes
+    finished = worker.run_one()
+    assert finished is not None
+    assert finished.state == "done"
+    (change,) = finished.alpha_changes
     assert change["alpha"] == 60
-    assert done.alphas == [5, 60]
-    (tmp_path / "out.png").write_bytes(read_picture(store, done))
+    assert finished.alphas == [5, 60]
+    (tmp_path / "out.png").write_bytes(read_picture(store, finished))
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert main(["reproduce", str(tmp_path / "out.png"), "-o", str(tmp_path / "again.png"), "--quiet"]) == 0
-    assert (tmp_path / "again.png").read_bytes() == read_picture(store, done)
+    assert (tmp_path / "again.png").read_bytes() == read_picture(store, finished)
     with pytest.raises(ConfigError, match="alpha"):
         set_job_alpha(store, job.id, -1.0)
 
@@ -163,10 +165,10 @@ def test_full_disk_loses_checkpoints_but_no_job(
     assert failed.progress == 1  # painted, but the output could not be written
     (tmp_path / "gone").mkdir()
     store.retry(job.id)
-    done = Worker(store, "w", checkpoint_interval_s=0).run_one()
-    assert done is not None
-    assert done.state == "done", done.error
-    assert (tmp_path / "gone" / "out.png").read_bytes() == read_picture(store, done)
+    finished = Worker(store, "w", checkpoint_interval_s=0).run_one()
+    assert finished is not None
+    assert finished.state == "done", finished.error
+    assert (tmp_path / "gone" / "out.png").read_bytes() == read_picture(store, finished)
 
 
 @pytest.mark.weights
@@ -178,9 +180,9 @@ def test_step_may_outlast_a_lease(store: JobStore, photo: Path, painting: Path) 
         time.sleep(2.5 * store.lease_s)
         rivals.append(JobStore(store.folder, lease_s=store.lease_s).claim("rival"))
 
-    done = Worker(store, "w", observer=slowly).run_one()
-    assert done is not None
-    assert (done.state, done.attempt) == ("done", 1)
+    finished = Worker(store, "w", observer=slowly).run_one()
+    assert finished is not None
+    assert (finished.state, finished.attempt) == ("done", 1)
     assert rivals == [None, None]
 
 
@@ -196,12 +198,12 @@ def test_damaged_checkpoint_restarts_the_job(store: JobStore, photo: Path, paint
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)
-    done = Worker(store, "w").run_one()
-    assert done is not None
-    assert (done.state, done.id) == ("done", job.id)
+    finished = Worker(store, "w").run_one()
+    assert finished is not None
+    assert (finished.state, finished.id) == ("done", job.id)
     expected = drive(prepare_run(photo, painting, **SMALL, precision="float32"))
-    assert done.result is not None
-    assert done.result["losses"] == expected.losses
+    assert finished.result is not None
+    assert finished.result["losses"] == expected.losses
 
 
 @pytest.mark.weights

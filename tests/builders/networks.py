@@ -1,4 +1,4 @@
-"""Networks with random weights, which only tests may ask for."""
+"""Networks with random weights, for tests only."""
 
 from __future__ import annotations
 

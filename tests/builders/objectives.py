@@ -44,14 +44,14 @@ def measure_losses(encoder: Encoder, objective: Objective, image: Tensor) -> Los
     return AutogradEngine(encoder).measure(objective, image, objective.config.alpha)
 
 
-def relative_error(found: Tensor, expected: Tensor) -> float:
+def relative_error(result: Tensor, expected: Tensor) -> float:
     """Return the norm of the difference, relative to what was expected."""
-    return float((found - expected).norm() / expected.norm())
+    return float((result - expected).norm() / expected.norm())
 
 
-def assert_same_evaluation(found: Evaluation, expected: Evaluation, tolerance: float) -> None:
+def assert_same_evaluation(result: Evaluation, expected: Evaluation, tolerance: float) -> None:
     """Compare losses and gradients: type, shape and values."""
-    assert found.gradient.dtype == expected.gradient.dtype
-    assert found.gradient.shape == expected.gradient.shape
-    assert relative_error(found.gradient, expected.gradient) < tolerance
-    assert found.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=tolerance)
+    assert result.gradient.dtype == expected.gradient.dtype
+    assert result.gradient.shape == expected.gradient.shape
+    assert relative_error(result.gradient, expected.gradient) < tolerance
+    assert result.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=tolerance)

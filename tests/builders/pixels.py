@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def read_pixels(path: Path) -> np.ndarray:
-    """Read a picture with Pillow, which Impasto does not decode with."""
+    """Read a picture with Pillow, independently of Impasto's decoder."""
     with Image.open(path) as image:
         return np.asarray(image)
 

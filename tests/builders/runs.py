@@ -1,4 +1,4 @@
-"""Runs with a given engine, such as one with a tiny network."""
+"""Runs with a given engine, for example of a tiny network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAN = Plan(device="cpu", threads=1, torch=torch.__version__)
 
 
 class FixedCache(ModelCache):
-    """A cache that returns one engine, whatever network and plan are asked for."""
+    """A cache that always returns the same engine."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def picture(seed: int, height: int = 40, width: int = 56) -> Tensor:
 
 
 def build_run(encoder: Encoder, config: Config, *, engine: Engine | None = None, **inputs: Any) -> Run:
-    """Build a run of two seeded pictures, or of `inputs`, that is measured by autograd with this encoder."""
-    given = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
+    """Build an autograd run of this encoder, with two seeded pictures unless `inputs` replaces them."""
+    run_inputs = Inputs(**({"content": picture(1), "styles": (picture(2),)} | inputs))
     cache = FixedCache(engine or AutogradEngine(encoder))
-    return Run(given, config, RunOptions(), recorded_plan=PLAN, cache=cache)
+    return Run(run_inputs, config, RunOptions(), recorded_plan=PLAN, cache=cache)

@@ -1,4 +1,4 @@
-"""Marks of tests that other systems cannot run."""
+"""Marks of tests that run on one system only."""
 
 import sys
 
