@@ -89,6 +89,8 @@ def test_modules_have_docstrings_and_specific_names(path: Path) -> None:
         "import impasto; dir(impasto)",
         "import impasto.config, impasto.config.presets",
         "from impasto.cli import main; main(['--help'])",
+        "from impasto.cli import app; app(['stylize', '--help'], result_action='return_value')",
+        "from impasto.cli import app; app(['demo', '--help'], result_action='return_value')",
     ],
 )
 def test_torch_is_loaded_lazily(code: str) -> None:

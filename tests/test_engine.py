@@ -18,9 +18,9 @@ from torch import Tensor
 import impasto
 from impasto.config import RunOptions
 from impasto.config.networks import ALEXNET, NETWORKS, VGG19, Network
+from impasto.config.style_losses import STYLE_LOSSES
 from impasto.core.encoder import Encoder
 from impasto.core.objective import Objective
-from impasto.core.style_losses import STYLE_LOSSES
 from impasto.engine import planning
 from impasto.engine.memory import Workload
 from impasto.engine.planning import make_plan

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from impasto.config import Config
 from impasto.config.model import choices_of
+from impasto.config.style_losses import STYLE_LOSSES
 from impasto.core.losses import (
     content_error,
     content_loss,
@@ -23,7 +24,7 @@ from impasto.core.losses import (
     total_variation,
 )
 from impasto.core.statistics import Moments, compute_moments, covariance_matrix, gram_matrix
-from impasto.core.style_losses import STYLE_LOSSES, gaussian, mean_and_std, wasserstein_loss
+from impasto.core.style_losses import find_style_loss, gaussian, mean_and_std, wasserstein_loss
 
 # Two channels, 1 x 3 positions: vectors (1, 2), (0, 1), (3, -1).
 FEATURES = torch.tensor([[[[1.0, 0.0, 3.0]], [[2.0, 1.0, -1.0]]]])
@@ -192,7 +193,7 @@ def style_input(name: str, features: Tensor) -> Any:
 
 
 def style_target(name: str, *styles: Tensor) -> Tensor:
-    return STYLE_LOSSES[name].target([(1 / len(styles), style_input(name, style)) for style in styles])
+    return find_style_loss(name).target([(1 / len(styles), style_input(name, style)) for style in styles])
 
 
 @pytest.mark.parametrize("name", STYLE_LOSSES)
@@ -200,14 +201,14 @@ class TestEveryStyleLoss:
     """Properties of every registered style loss."""
 
     def test_style_loss_is_zero_only_at_its_target(self, name: str) -> None:
-        loss = STYLE_LOSSES[name]
+        loss = find_style_loss(name)
         style, other = (random_features(1, 6, 8, 8, seed=seed).relu() for seed in (1, 2))
         target = style_target(name, style)
         assert float(loss.distance(style_input(name, style), target)) < 1e-5 * loss.energy(target)
         assert float(loss.distance(style_input(name, other), target)) > 1e-3 * loss.energy(target)
 
     def test_style_loss_ignores_pixel_order(self, name: str) -> None:
-        loss, features = STYLE_LOSSES[name], random_features(1, 5, 6, 7, dtype=torch.float64)
+        loss, features = find_style_loss(name), random_features(1, 5, 6, 7, dtype=torch.float64)
         order = torch.randperm(42, generator=torch.Generator().manual_seed(1))
         shuffled = features.flatten(2)[:, :, order].reshape(1, 5, 6, 7)
         target = style_target(name, random_features(1, 5, 4, 4, seed=1, dtype=torch.float64))
@@ -215,7 +216,7 @@ class TestEveryStyleLoss:
         torch.testing.assert_close(result, expected)
 
     def test_style_loss_passes_gradcheck(self, name: str) -> None:
-        loss = STYLE_LOSSES[name]
+        loss = find_style_loss(name)
         features = random_features(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
         target = style_target(name, random_features(1, 3, 4, 5, seed=1, dtype=torch.float64))
         # The loss treats the mean variance under a root as a constant.
@@ -225,7 +226,7 @@ class TestEveryStyleLoss:
         assert passed
 
     def test_relative_style_loss_ignores_feature_scale(self, name: str) -> None:
-        loss, relative = STYLE_LOSSES[name], []
+        loss, relative = find_style_loss(name), []
         for factor in (1, 50):
             style, features = (factor * random_features(1, 4, 6, 6, seed=seed, dtype=torch.float64) for seed in (1, 2))
             target = style_target(name, style)
@@ -234,7 +235,7 @@ class TestEveryStyleLoss:
 
     def test_blend_lies_between_its_styles(self, name: str) -> None:
         """The blend is nearer to a mixture of both styles than either style."""
-        loss = STYLE_LOSSES[name]
+        loss = find_style_loss(name)
         dark, bright = random_features(1, 4, 9, 9, seed=1).abs(), 3 + random_features(1, 4, 9, 9, seed=2).abs()
         both = style_input(name, torch.cat([dark, bright], dim=3))
         blend, *single = (
@@ -243,7 +244,7 @@ class TestEveryStyleLoss:
         assert blend < 0.5 * min(single)
 
     def test_gradients_are_finite_for_dead_channels(self, name: str) -> None:
-        loss = STYLE_LOSSES[name]
+        loss = find_style_loss(name)
         style, features = (random_features(1, 8, 1, 3, seed=seed) for seed in (1, 2))
         style[:, 2], features[:, :3] = 0, 0
         features.requires_grad_()
@@ -256,7 +257,7 @@ def test_sliced_wasserstein_of_a_shift_by_hand() -> None:
     """A shift by d moves all quantiles along orthogonal directions, by |d|² / C in the mean square."""
     style = random_features(1, 3, 5, 5, dtype=torch.float64)
     shift = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    result = STYLE_LOSSES["sliced-wasserstein"].distance(
+    result = find_style_loss("sliced-wasserstein").distance(
         style + shift.view(1, 3, 1, 1), style_target("sliced-wasserstein", style)
     )
     assert float(result) == pytest.approx(float(shift.square().sum()) / 3)
@@ -268,8 +269,8 @@ def test_sliced_wasserstein_sees_more_than_moments() -> None:
     uniform = uniform / uniform.square().mean().sqrt()
     two_valued = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(200)
     (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (uniform, two_valued))
-    assert float(STYLE_LOSSES["covariance"].distance(compute_moments(a), style_target("covariance", b))) < 1e-20
-    assert float(STYLE_LOSSES["sliced-wasserstein"].distance(a, style_target("sliced-wasserstein", b))) > 0.01
+    assert float(find_style_loss("covariance").distance(compute_moments(a), style_target("covariance", b))) < 1e-20
+    assert float(find_style_loss("sliced-wasserstein").distance(a, style_target("sliced-wasserstein", b))) > 0.01
 
 
 def test_nearest_by_hand() -> None:
@@ -279,7 +280,7 @@ def test_nearest_by_hand() -> None:
     used = ((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4
     # Right is nearest to the first, left to the second (cosines -.98, .24), up to the first, down to the second.
     covered = ((5 - 2) ** 2 + 1 + (-1 + 2) ** 2 + 4**2 + 5**2 + (1 - 2) ** 2 + 1 + (-4 + 2) ** 2) / 8
-    result = STYLE_LOSSES["nearest"].distance(features, style_target("nearest", style))
+    result = find_style_loss("nearest").distance(features, style_target("nearest", style))
     assert float(result) == pytest.approx((used + covered) / 2)
 
 

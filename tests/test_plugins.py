@@ -35,19 +35,28 @@ def installed(tmp_path: Path) -> Path:
     """Make a site-packages folder with the example, and a package that cannot be imported."""
     shutil.copy(PLUGIN / "impasto_mean.py", tmp_path)
     for name, entry in (("impasto_mean", f"mean = {LOSS}"), ("impasto_broken", "broken = no_such_module:loss")):
-        folder = tmp_path / f"{name}-0.1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-        (folder / "entry_points.txt").write_text(f"[impasto.style_losses]\n{entry}\n")
+        declare(tmp_path, name, entry)
     return tmp_path
 
 
+def declare(site: Path, name: str, entries: str) -> None:
+    """Write the metadata of an installed package that declares style losses."""
+    folder = site / f"{name}-0.1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+    (folder / "entry_points.txt").write_text(f"[impasto.style_losses]\n{entries}\n")
+
+
 def run_python(code: str, folder: Path) -> str:
+    return start_python(code, folder).stdout
+
+
+def start_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "400"}
     process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    return process.stdout
+    return process
 
 
 def test_help_lists_a_plug_in_without_importing_it(installed: Path) -> None:
@@ -90,6 +99,29 @@ print(json.dumps(found))
     assert result["features"] is False
     assert "impasto_broken" in result["broken"]
     assert "\n" not in result["broken"]
+
+
+CLASHES = """
+import impasto
+from impasto.config import Config
+from impasto.core.style_losses import find_style_loss
+from impasto.errors import ConfigError
+assert Config().style_loss == Config(style_loss="gram").style_loss == "gram"
+assert find_style_loss("gram").target.__module__ == "impasto.core.style_losses"
+try:
+    Config(style_loss="mean")
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_clashing_names_are_reported(tmp_path: Path) -> None:
+    for package in ("one", "two"):
+        declare(tmp_path, package, f"gram = {package}:loss\nmean = {package}:loss")
+    done = start_python(CLASHES, tmp_path)
+    assert done.stdout == "style_loss 'mean' is declared by one and two. Uninstall all but one of them.\n"
+    assert done.stderr.count("style_loss 'gram' of one and two is ignored: that name is built in") == 1
+    assert done.stderr.count("style_loss 'mean' is declared by one and two, so it cannot be used") == 1
 
 
 def test_example_declares_what_the_tests_install() -> None:

@@ -19,17 +19,17 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import images, samples, weights
+from impasto import images, samples
 from impasto.cli import main
 from impasto.config import Config
-from impasto.config.networks import ALEXNET, VGG16
+from impasto.config.networks import ALEXNET, VGG16, WEIGHTS
+from impasto.config.weights_sources import WeightsFile
 from impasto.core.encoder import Encoder
 from impasto.errors import ImageError, WeightsError
 from impasto.metrics.artifacts import border, checkerboard, haze, speckle
 from impasto.metrics.lpips import lpips
 from impasto.metrics.score import MEANINGS, Score, ScoreNetworks, load_score_inputs, score, score_images, style_error
 from impasto.weights import Heads
-from impasto.weights.download import WebFile
 
 WIDTHS = (64, 192, 384, 256, 256)
 
@@ -395,8 +395,8 @@ def test_missing_network_error_says_what_to_download(
     at_the_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(at_the_desk / "empty"))
-    nowhere = WebFile("http://127.0.0.1:9/heads.tar.gz", "0" * 64)
-    monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(nowhere,)))
+    nowhere = WeightsFile("web", "http://127.0.0.1:9/heads.tar.gz", "0" * 64)
+    monkeypatch.setitem(WEIGHTS, "lpips", replace(WEIGHTS["lpips"], files=(nowhere,)))
     assert main(["score", "photo.jpg", "painting.png", "photo.jpg", "--json"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

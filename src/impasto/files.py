@@ -24,7 +24,8 @@ def require_writable(path: Path) -> None:
         if target.is_dir():
             raise OutputError(f"{path} is a directory. Give the name of a file.")
         if not target.parent.is_dir():
-            raise OutputError(f"{path} cannot be written: there is no directory {target.parent}. Create it first.")
+            folder = target.parent if path.is_symlink() else path.parent
+            raise OutputError(f"{path} cannot be written: there is no directory {folder}. Create it first.")
         if target.exists() and not os.access(target, os.W_OK):
             raise OutputError(f"{path} is write-protected. Choose another name.")
         with tempfile.TemporaryFile(dir=target.parent):  # permissions are not enough: a disk may be read-only

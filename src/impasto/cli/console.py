@@ -7,8 +7,6 @@ import logging
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from impasto import weights
-
 __all__ = ["console", "format_duration", "log_to_console", "pull_missing", "pull_weights"]
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -38,12 +36,16 @@ def format_duration(seconds: float) -> str:
 
 def pull_missing(name: str, *, quiet: bool = False) -> None:
     """Download the weights of a network unless they are on this machine. Raises `WeightsError`."""
+    from impasto import weights
+
     if not weights.is_cached(name):
         pull_weights(name, quiet=quiet)
 
 
 def pull_weights(name: str, *, quiet: bool = False) -> None:
     """Download weights, with a progress bar. Raises `WeightsError`."""
+    from impasto import weights
+
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn())
     with Progress(*columns, console=console, disable=quiet) as bars:
         task = bars.add_task(f"weights of {name}", total=None)

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from impasto.cli.console import console, pull_missing
 from impasto.cli.options import with_options
-from impasto.cli.parameters import CheckpointInterval, DataDir, Json, Preset, Quiet, open_store
+from impasto.cli.parameters import CheckpointInterval, DataDir, Json, MaskParameters, Preset, Quiet, open_store
 from impasto.cli.signals import catch_signals
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
@@ -57,10 +57,7 @@ def add(
     ] = None,
     priority: Annotated[int, Parameter(help="Jobs with higher priority are painted first.")] = 0,
     preset: Preset = "painterly",
-    content_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
-    style_mask: Annotated[list[Path] | None, Parameter(help="As for stylize.", negative="")] = None,
-    protect: Annotated[Path | None, Parameter(help="As for stylize.")] = None,
-    weights: Annotated[Path | None, Parameter(help="Weights file to use in place of the network's own.")] = None,
+    masks: MaskParameters = MaskParameters(),
     data_dir: DataDir = None,
     json: Json = False,
     **options: Any,
@@ -72,11 +69,8 @@ def add(
         resolve_picture(content, size_px),
         [resolve_picture(name, size_px) for name in style],
         config,
-        content_masks=content_mask or (),
-        style_masks=style_mask or (),
-        protect=protect,
-        weights=weights,
         **options,
+        **masks.as_options(),
     )
     height, width = run.workload.height, run.workload.width  # raises if an input is not a picture
     if output is not None:

@@ -28,6 +28,9 @@ GROUPS = {
 }
 """The groups of flags in `--help`: the themes of the options, in the order of the fields."""
 
+LABELS = {int: "INT or auto", float: "FLOAT or auto"}
+"""Labels in `--help` of the values of numbers that may be left open."""
+
 HELP = {"init": "Start of the target: noise, content, style, or the FILE of a picture."}
 """Help for flags that accept more than the option: a FILE sets init = image."""
 
@@ -76,8 +79,17 @@ def _annotation(name: str, field: FieldInfo, own_default: Any = None) -> Any:
     kind: Any = str if name == "init" else _flag_type(field)
     default = default_of(field) if own_default is None else str(own_default)
     help_text = f"{HELP.get(name, field.description)}{f' [default: {default}]' if default else ''}"
+    label = next((label for part, label in LABELS.items() if part in typing.get_args(kind)), None)
+    label = "CHOICE" if AUTO in field.metadata and choices_of(field) else label
     return Annotated[
-        kind | None, Parameter(help=help_text, group=GROUPS[group_of(field)], negative="" if kind is not bool else None)
+        kind | None,
+        Parameter(
+            help=help_text,
+            group=GROUPS[group_of(field)],
+            negative="" if kind is not bool else None,
+            metavar=label,
+            show_choices=label not in LABELS.values(),
+        ),
     ]
 
 

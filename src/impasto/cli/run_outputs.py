@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from impasto.config.run_options import FILM_S
 from impasto.core.method import Progress
 from impasto.errors import ConfigError
 from impasto.files import require_writable
 from impasto.insight.report import FRAME_PX, build_run_report, write_report
-from impasto.render.film import DEFAULT_S, Film
+from impasto.render.film import Film
 from impasto.render.film_formats import LONG_SIDE_PX, require_film
 from impasto.run import Result, Run
 
@@ -60,7 +61,7 @@ class RunOutputs:
         """Write the files and return their paths. Raises `OutputError`."""
         written = []
         if self.timelapse is not None and self.film is not None:
-            self.film.write(self.timelapse, seconds=self.seconds or DEFAULT_S)
+            self.film.write(self.timelapse, seconds=self.seconds or FILM_S)
             written.append(self.timelapse)
         if self.report:
             report = build_run_report(run, result, name=picture.name, film=self.film)

@@ -13,6 +13,7 @@ from rich.table import Table
 from impasto import images
 from impasto.cli.console import pull_missing
 from impasto.cli.parameters import Json
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.metrics.score import MEANINGS, WEIGHTS, load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 
@@ -33,7 +34,9 @@ def score(
     image: Annotated[str, Parameter(help="The picture to score: a file of any size, written by any program.")],
     /,
     *,
-    max_megapixels: Annotated[float, Parameter(help="Refuse pictures with more pixels, before decoding them.")] = 250.0,
+    max_megapixels: Annotated[
+        float, Parameter(help="Refuse pictures with more pixels, before decoding them.")
+    ] = MAX_MEGAPIXELS,
     json: Json = False,
 ) -> int:
     """Score IMAGE against CONTENT and STYLE with networks that it was not optimized for.

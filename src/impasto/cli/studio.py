@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import webbrowser
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -23,23 +24,38 @@ from impasto.studio.server import Server, listen
 __all__ = ["studio"]
 
 
-def studio(
-    *,
-    host: Annotated[
-        str, Parameter(help="Address to listen on. Any address but this machine's own needs --token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 chooses a free one.")] = 8077,
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Address:
+    """Where the studio listens, and who may use it."""
+
+    host: Annotated[str, Parameter(help="Address to listen on. Any address but this machine's own needs --token.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Parameter(help="Port to listen on; 0 chooses a free one.")] = 8077
     token: Annotated[
         str | None,
         Parameter(help="Password for other machines, 16 characters or more. Safer in IMPASTO_TOKEN."),
-    ] = None,
+    ] = None
     name: Annotated[
         list[str] | None, Parameter(help="A host name of this machine to accept, such as studio.local.", negative="")
-    ] = None,
+    ] = None
     behind_proxy: Annotated[
         list[str] | None,
         Parameter(help="IP address or network of an HTTPS proxy that forwards requests here.", negative=""),
-    ] = None,
+    ] = None
+
+    def policy(self) -> AccessPolicy:
+        """Return the rules of access. Raises `ConfigError`."""
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port {self.port} is out of range. Give 0 to 65535.")
+        token = self.token or os.environ.get("IMPASTO_TOKEN") or None
+        return AccessPolicy(self.host, token, tuple(self.name or ()), tuple(self.behind_proxy or ()))
+
+
+def studio(
+    *,
+    address: Address = Address(),
     workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
     checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     browser: Annotated[bool, Parameter(help="Open the page in a browser.")] = True,
@@ -51,14 +67,10 @@ def studio(
     """
     if not 0 <= workers <= 64:
         raise ConfigError(f"--workers {workers} is out of range. Give 0 to 64.")
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port} is out of range. Give 0 to 65535.")
-    policy = AccessPolicy(
-        host, token or os.environ.get("IMPASTO_TOKEN") or None, tuple(name or ()), tuple(behind_proxy or ())
-    )
+    policy = address.policy()
     store = open_store(data_dir)
     torch.set_num_threads(1)  # this process only draws thumbnails; the workers paint
-    with listen(host, port) as listening, catch_signals() as catcher:
+    with listen(address.host, address.port) as listening, catch_signals() as catcher:
 
         def ready() -> None:
             print(f"the studio is open: {server.address}", flush=True)

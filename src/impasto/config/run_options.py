@@ -9,9 +9,14 @@ from pydantic import ConfigDict, Field
 from impasto.config.model import Options, option
 from impasto.config.types import Auto, Bytes
 
-__all__ = ["Inputs", "Plan", "RunOptions"]
+__all__ = ["CHECKPOINT_INTERVAL_S", "FILM_S", "MAX_MEGAPIXELS", "Inputs", "Plan", "RunOptions"]
 
 MACHINE, FILES = "Speed and memory", "Files"
+
+MAX_MEGAPIXELS = 250.0
+CHECKPOINT_INTERVAL_S = 60.0
+FILM_S = 6.0
+"""Default length of a film, in seconds."""
 
 
 class Inputs(Options):
@@ -79,7 +84,11 @@ class RunOptions(Options):
         example="4GB",
     )
     max_megapixels: float = option(
-        250.0, group=FILES, gt=0, description="Refuse pictures with more megapixels, before decoding them.", example=50
+        MAX_MEGAPIXELS,
+        group=FILES,
+        gt=0,
+        description="Refuse pictures with more megapixels, before decoding them.",
+        example=50,
     )
     bits: Literal[8, 16] = option(
         8, group=FILES, description="Bits per channel of the output. 16 needs PNG or TIFF.", example=16

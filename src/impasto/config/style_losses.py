@@ -1,32 +1,66 @@
-"""The table of style losses: name and help. Their functions are in `core/style_losses.py`."""
+"""The table of style losses: name, help, import path, and whether a loss needs all features of a picture at once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from impasto.config.registry import Registry
 
-__all__ = ["HELP", "STYLE_LOSS_NAMES", "StyleLossName", "register_style_loss"]
+__all__ = [
+    "STYLE_LOSSES",
+    "STYLE_LOSS_NAMES",
+    "StyleLossEntry",
+    "StyleLossName",
+    "describe_style_losses",
+    "register_style_loss",
+]
 
-HELP = {
-    "gram": "correlations of channels",
-    "covariance": "the same, around their means",
-    "mean-std": "means and deviations",
-    "wasserstein": "distance between Gaussians",
-    "sliced-wasserstein": "distributions along many directions; slower, and cannot be tiled",
-    "nearest": "the most similar feature vectors; slower, and cannot be tiled",
+
+@dataclass(frozen=True)
+class StyleLossEntry:
+    """A style loss by its import path: a function of `Moments`, or a `StyleLoss`.
+
+    With `needs_features` it needs all features of a picture at once, so it works neither in tiles nor with masks.
+    """
+
+    help: str
+    path: str
+    needs_features: bool = False
+
+
+STYLE_LOSSES = {
+    "gram": StyleLossEntry("correlations of channels", "impasto.core.statistics:gram_matrix"),
+    "covariance": StyleLossEntry("the same, around their means", "impasto.core.statistics:covariance_matrix"),
+    "mean-std": StyleLossEntry("means and deviations", "impasto.core.style_losses:mean_and_std"),
+    "wasserstein": StyleLossEntry("distance between Gaussians", "impasto.core.style_losses:WASSERSTEIN"),
+    "sliced-wasserstein": StyleLossEntry(
+        "distributions along many directions", "impasto.core.style_losses:SLICED_WASSERSTEIN", needs_features=True
+    ),
+    "nearest": StyleLossEntry(
+        "the most similar feature vectors", "impasto.core.style_losses:NEAREST", needs_features=True
+    ),
 }
+"""The losses that ship, by name. A new one is a function of `Moments` and one line."""
 
-STYLE_LOSS_NAMES = Registry("style_loss", "impasto.style_losses", HELP)
+STYLE_LOSS_NAMES = Registry("style_loss", "impasto.style_losses", STYLE_LOSSES)
 
 StyleLossName = Annotated[str, AfterValidator(STYLE_LOSS_NAMES.require), STYLE_LOSS_NAMES]
 
 
 def register_style_loss(name: str, path: str) -> None:
-    """Add a style loss by its import path, `module:attribute`: a function of `Moments`, or a `StyleLoss`.
+    """Add a style loss to this process by its import path, `module:attribute`. Raises `ConfigError`.
 
-    An installed package declares an entry point of the group `impasto.style_losses` instead. Raises `ConfigError`.
+    The object is a function of `Moments`, or a `StyleLoss`. Workers of the queue, the studio and Ray are processes of
+    their own: they know a loss of an installed package, which declares it as an entry point of the group
+    `impasto.style_losses`.
     """
     STYLE_LOSS_NAMES.register(name, path)
+
+
+def describe_style_losses() -> str:
+    """Return the losses that ship as the help of the option."""
+    limits = {True: "; slower, works neither in tiles nor with masks", False: ""}
+    return " ".join(f"{name}: {entry.help}{limits[entry.needs_features]}." for name, entry in STYLE_LOSSES.items())

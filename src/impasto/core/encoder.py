@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config.networks import Layer, Network
+from impasto.config.weights_sources import Triple
 from impasto.errors import LayerError
 
-__all__ = ["POOLING_GAIN", "Encoder", "Features", "Padding", "Pooling", "Triple", "Weights"]
+__all__ = ["POOLING_GAIN", "Encoder", "Features", "Padding", "Pooling", "Weights"]
 
 Features = dict[str, Tensor]
-Triple = tuple[float, float, float]
 Padding = Literal["zero", "replicate", "reflect"]
 Pooling = Literal["max", "avg", "avg-rescaled"]
 

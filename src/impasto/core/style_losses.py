@@ -9,19 +9,22 @@ once, so they work neither in tiles nor by regions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.config.style_losses import STYLE_LOSS_NAMES
+from impasto.config.registry import import_object
+from impasto.config.style_losses import STYLE_LOSS_NAMES, STYLE_LOSSES
 from impasto.core.losses import energy, statistic_error
-from impasto.core.statistics import Moments, blend_moments, covariance_matrix, gram_matrix, to_float32
+from impasto.core.statistics import Moments, blend_moments, covariance_matrix, to_float32
 
 __all__ = [
-    "STYLE_LOSSES",
+    "NEAREST",
+    "SLICED_WASSERSTEIN",
+    "WASSERSTEIN",
     "StyleLoss",
     "find_style_loss",
     "gaussian",
@@ -53,7 +56,7 @@ class StyleLoss:
 
     `target` makes the target from the measurements of one or more styles, each with its share. `distance` compares
     the measurement of an image with it. `energy` is the size of a target: distance / energy is the relative loss.
-    A measurement is `Moments`, or features with `needs_features`.
+    A measurement is `Moments`, or features with `needs_features`, which the table says for the losses that ship.
     """
 
     target: Callable[[Sequence[tuple[float, Any]]], Tensor]
@@ -186,22 +189,17 @@ def _match(vectors: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(nearest), users
 
 
-STYLE_LOSSES = {
-    "gram": _moment_loss(gram_matrix),
-    "covariance": _moment_loss(covariance_matrix),
-    "mean-std": _moment_loss(mean_and_std),
-    "wasserstein": StyleLoss(
-        lambda parts: gaussian(blend_moments(parts)), wasserstein_loss, lambda target: float(target.square().sum())
-    ),
-    "sliced-wasserstein": StyleLoss(quantiles, sliced_wasserstein_loss, needs_features=True),
-    "nearest": StyleLoss(sample_vectors, nearest_loss, needs_features=True),
-}
-"""The built-in losses, by the names in `config/style_losses.py`. A new one is a function of `Moments` and two lines."""
+WASSERSTEIN = StyleLoss(
+    lambda parts: gaussian(blend_moments(parts)), wasserstein_loss, lambda target: float(target.square().sum())
+)
+SLICED_WASSERSTEIN = StyleLoss(quantiles, sliced_wasserstein_loss)
+NEAREST = StyleLoss(sample_vectors, nearest_loss)
 
 
 def find_style_loss(name: str) -> StyleLoss:
-    """Return a style loss by name, imported from another package if it is not built in. Raises `ConfigError`."""
-    if name in STYLE_LOSSES:
-        return STYLE_LOSSES[name]
-    loss = STYLE_LOSS_NAMES.load(name)
-    return loss if isinstance(loss, StyleLoss) else _moment_loss(loss)
+    """Return a style loss by its name in the table of `config/style_losses.py`. Raises `ConfigError`."""
+    entry = STYLE_LOSSES.get(name)
+    loss = STYLE_LOSS_NAMES.load(name) if entry is None else import_object(entry.path)
+    if not isinstance(loss, StyleLoss):
+        return _moment_loss(loss)
+    return loss if entry is None else replace(loss, needs_features=entry.needs_features)

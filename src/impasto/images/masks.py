@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.core.image import resize
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ImageError
@@ -21,7 +22,7 @@ from impasto.images.label_colors import (
     sample_colors,
     to_color_sample,
 )
-from impasto.images.opened_image import MAX_MEGAPIXELS, OpenedImage, open_image
+from impasto.images.opened_image import OpenedImage, open_image
 from impasto.images.read import iter_rows, load
 from impasto.images.row_blocks import iter_row_blocks
 

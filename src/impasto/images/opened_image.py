@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyvips
 
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.errors import ImageError
 from impasto.images.decode import vips_errors
 from impasto.images.memory_images import encode_pil, to_float_array
@@ -28,7 +29,6 @@ from impasto.images.memory_images import encode_pil, to_float_array
 __all__ = ["NamedImage", "OpenedImage", "get_name", "get_path", "open_image"]
 
 FORMATS = ("jpeg", "png", "webp", "heif", "tiff", "gif")
-MAX_MEGAPIXELS = 250.0
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.core.image import Picture, fit
 from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import ImageError
 from impasto.images.decode import to_srgb
-from impasto.images.opened_image import MAX_MEGAPIXELS, open_image
+from impasto.images.opened_image import open_image
 
 __all__ = ["iter_rows", "load"]
 

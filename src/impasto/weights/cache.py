@@ -9,12 +9,14 @@ from pathlib import Path
 import platformdirs
 import safetensors
 from safetensors.torch import save_file
-from torch import Tensor
 
+from impasto.core.encoder import Weights
 from impasto.errors import OutputError, WeightsError
 from impasto.files import atomic_write
+from impasto.weights.decoding import as_tensors
+from impasto.weights.heads import Heads, heads_as_tensors
 
-__all__ = ["cache_folder", "create_cache_folder", "recorded_sha256", "write_cache"]
+__all__ = ["cache_folder", "cached_path", "create_cache_folder", "recorded_sha256", "write_cache"]
 
 
 def cache_folder() -> Path:
@@ -24,6 +26,11 @@ def cache_folder() -> Path:
         return (Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")) / "weights"
     except RuntimeError:  # no home folder: a temporary folder is better than none
         return Path(tempfile.gettempdir()) / "impasto" / "weights"
+
+
+def cached_path(name: str) -> Path:
+    """Return the path of the cached file of these weights."""
+    return cache_folder() / f"{name.replace(':', '-')}.safetensors"
 
 
 def create_cache_folder() -> Path:
@@ -40,12 +47,14 @@ def create_cache_folder() -> Path:
     return folder
 
 
-def write_cache(path: Path, tensors: dict[str, Tensor], *, sha256: str, source: str) -> None:
-    """Write tensors and their identity to `path` in the cache, atomically. Raises `WeightsError`."""
+def write_cache(name: str, decoded: Weights | Heads) -> None:
+    """Write decoded numbers and their identity to the cache, atomically. Raises `WeightsError`."""
     create_cache_folder()
+    path = cached_path(name)
+    tensors = as_tensors(decoded) if isinstance(decoded, Weights) else heads_as_tensors(decoded)
     try:
         with atomic_write(path) as temporary:
-            save_file(tensors, temporary, metadata={"sha256": sha256, "source": source})
+            save_file(tensors, temporary, metadata={"sha256": decoded.sha256, "source": name})
     except OutputError as error:
         raise WeightsError(str(error)) from error
     except safetensors.SafetensorError as error:

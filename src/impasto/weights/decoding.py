@@ -16,19 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from impasto.config.networks import Network
-from impasto.core.encoder import Triple, Weights
+from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, Triple
+from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
 from impasto.weights.unpickling import read_tree
 
 __all__ = ["as_tensors", "decode", "decoding_error", "file_sha256"]
-
-IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)  # torchvision's, for RGB in [0, 1]
-IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
-CAFFE_MEAN: Triple = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # the VGG authors', for 0…255
-CAFFE_STD: Triple = (1 / 255, 1 / 255, 1 / 255)
-
-CAFFE_FILES = ("d01eb7cb", "00b39a1b")
-"""SHA-256 prefixes of jcjohnson's vgg19 and vgg16, converted from Caffe: BGR, 0…255, torchvision's keys."""
 
 
 def decode(path: Path, network: Network) -> Weights:
@@ -120,9 +113,7 @@ def _from_torch(path: Path, network: Network) -> Weights:
     indices = {layer.name: index for index, layer in enumerate(network.layers) if layer.kind == "conv"}
     kernels = {name: state[f"features.{index}.weight"].float() for name, index in indices.items()}
     biases = {name: state[f"features.{index}.bias"].float() for name, index in indices.items()}
-    if file_sha256(path).startswith(CAFFE_FILES):
-        return Weights(_flip_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
-    return Weights(kernels, biases, IMAGENET_MEAN, IMAGENET_STD)
+    return _for_rgb(kernels, biases, network, network.convention(file_sha256(path)))
 
 
 def _from_codebook(state: dict[str, Tensor], network: Network) -> Weights:
@@ -133,13 +124,17 @@ def _from_codebook(state: dict[str, Tensor], network: Network) -> Weights:
         key = f"block{block}_conv{index}"
         kernels[layer.name] = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].int()]
         biases[layer.name] = state[f"{key}_b"].float()
-    return Weights(_flip_bgr(kernels, network), biases, CAFFE_MEAN, CAFFE_STD)
+    return _for_rgb(kernels, biases, network, CAFFE)
 
 
-def _flip_bgr(kernels: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
-    """Convert the first layer from BGR to RGB input."""
-    first = network.convolutions[0].name
-    return {**kernels, first: kernels[first].flip(1).contiguous()}
+def _for_rgb(
+    kernels: dict[str, Tensor], biases: dict[str, Tensor], network: Network, convention: InputConvention
+) -> Weights:
+    """Convert the first layer to RGB input, and the normalization to images in [0, 1]."""
+    if convention.order == "bgr":
+        first = network.convolutions[0].name
+        kernels[first] = kernels[first].flip(1).contiguous()
+    return Weights(kernels, biases, *convention.for_rgb())
 
 
 def _from_flax(tree: dict[str, Any], network: Network) -> Weights:
@@ -152,4 +147,4 @@ def _from_flax(tree: dict[str, Any], network: Network) -> Weights:
         kernel = torch.from_numpy(module[f"Conv_{index}"]["kernel"].copy())
         kernels[layer.name] = kernel.float().permute(3, 2, 0, 1).contiguous()
         biases[layer.name] = torch.from_numpy(module[f"Conv_{index}"]["bias"].copy()).float()
-    return Weights(kernels, biases, IMAGENET_MEAN, IMAGENET_STD)
+    return _for_rgb(kernels, biases, network, IMAGENET)

@@ -22,7 +22,7 @@ from impasto.weights.unpickling import read_tree
 __all__ = ["HEAD_LAYERS", "Heads", "decode_heads", "heads_as_tensors"]
 
 HEAD_LAYERS = tuple(f"relu{index}" for index in range(1, 6))
-WHAT = "the LPIPS heads of alexnet"
+WHAT = f"the LPIPS heads of {ALEXNET.name}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _from_flax(path: Path) -> dict[str, Tensor]:
     """Read the kernels (1, 1, C, 1) of convolutions to one channel, in order of depth."""
-    tree = read_tree(path, "alexnet.ckpt")
+    tree = read_tree(path, f"{ALEXNET.name}.ckpt")
     kernels = [tree[f"NetLinLayer_{index}"]["Conv_0"]["kernel"] for index in range(len(HEAD_LAYERS))]
     return {
         layer: torch.from_numpy(kernel.copy()).float()[0, 0, :, 0]

@@ -13,12 +13,12 @@ from impasto.cli.console import pull_missing
 from impasto.cli.options import with_options
 from impasto.cli.run_command import file_stem
 from impasto.config import Config, RunOptions
+from impasto.config.networks import NETWORK_NAMES
 from impasto.files import require_distinct
 from impasto.insight.inputs import DEFAULT_SIZE_PX
 from impasto.insight.view_options import UNUSED_OPTIONS
 from impasto.run.observers import unused_path
 from impasto.samples.sources import resolve_picture
-from impasto.weights import SOURCES
 
 __all__ = ["Layers", "Output", "Picture", "Pictures", "open_pictures", "with_view_options"]
 
@@ -55,6 +55,6 @@ def open_pictures(
     images.require_output(path)
     require_distinct([path], [*names, *values.get("init", [])])
     for network in values.get("network", [Config.model_fields["network"].default]):
-        if network in SOURCES:  # the option itself refuses others
+        if network in NETWORK_NAMES.names:  # the option itself refuses others
             pull_missing(network, quiet=quiet)
     return path, [resolve_picture(name, int(options.get("size", DEFAULT_SIZE_PX))) for name in names]
