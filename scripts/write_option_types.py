@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
     from impasto.config.types import ImageLike, LayersLike, LengthsLike, NumbersLike
 
-__all__ = ["StylizeOptions"]
+__all__ = ["BatchOptions", "StylizeOptions"]
 
 
-class StylizeOptions(TypedDict, total=False):
-    """Options of `impasto.stylize` and its relatives: fields of `Config` and `RunOptions`, masks and weights."""
+class BatchOptions(TypedDict, total=False):
+    """Options of `impasto.batch`: fields of `Config` and `RunOptions`."""
+
+'''
+
+TAIL = '''
+
+class StylizeOptions(BatchOptions, total=False):
+    """Options of `impasto.stylize` and its relatives: those of a batch, masks and weights."""
 
     content_masks: ImageLike | Sequence[ImageLike]
     style_masks: ImageLike | Sequence[ImageLike]
@@ -54,7 +61,7 @@ def render() -> str:
     """Return the text of the module."""
     models: tuple[type[BaseModel], ...] = (Config, RunOptions)
     fields = [(name, field) for model in models for name, field in model.model_fields.items()]
-    return HEAD + "".join(f"    {name}: {_type_of(name, field)}\n" for name, field in fields)
+    return HEAD + "".join(f"    {name}: {_type_of(name, field)}\n" for name, field in fields) + TAIL
 
 
 def _type_of(name: str, field: FieldInfo) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from builders.networks import random_weights
@@ -19,10 +20,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import impasto
-from impasto import images
+from impasto import images, insight
 from impasto.cli import main
+from impasto.config import RunOptions
 from impasto.config.networks import ALEXNET
 from impasto.errors import ImageError
+from impasto.jobs.batch import plan_batch
+from impasto.jobs.capacity import distinct_runs
 from impasto.run import drive, prepare_run
 from impasto.weights.decoding import as_tensors
 
@@ -230,3 +234,17 @@ def test_closing_an_image_closes_its_file(tmp_path: Path) -> None:
         images.load(source)
     del opened, source
     assert len(list(folder.iterdir())) < before + 50  # libvips caches its last operations
+
+
+def test_waiting_runs_keep_no_file_open(photo: Path, painting: Path, tmp_path: Path) -> None:
+    def is_open() -> bool:
+        return any(Path(file.path) in (photo, painting) for file in psutil.Process().open_files())
+
+    insight.sweep(photo, painting, {"alpha": [1, 2, 3]}, size=64).grid.draw()
+    assert not is_open()
+    items = plan_batch([str(photo)], [str(painting)], tmp_path, sweep={"size": [64, 96, 128]})
+    runs = distinct_runs(items, RunOptions())
+    assert len(runs) == 3
+    assert not is_open()
+    assert runs[0].opened_inputs.content.height
+    assert is_open()

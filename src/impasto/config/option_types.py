@@ -10,16 +10,12 @@ if TYPE_CHECKING:
 
     from impasto.config.types import ImageLike, LayersLike, LengthsLike, NumbersLike
 
-__all__ = ["StylizeOptions"]
+__all__ = ["BatchOptions", "StylizeOptions"]
 
 
-class StylizeOptions(TypedDict, total=False):
-    """Options of `impasto.stylize` and its relatives: fields of `Config` and `RunOptions`, masks and weights."""
+class BatchOptions(TypedDict, total=False):
+    """Options of `impasto.batch`: fields of `Config` and `RunOptions`."""
 
-    content_masks: ImageLike | Sequence[ImageLike]
-    style_masks: ImageLike | Sequence[ImageLike]
-    protect: ImageLike
-    weights: str | PathLike[str]
     alpha: float
     size: int
     enlarge: bool
@@ -60,3 +56,12 @@ class StylizeOptions(TypedDict, total=False):
     bits: Literal[8, 16]
     quality: int
     save_every: int | None
+
+
+class StylizeOptions(BatchOptions, total=False):
+    """Options of `impasto.stylize` and its relatives: those of a batch, masks and weights."""
+
+    content_masks: ImageLike | Sequence[ImageLike]
+    style_masks: ImageLike | Sequence[ImageLike]
+    protect: ImageLike
+    weights: str | PathLike[str]

@@ -66,6 +66,7 @@ class RunGrid:
         """Set the result of a cell: call it where painting stops early."""
         cell, progress = self.cells[step.number - 1], step.progress
         cell.result = cell.run.result()
+        cell.run.close_inputs()
         if not progress.is_last:
             cell.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
 
@@ -87,5 +88,7 @@ def _draw_cell(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:
     if not isinstance(cell, GridCell):
         return cell
     if cell.result is None:
-        return Cell(torch.full((1, 3, cell.run.workload.height, cell.run.workload.width), EMPTY_LEVEL), "not painted")
+        empty = torch.full((1, 3, *cell.run.size), EMPTY_LEVEL)
+        cell.run.close_inputs()
+        return Cell(empty, "not painted")
     return Cell(cell.result.image, cell.caption(cell.result))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.config import Config, RunOptions
 from impasto.config.roles import assign_roles
@@ -32,6 +32,9 @@ from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
 from impasto.run import Run
+
+if TYPE_CHECKING:
+    from impasto.config.option_types import BatchOptions
 
 __all__ = ["BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch"]
 
@@ -65,7 +68,7 @@ def batch(
     on: str = LOCAL,
     retry: bool = False,
     data_dir: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[BatchOptions],
 ) -> BatchReport:
     """Paint every content in every style, into the folder `output`.
 
@@ -73,9 +76,10 @@ def batch(
     CSV file in their place. `options` are fields of `Config` and `RunOptions`. Raises subclasses of `ImpastoError`;
     a picture that fails does not end the batch.
     """
-    run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
+    run_options = RunOptions(**{name: value for name, value in options.items() if name in RunOptions.model_fields})
     given = config.model_dump() if config is not None else {}
-    given |= options | assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
+    given |= {name: value for name, value in options.items() if name not in RunOptions.model_fields}
+    given |= assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
     given |= {role: source for role, source in (("protect", protect), ("weights", weights)) if source is not None}
     items = plan_batch(
         _as_list(contents),

@@ -163,7 +163,9 @@ class BatchJobs:
 
 
 def _other_picture(output: Path) -> JobError:
-    return JobError(f"{output} exists, and is another picture. Move it, or choose another -o.")
+    return JobError(
+        f"{output} exists, and is another picture, or of an earlier version of Impasto. Move it, or choose another -o."
+    )
 
 
 def _file_format(output: Path, options: RunOptions) -> tuple[Any, ...]:

@@ -67,6 +67,7 @@ def _run_of(item: BatchItem, options: RunOptions) -> Run:
     pictures = {role: resolve_picture(source, 64) for role, source in item.sources.items() if role != "weights"}
     run = Run(build_inputs(pictures, Path(weights) if weights else None), item.config, options)
     run.workload  # noqa: B018 - raises if a picture cannot be read
+    run.close_inputs()
     return run
 
 

@@ -68,6 +68,10 @@ class Run:
         """The inputs, with each picture opened and hashed once for the whole run. Raises `ImageError`."""
         return open_inputs(self.inputs, self.options.max_megapixels)
 
+    def close_inputs(self) -> None:
+        """Close the pictures until they are needed again, when many runs wait at once."""
+        self.__dict__.pop("opened_inputs", None)
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """The height and width of the picture. Raises `ImageError`."""
