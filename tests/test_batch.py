@@ -38,6 +38,7 @@ from impasto.samples import photo_path
 pytestmark = pytest.mark.xdist_group("batch")
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
+ALPHA = f"{Config().alpha:g}"
 
 
 @pytest.fixture(autouse=True)
@@ -79,14 +80,12 @@ def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixt
     Path("out/cat_fur.png").unlink()  # the queue still stores its picture
     shutil.copy("photos/cat.jpg", "photos/new.jpg")
     second_report = run_batch(capsys, *ALL_PAIRS)
-    assert (second_report["done"], second_report["skipped"]) == (
-        0,
-        6,
-    )  # the new photo has the same content as an old one
+    # The new photo has the same content as an old one.
+    assert (second_report["done"], second_report["skipped"]) == (0, 6)
     assert {name: read_pictures()[name] for name in NAMES} == before
     assert read_pictures()["new_fur.png"] == before["cat_fur.png"]
     Path("photos/new.jpg").unlink()
-    sweep_report = run_batch(capsys, *ALL_PAIRS, "--sweep", "alpha=1,5")
+    sweep_report = run_batch(capsys, *ALL_PAIRS, "--sweep", f"alpha=0.5,{ALPHA}")
     assert (sweep_report["done"], sweep_report["skipped"]) == (4, 4)  # those with the default α exist
 
 
@@ -123,7 +122,7 @@ def test_pairs_file_sets_options_per_row(capsys: pytest.CaptureFixture[str]) -> 
     )
     write_masks("cat")
     report = run_batch(capsys, "--pairs", "lists/pairs.csv", "--names", "{number}_{content}_{alpha}_{init}.jpg")
-    assert sorted(report["outputs"]) == ["out/00001_cat_20_content.jpg", "out/00002_dog_5_cat.jpg"]
+    assert sorted(report["outputs"]) == ["out/00001_cat_20_content.jpg", f"out/00002_dog_{ALPHA}_cat.jpg"]
     first, second = (impasto.read_recipe(Path(output)) for output in sorted(report["outputs"]))
     assert first.config.alpha == 20
     assert [(role, record.name) for role, record in first.inputs.items()] == [
@@ -396,7 +395,7 @@ def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], w
     assert watched.page.locator("figure").count() == 3
     assert watched.page.evaluate("[...document.images].every((image) => image.naturalWidth === 64)")
     captions = watched.page.locator("figcaption")
-    assert captions.first.inner_text().startswith("cat × swirl, α = 5\ncontent ")
+    assert captions.first.inner_text().startswith(f"cat × swirl, α = {ALPHA}\ncontent ")
     assert "the same picture as cat_swirl.png" in captions.last.inner_text()
     assert "<b>&" not in watched.page.content()
     assert watched.page.locator("li").count() == 2
@@ -411,8 +410,8 @@ def test_index_captions_show_varying_options() -> None:
         shutil.copy("paintings/swirl.png", item.output)
     write_index(BatchReport(items, [], [], {}, {}, {}, 0.0), Path("out"))
     page = Path("out/index.html").read_text()
-    assert "a × swirl, α = 5, seed = 0<" in page
-    assert "b × swirl, α = 5, seed = 1<" in page
+    assert f"a × swirl, α = {ALPHA}, seed = 0<" in page
+    assert f"b × swirl, α = {ALPHA}, seed = 1<" in page
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])

@@ -300,7 +300,7 @@ def test_texture_uses_layers_up_to_each(painting: Path) -> None:
     grid.paint()
     for cell in grid.cells:
         assert cell.result is not None
-        assert cell.result.losses["total"] == pytest.approx(5 * cell.result.losses["style"])
+        assert cell.result.losses["total"] == pytest.approx(Config().alpha * cell.result.losses["style"])
 
 
 @pytest.mark.weights

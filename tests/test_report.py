@@ -39,6 +39,7 @@ SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "
 """Options that make a step take milliseconds."""
 
 SMALL = ["--size", "64", "--iterations", "8", "--quiet"]
+ALPHA = f"{Config().alpha:g}"
 
 
 @pytest.fixture
@@ -335,9 +336,9 @@ def test_images_share_a_height_and_stay_legible(
 @pytest.mark.parametrize(
     ("options", "formula"),
     [
-        ([], "Total = content + 5 × style"),
+        ([], f"Total = content + {ALPHA} × style"),
         (["--content-weight", "2", "--alpha", "1"], "Total = 2 × content + style"),
-        (["--content-weight", "0", "--tv-weight", "10"], "Total = 5 × style + 10 × tv"),
+        (["--content-weight", "0", "--tv-weight", "10"], f"Total = {ALPHA} × style + 10 × tv"),
         (["--units", "absolute", "--alpha", "0", "--laplacian-weight", "100"], "Total = content + 100 × laplacian"),
     ],
 )

@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 import impasto
 from impasto.cli import main
+from impasto.config import Config
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.method import Progress
@@ -197,9 +198,9 @@ def test_invalid_checkpoint_is_a_one_line_error(damage: str, cut: tuple[Run, Pat
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"alpha": 6}, "alpha = 5.0, not 6.0"),
+        ({"alpha": Config().alpha + 1}, f"alpha = {Config().alpha}, not {Config().alpha + 1}"),
         ({"size": 72}, "size"),
         ({"seed": 1}, "seed"),
         ({"content": "painting"}, "other pictures"),
@@ -208,7 +209,7 @@ def test_invalid_checkpoint_is_a_one_line_error(damage: str, cut: tuple[Run, Pat
 )
 def test_refuses_a_checkpoint_of_another_run(
     changes: dict[str, Any],
-    words: str,
+    message: str,
     cut: tuple[Run, Path],
     photo: Path,
     painting: Path,
@@ -220,7 +221,7 @@ def test_refuses_a_checkpoint_of_another_run(
     content = painting if changes.pop("content", None) else photo
     other = prepare_run(content, painting, **(SMALL | changes))
     other = Run(other.inputs, other.config, other.options, recorded_plan=run.plan)
-    with pytest.raises(RecipeError, match=words):
+    with pytest.raises(RecipeError, match=message):
         list(other.steps(read_checkpoint(path)))
 
 

@@ -20,7 +20,7 @@ from impasto.run.recorded import stop_where_recorded
 
 pytestmark = pytest.mark.weights
 
-SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32"}
+SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32", "alpha": 5.0}
 
 
 def small_run(photo: Path, painting: Path, **options: Any) -> Run:
@@ -46,7 +46,7 @@ def test_changed_alpha_is_reproduced_exactly(
     assert [(change.scale, change.iteration, change.alpha) for change in result.recipe.alpha_changes] == [
         (*place, alpha) for place, alpha in sorted(places.items())
     ]
-    assert result.recipe.config.alpha == 5  # the initial value
+    assert result.recipe.config.alpha == SMALL["alpha"]
     result.save(tmp_path / "changed.png")
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -66,14 +66,14 @@ def test_picture_follows_alpha(photo: Path, painting: Path) -> None:
 
 def test_tiny_alpha_change_only_resets_curvature(photo: Path, painting: Path) -> None:
     unchanged = drive(small_run(photo, painting))
-    again = paint_with_changes(small_run(photo, painting), {(2, 5): 5.000001})
+    again = paint_with_changes(small_run(photo, painting), {(2, 5): SMALL["alpha"] + 1e-6})
     assert not torch.equal(unchanged.image, again.image)
     assert again.losses["total"] == pytest.approx(unchanged.losses["total"], rel=0.1)
 
 
 def test_setting_the_same_alpha_changes_nothing(photo: Path, painting: Path) -> None:
     unchanged = drive(small_run(photo, painting))
-    again = paint_with_changes(small_run(photo, painting), {(2, 5): 5.0})
+    again = paint_with_changes(small_run(photo, painting), {(2, 5): SMALL["alpha"]})
     assert torch.equal(unchanged.image, again.image)
 
 

@@ -10,9 +10,13 @@ from builders.pages import MANY_STEPS, drop, job_state, job_view, press, submit_
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from impasto.config import Config
+
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("access")]
 
-NEW_PAGE = """
+ALPHA = f"{Config().alpha:g}"
+
+NEW_PAGE = f"""
 - banner:
   - heading "Impasto studio" [level=1]
 - form "New picture":
@@ -31,7 +35,7 @@ NEW_PAGE = """
       - checkbox "Blend several"
   - group "Settings":
     - combobox "Preset"
-    - spinbutton "Style strength (α), as a number": "5"
+    - spinbutton "Style strength (α), as a number": "{ALPHA}"
     - slider "Style strength (α)"
     - spinbutton "Size"
     - spinbutton "Steps"
@@ -60,7 +64,7 @@ PAINTING = """
   - button "Pause"
   - button "Cancel"
   - button "Use these settings"
-  - spinbutton "Change α of this run, as a number": "5"
+  - spinbutton "Change α of this run, as a number": "{alpha}"
   - slider "Change α of this run"
   - figure "Losses":
     - list:
@@ -75,7 +79,7 @@ PAINTING = """
     - list:
       - listitem:
         - link /cat as swirl Painting \\d+ %/
-"""
+""".replace("{alpha}", ALPHA)
 
 FINISHED = """
 - main "Picture":
@@ -95,8 +99,8 @@ FINISHED = """
     - heading "Gallery" [level=2]
     - list:
       - listitem:
-        - link /\\d+. cat as swirl, α 5/
-"""
+        - link /\\d+. cat as swirl, α {alpha}/
+""".replace("{alpha}", ALPHA)
 
 MASK = """
 - dialog "Mask":

@@ -92,13 +92,13 @@ def test_alpha_can_be_changed_while_painting(page: Page, studio: RunningStudio, 
     expect(page.locator(".preview:not(.no-preview)")).to_be_visible()
     page.get_by_label("Change α of this run, as a number").fill("40")
     page.keyboard.press("Tab")
-    expect(page.locator(".alpha-change .help")).to_have_text("Now: 40. Before: 5.")
+    expect(page.locator(".alpha-change .help")).to_have_text(f"Now: 40. Before: {impasto.Config().alpha:g}.")
     expect(job_state(page)).to_have_text("Finished")
     changes = impasto.read_recipe(download(page, tmp_path)).alpha_changes
     assert [change.alpha for change in changes] == [40]
     press(page, "Use these settings")
     assert page.locator("#alpha-number").input_value() == "40"
-    assert read_job(page, studio, job)["alphas"] == [5, 40]
+    assert read_job(page, studio, job)["alphas"] == [impasto.Config().alpha, 40]
 
 
 def test_dropped_result_restores_its_settings(page: Page, studio: RunningStudio, desk: Path) -> None:

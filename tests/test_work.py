@@ -135,7 +135,7 @@ def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, p
     assert finished.state == "done"
     (change,) = finished.alpha_changes
     assert change["alpha"] == 60
-    assert finished.alphas == [5, 60]
+    assert finished.alphas == [Config().alpha, 60]
     (tmp_path / "out.png").write_bytes(read_picture(store, finished))
     for file in (photo, painting):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -208,7 +208,10 @@ def test_damaged_checkpoint_restarts_the_job(store: JobStore, photo: Path, paint
 
 @pytest.mark.weights
 def test_equal_runs_share_a_key(store: JobStore, photo: Path, painting: Path) -> None:
-    keys = [submit_job(store, photo, painting, **options).key for options in ({}, {}, {"alpha": 6}, {"seed": 3})]
+    keys = [
+        submit_job(store, photo, painting, **options).key
+        for options in ({}, {}, {"alpha": Config().alpha + 1}, {"seed": 3})
+    ]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
     assert submit_job(store, painting, painting).key not in keys
