@@ -435,20 +435,20 @@ def test_refuses_truncated_files(tmp_path: Path, extension: str, fraction: float
     path = tmp_path / f"picture.{extension}"
     Image.fromarray(flat_squares(16, 16)).save(path, **READABLE.get(extension, {}))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
-    with pytest.raises(ImageError, match=rf"picture\.{extension}.*Is it a complete JPEG, PNG, WebP, AVIF or TIFF"):
+    with pytest.raises(ImageError, match=rf"picture\.{extension}.*Is it a complete "):
         images.load(path)
 
 
 @LINUX_ONLY
 def test_non_image_is_a_one_line_error(tmp_path: Path) -> None:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
-    files = {"text.png": b"hello", "picture.svg": svg.encode(), "svg.png": svg.encode(), "nothing.jpg": b""}
+    files = {"text.png": b"hello", "nothing.jpg": b"", "picture.svg": svg.encode(), "svg.png": svg.encode()}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    Image.fromarray(flat_squares()).save(tmp_path / "picture.bmp")
     cut = Image.open(io.BytesIO(encoded("JPEG")[:-400]))
     refused: dict[str, Any] = {
-        **{f"{name} cannot be read as an image": tmp_path / name for name in (*files, "picture.bmp")},
+        **{f"{name} cannot be read as an image": tmp_path / name for name in ("text.png", "nothing.jpg")},
+        **{f"{name} is in an unsupported format, SVG": tmp_path / name for name in ("picture.svg", "svg.png")},
         "no such file": tmp_path / "missing.png",
         "is a directory": tmp_path,
         "File name too long": "x" * 5000,

@@ -12,9 +12,52 @@ import pyvips
 
 from impasto.errors import ImageError, OutputError
 
-__all__ = ["to_srgb", "vips_errors"]
+__all__ = ["require_pixel_format", "to_srgb", "vips_errors"]
+
+
+def _decode_text(value: Any) -> str:
+    """Decode text of libvips, which may quote bytes of a damaged file."""
+    if value == pyvips.ffi.NULL:
+        return "NULL"
+    data = value if isinstance(value, (str, bytes)) else pyvips.ffi.string(value)
+    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+
+
+# pyvips (3.1) decodes warnings and errors strictly: bytes of a damaged file would end in a traceback on stderr.
+pyvips._to_string = pyvips.error._to_string = _decode_text
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
+
+RGB_OR_GRAY = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
+READABLE = {
+    **dict.fromkeys(("uchar", "ushort"), (*RGB_OR_GRAY, "cmyk")),
+    **dict.fromkeys(("float", "double"), (*RGB_OR_GRAY, "lab")),
+    "short": ("labs",),
+}
+"""Color spaces, by number format, whose conversion to sRGB is unambiguous. Of 32-bit integers, for one, programs write
+the full range or the values of 16 bits."""
+
+NUMBER_NAMES = {
+    "char": "signed 8-bit integers",
+    "uchar": "8-bit integers",
+    "short": "signed 16-bit integers",
+    "ushort": "16-bit integers",
+    "int": "32-bit integers",
+    "uint": "32-bit integers",
+    "float": "floating-point numbers",
+    "double": "floating-point numbers",
+}
+SPACE_NAMES = {"b-w": "gray", "grey16": "gray", "rgb16": "RGB", "scrgb": "RGB", "multiband": "unnamed channels"}
+
+
+def require_pixel_format(image: Any, label: str) -> None:
+    """Raise `ImageError` if the numbers and the color space of a libvips image have no single meaning."""
+    space, bands = image.interpretation, image.bands
+    if space in READABLE.get(image.format, ()) and not (space.startswith("lab") and bands > 3):
+        return
+    numbers = NUMBER_NAMES.get(image.format, "complex numbers")
+    name = SPACE_NAMES.get(space, space.upper())
+    raise ImageError(f"{label} holds {numbers} ({name}, {bands} channels). Save it as RGB with 8 or 16 bits.")
 
 
 def to_srgb(image: Any, label: str) -> Any:
@@ -23,9 +66,13 @@ def to_srgb(image: Any, label: str) -> Any:
         return _gray_to_rgb(image).copy(interpretation="srgb")
     image = image.autorot()
     deep = image.format not in ("uchar", "char")
-    if image.format in ("float", "double"):
+    if image.interpretation in ("lab", "labs"):
+        image = image.colourspace("scrgb")
+    elif image.format in ("float", "double"):
         image = _to_linear_light(image, label)
     elif image.interpretation == "cmyk" or "icc-profile-data" in image.get_fields():
+        if image.interpretation == "cmyk":  # libvips converts what follows the four inks at a wrong range
+            image = image[:4]
         fallback = {"input_profile": "cmyk" if image.interpretation == "cmyk" else "srgb"}
         # A broken profile does not make the pixels unreadable: ignore it.
         with contextlib.suppress(pyvips.Error):
@@ -58,5 +105,7 @@ def vips_errors(what: str, kind: type[ImageError] | type[OutputError] = ImageErr
     except pyvips.Error as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         detail = re.sub(r"^\w+: ", "", lines[-1].strip()) if lines else "unknown reason"  # without libvips' class name
-        advice = "Is it a complete JPEG, PNG, WebP, AVIF or TIFF?" if kind is ImageError else "Is the disk full?"
+        advice = (
+            "Is it a complete JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP?" if kind is ImageError else "Is the disk full?"
+        )
         raise kind(f"{what}: {detail}. {advice}") from error

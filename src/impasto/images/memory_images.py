@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import ImageCms
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from impasto.errors import ImageError
 
-__all__ = ["encode_pil", "to_float_array"]
+__all__ = ["encode_file", "encode_pil", "is_lab_tiff", "to_float_array"]
 
 EXIF_ORIENTATION = 0x0112
 
@@ -30,6 +34,40 @@ def encode_pil(picture: Any, label: str) -> tuple[bytes, int]:
     except Exception as error:  # PIL raises any type, even SyntaxError
         raise ImageError(f"{label} cannot be read: {error}. Give a complete image in mode RGB or RGBA.") from error
     return buffer.getvalue(), orientation if orientation in range(1, 9) else 1
+
+
+def encode_file(file: IO[bytes], kind: str, label: str, check_size: Callable[[int, int], None]) -> tuple[bytes, int]:
+    """Return a BMP, HEIC or Lab TIFF as a lossless file, and its EXIF orientation. Raises `ImageError`.
+
+    `check_size` gets height and width before the pixels are decoded.
+    """
+    try:
+        if kind == "heic":
+            import pillow_heif
+
+            opened = pillow_heif.open_heif(file)
+            check_size(*reversed(opened.size))
+            picture = opened.to_pillow()
+        else:
+            # These classes, and not `Image.open`: it warns of sizes far below the limit of Impasto.
+            picture = (BmpImageFile if kind == "bmp" else TiffImageFile)(file)
+            check_size(picture.height, picture.width)
+        if picture.mode == "LAB":
+            lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+            picture = ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(picture)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises any type
+        raise ImageError(f"{label} cannot be read as an image: {error}. Is it a complete file?") from error
+    return encode_pil(picture, label)
+
+
+def is_lab_tiff(file: IO[bytes]) -> bool:
+    """Return True for a TIFF of 8-bit Lab colors, which libvips reads as another coding."""
+    try:
+        return TiffImageFile(file).mode == "LAB"
+    except Exception:  # Pillow raises any type; libvips says what is wrong
+        return False
 
 
 def to_float_array(source: Any) -> NDArray[np.float32]:

@@ -23,12 +23,11 @@ import pyvips
 
 from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.errors import ImageError
-from impasto.images.decode import vips_errors
-from impasto.images.memory_images import encode_pil, to_float_array
+from impasto.images.decode import require_pixel_format, vips_errors
+from impasto.images.formats import BY_PILLOW, FORMATS, HEAD_BYTES, require_readable
+from impasto.images.memory_images import encode_file, encode_pil, is_lab_tiff, to_float_array
 
 __all__ = ["NamedImage", "OpenedImage", "get_name", "get_path", "open_image"]
-
-FORMATS = ("jpeg", "png", "webp", "heif", "tiff", "gif")
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,13 @@ def open_image(source: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> Opened
         content = _pil_content(pixels, label)
     else:
         content = _array_content(pixels)
+    if isinstance(content, _FileContent) and content.needs_pillow:
+        content.encode(lambda height, width: _require_megapixels(label, height, width, max_megapixels))
     with vips_errors(f"{label} cannot be read as an image"):
         image = content.image()
         height, width = _upright_size(image)
     if "vips-loader" in image.get_fields():  # not an array
-        _require_format(label, str(image.get("vips-loader")))
+        require_pixel_format(image, label)
         _require_megapixels(label, height, width, max_megapixels)
     return OpenedImage(name, label, path, height, width, content)
 
@@ -166,9 +167,11 @@ class _FileContent:
                 raise ImageError(f"{label}: no such file. Check the path.")
             self._file = _open_file(path)
             weakref.finalize(self, self._file.close)
-            self._file.read(1)  # some special files can be opened, but not read
+            head = self._file.read(HEAD_BYTES)  # some special files can be opened, but not read
             self._state = self._read_state()
+        self.format = require_readable(head, label)
         self._sha256: str | None = None
+        self._encoded: tuple[bytes, int] | None = None
 
     @property
     def sha256(self) -> str:
@@ -178,11 +181,25 @@ class _FileContent:
             self.require_unchanged()
         return self._sha256
 
-    def image(self) -> Any:
+    @property
+    def needs_pillow(self) -> bool:
+        """True if libvips does not read this file."""
         self._file.seek(0)
+        return self.format in BY_PILLOW or (self.format == "tiff" and is_lab_tiff(self._file))
+
+    def encode(self, check_size: Callable[[int, int], None]) -> None:
+        """Let Pillow decode the file, and keep it in a lossless format. `check_size` is called before decoding."""
+        self._file.seek(0)
+        self._encoded = encode_file(self._file, self.format, self.label, check_size)
+
+    def image(self) -> Any:
+        if self._encoded is not None:
+            return _from_encoded(*self._encoded)
+        self._file.seek(0)
+        load = getattr(pyvips.Image, FORMATS[self.format])
         stream = pyvips.Source.new_from_descriptor(self._file.fileno())  # duplicates the descriptor
         # Not "truncated": that accepts a TIFF without its end, and leaves the missing pixels black.
-        return pyvips.Image.new_from_source(stream, "", fail_on="error", access="random")
+        return load(stream, fail_on="error", access="random")
 
     def require_unchanged(self) -> None:
         # Other times do not mean other bytes: the job queue touches files that are used again.
@@ -217,13 +234,15 @@ def _open_file(path: Path) -> FileIO:
 
 def _pil_content(picture: Any, label: str) -> _MemoryContent:
     data, orientation = encode_pil(picture, label)
+    sha256 = hashlib.sha256(data + bytes([orientation])).hexdigest()
+    return _MemoryContent(sha256, lambda: _from_encoded(data, orientation))
 
-    def image() -> Any:
-        decoded = pyvips.Image.new_from_buffer(data, "").copy()
-        decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-        return decoded
 
-    return _MemoryContent(hashlib.sha256(data + bytes([orientation])).hexdigest(), image)
+def _from_encoded(data: bytes, orientation: int) -> Any:
+    """Return what `encode_pil` or `encode_file` encoded as a libvips image, not decoded."""
+    image = pyvips.Image.new_from_buffer(data, "").copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image
 
 
 def _array_content(source: Any) -> _MemoryContent:
@@ -235,12 +254,6 @@ def _array_content(source: Any) -> _MemoryContent:
 def _upright_size(image: Any) -> tuple[int, int]:
     upright = image.autorot() if "orientation" in image.get_fields() else image
     return upright.height, upright.width
-
-
-def _require_format(label: str, loader: str) -> None:
-    if not loader.startswith(FORMATS):
-        kind = loader.partition("load")[0]
-        raise ImageError(f"{label} is in an unsupported format, {kind}. Give JPEG, PNG, WebP, AVIF or TIFF.")
 
 
 def _require_megapixels(label: str, height: int, width: int, limit: float) -> None:

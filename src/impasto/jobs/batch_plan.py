@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import itertools
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,17 @@ from typing import Any
 from impasto import images
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
-from impasto.errors import ConfigError, InputError
+from impasto.errors import ConfigError, ImageError, InputError
+from impasto.images.formats import require_readable_file
 from impasto.samples.sources import SAMPLE
 from impasto.weights import load
 
 __all__ = ["BatchItem", "check_shared_inputs", "configure_items", "expand", "name_items", "read_pairs", "split_options"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".gif"}
+logger = logging.getLogger("impasto")
+
+MAX_NAMED = 5
+"""Unreadable files of a folder that are named in a warning."""
 
 INIT_NAMES = ("noise", "content", "style", "image")
 """Values of `init` that are not pictures."""
@@ -59,16 +64,15 @@ class BatchItem:
 def expand(places: Sequence[str], what: str) -> list[str]:
     """Return the pictures in folders, files, patterns and samples.
 
-    Raises `InputError` if there are none. Of a folder, these are the files with a picture's suffix, without
-    subfolders.
+    Raises `InputError` if there are none. Of a folder, these are the files whose first bytes are a picture's, whatever
+    their names; others are named in a warning. Hidden files and subfolders are skipped.
     """
     pictures: list[str] = []
     for place in places:
         if place.startswith(SAMPLE):
             pictures.append(place)
         elif Path(place).is_dir():
-            files = sorted(path for path in Path(place).iterdir() if path.suffix.lower() in SUFFIXES)
-            pictures += [str(path) for path in files if not path.name.startswith(".") and not path.is_dir()]
+            pictures += _pictures_in(Path(place))
         elif Path(place).exists():
             pictures.append(place)
         else:
@@ -77,6 +81,22 @@ def expand(places: Sequence[str], what: str) -> list[str]:
     if not pictures:
         raise InputError(f"{', '.join(places)}: no pictures there for the {what}. Give a folder, files or a pattern.")
     return list(dict.fromkeys(pictures))
+
+
+def _pictures_in(folder: Path) -> list[str]:
+    pictures, others = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        try:
+            require_readable_file(path)
+            pictures.append(str(path))
+        except ImageError as error:
+            others.append(str(error))
+    if others:
+        more = f" And {len(others) - MAX_NAMED} more." if len(others) > MAX_NAMED else ""
+        logger.warning("Not in the batch: %s%s", " ".join(others[:MAX_NAMED]), more)
+    return pictures
 
 
 def read_pairs(path: Path) -> list[Pair]:

@@ -1,0 +1,97 @@
+"""Formats of picture files, recognized by their first bytes and never by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from impasto.errors import ImageError
+
+__all__ = ["BY_PILLOW", "FORMATS", "HEAD_BYTES", "detect_format", "require_readable", "require_readable_file"]
+
+FORMATS = {
+    "jpeg": "jpegload_source",
+    "png": "pngload_source",
+    "webp": "webpload_source",
+    "avif": "heifload_source",
+    "tiff": "tiffload_source",
+    "gif": "gifload_source",
+}
+"""Each format that libvips reads, with the loader to use. Chosen by itself, libvips may take another: 8.18 gives JPEGs
+with a gain map to a loader of HDR pictures."""
+
+BY_PILLOW = ("bmp", "heic")
+"""Formats that Pillow reads: libvips' distribution on PyPI does not. HEIC needs the extra `impasto[heic]`."""
+
+HEAD_BYTES = 512
+
+SIGNATURES = (
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"GIF8", "gif"),
+    (8, b"WEBP", "webp"),
+    (8, b"CR\x02\0", "camera raw"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"BM", "bmp"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"IIRO", "camera raw"),
+    (0, b"IIU\0", "camera raw"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw"),
+    (0, b"\0\0\x01\0", "icon"),
+)
+
+BRANDS = {
+    b"avif": "avif",
+    b"avis": "avif",
+    b"crx ": "camera raw",
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "heic"),
+    **dict.fromkeys((b"isom", b"mp41", b"mp42", b"qt  ", b"M4V "), "video"),
+}
+"""Brands of ISO media files (ISO/IEC 14496-12), the most specific ones first."""
+
+
+def detect_format(head: bytes) -> str | None:
+    """Return the format of a file from its first `HEAD_BYTES`, or None if it is unknown."""
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12], *(head[start : start + 4] for start in range(16, size, 4))}
+        return next((name for brand, name in BRANDS.items() if brand in brands), None)
+    for offset, signature, name in SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return name
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return "SVG" if text.startswith((b"<svg", b"<?xml")) and b"<svg" in head.lower() else None
+
+
+def require_readable_file(path: Path) -> None:
+    """Raise `ImageError` if a file's first bytes are not those of a picture that can be read here."""
+    try:
+        with path.open("rb") as file:
+            require_readable(file.read(HEAD_BYTES), str(path))
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def require_readable(head: bytes, label: str) -> str:
+    """Return the format of a file from its first bytes. Raises `ImageError` if it is not read here."""
+    name = detect_format(head)
+    if name in FORMATS or name == "bmp":
+        return str(name)
+    if name == "heic":
+        try:
+            import pillow_heif  # noqa: F401 - only to see if it is there
+        except ImportError:
+            raise ImageError(f"{label}: HEIC is not read here. Export it as JPEG, or install impasto[heic].") from None
+        return name
+    if name is not None:
+        raise ImageError(f"{label} is in an unsupported format, {name}. Give JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP.")
+    raise ImageError(f"{label} cannot be read as an image. Is it a complete JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP?")
