@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
 
-__all__ = ["console", "format_duration", "log_to_console", "pull_missing", "pull_weights"]
+__all__ = ["console", "format_duration", "log_to_console", "print_table", "pull_missing", "pull_weights"]
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -32,6 +34,14 @@ def format_duration(seconds: float) -> str:
     if minutes < 90:
         return f"{max(1, minutes)} min"
     return f"{minutes / 60:.0f} h" if minutes < 60 * 48 else f"{minutes / 60 / 24:.0f} days"
+
+
+def print_table(rows: Iterable[Sequence[str]], *headings: str) -> None:
+    """Print rows in columns on standard output."""
+    table = Table(*headings, box=None, show_header=bool(headings), padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, soft_wrap=True, markup=False).print(table)
 
 
 def pull_missing(name: str, *, quiet: bool = False) -> None:

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 
-from impasto.cli.console import console, pull_missing
+from impasto.cli.console import console, print_table, pull_missing
 from impasto.cli.options import with_options
+from impasto.cli.paint import prepare
 from impasto.cli.parameters import CheckpointInterval, DataDir, Json, MaskParameters, Preset, Quiet, open_store
 from impasto.cli.signals import catch_signals
 from impasto.config import Config, RunOptions
-from impasto.config.presets import load_preset
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import require_output
@@ -31,8 +29,6 @@ from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker, worker_name
-from impasto.run import prepare_run
-from impasto.samples.sources import resolve_picture
 
 __all__ = ["app"]
 
@@ -63,15 +59,7 @@ def add(
     **options: Any,
 ) -> int:
     """Add a run to the queue. Its pictures are copied, so you can change or delete them."""
-    config = load_preset(preset)
-    size_px = options.get("size", config.size)
-    run = prepare_run(
-        resolve_picture(content, size_px),
-        [resolve_picture(name, size_px) for name in style],
-        config,
-        **options,
-        **masks.as_options(),
-    )
+    run = prepare([content, *style], preset, options | masks.as_options())
     height, width = run.workload.height, run.workload.width  # raises if an input is not a picture
     if output is not None:
         require_output(output, bits=run.options.bits, height=height, width=width)
@@ -88,14 +76,19 @@ def list_jobs(*, data_dir: DataDir = None, json: Json = False) -> int:
     if json:
         print(json_format.dumps([asdict(job) for job in jobs]))
         return 0
-    table = Table("job", "state", "done", "content", "style", "α", "size", box=None, padding=(0, 2, 0, 0))
-    for job in jobs:
-        names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
-        done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
-        size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in job.alphas)
-        table.add_row(str(job.id), job.error or _state(job), done, *names, alpha, size)
-    Console(highlight=False, soft_wrap=True, markup=False).print(table if jobs else "no jobs")
+    if jobs:
+        print_table(map(_row, jobs), "job", "state", "done", "content", "style", "α", "size")
+    else:
+        print("no jobs")
     return 0
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    """Return the cells of a job in `jobs list`."""
+    names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
+    done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
+    size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in job.alphas)
+    return str(job.id), job.error or _state(job), done, *names, alpha, size
 
 
 @app.command
@@ -105,10 +98,7 @@ def show(job: Number, /, *, data_dir: DataDir = None, json: Json = False) -> int
     if json:
         print(json_format.dumps(asdict(found)))
         return 0
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in _described(found):
-        table.add_row(name, value)
-    Console(highlight=False, soft_wrap=True, markup=False).print(table)
+    print_table(_described(found))
     return 0
 
 

@@ -19,7 +19,7 @@ from impasto.run import Run, prepare_run
 from impasto.run.observers import CheckpointWriter
 from impasto.samples.sources import resolve_picture
 
-__all__ = ["paint"]
+__all__ = ["paint", "prepare"]
 
 
 def paint(
@@ -33,9 +33,7 @@ def paint(
 ) -> int:
     """Paint the first picture in the style of the others, and return the exit status."""
     log_to_console(verbose=outputs.verbose)
-    config = load_preset(outputs.preset)
-    content, *styles = (resolve_picture(name, options.get("size", config.size)) for name in pictures)
-    run = prepare_run(content, styles, config, **options)
+    run = prepare(pictures, outputs.preset, options)
     writer = _checkpoint_writer(checkpoints) if checkpoints is not None else None
     saved = writer.open(resume=checkpoints.resume) if writer is not None and checkpoints is not None else None
     if saved is not None:
@@ -45,6 +43,13 @@ def paint(
         default = default or f"{file_stem(*pictures)}.png"
         command = RunCommand(ready, outputs.output, default, outputs.json, outputs.quiet, others, writer, saved)
         return command.execute()
+
+
+def prepare(pictures: Sequence[str], preset: str, options: dict[str, Any]) -> Run:
+    """Build the run that paints the first picture, a file or `sample:NAME`, in the style of the others."""
+    config = load_preset(preset)
+    content, *styles = (resolve_picture(name, options.get("size", config.size)) for name in pictures)
+    return prepare_run(content, styles, config, **options)
 
 
 def _checkpoint_writer(given: CheckpointParameters) -> CheckpointWriter | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 
+from impasto.cli.console import print_table
 from impasto.config.presets import PRESETS, load_preset, to_toml
 
 __all__ = ["presets"]
@@ -18,10 +17,7 @@ presets = App(name="presets", help="List presets, or show one as TOML.", suppres
 @presets.default
 def list_presets() -> int:
     """List presets and their purpose."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, (about, _) in PRESETS.items():
-        table.add_row(name, about)
-    Console(highlight=False).print(table)
+    print_table((name, about) for name, (about, _) in PRESETS.items())
     return 0
 
 

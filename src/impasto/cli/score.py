@@ -7,11 +7,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
 from impasto import images
-from impasto.cli.console import pull_missing
+from impasto.cli.console import print_table, pull_missing
 from impasto.cli.parameters import Json
 from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.metrics.score import MEANINGS, WEIGHTS, load_score_inputs, load_score_networks, score_images
@@ -54,8 +52,5 @@ def score(
     if json:
         print(json_format.dumps(scores))
         return 0
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.3f}", MEANINGS[name])
-    Console(highlight=False, soft_wrap=True, markup=False).print(table)
+    print_table((name, f"{value:.3f}", MEANINGS[name]) for name, value in scores.items())
     return 0

