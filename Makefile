@@ -6,8 +6,9 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
 TEST_WORKERS ?= 2
-# One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker.
-PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
+# One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
+# tests/conftest.py.
+PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 FAST := not slow and not weights and not browser and not cluster
 
 .PHONY: demo test test-fast coverage check format docs figures bench dist check-release clean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders.cluster import Nodes, two_nodes
+from builders.guard import sitecustomize as guard
 from builders.networks import TINY, random_weights
 from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
 from builders.servers import RunningStudio, kill_studio, start_studio
@@ -22,10 +25,65 @@ from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
-from impasto.weights import load
+from impasto.weights import CARRIER, load
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+MARKERS = {
+    "weights": {"vgg19", "score_networks", "vgg19_weights", "undisturbed", "painted"},
+    "browser": {"browser"},
+    "cluster": {"nodes"},
+    "slow": {"site", "archives"},
+}
+"""By marker: the fixtures that mark the tests that use them."""
+
+GROUPS = ("cluster", "page", "site", "distribution", "touch", "access", "batch")
+"""Groups of tests that share a server or a cluster, so that one worker runs each; the longest first."""
+
+guard.install()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the fixtures that it uses, before tests are selected by marker; put long ones first."""
+    for item in items:
+        for marker, fixtures in MARKERS.items():
+            if fixtures & set(getattr(item, "fixturenames", ())):
+                item.add_marker(marker)
+        if "site" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("site"))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Return the place of a test in the order of the run, which keeps a worker from ending with a long group alone."""
+    if group := item.get_closest_marker("xdist_group"):
+        return GROUPS.index(group.args[0])
+    return len(GROUPS) + (item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def no_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the weights folder of an empty cache, and the installed file of VGG19."""
+    spec = importlib.util.find_spec(CARRIER[0])
+    assert spec is not None
+    assert spec.origin is not None
+    return tmp_path_factory.mktemp("cache") / "weights", Path(spec.origin).with_name(CARRIER[1])
+
+
+@pytest.fixture(autouse=True)
+def _only_what_the_markers_allow(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, no_weights: tuple[Path, Path]
+) -> None:
+    """Fail a test that needs more than its markers say, so that `make test-fast` stays fast."""
+    missing = [name for name in ("weights", "browser", "cluster") if request.node.get_closest_marker(name) is None]
+    refused = [*missing, *(f"weights={path}" for path in no_weights if "weights" in missing)]
+    if "weights" in missing:
+        monkeypatch.setenv("IMPASTO_CACHE", str(no_weights[0].parent))
+    if refused:
+        monkeypatch.setenv(guard.REFUSED, os.pathsep.join(refused))
+        monkeypatch.setenv("PYTHONPATH", str(Path(guard.__file__).parent), prepend=os.pathsep)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +148,7 @@ def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
     """Start a cluster of two nodes."""
     with two_nodes() as running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -35,28 +36,36 @@ from impasto.jobs.batch_report import BatchReport, write_index
 from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
 
-pytestmark = pytest.mark.xdist_group("batch")
-
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 ALPHA = f"{Config().alpha:g}"
 
 
-@pytest.fixture(autouse=True)
-def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+STEPS = ["--iterations", "30", "--workers", "1"]
+"""Options of a batch that is stopped."""
+
+
+def make_folders(folder: Path, photo: Path, painting: Path) -> None:
     """Make a folder of two photos and one of two paintings."""
-    for folder in ("photos", "paintings"):
-        (desk / folder).mkdir()
-    (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
-    shutil.copy(desk / "painting.png", desk / "photos" / "dog.png")
-    (desk / "painting.png").rename(desk / "paintings" / "swirl.png")
-    shutil.copy(photo_path("cat"), desk / "paintings" / "fur.jpg")
-    (desk / "photos" / "notes.txt").write_text("not a picture")
-    (desk / "photos" / ".hidden.jpg").write_bytes(b"")
-    monkeypatch.chdir(desk)
+    for name in ("photos", "paintings"):
+        (folder / name).mkdir()
+    shutil.copy(photo, folder / "photos" / "cat.jpg")
+    shutil.copy(painting, folder / "photos" / "dog.png")
+    shutil.copy(painting, folder / "paintings" / "swirl.png")
+    shutil.copy(photo_path("cat"), folder / "paintings" / "fur.jpg")
 
 
-def run_batch(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
-    assert main(["batch", *arguments, *SMALL, "-o", "out", "--json", "--quiet"]) == status
+@pytest.fixture(autouse=True)
+def _at_the_desk(tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder with these, and with files that are no pictures."""
+    make_folders(tmp_path, photo, painting)
+    (tmp_path / "photos" / "notes.txt").write_text("not a picture")
+    (tmp_path / "photos" / ".hidden.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+
+
+def run_batch(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0, workers: int = 1) -> Any:
+    options = [*SMALL, "-o", "out", "--json", "--quiet", "--workers", str(workers)]
+    assert main(["batch", *arguments, *options]) == status
     return json.loads(capsys.readouterr().out)
 
 
@@ -70,7 +79,7 @@ def read_pictures() -> dict[str, bytes]:
 
 @pytest.mark.weights
 def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    report = run_batch(capsys, *ALL_PAIRS)
+    report = run_batch(capsys, *ALL_PAIRS, workers=2)
     assert (report["done"], report["skipped"], report["failed"]) == (4, 0, [])
     assert sorted(report["outputs"]) == [f"out/{name}" for name in NAMES]
     before = read_pictures()
@@ -267,53 +276,6 @@ def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[s
     assert not list(Path("out").glob("*.png"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["empty", "--styles", "paintings"], "no pictures there for the contents"),
-        (["photos", "--styles", "nowhere/*.jpg"], "no pictures there for the styles"),
-        (["photos"], "--styles"),
-        (["photos", "--styles", "paintings", "--pairs", "x.csv"], "either --styles"),
-        (["photos", "--pairs", "x.csv"], "Remove the other contents"),
-        (["--pairs", "nowhere.csv"], "cannot be read as CSV"),
-        (["--pairs", "bad.csv"], "line 2"),
-        (["--pairs", "head.csv"], "no pairs"),
-        (["--pairs", "option.csv"], "alpah"),
-        (["photos", "--styles", "paintings", "--names", "{content}.png"], "would be two pictures"),
-        (["photos", "--styles", "paintings", "--names", "{nobody}.png"], "cannot name pictures"),
-        (["photos", "--styles", "paintings", "--names", "{content.__class__}{number}.gif"], "cannot"),
-        (["photos", "--styles", "paintings", "--names", "{number}.gif"], ".gif is not supported"),
-        (["photos", "--styles", "paintings", "--sweep", "alpha"], "--sweep"),
-        (["photos", "--styles", "paintings", "--sweep", "alpha="], "no values"),
-        (["photos", "--styles"], "--styles"),
-        (["--styles", "paintings"], "no contents"),
-        (["photos", "--styles", "paintings", "--sweep", "alpha=1,x"], "alpha"),
-        (["photos", "--styles", "paintings", "--workers", "-1"], "--workers"),
-        (["photos", "--styles", "paintings", "--protect", "masks/{content}.png"], "no file masks/cat.png, nor any"),
-        (["photos", "--styles", "paintings", "--protect", "{contnet}.png"], "neither {content} nor {style}"),
-        (["photos", "--styles", "paintings", "--protect", "bad.csv"], "cannot be read as an image"),
-        (["photos", "--styles", "paintings", "--weights", "bad.csv"], "does not hold the weights"),
-        (["photos", "--styles", "paintings", "--weights", "nowhere.pth"], "no file nowhere.pth"),
-        (["photos", "--styles", "paintings", "--style-weights", "1,2"], "2 values for 1 style"),
-        (["--pairs", "long.csv"], "line 2: more values"),
-        (["photos", "--styles", "paintings", "-o", "photos/cat.jpg"], "cannot be created"),
-    ],
-)
-def test_invalid_batch_is_a_one_line_error(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("empty").mkdir()
-    Path("bad.csv").write_text("a,b\n1,2\n")
-    Path("head.csv").write_text("content,style\n")
-    Path("long.csv").write_text("content,style\na.jpg,b.jpg,3\n")
-    Path("option.csv").write_text("content,style,alpah\na.jpg,b.jpg,3\n")
-    output = [] if "-o" in arguments else ["-o", "out"]
-    assert main(["batch", *arguments, *output, *SMALL]) == 2
-    error = capsys.readouterr().err.strip()
-    assert message in error
-    assert "\n" not in error
-
-
 @pytest.mark.weights
 def test_never_overwrites_an_existing_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
@@ -342,21 +304,29 @@ def start_batch(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
+    """Return the pictures of a batch that nobody stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    make_folders(folder, photo, painting)
+    with contextlib.chdir(folder), start_batch(*ALL_PAIRS, *STEPS) as process:
+        process.communicate(timeout=300)
+        return read_pictures()
+
+
 @pytest.mark.weights
+@pytest.mark.xdist_group("batch")
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_batch_resumes_to_the_same_bytes(
-    signal_number: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
-    steps = ["--iterations", "60", "--workers", "1"]
-    with start_batch(*ALL_PAIRS, *steps) as first:
+def test_stopped_batch_resumes_to_the_same_bytes(signal_number: signal.Signals, undisturbed: dict[str, bytes]) -> None:
+    with start_batch(*ALL_PAIRS, *STEPS) as first:
         wait_until(lambda: len(read_pictures()) >= 1)
         first.send_signal(signal_number)
-        first.communicate(timeout=60)
+        first.communicate(timeout=300)
     assert first.returncode == (-9 if signal_number == signal.SIGKILL else 130)
     before = read_pictures()
     assert len(before) < 4
-    with start_batch(*ALL_PAIRS, *steps) as second:
-        report = json.loads(second.communicate(timeout=120)[0])
+    with start_batch(*ALL_PAIRS, *STEPS) as second:
+        report = json.loads(second.communicate(timeout=300)[0])
     assert report["failed"] == []
     assert report["done"] + report["skipped"] == 4
     after = read_pictures()
@@ -366,16 +336,14 @@ def test_stopped_batch_resumes_to_the_same_bytes(
     assert store.verify() == []
     assert all(job.state == "done" for job in store.jobs())
     assert len(store.jobs()) == 4
-    Path("out").rename("before")
-    with start_batch(*ALL_PAIRS, *steps) as uninterrupted:
-        uninterrupted.communicate(timeout=120)
-    assert read_pictures() == after
+    assert after == undisturbed
 
 
 @pytest.mark.weights
 def test_concurrent_calls_paint_each_picture_once() -> None:
-    with start_batch(*ALL_PAIRS, "--iterations", "20") as one, start_batch(*ALL_PAIRS, "--iterations", "20") as other:
-        reports = [json.loads(call.communicate(timeout=120)[0]) for call in (one, other)]
+    arguments = [*ALL_PAIRS, "--iterations", "10", "--workers", "1"]
+    with start_batch(*arguments) as one, start_batch(*arguments) as other:
+        reports = [json.loads(call.communicate(timeout=300)[0]) for call in (one, other)]
     assert [report["failed"] for report in reports] == [[], []]
     assert [len(report["outputs"]) for report in reports] == [4, 4]
     jobs = JobStore(Path("out/.impasto")).jobs()

@@ -1,4 +1,4 @@
-"""The command line: outputs, errors and interruption, with real weights."""
+"""The command line: outputs, errors and interruption."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from builders.commands import CommandResult, run_command, run_process
 from builders.objectives import measure_losses, plain_objective
 from builders.pixels import read_pixels
 from builders.systems import LINUX_ONLY
+from builders.waiting import wait_until
 from PIL import Image
 
 import impasto
 from impasto.run import read_recipe
 
-pytestmark = pytest.mark.weights
-
 QUICK = ["--size", "64", "--iterations", "3"]
 
 
-def impasto_command(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "impasto", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
-
-
-def refused(result: subprocess.CompletedProcess[str]) -> str:
+def refused(result: CommandResult) -> str:
     """Return the one-line error of a command that was refused."""
     assert result.returncode == 2, result.stderr
     assert result.stdout == ""
@@ -42,8 +36,9 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+@pytest.mark.weights
 def test_stylize_writes_the_reported_file(desk: Path) -> None:
-    result = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", *QUICK, cwd=desk)
+    result = run_process("stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", *QUICK, cwd=desk)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert len(result.stdout.strip().splitlines()) == 1
@@ -58,10 +53,11 @@ def test_stylize_writes_the_reported_file(desk: Path) -> None:
     assert read_recipe(desk / "out.png").config.model_dump(mode="json") == report["config"]
 
 
+@pytest.mark.weights
 def test_reported_losses_match_the_file(desk: Path) -> None:
     """Measure the 16-bit file with the library."""
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--json", "--bits", "16", *QUICK]
-    report = json.loads(impasto_command(*arguments, cwd=desk).stdout)
+    report = json.loads(run_command(*arguments, cwd=desk).stdout)
     from impasto.images import load
     from impasto.run import prepare_run
 
@@ -73,76 +69,83 @@ def test_reported_losses_match_the_file(desk: Path) -> None:
     assert again == pytest.approx(report["losses"], rel=1e-3)
 
 
+@pytest.mark.weights
 def test_default_output_never_overwrites(desk: Path) -> None:
     for expected in ("photo_painting.png", "photo_painting_2.png"):
-        result = impasto_command("stylize", "photo.jpg", "painting.png", *QUICK, cwd=desk)
+        result = run_command("stylize", "photo.jpg", "painting.png", *QUICK, cwd=desk)
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(expected)
     assert len(list(desk.glob("photo_painting*.png"))) == 2
 
 
+@pytest.mark.weights
 def test_reproduce_gives_the_same_pixels(desk: Path) -> None:
-    stylized = impasto_command(
+    stylized = run_command(
         "stylize", "photo.jpg", "painting.png", "-o", "out.tif", "--bits", "16", "--seed", "5", *QUICK, cwd=desk
     )
     assert stylized.returncode == 0, stylized.stderr
-    again = impasto_command("reproduce", "out.tif", "-o", "new.tif", cwd=desk)
+    again = run_command("reproduce", "out.tif", "-o", "new.tif", cwd=desk)
     assert again.returncode == 0, again.stderr
     from impasto.images import load
 
     assert torch.equal(load(desk / "out.tif").pixels, load(desk / "new.tif").pixels)
 
     (desk / "photo.jpg").rename(desk / "moved.jpg")
-    assert "photo.jpg is missing" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
+    assert "photo.jpg is missing" in refused(run_command("reproduce", "out.tif", cwd=desk))
     Image.new("RGB", (30, 30)).save(desk / "photo.jpg")
-    assert "has changed" in refused(impasto_command("reproduce", "out.tif", cwd=desk))
-    given = impasto_command("reproduce", "out.tif", "--content", "moved.jpg", "-o", "third.tif", cwd=desk)
+    assert "has changed" in refused(run_command("reproduce", "out.tif", cwd=desk))
+    given = run_command("reproduce", "out.tif", "--content", "moved.jpg", "-o", "third.tif", cwd=desk)
     assert given.returncode == 0, given.stderr
     assert torch.equal(load(desk / "out.tif").pixels, load(desk / "third.tif").pixels)
 
 
+@pytest.mark.weights
 def test_reproduces_two_styles_in_content_colors(desk: Path) -> None:
     Image.open(desk / "painting.png").transpose(Image.Transpose.ROTATE_90).save(desk / "other.png")
     options = ["--style-weights", "2,1", "--style-scale", "1,40px", "--color", "luminance"]
-    stylized = impasto_command(
+    stylized = run_command(
         "stylize", "photo.jpg", "painting.png", "other.png", "-o", "out.png", *options, *QUICK, cwd=desk
     )
     assert stylized.returncode == 0, stylized.stderr
-    assert impasto_command("reproduce", "out.png", "-o", "new.png", cwd=desk).returncode == 0
+    assert run_command("reproduce", "out.png", "-o", "new.png", cwd=desk).returncode == 0
     assert (read_pixels(desk / "new.png") == read_pixels(desk / "out.png")).all()
 
     (desk / "painting.png").rename(desk / "moved.png")
-    assert "painting.png is missing" in refused(impasto_command("reproduce", "out.png", cwd=desk))
-    one = impasto_command("reproduce", "out.png", "--style", "moved.png", cwd=desk)
+    assert "painting.png is missing" in refused(run_command("reproduce", "out.png", cwd=desk))
+    one = run_command("reproduce", "out.png", "--style", "moved.png", cwd=desk)
     assert "--style was given 1 times, and the recipe has 2" in refused(one)
     both = ["--style", "moved.png", "--style", "other.png"]
-    assert impasto_command("reproduce", "out.png", *both, "-o", "third.png", cwd=desk).returncode == 0
+    assert run_command("reproduce", "out.png", *both, "-o", "third.png", cwd=desk).returncode == 0
     assert (read_pixels(desk / "third.png") == read_pixels(desk / "out.png")).all()
 
 
+@pytest.mark.weights
 def test_demo_paints_and_is_reproduced(tmp_path: Path) -> None:
-    assert impasto_command("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
-    assert impasto_command("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
+    assert run_process("demo", "-o", "demo.png", *QUICK, cwd=tmp_path).returncode == 0
+    assert run_process("reproduce", "demo.png", "-o", "again.png", cwd=tmp_path).returncode == 0
     assert (read_pixels(tmp_path / "demo.png") == read_pixels(tmp_path / "again.png")).all()
 
 
+@pytest.mark.weights
 def test_quiet_prints_nothing_and_progress_goes_to_stderr(desk: Path) -> None:
-    quiet = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "a.png", "--quiet", *QUICK, cwd=desk)
+    quiet = run_command("stylize", "photo.jpg", "painting.png", "-o", "a.png", "--quiet", *QUICK, cwd=desk)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    plain = impasto_command("stylize", "photo.jpg", "painting.png", "-o", "b.png", *QUICK, cwd=desk)
+    plain = run_command("stylize", "photo.jpg", "painting.png", "-o", "b.png", *QUICK, cwd=desk)
     assert "64x43" in plain.stdout
     assert "step 3/3" in plain.stderr
     assert "\x1b" not in plain.stderr
 
 
+@pytest.mark.weights
 def test_save_every_writes_snapshots(desk: Path) -> None:
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--save-every", "2", "--scales", "1"]
-    result = impasto_command(*arguments, "--size", "64", "--iterations", "5", cwd=desk)
+    result = run_command(*arguments, "--size", "64", "--iterations", "5", cwd=desk)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in desk.glob("out*.png")) == ["out-0002.png", "out-0004.png", "out.png"]
     assert read_pixels(desk / "out-0002.png").shape == (43, 64, 3)
 
 
+@pytest.mark.weights
 def test_flags_override_a_preset_file(desk: Path) -> None:
     (desk / "mine.toml").write_text('alpha = 2\nsize = 64\niterations = 2\nstyle_layers = "relu1_1,relu2_1"\n')
     arguments = [
@@ -157,28 +160,30 @@ def test_flags_override_a_preset_file(desk: Path) -> None:
         "9",
         "--json",
     ]
-    config = json.loads(impasto_command(*arguments, cwd=desk).stdout)["config"]
+    config = json.loads(run_command(*arguments, cwd=desk).stdout)["config"]
     assert (config["alpha"], config["iterations"], config["style_layers"]) == (9, 2, "relu1_1,relu2_1")
 
 
+@pytest.mark.weights
 def test_recipe_names_the_start_image(desk: Path) -> None:
     Image.new("RGB", (60, 40), "red").save(desk / "start.png")
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--init", "start.png", *QUICK]
-    assert impasto_command(*arguments, cwd=desk).returncode == 0
+    assert run_command(*arguments, cwd=desk).returncode == 0
     recipe = read_recipe(desk / "o.png")
     assert recipe.config.init == "image"
     assert recipe.inputs["init"].name == "start.png"
-    assert impasto_command("reproduce", "o.png", "-o", "p.png", cwd=desk).returncode == 0
+    assert run_command("reproduce", "o.png", "-o", "p.png", cwd=desk).returncode == 0
     assert (read_pixels(desk / "o.png") == read_pixels(desk / "p.png")).all()
 
 
+@pytest.mark.weights
 def test_transparency_is_preserved(desk: Path) -> None:
     image = Image.new("RGBA", (64, 48), (200, 30, 30, 255))
     image.paste((0, 0, 0, 0), (0, 0, 32, 48))
     image.save(desk / "cutout.png")
     for name in ("o.png", "o.webp"):
         arguments = ["stylize", "cutout.png", "painting.png", "-o", name, *QUICK]
-        assert impasto_command(*arguments, cwd=desk).returncode == 0
+        assert run_command(*arguments, cwd=desk).returncode == 0
         alpha = read_pixels(desk / name)[..., 3]
         assert (alpha[:, :31] == 0).all()
         assert (alpha[:, 33:] == 255).all()
@@ -187,6 +192,7 @@ def test_transparency_is_preserved(desk: Path) -> None:
 # ---- interruption --------------------------------------------------------------------------------
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "impasto", "stylize", "photo.jpg", "painting.png", "-o", "out.png"]
@@ -194,11 +200,9 @@ def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -
         [*command, "--size", "96", "--iterations", "2000", "--save-every", "4", "--json"],
         cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        deadline = time.monotonic() + 90
-        while not (desk / "out-0004.png").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: (desk / "out-0004.png").exists() or process.poll() is not None)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 128 + number, stderr
     report = json.loads(stdout)
     assert report["stopped"]["iteration"] >= 4
@@ -206,125 +210,16 @@ def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -
     recipe = read_recipe(desk / "out.png")
     assert recipe.stopped is not None
     assert recipe.stopped.iteration == report["stopped"]["iteration"]
-    again = impasto_command("reproduce", "out.png", "-o", "again.png", cwd=desk)
+    again = run_command("reproduce", "out.png", "-o", "again.png", cwd=desk)
     assert again.returncode == 0, again.stderr
     assert (read_pixels(desk / "out.png") == read_pixels(desk / "again.png")).all()
 
 
-# ---- bad input -----------------------------------------------------------------------------------
-
-BAD = [
-    (["stylize", "nothere.jpg", "painting.png"], "nothere.jpg: no such file"),
-    (["stylize", ".", "painting.png"], "is a directory"),
-    (["stylize", "text.png", "painting.png"], "text.png"),
-    (["stylize", "half.jpg", "painting.png"], "half.jpg"),
-    (["stylize", "dot.png", "painting.png"], "1x1 px is too small for relu5_1"),
-    (["stylize", "line.png", "painting.png", "--size", "5000"], "1x5000 px is too small for relu5_1"),
-    (["stylize", "photo.jpg", "dot.png"], "The style dot.png at 1x1 px is too small for relu5_1"),
-    (["stylize", "photo.jpg", "painting.png", "--style-weights", "1,2"], "2 values for 1 style."),
-    (["stylize", "photo.jpg", "painting.png", "--style-weights=-1"], "0 or more"),
-    (["stylize", "photo.jpg", "painting.png", "--style-weights", "0"], "every share is 0"),
-    (["stylize", "photo.jpg", "painting.png", "--style-loss", "grm"], 'Did you mean "gram"'),
-    (
-        ["stylize", "photo.jpg", "painting.png", "--content-mask", "tall.png"],
-        "must have the aspect ratio of its picture",
-    ),
-    (["stylize", "photo.jpg", "painting.png", "--content-mask", "black.png"], "Content mask 1 is empty"),
-    (["stylize", "photo.jpg", "painting.png", "--style-mask", "text.png"], "text.png"),
-    (["stylize", "bomb.png", "painting.png"], "100000x100000"),
-    (["stylize", "photo.jpg", "painting.png", "--alpha", "nan"], "alpha"),
-    (["stylize", "photo.jpg", "painting.png", "--alpha=-1"], "alpha"),
-    (["stylize", "photo.jpg", "painting.png", "--alpha", "much"], "alpha"),
-    (["stylize", "photo.jpg", "painting.png", "--style-layers", "relu9_9"], "no layer 'relu9_9'"),
-    (["stylize", "photo.jpg", "painting.png", "--network", "alexnet", "--content-layers", "relu4_2"], "alexnet has no"),
-    (["stylize", "photo.jpg", "painting.png", "--network", "resnet"], "network"),
-    (["stylize", "photo.jpg", "painting.png", "-o", "nowhere/out.png"], "no directory nowhere"),
-    (["stylize", "photo.jpg", "painting.png", "-o", "out.xyz"], ".xyz is not supported"),
-    (["stylize", "photo.jpg", "painting.png", "-o", "."], "out"),
-    (["stylize", "photo.jpg", "painting.png", "-o", "out.jpg", "--bits", "16"], "holds 8 bits"),
-    (["stylize", "photo.jpg", "painting.png", "--memory", "much"], "Write 4GB"),
-    (["stylize", "photo.jpg", "painting.png", "--memory", "200MB"], "does not fit 0.2 GB of memory"),
-    (["stylize", "photo.jpg", "painting.png", "--memory", "200MB", "--quiet", "--network", "vgg16"], "does not fit"),
-    (["stylize", "photo.jpg", "painting.png", "--preset", "clasic"], "Did you mean 'classic'"),
-    (["stylize", "photo.jpg", "painting.png", "--preset", "bad.toml"], "Did you mean 'alpha'"),
-    (["stylize", "photo.jpg", "painting.png", "--weights", "none.pth"], "none.pth: no such file"),
-    (["stylize", "photo.jpg", "painting.png", "--weights", "text.png"], "does not hold the weights of vgg19"),
-    (["stylize", "photo.jpg", "painting.png", "--alhpa", "3"], "alhpa"),
-    (["stylize", "photo.jpg", "painting.png", "--init", "image"], "image"),
-    (["stylize", "photo.jpg", "painting.png", "--init", "nothere.png"], "nothere.png: no such file"),
-    (["stylize", "photo.jpg", "sample:nothing"], "sample:cat, sample:swirl"),
-    (["stylize", "sample:nothing", "photo.jpg"], "sample:cat, sample:swirl"),
-    (["stylize", "photo.jpg"], "STYLE"),
-    (["paint"], "paint"),
-    (["reproduce", "photo.jpg"], "has no recipe"),
-    (["reproduce", "nothere.png"], "no such file"),
-    (["score", "photo.jpg", "painting.png", "nothere.png"], "nothere.png: no such file"),
-    (["score", "nothere.jpg", "painting.png", "photo.jpg"], "nothere.jpg: no such file"),
-    (["score", "photo.jpg", "text.png", "photo.jpg"], "text.png"),
-    (["score", "photo.jpg", "painting.png", "dot.png"], "dot.png at 1x1 px is too small for a score"),
-    (["score", "photo.jpg", "dot.png", "photo.jpg"], "dot.png at 1x1 px is too small for a score"),
-    (["score", "photo.jpg", "painting.png", "bomb.png"], "100000x100000"),
-    (["score", "photo.jpg", "sample:nothing", "photo.jpg"], "nothing"),
-    (["score", "photo.jpg", "painting.png"], "IMAGE"),
-    (["score", "photo.jpg", "painting.png", "photo.jpg", "--max-megapixels", "0.001"], "0.135 megapixels"),
-    (["presets", "show", "clasic"], "Did you mean 'classic'"),
-    (["presets", "list"], "'list': this command takes no more arguments. See: impasto presets --help"),
-    (["weights", "import", "nothere.pth"], "no such file"),
-    (["weights", "import", "text.png"], "damaged, or not what is wanted"),
-    (["weights", "pull", "resnet"], "resnet"),
-]
-
-
-@pytest.fixture
-def bad_desk(desk: Path) -> Path:
-    """Add invalid files of every kind to the folder."""
-    (desk / "text.png").write_text("not an image\n" * 20)
-    whole = (desk / "photo.jpg").read_bytes()
-    (desk / "half.jpg").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGB", (1, 1)).save(desk / "dot.png")
-    Image.new("RGB", (1, 5000)).save(desk / "line.png")
-    header = bytearray((desk / "dot.png").read_bytes())
-    header[16:24] = (100_000).to_bytes(4, "big") * 2
-    import zlib
-
-    header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
-    (desk / "bomb.png").write_bytes(bytes(header))
-    (desk / "bad.toml").write_text("alhpa = 3\n")
-    Image.new("L", (40, 90), 255).save(desk / "tall.png")
-    Image.new("L", (96, 64), 0).save(desk / "black.png")
-    return desk
-
-
-def run_in_process(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    from impasto.cli import main
-
-    monkeypatch.chdir(folder)
-    return main(arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
-def test_invalid_command_is_one_line_and_changes_nothing(
-    arguments: list[str], says: str, bad_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if arguments[0] == "stylize" and "-o" not in arguments:
-        arguments = [*arguments, "-o", "kept.png"]
-    (bad_desk / "kept.png").write_bytes(b"existing")
-    before = {path.name: path.read_bytes() for path in bad_desk.iterdir()}
-    assert run_in_process(arguments, bad_desk, monkeypatch) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.strip().splitlines()) == 1, captured.err
-    assert captured.err.startswith("impasto: ")
-    assert says in captured.err
-    assert {path.name: path.read_bytes() for path in bad_desk.iterdir()} == before
-
-
 def test_error_shows_no_traceback(desk: Path) -> None:
-    assert "no such file" in refused(impasto_command("stylize", "x.jpg", "painting.png", cwd=desk))
+    assert "no such file" in refused(run_process("stylize", "x.jpg", "painting.png", cwd=desk))
 
 
+@pytest.mark.weights
 @LINUX_ONLY
 def test_full_disk_keeps_the_old_file(desk: Path) -> None:
     """A limit on file sizes simulates a full disk."""
@@ -337,65 +232,56 @@ def test_full_disk_keeps_the_old_file(desk: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.tif", "--bits", "16", *QUICK]
-    result = impasto_command(*arguments, "--quiet", cwd=desk, preexec_fn=limit)
+    result = run_process(*arguments, "--quiet", cwd=desk, preexec_fn=limit)
     assert "could not be written" in refused(result)
     assert (desk / "out.tif").read_bytes() == b"old"
     assert not list(desk.glob(".*"))
-
-
-def test_unwritable_output_is_refused_before_the_run(desk: Path) -> None:
-    start = time.monotonic()
-    arguments = ["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg/out.png", "--iterations", "100000"]
-    assert "no directory" in refused(impasto_command(*arguments, cwd=desk))
-    assert time.monotonic() - start < 60
 
 
 # ---- the smaller commands ------------------------------------------------------------------------
 
 
 def test_version_and_help(tmp_path: Path) -> None:
-    assert impasto_command("--version", cwd=tmp_path).stdout.strip() == f"impasto {impasto.__version__}"
-    for arguments in (["--help"], ["stylize", "--help"], ["weights", "--help"]):
-        result = impasto_command(*arguments, cwd=tmp_path)
+    assert run_process("--version", cwd=tmp_path).stdout.strip() == f"impasto {impasto.__version__}"
+    for run, arguments in ((run_process, ["--help"]), (run_command, ["stylize", "--help"])):
+        result = run(*arguments, cwd=tmp_path)
         assert result.returncode == 0
         assert "Usage: impasto" in result.stdout
 
 
-def test_presets_are_listed_and_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_in_process(["presets"], tmp_path, monkeypatch) == 0
-    assert {"painterly", "classic"} <= set(capsys.readouterr().out.split())
-    assert run_in_process(["presets", "show", "classic"], tmp_path, monkeypatch) == 0
-    (tmp_path / "again.toml").write_text(capsys.readouterr().out)
+def test_presets_are_listed_and_shown(tmp_path: Path) -> None:
+    listed = run_command("presets", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert {"painterly", "classic"} <= set(listed.stdout.split())
+    shown = run_command("presets", "show", "classic", cwd=tmp_path)
+    assert shown.returncode == 0
+    (tmp_path / "again.toml").write_text(shown.stdout)
     assert impasto.load_preset(tmp_path / "again.toml") == impasto.load_preset("classic")
 
 
-def test_weights_are_listed_and_verified(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_in_process(["weights", "pull", "vgg19"], tmp_path, monkeypatch) == 0
+@pytest.mark.weights
+def test_weights_are_listed_and_verified(tmp_path: Path) -> None:
+    assert run_command("weights", "pull", "vgg19", cwd=tmp_path).returncode == 0
     for arguments in (["weights"], ["weights", "list"], ["weights", "verify", "vgg19"]):
-        assert run_in_process(arguments, tmp_path, monkeypatch) == 0
-        assert "vgg19" in capsys.readouterr().out
+        result = run_command(*arguments, cwd=tmp_path)
+        assert result.returncode == 0
+        assert "vgg19" in result.stdout
 
 
 @pytest.mark.usefixtures("score_networks")
-def test_heads_are_listed_and_verified_like_networks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_heads_are_listed_and_verified_like_networks(tmp_path: Path) -> None:
     for arguments in (["weights", "list"], ["weights", "verify"], ["weights", "verify", "lpips"]):
-        assert run_in_process(arguments, tmp_path, monkeypatch) == 0
-        assert "lpips" in capsys.readouterr().out
+        result = run_command(*arguments, cwd=tmp_path)
+        assert result.returncode == 0
+        assert "lpips" in result.stdout
 
 
-def test_samples_are_listed_and_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_in_process(["samples"], tmp_path, monkeypatch) == 0
-    assert "sample:swirl" in capsys.readouterr().out
+def test_samples_are_listed_and_written(tmp_path: Path) -> None:
+    listed = run_command("samples", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert "sample:swirl" in listed.stdout
     (tmp_path / "ink.png").write_bytes(b"mine")
-    assert run_in_process(["samples", "write", ".", "--size", "64"], tmp_path, monkeypatch) == 0
+    assert run_command("samples", "write", ".", "--size", "64", cwd=tmp_path).returncode == 0
     assert (tmp_path / "ink.png").read_bytes() == b"mine"
     assert read_pixels(tmp_path / "swirl.png").shape[1] == 64
     assert (tmp_path / "cat.jpg").stat().st_size > 1000
@@ -404,48 +290,43 @@ def test_samples_are_listed_and_written(
 # ---- edge cases ----------------------------------------------------------------------------------
 
 
-def test_refuses_to_overwrite_an_input(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (desk / "photo.jpg").read_bytes()
-    assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "photo.jpg", *QUICK], desk, monkeypatch) == 2
-    assert (desk / "photo.jpg").read_bytes() == before
-
-
-def test_snapshots_never_overwrite_a_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.weights
+def test_snapshots_never_overwrite_a_file(desk: Path) -> None:
     (desk / "o-0001.png").write_bytes(b"precious")
     arguments = ["stylize", "photo.jpg", "painting.png", "-o", "o.png", "--save-every", "1", "--quiet", *QUICK]
-    assert run_in_process(arguments, desk, monkeypatch) == 0
+    assert run_command(*arguments, cwd=desk).returncode == 0
     assert (desk / "o-0001.png").read_bytes() == b"precious"
     assert read_pixels(desk / "o-0001_2.png").shape == (43, 64, 3)
 
 
+@pytest.mark.weights
 def test_accepts_any_file_name(desk: Path) -> None:
     strange = os.fsdecode(b"caf\xe9 [red] -x.jpg")
     shutil.copy(desk / "photo.jpg", desk / strange)
     long = "p" * 200 + ".jpg"
     shutil.copy(desk / "photo.jpg", desk / long)
-    for name in (strange, long):
-        result = impasto_command("stylize", name, "painting.png", "--quiet", *QUICK, cwd=desk)
+    for run, name in ((run_process, strange), (run_command, long)):
+        result = run("stylize", name, "painting.png", "--quiet", *QUICK, cwd=desk)
         assert result.returncode == 0, result.stderr
     assert len(list(desk.glob("*_painting.png"))) == 2
 
 
 def test_inputs_are_checked_before_downloading_weights(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    desk: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "empty"))
-    assert run_in_process(["stylize", "no.jpg", "painting.png", "--network", "alexnet"], desk, monkeypatch) == 2
-    assert "no.jpg: no such file" in capsys.readouterr().err
+    result = run_command("stylize", "no.jpg", "painting.png", "--network", "alexnet", cwd=desk)
+    assert "no.jpg: no such file" in refused(result)
     assert not (tmp_path / "empty").exists()
 
 
-def test_unusable_recipe_is_a_clear_error(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.weights
+def test_unusable_recipe_is_a_clear_error(desk: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this is that machine")
     from impasto import images
 
-    assert run_in_process(["stylize", "photo.jpg", "painting.png", "-o", "o.png", *QUICK], desk, monkeypatch) == 0
+    assert run_command("stylize", "photo.jpg", "painting.png", "-o", "o.png", *QUICK, cwd=desk).returncode == 0
     recipe = read_recipe(desk / "o.png").to_json()
     for old, new, says in [
         ('"device":"cpu"', '"device":"cuda"', "this machine has none"),
@@ -460,11 +341,10 @@ def test_unusable_recipe_is_a_clear_error(
         in_plan = old in ('"device":"cpu"', '"threads":')  # the run options have the same names, and come first
         plan = new.join(recipe.rsplit(old, 1)) if in_plan else recipe.replace(old, new)
         images.save(desk / "edited.png", torch.rand(1, 3, 8, 8), note=plan)
-        capsys.readouterr()
-        assert run_in_process(["reproduce", "edited.png"], desk, monkeypatch) == 2
-        assert says in capsys.readouterr().err
+        assert says in refused(run_command("reproduce", "edited.png", cwd=desk))
 
 
+@pytest.mark.weights
 def test_interrupt_while_loading_exits(desk: Path) -> None:
     """Interrupt at several times before the first step. libvips swallows exceptions in its callbacks."""
     for delay_s in (0.4, 1.2, 1.8, 2.2, 2.6):
@@ -474,15 +354,16 @@ def test_interrupt_while_loading_exits(desk: Path) -> None:
         ) as process:
             time.sleep(delay_s)
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         assert process.returncode in (130, -signal.SIGINT), delay_s
 
 
+@pytest.mark.weights
 def test_survives_ascii_output_and_full_stdout(desk: Path) -> None:
     shutil.copy(desk / "photo.jpg", desk / "фото.jpg")
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     arguments = ["stylize", "фото.jpg", "painting.png", "--iterations", "1", "--size", "64", "--scales", "1"]
-    result = impasto_command(*arguments, cwd=desk, env=ascii_only)
+    result = run_process(*arguments, cwd=desk, env=ascii_only)
     assert result.returncode == 0, result.stderr
     command = f"{sys.executable} -m impasto presets > /dev/full"
     full = subprocess.run(command, cwd=desk, shell=True, capture_output=True, text=True, check=False)

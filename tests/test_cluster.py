@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from builders.cluster import Nodes, two_nodes
+from builders.waiting import wait_until
 from PIL import Image
 
 from impasto import read_recipe
@@ -26,10 +27,10 @@ from impasto.jobs import JobStore
 from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
 from impasto.weights import cache_folder, load
 
-pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.xdist_group("cluster")
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
-LONG = ["--size", "64", "--iterations", "100", "--precision", "float32"]
+LONG = ["--size", "64", "--iterations", "60", "--precision", "float32"]
 
 
 @pytest.fixture(scope="module")
@@ -96,20 +97,20 @@ def start_batch(arguments: list[str], nodes: Nodes, stderr: int | None = None) -
     """Start a batch and wait until both of its jobs have a checkpoint."""
     command = [sys.executable, "-m", "impasto", "batch", *arguments, "-o", "out", "--quiet", "--on", nodes.address]
     process = subprocess.Popen(command, env=nodes.environment, text=True, stderr=stderr)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+
+    def both_have_a_checkpoint() -> bool:
         assert process.poll() is None, "the batch ended too early"
-        if Path("out", QUEUE).is_dir():
-            jobs = JobStore(Path("out", QUEUE)).jobs()
-            if len(jobs) == 2 and all(job.checkpoint for job in jobs):
-                return process
-        time.sleep(0.1)
-    raise AssertionError("no job wrote a checkpoint")
+        jobs = JobStore(Path("out", QUEUE)).jobs() if Path("out", QUEUE).is_dir() else []
+        return len(jobs) == 2 and all(job.checkpoint for job in jobs)
+
+    wait_until(both_have_a_checkpoint)
+    return process
 
 
 TWO = ["photos", "--styles", "painting.png"]
 
 
+@pytest.mark.weights
 def test_cluster_matches_local_batch_and_isolates_failures(nodes: Nodes) -> None:
     Path("photos/bad.png").write_text("not a picture")
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
@@ -151,6 +152,7 @@ with connect(sys.argv[1]) as cluster:
 """
 
 
+@pytest.mark.weights
 def test_workers_share_style_measurements(nodes: Nodes) -> None:
     for photo in sorted(Path("photos").iterdir()):
         assert main(["jobs", "add", str(photo), "painting.png", *SMALL, "--data-dir", "queue"]) == 0
@@ -163,6 +165,7 @@ def test_workers_share_style_measurements(nodes: Nodes) -> None:
     assert [(job.state, job.attempt) for job in JobStore(Path("queue")).jobs()] == [("done", 1), ("done", 1)]
 
 
+@pytest.mark.weights
 def test_rerun_after_killed_call_gives_the_same_bytes(nodes: Nodes, expected: dict[str, bytes]) -> None:
     process = start_batch([*TWO, *LONG], nodes)
     process.kill()
@@ -174,13 +177,14 @@ def test_rerun_after_killed_call_gives_the_same_bytes(nodes: Nodes, expected: di
     assert all(job.attempt == 2 for job in JobStore(Path("out", QUEUE)).jobs())
 
 
+@pytest.mark.weights
 def test_killed_driver_process_is_a_one_line_error(nodes: Nodes, expected: dict[str, bytes]) -> None:
     process = start_batch([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
     workers = {str(job.worker) for job in JobStore(Path("out", QUEUE)).jobs()}
     (driver,) = {int(worker.rpartition(":")[2].partition("/")[0]) for worker in workers}
     assert psutil.Process(driver).ppid() == process.pid
     os.kill(driver, signal.SIGKILL)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "is lost" in stderr
     assert len(stderr.strip().splitlines()) == 1
@@ -189,26 +193,26 @@ def test_killed_driver_process_is_a_one_line_error(nodes: Nodes, expected: dict[
     require_same(expected)
 
 
+@pytest.mark.weights
 def test_ctrl_c_requeues_jobs_and_keeps_cancellations(nodes: Nodes, expected: dict[str, bytes]) -> None:
     process = start_batch([*TWO, *LONG], nodes)
     store = JobStore(Path("out", QUEUE))
     store.cancel(store.jobs()[1].id)
-    deadline = time.monotonic() + 60
-    while store.jobs()[1].state != "cancelled" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: store.jobs()[1].state == "cancelled")
     assert [job.state for job in store.jobs()] == ["running", "cancelled"]
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(300) == 130
     assert [job.state for job in store.jobs()] == ["queued", "cancelled"]
     report = batch(*TWO, *LONG, "--retry", "--on", nodes.address, environment=nodes.environment)
     assert report["done"] == 2
     require_same(expected)
 
 
+@pytest.mark.weights
 def test_client_connection_prints_only_our_output(nodes: Nodes) -> None:
     command = [sys.executable, "-m", "impasto", "batch", "photos/cat.jpg", "--styles", "painting.png", *SMALL]
     command += ["-o", "out", "--json", "--on", nodes.from_elsewhere]
-    process = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=240)
+    process = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["outputs"] == ["out/cat_painting.png"]
     assert [line for line in process.stderr.splitlines() if " done  " not in line] == []
@@ -228,20 +232,24 @@ def test_retries_when_the_client_server_fails_to_start(failures: int, entered: b
     assert len(calls) == min(failures + 1, 3)
 
 
+@pytest.mark.weights
+@pytest.mark.cluster
 def test_losing_a_node_loses_no_picture(expected: dict[str, bytes]) -> None:
     with two_nodes() as nodes:
         process = start_batch([*TWO, *LONG], nodes)
         nodes.kill_second()
-        assert process.wait(240) == 0
+        assert process.wait(300) == 0
     require_same(expected)
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
 
 
+@pytest.mark.weights
+@pytest.mark.cluster
 def test_losing_the_head_is_one_line_and_the_next_call_resumes(expected: dict[str, bytes]) -> None:
     with two_nodes() as nodes:
         process = start_batch([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
         nodes.kill_head()
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "is lost" in stderr
     assert stderr.strip().endswith("with or without --on, to continue from them.")
@@ -304,6 +312,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.weights
 def test_warns_and_waits_for_a_full_cluster(nodes: Nodes) -> None:
     occupy = [sys.executable, "-c", OCCUPY_CLUSTER, nodes.address]
     batch_command = [sys.executable, "-c", WARN_EARLY, "batch", *TWO, *SMALL, "-o", "out", "--on", nodes.address]
@@ -316,26 +325,9 @@ def test_warns_and_waits_for_a_full_cluster(nodes: Nodes) -> None:
             assert any("no worker has started yet" in line for line in process.stderr)
             assert other.stdin is not None
             other.stdin.close()
-            process.communicate(timeout=120)
+            process.communicate(timeout=300)
             assert process.returncode == 0
     assert len(read_pictures()) == 2
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("127.0.0.1:1", "does not answer"),
-        ("ray://127.0.0.1:1", "does not answer"),
-        ("mars", "is not an address"),
-    ],
-)
-def test_unreachable_address_is_a_one_line_error(
-    address: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["batch", *TWO, *SMALL, "-o", "out", "--on", address]) == 2
-    stderr = capsys.readouterr().err
-    assert message in stderr
-    assert "Traceback" not in stderr
 
 
 CHECK_OWN_RAY = """
@@ -354,13 +346,14 @@ with connect("ray") as cluster:
 """
 
 
+@pytest.mark.cluster
 def test_own_ray_listens_on_loopback_only(tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-c", CHECK_OWN_RAY],
         env=os.environ | {"HOME": str(tmp_path), "RAY_ADDRESS": "10.0.0.1:6379"},  # must be ignored
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert process.returncode == 0, process.stderr
     assert not (tmp_path / ".ray").exists()

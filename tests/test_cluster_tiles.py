@@ -15,7 +15,6 @@ import torch
 from builders.cluster import Nodes, two_nodes
 from builders.pixels import read_pixels
 
-from impasto.cli import main
 from impasto.config import Config, Plan
 from impasto.distributed.tile_backend import choose_tile_px
 from impasto.engine.memory import Workload
@@ -105,6 +104,7 @@ def start_stylize(nodes: Nodes, *options: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.cluster
 @pytest.mark.weights
 def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
@@ -113,7 +113,7 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
         return Path("run.impasto").stat().st_mtime if Path("run.impasto").exists() else 0.0
 
     def wait_for_checkpoint() -> None:
-        before, deadline = saved_at(), time.monotonic() + 120
+        before, deadline = saved_at(), time.monotonic() + 300
         while saved_at() == before and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.02)
@@ -126,7 +126,7 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
         nodes.kill_second()
         wait_for_checkpoint()
         nodes.kill_head()
-        _, stderr = process.communicate(timeout=240)
+        _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
     assert "2 actors" in stderr
     assert "continuing on this machine" in stderr
@@ -151,16 +151,8 @@ def test_undistributable_run_is_a_one_line_error(
 ) -> None:
     monkeypatch.chdir(desk)
     process = start_stylize(nodes, *options, "-o", "there.png")
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 2
     assert message in stderr
     assert "Traceback" not in stderr
     assert not Path("there.png").exists()
-
-
-def test_unreachable_address_is_a_one_line_error(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(desk)
-    assert main(["stylize", "photo.jpg", "painting.png", "--on", "127.0.0.1:1"]) == 2
-    assert "does not answer" in capsys.readouterr().err

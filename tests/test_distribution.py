@@ -17,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "impasto"
 
-pytestmark = [pytest.mark.slow, pytest.mark.weights, pytest.mark.xdist_group("distribution")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distribution")]
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -108,10 +108,12 @@ def test_installed_version_is_that_of_the_source(installed: Installed) -> None:
 
 def test_installed_command_prints_help_and_presets(installed: Installed) -> None:
     assert "stylize" in installed.impasto("--help")
-    presets = installed.impasto("presets")
-    assert all(path.stem in presets for path in (PACKAGE / "presets").glob("*.toml"))
+    printed, presets = installed.impasto("presets"), [*(PACKAGE / "config" / "presets").glob("*.toml")]
+    assert presets
+    assert all(path.stem in printed for path in presets)
 
 
+@pytest.mark.weights
 def test_installed_command_paints_and_writes_a_report(installed: Installed) -> None:
     installed.impasto("demo", "--size", "96", "--iterations", "3", "-o", "demo.png")
     with Image.open(installed.folder / "demo.png") as picture:
@@ -131,7 +133,7 @@ def test_installed_studio_serves_every_file_of_its_page(installed: Installed) ->
             assert studio.stdout is not None
             address = studio.stdout.readline().split()[-1]
             for path in page.iterdir():
-                with urllib.request.urlopen(f"{address}/page/{path.name}", timeout=20) as response:
+                with urllib.request.urlopen(f"{address}/page/{path.name}", timeout=300) as response:
                     assert response.read() == path.read_bytes()
         finally:
             studio.kill()

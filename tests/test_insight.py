@@ -481,45 +481,6 @@ def test_tables_are_printed_as_json(
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        (["features", "photo.jpg", "--layers", "relu9_9"], "relu9_9"),
-        (["features", "nowhere.jpg"], "nowhere.jpg"),
-        (["features", "photo.jpg", "--strongest", "0"], "strongest"),
-        (["features", "photo.jpg", "-o", "photo.jpg"], "Choose another name"),
-        (["features", "photo.jpg", "-o", "sheet.xyz"], ".xyz"),
-        (["texture", "painting.png", "--init", "photo.jpg", "-o", "photo.jpg"], "Choose another name"),
-        (
-            ["recombine", "painting.png", "--styles", "painting.png", "--init", "photo.jpg", "-o", "photo.jpg"],
-            "another",
-        ),
-        (["sweep", "painting.png", "painting.png", "--over", "init=noise,photo.jpg", "-o", "photo.jpg"], "another"),
-        (["gram", "photo.jpg", "--size", "8"], "too small"),
-        (["sweep", "photo.jpg", "painting.png", "--over", "alpa=1"], "alpa"),
-        (["sweep", "photo.jpg", "painting.png", "--over", "alpha=much"], "much"),
-        (["sweep", "photo.jpg", "painting.png"], "over"),
-        (["sweep", "photo.jpg", "painting.png", "--over", "alpha=1,2", "--alpha", "3"], "alpha is given, and swept"),
-        (["texture", "painting.png", "--alpha", "3"], "--alpha"),
-        (["texture", "painting.png", "--color", "match"], "--color"),
-        (["reconstruct", "photo.jpg", "--style-scale", "2"], "--style-scale"),
-        (["features", "photo.jpg", "--iterations", "3"], "--iterations"),
-        (["recombine", "photo.jpg"], "styles"),
-    ],
-)
-def test_invalid_insight_command_is_a_one_line_error(
-    command: list[str], message: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(desk)
-    before = sorted(path.name for path in desk.iterdir())
-    assert main(["insight", *command]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
-    assert sorted(path.name for path in desk.iterdir()) == before
-
-
-@pytest.mark.weights
 def test_generated_names_are_never_too_long(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     names = ["a" * 78 + ".jpg", "漢" * 70 + ".jpg", "b" * 78 + ".jpg"]
@@ -564,7 +525,7 @@ def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
             line = process.stderr.readline()
             assert line, "the grid ended before it was interrupted"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=300) == 130
         report = json.loads(process.stdout.read())
     assert [cell["iterations"] for cell in report["cells"]] == ["2", "200000"]
     assert (report["stopped"]["cell"], report["stopped"]["scale"]) == (2, 1)
@@ -579,6 +540,7 @@ def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
     assert min(deviations) > 20  # one cell is finished, one shows its last step
 
 
+@pytest.mark.weights
 def test_refuses_an_image_too_small_for_a_layer(photo: Path) -> None:
     with pytest.raises((LayerError, ImageError), match="too small"):
         insight.reconstruct(photo, size=8)

@@ -137,7 +137,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry in (STYLE_LOSS_NAMES, NETWORK_NAMES):
         monkeypatch.setattr(registry, "_registered", {})
     impasto.register_style_loss("channel-means", LOSS)
-    impasto.register_network("tiny", "conftest:TINY")
+    impasto.register_network("tiny", "builders.networks:TINY")
 
 
 @pytest.mark.usefixtures("registered")

@@ -294,7 +294,7 @@ def test_interrupted_run_resumes_from_its_checkpoint(desk: Path) -> None:
         while not (desk / "out-0003.png").exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        told = json.loads(process.communicate(timeout=60)[0])
+        told = json.loads(process.communicate(timeout=300)[0])
     assert process.returncode == 130
     at = told["stopped"]["iteration"]
     recipe_less = read_checkpoint(desk / "run.impasto").recipe

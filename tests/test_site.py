@@ -30,8 +30,6 @@ from impasto import insight
 from impasto.cli import main
 from impasto.core.statistics import gram_matrix
 
-pytestmark = pytest.mark.xdist_group("site")
-
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -107,6 +105,7 @@ def test_drawn_figures_are_used_and_small() -> None:
         assert (DOCS / "figures" / name).stat().st_size <= DRAW_FIGURES["MAX_BYTES"][Path(name).suffix]
 
 
+@pytest.mark.weights
 def test_figures_are_drawn_by_their_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(DRAW_FIGURES["draw"].__globals__, "FOLDER", tmp_path / "figures")
@@ -124,7 +123,7 @@ def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
     line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
     arguments = shlex.split(line)
-    paints = arguments[1] == "stylize" or arguments[1:3] == ["jobs", "add"]
+    paints = arguments[1] in ("stylize", "demo", "batch") or arguments[1:3] == ["jobs", "add"]
     paints |= arguments[1] == "insight" and arguments[2] not in ("features", "gram", "report")
     for name, value in (SMALL_VALUES | {"size": size}).items():
         is_given = f"--{name}" in arguments or any(argument.startswith(f"{name}=") for argument in arguments)
@@ -280,7 +279,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(DOCS, folder / "docs")
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "zensical.toml", folder)
-    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, check=True, timeout=300)
     return folder / "site"
 
 

@@ -488,7 +488,7 @@ def read_events(hub: EventHub, job: int | None, cursor: EventCursor, count: int)
         await stream.aclose()  # type: ignore[attr-defined]
         return events
 
-    return run_in_thread(asyncio.wait_for(listen(), 10))
+    return run_in_thread(asyncio.wait_for(listen(), 120))
 
 
 def add_running_job(store: JobStore, steps: int) -> Job:
@@ -543,7 +543,7 @@ def test_browsers_share_one_poll(tmp_path: Path) -> None:
         return kinds
 
     async def listen_all() -> list[list[str]]:
-        return await asyncio.wait_for(asyncio.gather(*(listen() for _ in range(50))), 20)
+        return await asyncio.wait_for(asyncio.gather(*(listen() for _ in range(50))), 120)
 
     assert run_in_thread(listen_all()) == [["jobs", "losses", "preview"]] * 50
     assert len(polls) < 20

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -37,8 +36,6 @@ from impasto.run import drive, prepare_run
 from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
 
-pytestmark = pytest.mark.xdist_group("server")
-
 SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
 
 
@@ -55,12 +52,12 @@ def submit_job(store: JobStore, photo: Path, painting: Path, **options: Any) -> 
 
 
 @pytest.mark.weights
-def test_paints_and_stops_on_a_signal(running: RunningStudio) -> None:
+def test_draws_samples_paints_and_stops_on_a_signal(running: RunningStudio, tmp_path: Path) -> None:
     with httpx2.Client(base_url=running.address) as client:
         request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": SMALL}
-        number = client.post("/api/jobs", json=request, timeout=30).json()["id"]
+        number = client.post("/api/jobs", json=request, timeout=300).json()["id"]
         kinds = []
-        with client.stream("GET", "/api/events", params={"job": number}, timeout=60) as stream:
+        with client.stream("GET", "/api/events", params={"job": number}, timeout=300) as stream:
             for line in stream.iter_lines():
                 if line.startswith("event:"):
                     kinds.append(line.removeprefix("event: "))
@@ -68,20 +65,17 @@ def test_paints_and_stops_on_a_signal(running: RunningStudio) -> None:
                     break
         assert {"jobs", "losses", "preview"} == set(kinds)
         assert client.get(f"/api/jobs/{number}/result").content.startswith(b"\x89PNG")
+        drawn = [tmp_path / "data" / "samples" / f"{name}-512.png" for name in samples.PAINTINGS]
+        wait_until(lambda: all(path.is_file() for path in drawn))
         (worker,) = running.workers()
-        listening = threading.Thread(target=lambda: client.get("/api/events", timeout=30))  # never ends on its own
+        listening = threading.Thread(target=lambda: client.get("/api/events", timeout=300))  # never ends on its own
         listening.start()
         assert running.interrupt() == 0
-        listening.join(30)
+        listening.join(300)
         assert not listening.is_alive()
     assert not worker.is_running()
     assert running.process.stderr is not None
     assert "Traceback" not in running.process.stderr.read()
-
-
-def test_samples_are_rendered_at_startup(running: RunningStudio, tmp_path: Path) -> None:
-    names = [f"{name}-512.png" for name in samples.PAINTINGS]
-    wait_until(lambda: all((tmp_path / "data" / "samples" / name).is_file() for name in names))
 
 
 @pytest.mark.weights
@@ -97,7 +91,7 @@ def test_killed_worker_is_replaced_and_job_resumes(
     start = time.monotonic()
     again = wait_until(lambda: store.get(job.id).attempt > 1)
     assert again
-    assert time.monotonic() - start < 20  # well before the lease expires
+    assert time.monotonic() - start < store.lease_s  # before the lease expires
     assert wait_until(lambda: store.get(job.id).progress > before.progress)
 
 
@@ -119,7 +113,7 @@ def test_worker_releases_job_when_the_server_is_killed(
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     rng = random.Random(2026)
     store = JobStore(tmp_path / "data")
-    jobs = [submit_job(store, photo, painting, seed=seed, iterations=200) for seed in range(3)]
+    jobs = [submit_job(store, photo, painting, seed=seed, iterations=120) for seed in range(3)]
 
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
@@ -128,7 +122,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
         wait_until(lambda: claims() > kills)
 
     # A killed worker is replaced at once. The worker of a killed server exits. Killing both leaves a lease to expire.
-    victims = ["worker"] * 3 + ["server", "both"]
+    victims = ["worker", "worker", "server", "both"]
     rng.shuffle(victims)
     running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
     try:
@@ -143,7 +137,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
                     with contextlib.suppress(psutil.NoSuchProcess):
                         worker.kill()
             if victim != "worker":
-                psutil.wait_procs(workers, timeout=30)
+                psutil.wait_procs(workers, timeout=300)
                 kill_studio(running)
                 running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
         wait_until(lambda: all(store.get(job.id).state not in ("queued", "running") for job in jobs))
@@ -159,7 +153,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
         assert finished.plan is not None
         steps = [row["step"] for row in store.losses(job.id)]
         assert steps == sorted(set(steps))
-        run = prepare_run(photo, painting, **(SMALL | {"iterations": 200, "seed": job.config["seed"]}))
+        run = prepare_run(photo, painting, **(SMALL | {"iterations": 120, "seed": job.config["seed"]}))
 
         expected = drive(replace(run, recorded_plan=Plan(**finished.plan), options=RunOptions(precision="float32")))
         expected.save(tmp_path / "expected.png")
@@ -181,40 +175,6 @@ def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, pho
         assert other.interrupt() == 0
     finally:
         kill_studio(other)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--host", "0.0.0.0"], "--token"),
-        (["--host", "0.0.0.0", "--token", "short"], "16"),
-        (["--port", "99999"], "0 to 65535"),
-        (["--workers", "-1"], "0 to 64"),
-        (["--host", "256.1.1.1", "--token", "x" * 20], "Give --host an address of this machine"),
-        (["--port", "{taken}"], "Another studio may be running there."),
-        (["--data-dir", "file"], "cannot be created"),
-    ],
-)
-def test_startup_failure_is_a_one_line_error(tmp_path: Path, options: list[str], message: str) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    environment = os.environ | {"IMPASTO_DATA": str(tmp_path / "data")}
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        arguments = [option.format(taken=other.getsockname()[1]) for option in options]
-        command = [sys.executable, "-m", "impasto", "studio", "--no-browser", *arguments]
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-
-
-def test_refuses_a_port_in_use(running: RunningStudio, tmp_path: Path) -> None:
-    port = running.address.rpartition(":")[2]
-    command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", port]
-    result = subprocess.run(
-        [*command, "--data-dir", str(tmp_path / "other")], capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 2
-    assert "--port" in result.stderr
 
 
 @pytest.mark.parametrize(("options", "status"), [(["--behind-proxy", "127.0.0.0/8"], 200), ([], 403)])
@@ -250,9 +210,9 @@ def test_browser_in_the_foreground_does_not_block(tmp_path: Path) -> None:
     assert process.stdout is not None
     try:
         address = process.stdout.readline().split()[-1]
-        assert httpx2.get(f"{address}/api/health", timeout=20).status_code == 200
+        assert httpx2.get(f"{address}/api/health", timeout=300).status_code == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -23,8 +23,6 @@ from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker
 from impasto.run import drive, prepare_run
 
-pytestmark = pytest.mark.xdist_group("work")
-
 SMALL: dict[str, Any] = {"size": 64, "iterations": 12, "scales": 2}
 
 
@@ -232,22 +230,22 @@ def saved_progress(store: JobStore) -> list[tuple[str, str | None]]:
 
 @pytest.mark.weights
 def test_random_kills_change_no_job_result(store: JobStore, photo: Path, painting: Path) -> None:
-    jobs = [submit_job(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(4)]
+    jobs = [submit_job(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(3)]
     context, rng = multiprocessing.get_context("spawn"), random.Random(1)
     kills = 0
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not all(job.state == "done" for job in store.jobs()):
         assert time.monotonic() < deadline, [(job.state, job.error) for job in store.jobs()]
         before = saved_progress(store)
         process = context.Process(target=_worker, args=(str(store.folder),))
         process.start()
-        if kills < 8:
+        if kills < 5:
             # Kill after some progress: a job fails when its workers keep crashing without progress.
             while process.is_alive() and saved_progress(store) == before and time.monotonic() < deadline:
                 time.sleep(0.02)
             time.sleep(rng.random())
         else:
-            process.join(timeout=200)
+            process.join(timeout=600)
         if process.is_alive():
             os.kill(process.pid or 0, signal.SIGKILL)
             kills += 1

@@ -89,6 +89,6 @@ def two_nodes() -> Iterator[Nodes]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(60)
+        process.wait(300)
         assert process.stdout is not None
         process.stdout.close()

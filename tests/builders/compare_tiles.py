@@ -99,7 +99,7 @@ def measure(
     objective = objective_for(engine)
     evaluate = engine.evaluator(objective, CONFIG.alpha)
     report["bytes_first"], report["bytes_again"] = bytes_sent(), bytes_sent()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while state("actors") < 2 and time.monotonic() < deadline:
         evaluate(TARGET)
     report["actors"] = state("actors")

@@ -26,7 +26,7 @@ class RunningStudio:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(40)
+        return self.process.wait(300)
 
 
 def start_studio(folder: Path, *options: str) -> RunningStudio:
@@ -49,4 +49,4 @@ def kill_studio(running: RunningStudio) -> None:
     for stream in (running.process.stdout, running.process.stderr):
         if stream is not None:
             stream.close()
-    running.process.wait(10)
+    running.process.wait(300)
