@@ -10,7 +10,7 @@ import pytest
 from impasto.weights import load
 
 LOADS = "from impasto.weights import load; load('vgg19')"
-STARTS_RAY = "import ray; ray.init(num_cpus=1)"
+STARTS_RAY = "import ray; ray.init('local', num_cpus=1)"
 STARTS_BROWSER = "from playwright.sync_api import sync_playwright; sync_playwright().start()"
 
 
