@@ -265,8 +265,7 @@ def test_losing_the_head_is_one_line_and_the_next_call_resumes(expected: dict[st
 SILENT = """
 import time
 from impasto.distributed import Cluster
-from impasto.distributed.channel import Channel
-from impasto.distributed.driver import Heartbeat
+from impasto.distributed.driver import Channel, Heartbeat
 import sys
 channel = Channel(sys.stdin.buffer, sys.stdout.buffer)
 channel.send(Cluster(1, 0, 1e9, 1, 1))

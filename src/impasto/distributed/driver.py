@@ -12,6 +12,8 @@ import importlib
 import logging
 import math
 import os
+import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -19,11 +21,10 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, Self
 
-from impasto.distributed.channel import Channel, ClosedChannelError
 from impasto.distributed.connection import Cluster, ClusterError, connect
 from impasto.errors import ImpastoError, one_line
 
-__all__ = ["Driver", "Service", "serve"]
+__all__ = ["Channel", "ClosedChannelError", "Driver", "Service", "serve"]
 
 logger = logging.getLogger("impasto")
 
@@ -32,6 +33,62 @@ CONNECT_TIMEOUT_S = 60.0
 
 HEARTBEAT_S, MAX_SILENCE_S = 2.0, 25.0
 """Interval between heartbeats, and the time without any. The head of a cluster may restart in that time."""
+
+
+class ClosedChannelError(Exception):
+    """The process at the other end has closed the channel or has ended."""
+
+
+class Channel:
+    """Messages between two processes, over a pair of pipes.
+
+    A thread reads them, so that both ends can send large ones at the same time.
+    """
+
+    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, message: Any) -> None:
+        """Send an object. Any thread may call this. Raises `ClosedChannelError`."""
+        try:
+            with self._lock:
+                pickle.dump(message, self._outgoing, protocol=pickle.HIGHEST_PROTOCOL)
+                self._outgoing.flush()
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
+            raise ClosedChannelError from error
+
+    def receive(self, timeout_s: float | None = None) -> Any:
+        """Return the next object, or None after a timeout. Raises `ClosedChannelError`."""
+        try:
+            message = self._received.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(message, ClosedChannelError):
+            self._received.put(message)  # for the next call
+            raise message
+        return message
+
+    def close(self) -> None:
+        """Close the outgoing side: the other end receives `ClosedChannelError`."""
+        with contextlib.suppress(OSError):  # the other end has ended already
+            self._outgoing.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the other end has closed the channel, or until a timeout."""
+        self._reader.join(timeout_s)
+
+    def _read(self) -> None:
+        with self._incoming:
+            try:
+                while True:
+                    self._received.put(pickle.load(self._incoming))
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+                self._received.put(ClosedChannelError())
+
 
 Service = Callable[[Channel, Cluster], None]
 """The work of a driver process. It ends with `ClosedChannelError`."""

@@ -10,9 +10,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from impasto.distributed.channel import Channel
 from impasto.distributed.connection import Cluster, ClusterError, actor_environment, require_version
-from impasto.distributed.driver import serve
+from impasto.distributed.driver import Channel, serve
 from impasto.distributed.tile_actor import TileActor, TileTask
 from impasto.distributed.tile_backend import QUEUED_TILES, MeasureTiles, NewTargets, StartActors
 from impasto.errors import one_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -43,6 +43,8 @@ logger = logging.getLogger("impasto")
 POLL_S = 0.5
 NO_WORKER_WARNING_S = 20.0
 """Interval between warnings that a cluster has no room for a worker."""
+
+DRIVER_MODULE = "impasto.jobs.executors.ray_scheduler"
 
 QUEUE_FOLDER = ".impasto"
 """Name of the queue's folder, in the folder of the pictures."""
@@ -136,10 +138,8 @@ def estimate_batch(
     missing = _check_items(items, output, options)
     failed = {item.output: f"there is no file {source}" for item in missing if (source := item.missing_source)}
     ready = [item for item in missing if item.output not in failed]
-    with contextlib.ExitStack() as stack:
-        driver = _connect(stack, on) if missing else None
-        runs = distinct_runs(missing, _options_here(options, on))
-        count = _plan_capacity(runs, driver, options, workers).workers
+    with _plan_workers(missing, options, workers, on) as (runs, capacity, _):
+        count = capacity.workers
         seconds = len(ready) * sum(run.estimate().seconds for run in runs) / max(1, len(runs)) / count
     return BatchEstimate(ready, failed, count, seconds)
 
@@ -163,10 +163,7 @@ def paint_batch(
     """
     missing = _check_items(items, output, options)
     started_s = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        runs = distinct_runs(missing, _options_here(options, on))
-        driver = _connect(stack, on) if missing else None
-        capacity = _plan_capacity(runs, driver, options, workers)
+    with _plan_workers(missing, options, workers, on) as (_, capacity, driver):
         options = options.model_copy(update={"threads": capacity.threads})
         networks: set[str] = {item.config.network for item in items if "weights" not in item.sources}
         for network in networks:
@@ -198,22 +195,20 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
     return missing
 
 
-def _options_here(options: RunOptions, on: str) -> RunOptions:
-    """Return the options to plan with on this machine, which may lack the cluster's devices."""
-    return options if on == LOCAL else options.model_copy(update={"device": None})
+@contextlib.contextmanager
+def _plan_workers(
+    missing: Sequence[BatchItem], options: RunOptions, workers: int, on: str
+) -> Iterator[tuple[list[Run], Capacity, Driver | None]]:
+    """Yield runs like the missing ones, the number of workers for these, and the driver of a cluster.
 
-
-def _connect(stack: contextlib.ExitStack, on: str) -> Driver | None:
-    """Start a driver process, unless jobs run on this machine. Raises `ClusterError`."""
-    if on == LOCAL:
-        return None
-    return stack.enter_context(Driver("impasto.jobs.executors.ray_driver", on))
-
-
-def _plan_capacity(runs: Sequence[Run], driver: Driver | None, options: RunOptions, workers: int) -> Capacity:
-    """Return the number of workers that fit on the driver's cluster, or on this machine."""
-    cluster = select_gpus(driver.cluster, options.device) if driver is not None else None
-    return plan_capacity(runs, cluster, workers)
+    Raises `ClusterError`, `ConfigError`.
+    """
+    is_local = on == LOCAL
+    # This machine, which plans, may lack the cluster's devices.
+    runs = distinct_runs(missing, options if is_local else options.model_copy(update={"device": None}))
+    with contextlib.nullcontext() if is_local or not missing else Driver(DRIVER_MODULE, on) as driver:
+        cluster = select_gpus(driver.cluster, options.device) if driver is not None else None
+        yield runs, plan_capacity(runs, cluster, workers), driver
 
 
 def _open_executor(store: JobStore, capacity: Capacity, networks: set[str], driver: Driver | None) -> Executor:

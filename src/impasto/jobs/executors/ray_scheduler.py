@@ -1,4 +1,4 @@
-"""The scheduler of a driver process: gives the queue's jobs to workers on a Ray cluster.
+"""The driver process of `RayExecutor`: gives the queue's jobs to workers on a Ray cluster.
 
 This process holds the claims and writes to the queue. Workers receive pictures, and send back updates, checkpoints and
 finished files. A worker that is lost with its machine is replaced if there is room; another one continues its job from
@@ -23,14 +23,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from impasto.distributed.channel import Channel, ClosedChannelError
 from impasto.distributed.connection import Cluster, ClusterError, actor_environment, require_version
+from impasto.distributed.driver import Channel, ClosedChannelError, serve
 from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
 from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.executors.ray import StartWorkers, WorkersReady
-from impasto.jobs.executors.ray_cache import RayCache
-from impasto.jobs.executors.ray_worker import RayWorker, Sent
+from impasto.jobs.executors.ray_worker import RayCache, RayWorker, Sent
 from impasto.jobs.model import Claim, JobEnded, JobUpdate, StepsDone
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import fail_job, save_update, worker_name
@@ -218,3 +217,7 @@ def _is_dead(worker: str) -> bool:
     host, _, rest = worker.rpartition(":")
     pid, _, number = rest.partition("/")
     return host == socket.gethostname() and bool(number) and not psutil.pid_exists(int(pid))
+
+
+if __name__ == "__main__":
+    serve(schedule_jobs)

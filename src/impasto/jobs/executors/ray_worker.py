@@ -1,10 +1,12 @@
-"""A worker on a machine of a cluster: an actor that paints one job at a time."""
+"""Ray actors of jobs: workers that paint one job at a time, and the cache that they share."""
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import socket
 import tempfile
+from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,13 @@ from impasto.jobs.painter import JobPainter
 from impasto.run import ModelCache
 from impasto.weights import load
 
-__all__ = ["RayWorker", "Sent"]
+__all__ = ["RayCache", "RayWorker", "Sent"]
+
+CACHE_TIMEOUT_S = 60.0
+"""Time to wait for a value that another worker computes. That worker may have died."""
+
+MAX_CACHED_VALUES = 512
+"""Cache limit. One value takes up to 3 MB."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,42 @@ def _with_files(update: JobUpdate) -> Sent:
             files[path.name] = path.read_bytes()
             path.unlink()
     return Sent(update, files)
+
+
+class RayCache:
+    """A Ray actor that caches style measurements for all workers, pickled: each is computed once."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Any, bytes] = OrderedDict()
+        self._pending: dict[Any, asyncio.Event] = {}
+        self._takes = self._puts = 0
+
+    async def take(self, key: Any) -> bytes | None:
+        """Return a value, waiting while another worker computes it. None: compute it and call `put`."""
+        self._takes += 1
+        if key not in self._values:
+            event = self._pending.get(key)
+            if event is None:
+                self._pending[key] = asyncio.Event()
+                return None
+            try:
+                await asyncio.wait_for(event.wait(), CACHE_TIMEOUT_S)
+            except TimeoutError:
+                return None
+        return self._values.get(key)
+
+    async def put(self, key: Any, value: bytes) -> None:
+        """Store a value and hand it to the workers that wait for it."""
+        self._puts += 1
+        self._values[key] = value
+        if (event := self._pending.pop(key, None)) is not None:
+            event.set()
+        while len(self._values) > MAX_CACHED_VALUES:
+            self._values.popitem(last=False)
+
+    async def counts(self) -> tuple[int, int]:
+        """Return the number of calls of `take` and of `put`."""
+        return self._takes, self._puts
 
 
 class RayCacheClient:
