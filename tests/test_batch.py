@@ -224,16 +224,16 @@ def test_identical_pictures_are_painted_once() -> None:
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     batch = batch_of("cat.png", "same.png")
     batch.enqueue()
-    assert [item.output.name for item in batch.painted] == []
+    assert [path.name for path in batch.report.painted] == []
     assert paint_all(batch) == 1
-    assert [item.output.name for item in batch.painted] == ["cat.png", "same.png"]
-    assert batch.failed == {}
-    assert batch.duplicates == {Path("out/same.png"): Path("out/cat.png")}
+    assert [path.name for path in batch.report.painted] == ["cat.png", "same.png"]
+    assert batch.report.failed == {}
+    assert batch.report.duplicates == {Path("out/same.png"): Path("out/cat.png")}
     assert Path("out/same.png").read_bytes() == Path("out/cat.png").read_bytes()
-    assert batch.losses[Path("out/same.png")] == {"content": 1.0}
+    assert batch.report.losses[Path("out/same.png")] == {"content": 1.0}
     again = batch_of("cat.png", "same.png")
     again.enqueue()
-    assert (len(again.existing), again.jobs, again.duplicates) == (2, {}, batch.duplicates)
+    assert (len(again.report.existing), again.jobs, again.report.duplicates) == (2, {}, batch.report.duplicates)
 
 
 def test_calls_share_jobs_and_failures() -> None:
@@ -246,14 +246,14 @@ def test_calls_share_jobs_and_failures() -> None:
     assert claim is not None
     first.store.fail(claim, "out of memory")
     second.refresh()
-    assert second.failed == {Path("out/same.png"): "out of memory"}
+    assert second.report.failed == {Path("out/same.png"): "out of memory"}
     for retry, jobs in ((False, []), (True, [1])):
         both = batch_of("cat.png", "same.png")
         both.enqueue(retry=retry)
         assert list(both.jobs) == jobs
-        assert len(both.failed) == (0 if retry else 2)
+        assert len(both.report.failed) == (0 if retry else 2)
     assert paint_all(both) == 1
-    assert len(both.painted) == 2
+    assert len(both.report.painted) == 2
 
 
 def test_format_and_bit_depth_make_another_file() -> None:
@@ -265,7 +265,7 @@ def test_format_and_bit_depth_make_another_file() -> None:
         assert len(batch.store.jobs()) == count
     coarse = batch_of("cat.png", folder="coarse", quality=50)  # quality does not affect a PNG
     coarse.enqueue()
-    assert len(coarse.existing) == 1
+    assert len(coarse.report.existing) == 1
 
 
 def test_sweep_outputs_are_named_by_their_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,10 +373,10 @@ def test_index_shows_pictures_and_failures(capsys: pytest.CaptureFixture[str], w
 
 def test_index_captions_show_varying_options() -> None:
     batch = batch_of("a.png", "b.png")
-    items = [replace(item, config=Config(seed=seed)) for seed, item in enumerate(batch.items)]
+    items = [replace(item, config=Config(seed=seed)) for seed, item in enumerate(batch.report.items)]
     for item in items:
         shutil.copy("paintings/swirl.png", item.output)
-    write_index(BatchReport(items, [], [], {}, {}, {}, 0.0), Path("out"))
+    write_index(BatchReport(items), Path("out"))
     page = Path("out/index.html").read_text()
     assert f"a × swirl, α = {ALPHA}, seed = 0<" in page
     assert f"b × swirl, α = {ALPHA}, seed = 1<" in page

@@ -176,7 +176,7 @@ def paint_batch(
             with _open_executor(jobs.store, capacity, networks, driver) as executor:
                 error = _follow(jobs, executor, observer, stop)
             jobs.refresh()
-    report = _report(jobs, time.monotonic() - started_s, error)
+    report = replace(jobs.report, seconds=time.monotonic() - started_s, error=error)
     write_index(report, output)
     return report
 
@@ -229,7 +229,7 @@ def _follow(
     started_s = warned_s = time.monotonic()
     while not stop():
         current = jobs.refresh()
-        observer(current, len(jobs.existing), time.monotonic() - started_s)
+        observer(current, len(jobs.report.existing), time.monotonic() - started_s)
         if all(job.has_ended for job in current):
             return None
         try:
@@ -241,16 +241,3 @@ def _follow(
             logger.warning("no worker has started yet. If a cluster has no room for one, `ray status` shows its load")
         time.sleep(POLL_S)
     return None
-
-
-def _report(jobs: BatchJobs, seconds: float, error: ImpastoError | None) -> BatchReport:
-    return BatchReport(
-        items=jobs.items,
-        painted=[item.output for item in jobs.painted],
-        existing=[item.output for item in jobs.existing],
-        failed=jobs.failed,
-        duplicates={output: first for output, first in jobs.duplicates.items() if output not in jobs.failed},
-        losses=jobs.losses,
-        seconds=seconds,
-        error=error,
-    )

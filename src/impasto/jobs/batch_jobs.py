@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from impasto.config import RunOptions
 from impasto.errors import ImpastoError
 from impasto.files import atomic_write
 from impasto.jobs.batch_plan import BatchItem
+from impasto.jobs.batch_report import BatchReport
 from impasto.jobs.errors import JobError
 from impasto.jobs.model import Job
 from impasto.jobs.store import JobStore
@@ -33,39 +33,29 @@ LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 StoredFile = dict[str, str | None]
 
 
-@dataclass
 class BatchJobs:
-    """The items of a batch, by outcome.
+    """The jobs of a batch, by number, with the items of each; `report` has the outcomes so far."""
 
-    `duplicates` maps outputs to the output of the same picture in this batch, `jobs` job numbers to their items.
-    """
-
-    store: JobStore
-    items: Sequence[BatchItem]
-    options: RunOptions = field(default_factory=RunOptions)
-    existing: list[BatchItem] = field(default_factory=list)
-    painted: list[BatchItem] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    duplicates: dict[Path, Path] = field(default_factory=dict)
-    losses: dict[Path, dict[str, float]] = field(default_factory=dict)
-    jobs: dict[int, list[BatchItem]] = field(default_factory=dict)
-    _latest: dict[int, Job] = field(default_factory=dict)
-    _revision: int = -1
+    def __init__(self, store: JobStore, items: Sequence[BatchItem], options: RunOptions) -> None:
+        self.store, self.options, self.report = store, options, BatchReport(items)
+        self.jobs: dict[int, list[BatchItem]] = {}
+        self._latest: dict[int, Job] = {}
+        self._revision = -1
 
     def enqueue(self, *, retry: bool = False) -> None:
         """Add jobs for the missing pictures. An unreadable input fails its items only."""
         stored: dict[str, StoredFile | str] = {}
         first_outputs: dict[Any, Path] = {}
-        for item in self.items:
+        for item in self.report.items:
             try:
                 files = {role: self._store(stored, role, source, item) for role, source in item.sources.items()}
                 key = key_of(item.config.model_dump(mode="json"), files)
                 first = first_outputs.setdefault((key, _file_format(item.output, self.options)), item.output)
-                self._enqueue(item, files, key, retry)
                 if first != item.output:
-                    self.duplicates[item.output] = first
+                    self.report.duplicates[item.output] = first
+                self._enqueue(item, files, key, retry)
             except ImpastoError as error:
-                self.failed[item.output] = str(error)
+                self._fail(item, str(error))
 
     def _store(self, stored: dict[str, StoredFile | str], role: str, source: str, item: BatchItem) -> StoredFile:
         """Copy a source into the queue, once per batch.
@@ -94,14 +84,14 @@ class BatchJobs:
         done = next((job for job in same if self._has_picture(job)), None)
         if done is not None:
             self._copy_picture(done, item)
-            self.existing.append(item)
+            self.report.existing.append(item.output)
             return
         if item.output.exists():
             raise _other_picture(item.output)
         job = _job_to_await(same, str(item.output.absolute())) or self._add(item, files, key)
         if job.state in ("failed", "cancelled"):
             if not retry:
-                self.failed[item.output] = f"{job.error or 'it was cancelled'} (try again with --retry)"
+                self._fail(item, f"{job.error or 'it was cancelled'} (try again with --retry)")
                 return
             job = self.store.retry(job.id)
         elif job.state == "done":  # but its picture was removed
@@ -135,16 +125,16 @@ class BatchJobs:
                 shutil.copyfile(self.store.files.path(sha256), temporary)
         elif images.open_image(item.output, max_megapixels=float("inf")).sha256 != sha256:
             raise _other_picture(item.output)
-        self.losses[item.output] = job.result["losses"]
+        self.report.losses[item.output] = job.result["losses"]
 
     def refresh(self) -> list[Job]:
-        """Return the batch's jobs as they are now. Updates `painted` and `failed`."""
+        """Return the batch's jobs as they are now. Updates the report."""
         self._revision, changed, remaining = self.store.changes_since(self._revision)
         changed = [job for job in changed if job.id in self.jobs]
         self._latest |= {job.id: job for job in changed}
         for number in self.jobs.keys() - remaining if remaining is not None else ():
-            outputs = (item.output for item in self.jobs.pop(number))
-            self.failed |= dict.fromkeys(outputs, "its job was removed from the queue")
+            for item in self.jobs.pop(number):
+                self._fail(item, "its job was removed from the queue")
         for job in changed:
             for item in self.jobs.get(job.id, ()):
                 self._end_item(job, item)
@@ -152,14 +142,18 @@ class BatchJobs:
 
     def _end_item(self, job: Job, item: BatchItem) -> None:
         if job.state in ("failed", "cancelled"):
-            self.failed[item.output] = job.error or "it was cancelled"
-        elif job.state == "done" and item.output not in self.losses:
+            self._fail(item, job.error or "it was cancelled")
+        elif job.state == "done" and item.output not in self.report.losses:
             try:
                 self._copy_picture(job, item)
             except ImpastoError as error:
-                self.failed[item.output] = str(error)
+                self._fail(item, str(error))
             else:
-                self.painted.append(item)
+                self.report.painted.append(item.output)
+
+    def _fail(self, item: BatchItem, error: str) -> None:
+        self.report.failed[item.output] = error
+        self.report.duplicates.pop(item.output, None)
 
 
 def _other_picture(output: Path) -> JobError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from impasto.config import Config
@@ -23,12 +23,12 @@ class BatchReport:
     """
 
     items: Sequence[BatchItem]
-    painted: Sequence[Path]
-    existing: Sequence[Path]
-    failed: Mapping[Path, str]
-    duplicates: Mapping[Path, Path]
-    losses: Mapping[Path, Mapping[str, float]]
-    seconds: float
+    painted: list[Path] = field(default_factory=list)
+    existing: list[Path] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+    duplicates: dict[Path, Path] = field(default_factory=dict)
+    losses: dict[Path, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
     error: ImpastoError | None = None
 
 
@@ -37,7 +37,7 @@ class BatchEstimate:
     """The work and time that a batch needs. `failed` lists pictures whose inputs are missing."""
 
     missing: Sequence[BatchItem]
-    failed: Mapping[Path, str]
+    failed: dict[Path, str]
     workers: int
     seconds: float
 
@@ -53,7 +53,7 @@ def write_index(report: BatchReport, folder: Path) -> None:
         first = report.duplicates.get(item.output)
         note = f"the same picture as {first.name}" if first is not None else ""
         problem = report.failed.get(item.output) or ("" if item.output.exists() else "not painted yet")
-        losses = dict(report.losses.get(item.output, {}))
+        losses = report.losses.get(item.output, {})
         entries.append(GalleryEntry(item.output.name, caption, losses, note, problem))
     write_gallery(folder / "index.html", entries)
 
