@@ -331,9 +331,10 @@ def test_warns_and_waits_for_a_full_cluster(nodes: Nodes) -> None:
 
 CHECK_OWN_RAY = """
 import psutil
-from impasto.distributed.connection import connect
-with connect("ray") as cluster:
-    assert cluster.nodes == 1
+from impasto.distributed import Driver
+from impasto.distributed.tile_backend import SERVICE
+with Driver(SERVICE, "ray") as driver:
+    assert driver.cluster.nodes == 1
     raylets = [child for child in psutil.Process().children(recursive=True) if "raylet" in " ".join(child.cmdline())]
     sockets = [socket for raylet in raylets for socket in raylet.net_connections("inet") if socket.laddr]
     assert sockets
@@ -359,7 +360,6 @@ def test_own_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
 
 def test_missing_ray_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match="pip install"), connection.connect("ray"):
         pass

@@ -14,7 +14,7 @@ from typing import Any
 from impasto import __version__
 from impasto.errors import ImpastoError
 
-__all__ = ["LOCAL", "Cluster", "ClusterError", "actor_environment", "connect", "require_version"]
+__all__ = ["LOCAL", "Cluster", "ClusterError", "actor_environment", "connect", "environment", "require_version"]
 
 LOCAL, PRIVATE = "local", "ray"
 """Values of --on that are not addresses: worker processes, and a private Ray cluster on this machine."""
@@ -55,17 +55,24 @@ class Cluster:
     cpus_per_gpu: int = 0
 
 
+def environment(address: str) -> dict[str, str]:
+    """Return the environment of a process that connects to an address. Ray reads it when it is imported."""
+    variables = os.environ | QUIET_ENVIRONMENT
+    if address == PRIVATE:
+        variables |= PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        variables.pop("RAY_ADDRESS", None)
+    return variables
+
+
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[Cluster]:
     """Connect this process to Ray. Raises `ClusterError`.
 
-    `address` is "ray" for a private cluster, "auto" on a machine of a cluster, HOST:PORT or ray://HOST:PORT.
+    `address` is "ray" for a private cluster, "auto" on a machine of a cluster, HOST:PORT or ray://HOST:PORT. Start the
+    process with the `environment` of this address.
     """
-    os.environ.update(QUIET_ENVIRONMENT)
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == PRIVATE:
-        os.environ.update(PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)})
-        os.environ.pop("RAY_ADDRESS", None)
         options |= {"address": "local", "include_dashboard": False}
     elif address != "auto":
         _require_answer(address)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, Self
 
-from impasto.distributed.connection import Cluster, ClusterError, connect
+from impasto.distributed.connection import Cluster, ClusterError, connect, environment
 from impasto.errors import ImpastoError, one_line
 
 __all__ = ["Channel", "ClosedChannelError", "Driver", "Service", "serve"]
@@ -114,6 +114,7 @@ class Driver:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=environment(address),
             start_new_session=True,  # Ctrl-C in a terminal is for this process only
         )
         self._channel = Channel(_pipe(self._process.stdout), _pipe(self._process.stdin))
