@@ -456,7 +456,7 @@ def test_non_image_is_a_one_line_error(tmp_path: Path) -> None:
         r"PIL image \(RGB\) cannot be read": cut,
         r"PIL image \(HSV\) cannot be read": Image.new("HSV", (4, 4)),
         "NoneType .* is not a picture": None,
-        "bytes .* is not a picture": b"\x89PNG",
+        "The picture cannot be read as an image": b"\x89PNG",
         "complex128": np.zeros((4, 4), complex),
         "datetime64": np.zeros((4, 4), "M8[s]"),
         "list is not a picture": [[0.5, 0.5], [0.5]],

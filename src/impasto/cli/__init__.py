@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with catch_early():
             status = app(
-                [_expand_home(word) for word in (arguments if arguments is not None else sys.argv[1:])],
+                [_expand(word) for word in (arguments if arguments is not None else sys.argv[1:])],
                 exit_on_error=False,
                 print_error=False,
                 result_action="return_value",
@@ -81,8 +81,13 @@ def main(arguments: list[str] | None = None) -> int:
     return int(status or 0)
 
 
-def _expand_home(word: str) -> str:
-    """Expand `~` where the shell did not: in quotes, and after `=`, such as in `--output=~/picture.png`."""
+def _expand(word: str) -> str:
+    """Expand `~` where the shell did not: in quotes, and after `=`, such as in `--output=~/picture.png`.
+
+    `-` becomes `stdin:`, because it would be taken for an option.
+    """
+    if word == "-":
+        return "stdin:"
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     # Unlike pathlib's function, this one leaves `~` where there is no home folder.
     return option + equals + (os.path.expanduser(value) if value.startswith("~") else value)  # noqa: PTH111

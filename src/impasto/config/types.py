@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from impasto.errors import ConfigError, LayerError
 
 if TYPE_CHECKING:
-    from typing import Protocol, TypeAlias
+    from typing import IO, Protocol, TypeAlias
 
     import numpy as np
     from PIL.Image import Image
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         @property
         def pixels(self) -> Any: ...
 
-    ImageLike: TypeAlias = str | PathLike[str] | Image | np.ndarray[Any, Any] | Tensor | Named
-    """A picture: a path, a PIL image, an array or a tensor."""
+    ImageLike: TypeAlias = str | PathLike[str] | bytes | IO[bytes] | Image | np.ndarray[Any, Any] | Tensor | Named
+    """A picture: a path or `sample:NAME`, a file's bytes, an open file, a PIL image, an array or a tensor."""
     LayersLike: TypeAlias = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
     NumbersLike: TypeAlias = str | float | Sequence[float]
     LengthsLike: TypeAlias = str | float | Sequence[float | str]

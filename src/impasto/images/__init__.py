@@ -5,7 +5,7 @@ from impasto.images.metadata import read_note
 from impasto.images.opened_image import NamedImage, OpenedImage, get_name, get_path, open_image
 from impasto.images.read import load
 from impasto.images.row_blocks import iter_row_blocks
-from impasto.images.write import encode_jpeg, require_output, save
+from impasto.images.write import encode_jpeg, quantize, require_output, save
 
 __all__ = [
     "Mask",
@@ -19,6 +19,7 @@ __all__ = [
     "load",
     "load_mask",
     "open_image",
+    "quantize",
     "read_note",
     "require_output",
     "save",

@@ -17,7 +17,7 @@ from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
 from impasto.images.metadata import attach_note
 
-__all__ = ["encode_jpeg", "require_output", "save"]
+__all__ = ["encode_jpeg", "quantize", "require_output", "save"]
 
 FORMAT_BITS = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
 """Output formats, and the most bits that each can hold."""
@@ -66,7 +66,7 @@ def save(
     suffix = path.suffix.lower()
     if alpha is not None and suffix in (".jpg", ".jpeg"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
-    array = _quantize(pixels, alpha, bits, store or RamStore())
+    array = quantize(pixels, alpha, bits, store or RamStore())
     errors = vips_errors(f"{path} could not be written", OutputError)
     with atomic_write(path) as temporary, temporary.open("wb") as file, errors:
         image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
@@ -78,12 +78,12 @@ def save(
 
 def encode_jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:
     """Encode an image (1, 3, H, W) in [0, 1] as a JPEG, for a preview."""
-    image = pyvips.Image.new_from_array(_quantize(pixels, None, 8, RamStore())).copy(interpretation="srgb")
+    image = pyvips.Image.new_from_array(quantize(pixels, None, 8, RamStore())).copy(interpretation="srgb")
     data: bytes = image.write_to_buffer(".jpg", Q=quality)
     return data
 
 
-def _quantize(pixels: Tensor, alpha: Tensor | None, bits: int, store: TensorStore) -> NDArray[np.uint8 | np.uint16]:
+def quantize(pixels: Tensor, alpha: Tensor | None, bits: int, store: TensorStore) -> NDArray[np.uint8 | np.uint16]:
     """Convert pixels and alpha to integers of 8 or 16 bits, (H, W, 3 or 4)."""
     height, width = pixels.shape[2:]
     planes = [plane.detach() for plane in (pixels, alpha) if plane is not None]

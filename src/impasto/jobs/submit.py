@@ -48,8 +48,13 @@ def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | No
 def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
     """Copy a picture into the queue's files and return its name and SHA-256.
 
-    Named pixels without a file, such as samples, are saved as PNG.
+    Bytes are stored as they are; named pixels without a file, such as samples, are saved as PNG.
     """
+    if isinstance(source, NamedImage) and isinstance(source.pixels, bytes):
+        with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
+            path = Path(folder) / "picture"
+            path.write_bytes(source.pixels)
+            return {"name": source.name, "sha256": store.files.add(path)}
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
         name = source.name if source.name.startswith(SAMPLE) else f"{source.name}.png"
         with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:

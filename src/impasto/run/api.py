@@ -12,6 +12,7 @@ from impasto.errors import ConfigError
 from impasto.run.loop import drive, iterate
 from impasto.run.result import Result
 from impasto.run.run import Run
+from impasto.samples.sources import SAMPLE, resolve_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,13 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
     shared = {"cache": cache} if (cache := options.pop("cache", None)) is not None else {}
     run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
     given = config.model_dump() if config is not None else {}
-    inputs = Inputs(content=content, styles=as_tuple(style), **files)
-    return Run(inputs, Config(**(given | options)), run_options, **shared)
+    merged = Config(**(given | options))
+    content, *styles = (_find_sample(picture, merged.size) for picture in (content, *as_tuple(style)))
+    return Run(Inputs(content=content, styles=tuple(styles), **files), merged, run_options, **shared)
+
+
+def _find_sample(picture: Any, size_px: int) -> Any:
+    return resolve_picture(picture, size_px) if isinstance(picture, str) and picture.startswith(SAMPLE) else picture
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:
@@ -56,9 +62,9 @@ def stylize(
 ) -> Result:
     """Paint `content` in the manner of `style` and return the picture.
 
-    Pictures are paths, PIL images, arrays or tensors; a list of them as `style` is blended. `options` are fields of
-    `Config` and `RunOptions`; `init` may be a picture; `content_masks`, `style_masks` and `protect` are pictures too,
-    and `weights` is a file. Raises subclasses of `ImpastoError`.
+    Pictures are paths, `sample:NAME`, bytes or open files, PIL images, arrays or tensors; a list of them as `style` is
+    blended. `options` are fields of `Config` and `RunOptions`; `init` may be a picture; `content_masks`, `style_masks`
+    and `protect` are pictures too, and `weights` is a file. Raises subclasses of `ImpastoError`.
     """
     return drive(prepare_run(content, style, config, **options))
 

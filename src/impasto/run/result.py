@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, overload
 
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto import images
 from impasto.config import RunOptions
-from impasto.core.tensor_store import TensorStore
+from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.run.recipe import Recipe
 
 __all__ = ["Result"]
@@ -32,10 +39,44 @@ class Result:
     recipe: Recipe
     store: TensorStore
 
-    def save(self, path: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path:
-        """Write the picture with its recipe inside. Raises `OutputError`, `ConfigError`."""
+    @overload
+    def save(self, target: str | Path, *, bits: int | None = None, quality: int | None = None) -> Path: ...
+
+    @overload
+    def save(
+        self, target: IO[bytes], *, format: str = "png", bits: int | None = None, quality: int | None = None
+    ) -> None: ...
+
+    def save(
+        self,
+        target: str | Path | IO[bytes],
+        *,
+        format: str = "png",
+        bits: int | None = None,
+        quality: int | None = None,
+    ) -> Path | None:
+        """Write the picture with its recipe inside. Returns the path. Raises `OutputError`, `ConfigError`.
+
+        The ending of a path sets its format: .png, .jpg, .webp or .tif. `format` sets that of an open file.
+        """
         given = {name: value for name, value in (("bits", bits), ("quality", quality)) if value is not None}
         run = RunOptions(**(self.recipe.run.model_dump() | given))
         note = self.recipe.model_copy(update={"run": run}).to_json()
-        images.save(Path(path), self.image, self.alpha, bits=run.bits, quality=run.quality, note=note, store=self.store)
-        return Path(path)
+        options: dict[str, Any] = {"bits": run.bits, "quality": run.quality, "note": note, "store": self.store}
+        if isinstance(target, (str, os.PathLike)):
+            images.save(Path(target), self.image, self.alpha, **options)
+            return Path(target)
+        with tempfile.TemporaryDirectory(prefix="impasto-") as folder:
+            path = Path(folder) / f"picture.{format}"
+            images.save(path, self.image, self.alpha, **options)
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, target)
+        return None
+
+    def to_numpy(self) -> NDArray[np.uint8]:
+        """Return the picture as an array of uint8, (H, W, 3), or (H, W, 4) with alpha."""
+        return images.quantize(self.image, self.alpha, 8, RamStore()).astype(np.uint8, copy=False)
+
+    def to_pil(self) -> PIL.Image.Image:
+        """Return the picture as a PIL image in mode RGB or RGBA."""
+        return PIL.Image.fromarray(self.to_numpy())

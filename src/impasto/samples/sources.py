@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from PIL import Image
 from impasto import samples
 from impasto.errors import InputError
 from impasto.images import NamedImage
+from impasto.images.content import read_stream
 
-__all__ = ["SAMPLE", "parse_sample_name", "resolve_picture", "restore_picture"]
+__all__ = ["SAMPLE", "STDIN", "parse_sample_name", "resolve_picture", "restore_picture"]
 
 SAMPLE = "sample:"
+
+STDIN = "stdin:"
+"""The picture on standard input."""
 
 
 def parse_sample_name(name: str) -> str | None:
@@ -24,10 +29,12 @@ def parse_sample_name(name: str) -> str | None:
 
 
 def resolve_picture(text: str, size_px: int) -> Any:
-    """Return the path that a name means, or the sample; paintings are drawn near `size_px`.
+    """Return the path that a name means, the sample, or for `stdin:` the picture on standard input.
 
-    Raises `InputError` if there is no such sample.
+    Paintings are drawn near `size_px`. Raises `InputError` if there is no such sample, `ImageError`.
     """
+    if text == STDIN:
+        return NamedImage("standard input", read_stream(sys.stdin.buffer, "standard input"))
     if not text.startswith(SAMPLE):
         return Path(text)
     name = parse_sample_name(text)
