@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 ROWS = re.findall(r"^\| (\d+) \| `(\w+)` \| .+ \| (?:none|1–(\d+)|(1)) \|$", PAGE.read_text(), re.MULTILINE)
 LAYERS = {package: int(layer) for layer, package, *_ in ROWS}
 HIGHEST = {package: int(up_to or one or 0) for _, package, up_to, one in ROWS}
-"""By package: its layer, and the highest layer that it may import, from the table of docs/architecture.md."""
+"""The highest layer that each package may import, from the table of docs/architecture.md."""
 
 
 def imports_of(path: Path) -> set[str]:

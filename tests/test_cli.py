@@ -328,7 +328,7 @@ def test_unusable_recipe_is_a_clear_error(desk: Path) -> None:
 
     assert run_command("stylize", "photo.jpg", "painting.png", "-o", "o.png", *QUICK, cwd=desk).returncode == 0
     recipe = read_recipe(desk / "o.png").to_json()
-    for old, new, says in [
+    for old, new, message in [
         ('"device":"cpu"', '"device":"cuda"', "this machine has none"),
         ('"threads":', '"threads":-', "threads"),
         ('"engine":"manual"', '"engine":"nonsense"', "engine"),
@@ -341,7 +341,7 @@ def test_unusable_recipe_is_a_clear_error(desk: Path) -> None:
         in_plan = old in ('"device":"cpu"', '"threads":')  # the run options have the same names, and come first
         plan = new.join(recipe.rsplit(old, 1)) if in_plan else recipe.replace(old, new)
         images.save(desk / "edited.png", torch.rand(1, 3, 8, 8), note=plan)
-        assert says in refused(run_command("reproduce", "edited.png", cwd=desk))
+        assert message in refused(run_command("reproduce", "edited.png", cwd=desk))
 
 
 @pytest.mark.weights

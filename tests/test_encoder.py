@@ -34,7 +34,7 @@ def test_average_pooling_averages(noise_image: Tensor) -> None:
 
 
 def test_rescaled_average_pooling_doubles_features(noise_image: Tensor) -> None:
-    """The known rescaling, style-transfer-pytorch's: what deeper layers were trained on are maxima."""
+    """Deeper layers were trained on maxima, so style-transfer-pytorch doubles averages."""
     plain, doubled = (
         Encoder(TINY, random_weights(TINY), pooling=pooling)(noise_image, ["pool1"])["pool1"]
         for pooling in ("avg", "avg-rescaled")
@@ -68,7 +68,7 @@ def test_digest_depends_on_every_weight() -> None:
 
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
 def test_flat_image_has_flat_features_except_with_zero_padding(padding: Any) -> None:
-    """The first convolution sees a frame of zeros around a picture, and no frame where the picture goes on."""
+    """Zero padding shows up as a frame in the features, replicated edges do not."""
     flat = torch.full((1, 3, 20, 24), 0.8)
 
     def spread(encoder: Encoder) -> float:

@@ -32,7 +32,7 @@ from impasto.weights import load
 SMALL = Workload(64, 64, ((64, 64),), resolve_config())
 
 
-def objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
+def random_objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **options: Any) -> Objective:
     config = resolve_config(network=encoder.network.name, **options)
     content, style = (picture.to(encoder.mean.dtype) for picture in (random_image(1, *size), random_image(2, 61, 48)))
     return plain_objective(encoder, content, style, config)
@@ -47,22 +47,24 @@ def test_manual_gradient_matches_autograd(
 ) -> None:
     """Compare in float64: in float32, rounding can flip a ReLU or a maximum."""
     encoder = Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
-    asked = objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
+    objective = random_objective(encoder, size, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     target = random_image(3, *size).double()
-    result = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(asked, asked.config.alpha)(
-        target
-    )
-    assert_same_evaluation(result, evaluate_plain(encoder, asked, target), 1e-11)
+    result = TiledEngine(encoder, dtype=torch.float64, winograd_channels=winograd).evaluator(
+        objective, objective.config.alpha
+    )(target)
+    assert_same_evaluation(result, evaluate_plain(encoder, objective, target), 1e-11)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-@pytest.mark.parametrize("block", [None, 64])
-def test_padded_gradient_matches_autograd(network: Network, padding: Any, block: int | None) -> None:
+@pytest.mark.parametrize("tile_px", [None, 64])
+def test_padded_gradient_matches_autograd(network: Network, padding: Any, tile_px: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
-    asked, target = objective(encoder, (70, 131)), random_image(3, 70, 131).double()
-    result = TiledEngine(encoder, dtype=torch.float64, tile_px=block).evaluator(asked, asked.config.alpha)(target)
-    assert_same_evaluation(result, evaluate_plain(encoder, asked, target), 1e-11)
+    objective, target = random_objective(encoder, (70, 131)), random_image(3, 70, 131).double()
+    result = TiledEngine(encoder, dtype=torch.float64, tile_px=tile_px).evaluator(objective, objective.config.alpha)(
+        target
+    )
+    assert_same_evaluation(result, evaluate_plain(encoder, objective, target), 1e-11)
 
 
 LAYERS = [
@@ -77,10 +79,12 @@ LAYERS = [
 @pytest.mark.parametrize("options", LAYERS, ids=lambda options: str(options.get("style_layers", "absolute")))
 @pytest.mark.weights
 def test_any_layers_may_be_used(vgg19: Encoder, options: dict[str, Any]) -> None:
-    asked = objective(vgg19, **options)
+    objective = random_objective(vgg19, **options)
     target = random_image(3, 53, 70)
     assert_same_evaluation(
-        TiledEngine(vgg19).evaluator(asked, asked.config.alpha)(target), evaluate_plain(vgg19, asked, target), 1e-5
+        TiledEngine(vgg19).evaluator(objective, objective.config.alpha)(target),
+        evaluate_plain(vgg19, objective, target),
+        1e-5,
     )
 
 
@@ -112,13 +116,13 @@ def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
     Single float32 results differ by up to 1e-3 of their norm, autograd's from float64 as well.
     """
     exact = Encoder(vgg19.network, load("vgg19"), dtype=torch.float64)
-    asked, asked_exactly = objective(vgg19), objective(exact)
+    objective, exact_objective = random_objective(vgg19), random_objective(exact)
     errors = []
     for seed in range(3, 10):
-        result = TiledEngine(vgg19, winograd_channels=128).evaluator(asked, asked.config.alpha)(
+        result = TiledEngine(vgg19, winograd_channels=128).evaluator(objective, objective.config.alpha)(
             random_image(seed, 53, 70)
         )
-        expected = evaluate_plain(exact, asked_exactly, random_image(seed, 53, 70).double())
+        expected = evaluate_plain(exact, exact_objective, random_image(seed, 53, 70).double())
         assert result.losses.as_floats() == pytest.approx(expected.losses.as_floats(), rel=1e-5)
         errors.append(relative_error(result.gradient.double(), expected.gradient))
     assert sorted(errors)[3] < 1e-5
@@ -126,17 +130,17 @@ def test_winograd_float32_gradient_is_accurate(vgg19: Encoder) -> None:
 
 @pytest.mark.weights
 def test_bfloat16_error_is_bounded(vgg19: Encoder) -> None:
-    asked = objective(vgg19, (96, 128))
+    objective = random_objective(vgg19, (96, 128))
     target = random_image(3, 96, 128) * 0.5 + 0.25
-    exact = evaluate_plain(vgg19, asked, target)
-    result = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(asked, asked.config.alpha)(target)
+    exact = evaluate_plain(vgg19, objective, target)
+    result = TiledEngine(vgg19, dtype=torch.bfloat16).evaluator(objective, objective.config.alpha)(target)
     assert relative_error(result.gradient, exact.gradient) < 0.1
     assert result.losses.as_floats() == pytest.approx(exact.losses.as_floats(), rel=0.02)
 
 
 def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
-    asked = objective(random_network)
-    evaluate = TiledEngine(random_network).evaluator(asked, asked.config.alpha)
+    objective = random_objective(random_network)
+    evaluate = TiledEngine(random_network).evaluator(objective, objective.config.alpha)
     target = random_image(3, 53, 70)
     kept = target.clone()
     first = evaluate(target)
@@ -148,21 +152,21 @@ def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
 
 
 @pytest.mark.parametrize("style_loss", [name for name in STYLE_LOSSES if name != "gram"])
-@pytest.mark.parametrize("block", [None, 64])
+@pytest.mark.parametrize("tile_px", [None, 64])
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
-def test_style_losses_backpropagate_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
+def test_style_losses_backpropagate_whole_and_tiled(network: Network, tile_px: int | None, style_loss: str) -> None:
     """The engine handles moments, so any style loss of moments works without a change."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
-    asked, target = objective(encoder, (70, 90), style_loss=style_loss), random_image(3, 70, 90).double()
-    engine = TiledEngine(encoder, tile_px=block)
-    if block and STYLE_LOSSES[style_loss].needs_features:
+    objective, target = random_objective(encoder, (70, 90), style_loss=style_loss), random_image(3, 70, 90).double()
+    engine = TiledEngine(encoder, tile_px=tile_px)
+    if tile_px and STYLE_LOSSES[style_loss].needs_features:
         with pytest.raises(ConfigError, match="tiles"):
-            engine.evaluator(asked, asked.config.alpha)(target)
+            engine.evaluator(objective, objective.config.alpha)(target)
         return
-    result = engine.evaluator(asked, asked.config.alpha)(target)
+    result = engine.evaluator(objective, objective.config.alpha)(target)
     # With fewer positions than channels, matrix roots amplify rounding.
     assert_same_evaluation(
-        result, evaluate_plain(encoder, asked, target), 1e-5 if style_loss == "wasserstein" else 1e-10
+        result, evaluate_plain(encoder, objective, target), 1e-5 if style_loss == "wasserstein" else 1e-10
     )
 
 

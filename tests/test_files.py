@@ -1,4 +1,4 @@
-"""The one writer of files: complete or not at all, and no other module replaces files."""
+"""Atomic writes: a file is complete or absent, and no other module replaces files."""
 
 from __future__ import annotations
 

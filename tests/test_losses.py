@@ -90,7 +90,7 @@ def test_content_loss_by_hand() -> None:
     assert error.tolist() == pytest.approx([20 / 6, 8 / 6])
     assert content_loss(error) == pytest.approx(20 / 6)
     assert content_loss(error, scale=2.0) == pytest.approx(10 / 6)
-    # Over the absolute error, style-transfer-pytorch's: sum of squares over sum of sizes.
+    # As in style-transfer-pytorch, divide by the absolute error: sum of squares / sum of absolute values.
     assert content_loss(error, "scaled") == pytest.approx(20 / 8)
 
 

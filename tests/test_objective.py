@@ -70,8 +70,8 @@ def test_laplacian_loss_keeps_content_edges(tiny: Encoder) -> None:
     objective = plain_objective(tiny, content, random_image(2), tiny_config(laplacian_weight=0.4))
     plain = measure_losses(tiny, plain_objective(tiny, content, random_image(2), tiny_config()), target)
     result = measure_losses(tiny, objective, target)
-    bends, wanted = (laplacian(pool_image(x)) for x in (target, content))
-    expected = (bends - wanted).square().mean() / wanted.square().mean()
+    curvature, content_curvature = (laplacian(pool_image(x)) for x in (target, content))
+    expected = (curvature - content_curvature).square().mean() / content_curvature.square().mean()
     torch.testing.assert_close(result.laplacian, expected)
     torch.testing.assert_close(result.total, plain.total + 0.4 * expected)
     assert measure_losses(tiny, objective, content).laplacian == 0

