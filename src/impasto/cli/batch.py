@@ -74,7 +74,7 @@ class BatchFiles:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Execution:
-    """How a batch is carried out."""
+    """The workers and the queue of a batch."""
 
     workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 chooses by processors and memory.")] = 0
     on: On = LOCAL

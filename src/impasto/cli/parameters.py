@@ -67,7 +67,7 @@ CheckpointInterval = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True)
 class OutputParameters:
-    """What a run writes and prints."""
+    """The files and messages of a run."""
 
     output: Output = None
     preset: Preset = "painterly"

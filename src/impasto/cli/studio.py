@@ -27,7 +27,7 @@ __all__ = ["studio"]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Address:
-    """Where the studio listens, and who may use it."""
+    """The address that the studio listens on, and its access rules."""
 
     host: Annotated[str, Parameter(help="Address to listen on. Any address but this machine's own needs --token.")] = (
         "127.0.0.1"

@@ -1,4 +1,4 @@
-"""What a run starts from and how it is carried out: `Inputs`, `RunOptions`, and the `Plan` that is made of them."""
+"""The inputs of a run, the options of its execution, and the `Plan` that is made of both."""
 
 from __future__ import annotations
 
