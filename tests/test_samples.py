@@ -98,7 +98,7 @@ def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "message"),
     [
         ({"name": "monet"}, r"monet.*swirl, dots, mosaic, ink"),
         ({"name": "swirl", "size_px": 63}, r"63 px.*64 to 2048"),
