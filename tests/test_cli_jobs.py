@@ -108,7 +108,7 @@ def test_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @LINUX_ONLY
-def test_without_a_home_folder_the_queue_needs_a_folder(
+def test_missing_home_folder_error_asks_for_a_folder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("HOME", "XDG_DATA_HOME", "IMPASTO_DATA"):

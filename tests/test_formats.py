@@ -1,4 +1,4 @@
-"""Formats: recognized by bytes, read with their own loader, and refused by name where a color has no one meaning."""
+"""Image formats: detected from bytes, read by one loader each, or refused by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def picture() -> Image.Image:
 
 
 def load_color(path: Path) -> list[float]:
-    """Return the color of a flat picture, 0 to 255."""
+    """Return the color of a flat picture, from 0 to 255."""
     loaded = images.load(path)
     low, high = loaded.pixels.amin((0, 2, 3)), loaded.pixels.amax((0, 2, 3))
     assert (high - low).max() < 0.02
@@ -39,7 +39,7 @@ def load_color(path: Path) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "HEIF"])
 @pytest.mark.parametrize("name", ["photo", "photo.jfif", "photo.svg"])
-def test_format_is_told_by_bytes_not_by_the_name(tmp_path: Path, picture: Image.Image, kind: str, name: str) -> None:
+def test_format_is_detected_from_bytes(tmp_path: Path, picture: Image.Image, kind: str, name: str) -> None:
     if kind == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
     path = tmp_path / name
@@ -62,7 +62,7 @@ def list_loaders() -> set[str]:
     return found
 
 
-def test_no_other_loader_of_libvips_is_used(tmp_path: Path, picture: Image.Image) -> None:
+def test_unused_libvips_loaders_are_blocked(tmp_path: Path, picture: Image.Image) -> None:
     loaders = {name.removesuffix("_source") for name in list_loaders() if name.endswith("load_source")}
     assert {name.removesuffix("_source") for name in FORMATS.values()} <= loaders
     for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF"):
@@ -164,7 +164,7 @@ SPACES = ("b-w", "grey16", "srgb", "rgb16", "cmyk", "lab", "labs", "xyz", "scrgb
 
 
 @pytest.mark.parametrize(("numbers", "space"), list(itertools.product(NUMBERS, SPACES)))
-def test_every_tiff_is_read_as_written_or_refused_by_name(tmp_path: Path, numbers: str, space: str) -> None:
+def test_tiff_is_read_exactly_or_refused_by_name(tmp_path: Path, numbers: str, space: str) -> None:
     for bands in range(1, 7):
         path = tmp_path / f"{bands}.tif"
         value = MAXIMA.get(numbers, 100) / 2
@@ -176,7 +176,7 @@ def test_every_tiff_is_read_as_written_or_refused_by_name(tmp_path: Path, number
             assert message.startswith(str(path))
             assert "\n" not in message
         if space in ("lab", "labs", "cmyk", "xyz"):
-            continue  # other tests have the colors of these
+            continue  # other tests check these colors
         if numbers in MAXIMA:
             linear = numbers == "float"
             assert color == pytest.approx([187.5 if linear else 127.5] * 3, abs=1)
@@ -184,7 +184,7 @@ def test_every_tiff_is_read_as_written_or_refused_by_name(tmp_path: Path, number
             assert color is None
 
 
-def test_batch_looks_into_the_files_of_a_folder(
+def test_batch_detects_images_in_a_folder_by_content(
     tmp_path: Path, picture: Image.Image, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, kind in (("a.jfif", "JPEG"), ("b", "PNG"), ("c.bmp", "BMP"), (".hidden.png", "PNG")):
@@ -200,7 +200,7 @@ def test_batch_looks_into_the_files_of_a_folder(
     assert ".hidden" not in message
 
 
-def test_warnings_of_libvips_may_quote_any_bytes(
+def test_libvips_warnings_may_hold_any_bytes(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     domain, message = (pyvips.ffi.new("char[]", text) for text in (b"VIPS", b"bad tag \xff\xfe"))

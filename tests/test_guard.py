@@ -20,7 +20,7 @@ def test_unmarked_test_cannot_load_weights() -> None:
 
 
 @pytest.mark.parametrize(("code", "marker"), [(LOADS, "weights"), (STARTS_RAY, "cluster"), (STARTS_BROWSER, "browser")])
-def test_child_of_unmarked_test_is_refused_too(code: str, marker: str) -> None:
+def test_child_of_unmarked_test_cannot_load_weights(code: str, marker: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert f"without the marker {marker}" in done.stderr

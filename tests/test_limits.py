@@ -1,4 +1,4 @@
-"""Limits of control groups, in trees of files as Linux writes them."""
+"""Memory and CPU limits of control groups, read from files as Linux writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GB = 10**9
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pretend a machine with 64 GB and 64 processors, and no groups yet."""
+    """Simulate a machine with 64 GB, 64 CPUs and no control groups."""
     monkeypatch.setattr(limits, "CGROUPS", tmp_path)
     monkeypatch.setattr(limits, "MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64 * GB}))
@@ -31,7 +31,7 @@ def write_group(folder: Path, **files: object) -> None:
         (folder / name.replace("__", ".")).write_text(f"{text}\n")
 
 
-def test_without_groups_the_machine_is_the_limit(groups: Path) -> None:
+def test_machine_is_the_limit_without_groups(groups: Path) -> None:
     assert (free_memory_bytes(), available_cores()) == (64 * GB, 64)
 
 
@@ -44,7 +44,7 @@ def test_tightest_group_of_version_2_is_the_limit(groups: Path, membership: str)
     assert (free_memory_bytes(), available_cores()) == ((64 * GB, 64) if "visible" in membership else (GB, 3))
 
 
-def test_limit_above_which_a_group_is_slowed_down_counts(groups: Path) -> None:
+def test_memory_high_counts_as_a_limit(groups: Path) -> None:
     (groups / "membership").write_text("0::/\n")
     write_group(groups, memory__max=8 * GB, memory__high=5 * GB, memory__current=GB)
     assert free_memory_bytes() == 4 * GB
@@ -75,7 +75,7 @@ def test_group_above_its_limit_has_nothing_free(groups: Path) -> None:
     assert free_memory_bytes() == 0
 
 
-def test_graphics_card_has_a_budget_of_its_own(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_has_its_own_budget(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10 * GB, 24 * GB))
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 20 * GB)
     budgets = [planning.available_bytes(device) for device in ("cuda", "mps", "cpu")]

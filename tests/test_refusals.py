@@ -1,4 +1,4 @@
-"""What the command line refuses: one line on standard error, an exit status, and no file changed."""
+"""Refusals of the command line: one line on standard error, an exit status and no changed file."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ REFUSED = [
     # cluster
     ("stylize photo.jpg painting.png --on 127.0.0.1:1", 2, "does not answer"),
 ]
-"""Arguments, exit status, and a part of the message."""
+"""Arguments, exit status and a part of the message."""
 
 WITH_WEIGHTS = [
     ("stylize half.jpg painting.png", 2, "half.jpg"),
@@ -184,14 +184,14 @@ WITH_WEIGHTS = [
     ("stylize photo.jpg painting.png --memory 200MB --quiet --network vgg16", 2, "does not fit"),
     ("insight gram photo.jpg --size 8", 2, "too small"),
 ]
-"""What is found out with pretrained weights."""
+"""Refusals that need pretrained weights."""
 
 SLOW = [
     ("batch photos --styles paintings -o out --on 127.0.0.1:1", 2, "does not answer"),
     ("batch photos --styles paintings -o out --on ray://127.0.0.1:1", 2, "does not answer"),
     ("batch photos --styles paintings -o out --on mars", 2, "is not an address"),
 ]
-"""What is found out by Ray, in a process of its own."""
+"""Refusals by Ray, in a separate process."""
 
 CASES = [
     pytest.param(*row, id=row[0], marks=marks)
@@ -202,7 +202,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> Path:
-    """Make a folder of pictures and of files with every possible fault."""
+    """Make a folder of pictures and of invalid files of every kind."""
     folder = tmp_path_factory.mktemp("inputs")
     for name in ("photos", "paintings", "empty"):
         (folder / name).mkdir()

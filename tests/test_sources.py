@@ -1,4 +1,4 @@
-"""Pictures that are not files: bytes, open files, pipes, standard input, samples by name, web addresses."""
+"""Image sources other than paths: bytes, open files, pipes, standard input, samples and web addresses."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def test_bytes_and_open_files_are_read_like_the_file(tmp_path: Path, kind: str) 
         (Path("http:/example.org/cat.jpg"), "is a web address. Download the picture first"),
     ],
 )
-def test_refuses_what_is_no_picture_in_one_line(source: Any, message: str) -> None:
+def test_non_image_source_is_a_one_line_error(source: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message) as caught:
         images.load(source)
     assert "\n" not in str(caught.value)
 
 
-def test_streams_have_a_limit(monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+def test_streams_have_a_size_limit(monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     monkeypatch.setattr(content, "MAX_STREAM_BYTES", 10_000)
     with photo.open("rb") as file, pytest.raises(ImageError, match="Save it to a file, and give that"):
         images.load(file)
 
 
 @LINUX_ONLY
-def test_pipes_are_read(tmp_path: Path, photo: Path) -> None:
+def test_reads_pipes(tmp_path: Path, photo: Path) -> None:
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(photo.read_bytes(),))
@@ -97,7 +97,7 @@ def test_command_reads_standard_input(desk: Path) -> None:
 
 
 @pytest.mark.weights
-def test_python_takes_samples_and_gives_pictures(tmp_path: Path) -> None:
+def test_python_accepts_samples_and_returns_images(tmp_path: Path) -> None:
     result = impasto.stylize("sample:cat", "sample:ink", size=64, iterations=2)
     assert [result.recipe.inputs[role].name for role in ("content", "style")] == ["sample:cat", "sample:ink"]
     array = result.to_numpy()

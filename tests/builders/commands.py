@@ -1,4 +1,4 @@
-"""The command line, in this process or in one of its own."""
+"""The command line, in this process or in a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CommandResult:
 
 
 def run_command(*arguments: str, cwd: Path) -> CommandResult:
-    """Run a command in this process, which takes seconds less than a new one."""
+    """Run a command in this process, which saves seconds."""
     stdout, stderr = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         status = main(list(arguments))
@@ -31,7 +31,7 @@ def run_command(*arguments: str, cwd: Path) -> CommandResult:
 
 
 def run_process(*arguments: str, cwd: Path, **options: Any) -> CommandResult:
-    """Run a command in a process of its own."""
+    """Run a command in a new process."""
     command = [sys.executable, "-m", "impasto", *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
     return CommandResult(done.returncode, done.stdout, done.stderr)

@@ -1,1 +1,1 @@
-"""What a test may not do without a marker, in its own process and in its child processes."""
+"""A guard against unmarked use of weights, browsers and clusters, in a test and its child processes."""

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 REFUSED = "IMPASTO_TEST_REFUSED"
-"""The environment variable of what is refused: markers, whose programs may not start, and `marker=path`."""
+"""The environment variable that lists refused markers, and refused files as `marker=path`."""
 
 PROGRAMS = {"gcs_server": "cluster", "raylet": "cluster", "playwright": "browser"}
-"""A part of a program's path, and the marker that allows it to start."""
+"""Parts of program paths, each with the marker that allows the program to start."""
 
 
 def audit(event: str, arguments: tuple[object, ...]) -> None:
