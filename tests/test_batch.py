@@ -306,7 +306,7 @@ def start_batch(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
-    """Return the pictures of a batch that nobody stopped."""
+    """Return the pictures of an uninterrupted batch."""
     folder = tmp_path_factory.mktemp("undisturbed")
     make_folders(folder, photo, painting)
     with contextlib.chdir(folder), start_batch(*ALL_PAIRS, *STEPS) as process:

@@ -57,7 +57,9 @@ def test_auto_values_follow_network_and_size() -> None:
     assert vgg.iterations < alexnet.iterations
     assert vgg.fourier_power < alexnet.fourier_power
     sides = (128, 512, 1024, 2048, 8000)
-    assert [resolve_config(height=side, width=side // 2).iterations for side in sides] == [45, 45, 64, 90, 90]
+    steps = NETWORKS["vgg19"].iterations
+    expected = [steps, steps, round(steps * 2**0.5), 2 * steps, 2 * steps]
+    assert [resolve_config(height=side, width=side // 2).iterations for side in sides] == expected
     assert [resolve_config(height=side // 2, width=side).scales for side in (100, 512, 1024)] == [1, 3, 4]
     assert resolve_config(styles=3).style_weights == (1, 1, 1)
 
