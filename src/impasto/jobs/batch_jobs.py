@@ -17,8 +17,7 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_write
 from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.batch_report import BatchReport
-from impasto.jobs.errors import JobError
-from impasto.jobs.model import Job
+from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.jobs.submit import key_of, store_source
 from impasto.samples.sources import SAMPLE, resolve_picture

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.jobs.errors import BrokenQueueError
+from impasto.jobs.model import BrokenQueueError
 from impasto.jobs.schema import connect, repair_advice
 
 __all__ = ["REVISION", "Database", "Execute"]

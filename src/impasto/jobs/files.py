@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from impasto.files import atomic_write
-from impasto.jobs.errors import JobError
+from impasto.jobs.model import JobError
 
 __all__ = ["FileStore"]
 

@@ -8,8 +8,7 @@ too far in the future means that the clock was set back: treat it as expired.
 from __future__ import annotations
 
 from impasto.jobs.database import REVISION, Execute
-from impasto.jobs.errors import LostJobError
-from impasto.jobs.model import Claim, Job, JobCommand
+from impasto.jobs.model import Claim, Job, JobCommand, LostJobError
 
 __all__ = ["LEASE_S", "MAX_CRASHES", "READY", "claim_next", "require_claim", "times"]
 

@@ -1,4 +1,4 @@
-"""Data types of the queue: jobs, claims, commands to a worker and updates from it."""
+"""Data types of the queue: jobs, claims, commands to a worker, updates from it, and errors."""
 
 from __future__ import annotations
 
@@ -8,20 +8,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+from impasto.errors import ImpastoError
+
 __all__ = [
+    "BrokenQueueError",
     "Claim",
     "Job",
     "JobCommand",
     "JobEnded",
+    "JobError",
     "JobState",
     "JobUpdate",
+    "LostJobError",
     "PlanChosen",
     "QueueChanges",
     "StepLosses",
     "StepsDone",
+    "UnknownJobError",
 ]
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class JobError(ImpastoError):
+    """A request that the queue or one of its jobs cannot fulfill."""
+
+
+class LostJobError(JobError):
+    """A write by a worker that no longer has the job."""
+
+
+class UnknownJobError(JobError):
+    """A job number that is not in the queue."""
+
+
+class BrokenQueueError(JobError):
+    """A database that cannot be read or written: locked, full or damaged."""
 
 
 class StepLosses(NamedTuple):

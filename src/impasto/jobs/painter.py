@@ -16,8 +16,7 @@ from impasto.config import Config, Plan, RunOptions
 from impasto.config.roles import build_inputs
 from impasto.core.method import Progress
 from impasto.errors import ImpastoError, OutputError, RecipeError, one_line
-from impasto.jobs.errors import JobError
-from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, PlanChosen, StepLosses, StepsDone
+from impasto.jobs.model import Job, JobCommand, JobEnded, JobError, JobUpdate, PlanChosen, StepLosses, StepsDone
 from impasto.run import ModelCache, Observer, Run, iterate
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import read_checkpoint

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from impasto.jobs.errors import BrokenQueueError
+from impasto.jobs.model import BrokenQueueError
 
 __all__ = ["MIGRATIONS", "connect", "repair_advice"]
 

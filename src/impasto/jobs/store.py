@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from impasto.jobs.database import REVISION, Database, Execute
-from impasto.jobs.errors import JobError, UnknownJobError
 from impasto.jobs.files import FileStore
 from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
-from impasto.jobs.model import Claim, Job, JobCommand, QueueChanges, StepsDone
+from impasto.jobs.model import Claim, Job, JobCommand, JobError, QueueChanges, StepsDone, UnknownJobError
 from impasto.jobs.previews import Previews
 
 __all__ = ["JobStore"]
@@ -82,15 +81,13 @@ class JobStore:
 
     def get(self, number: int) -> Job:
         """Return one job. Raises `UnknownJobError`."""
-        return _only_job(self._database.read("SELECT * FROM jobs WHERE id = ?", (number,)), number)
+        with self._database.read_transaction() as execute:
+            return _select_job(execute, number)
 
     def jobs(self, *, key: str | None = None) -> list[Job]:
         """Return all jobs, or those of one key, oldest first."""
-        if key is None:
-            return [Job.from_row(row) for row in self._database.read("SELECT * FROM jobs ORDER BY id")]
-        return [
-            Job.from_row(row) for row in self._database.read("SELECT * FROM jobs WHERE key = ? ORDER BY id", (key,))
-        ]
+        where, values = ("", ()) if key is None else ("WHERE key = ?", (key,))
+        return [Job.from_row(row) for row in self._database.read(f"SELECT * FROM jobs {where} ORDER BY id", values)]
 
     def count_queued(self) -> int:
         """Return the number of queued jobs."""
@@ -107,12 +104,9 @@ class JobStore:
         Raises `JobError` if it has ended.
         """
         with self._database.write_transaction() as execute:
-            job = self._require_active(execute, number)
-            if job.state == "queued":
-                self._update(execute, number, state="cancelled", **ENDED)
-            else:
-                self._update(execute, number, command="cancel")
-        return self.get(number)
+            if self._require_active(execute, number).state == "queued":
+                return self._update(execute, number, state="cancelled", **ENDED)
+            return self._update(execute, number, command="cancel")
 
     def retry(self, number: int) -> Job:
         """Return a failed or cancelled job to the queue, with its checkpoint.
@@ -123,8 +117,7 @@ class JobStore:
             job = _select_job(execute, number)
             if job.state not in ("failed", "cancelled"):
                 raise JobError(f"Job {number} is {job.state}. Only failed and cancelled jobs can be retried.")
-            self._update(execute, number, state="queued", error=None, crashes=0)
-        return self.get(number)
+            return self._update(execute, number, state="queued", error=None, crashes=0)
 
     def pause(self, number: int) -> Job:
         """Keep a job from running until it is resumed. A running job stops after its current step.
@@ -261,8 +254,7 @@ class JobStore:
     def _update_active(self, number: int, **columns: Any) -> Job:
         with self._database.write_transaction() as execute:
             self._require_active(execute, number)
-            self._update(execute, number, **columns)
-        return self.get(number)
+            return self._update(execute, number, **columns)
 
     def _require_active(self, execute: Execute, number: int) -> Job:
         job = _select_job(execute, number)
@@ -276,19 +268,14 @@ class JobStore:
             self._update(execute, claim.job.id, **columns)
         return command
 
-    def _update(self, execute: Execute, number: int, **columns: Any) -> None:
+    def _update(self, execute: Execute, number: int, **columns: Any) -> Job:
         assignments = "".join(f"{name} = ?, " for name in columns)
-        execute(
-            f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ?",
-            (*columns.values(), self.clock(), number),
-        )
+        statement = f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ? RETURNING *"
+        return Job.from_row(execute(statement, (*columns.values(), self.clock(), number)).fetchone())
 
 
 def _select_job(execute: Execute, number: int) -> Job:
-    return _only_job(execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchall(), number)
-
-
-def _only_job(rows: Sequence[Any], number: int) -> Job:
-    if not rows:
+    row = execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
+    if row is None:
         raise UnknownJobError(f"There is no job {number}. List the jobs with: impasto jobs list")
-    return Job.from_row(rows[0])
+    return Job.from_row(row)

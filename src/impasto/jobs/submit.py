@@ -12,8 +12,7 @@ from typing import Any
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.roles import pictures_by_role
 from impasto.images import NamedImage, get_name, load, save
-from impasto.jobs.errors import JobError
-from impasto.jobs.model import Job
+from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.samples.sources import SAMPLE
 

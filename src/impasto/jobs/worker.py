@@ -20,8 +20,17 @@ from impasto.engine.memory import Workload
 from impasto.engine.planning import make_plan
 from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
-from impasto.jobs.errors import JobError, LostJobError
-from impasto.jobs.model import Claim, Job, JobCommand, JobEnded, JobUpdate, PlanChosen, StepsDone
+from impasto.jobs.model import (
+    Claim,
+    Job,
+    JobCommand,
+    JobEnded,
+    JobError,
+    JobUpdate,
+    LostJobError,
+    PlanChosen,
+    StepsDone,
+)
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S, JobPainter
 from impasto.jobs.previews import PreviewWriter
 from impasto.jobs.store import JobStore

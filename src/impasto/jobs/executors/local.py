@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from impasto.jobs.errors import JobError
+from impasto.jobs.model import JobError
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import worker_name

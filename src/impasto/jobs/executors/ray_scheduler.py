@@ -27,10 +27,9 @@ from impasto.distributed.connection import Cluster, ClusterError, actor_environm
 from impasto.distributed.driver import Channel, ClosedChannelError, serve
 from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
-from impasto.jobs.errors import JobError, LostJobError
 from impasto.jobs.executors.ray import StartWorkers, WorkersReady
 from impasto.jobs.executors.ray_worker import RayCache, RayWorker, Sent
-from impasto.jobs.model import Claim, JobEnded, JobUpdate, StepsDone
+from impasto.jobs.model import Claim, JobEnded, JobError, JobUpdate, LostJobError, StepsDone
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import fail_job, save_update, worker_name
 from impasto.weights import load
