@@ -31,7 +31,7 @@ from impasto.distributed import Cluster
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
 from impasto.jobs.batch_jobs import BatchJobs
-from impasto.jobs.batch_plan import BatchItem
+from impasto.jobs.batch_plan import BatchItem, split_options
 from impasto.jobs.batch_report import BatchReport, write_index
 from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
@@ -151,6 +151,11 @@ def write_masks(*names: str) -> None:
         mask = np.zeros(read_pixels(photo).shape[:2], dtype=np.uint8)
         mask[: len(mask) // 2] = 255
         Image.fromarray(mask).save(f"masks/{name}.png")
+
+
+def test_sources_may_be_paths() -> None:
+    sources, _ = split_options("cat.jpg", "ink.png", {"weights": Path("own.safetensors"), "protect": "m/{content}.png"})
+    assert (sources["weights"], sources["protect"]) == ("own.safetensors", "m/cat.png")
 
 
 @pytest.mark.weights

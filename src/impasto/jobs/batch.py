@@ -41,7 +41,7 @@ __all__ = ["BatchReport", "batch", "estimate_batch", "paint_batch", "plan_batch"
 logger = logging.getLogger("impasto")
 
 POLL_S = 0.5
-NO_WORKER_WARNING_S = 20.0
+NO_WORKER_WARNING_S = 60.0
 """Interval between warnings that a cluster has no room for a worker."""
 
 DRIVER_MODULE = "impasto.jobs.executors.ray_scheduler"
@@ -61,10 +61,10 @@ def batch(
     config: Config | None = None,
     pairs: str | Path | None = None,
     sweep: Mapping[str, Sequence[Any]] | None = None,
-    content_masks: Sequence[str] = (),
-    style_masks: Sequence[str] = (),
-    protect: str | None = None,
-    weights: str | None = None,
+    content_masks: Sequence[str | Path] = (),
+    style_masks: Sequence[str | Path] = (),
+    protect: str | Path | None = None,
+    weights: str | Path | None = None,
     names: str = "",
     workers: int = 0,
     on: str = LOCAL,

@@ -157,7 +157,7 @@ def split_options(content: str, style: str, options: Mapping[str, Any]) -> tuple
     for role in options:
         if not _is_picture(role, options[role]):
             continue
-        source = rest.pop(role)
+        source = str(rest.pop(role))
         try:
             sources[role] = source.format(**names)
         except (KeyError, ValueError, IndexError, AttributeError):
