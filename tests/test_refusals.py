@@ -210,9 +210,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path
         shutil.copy(photo_path("cat"), path)
     for path in (folder / "painting.png", folder / "photos" / "dog.png", folder / "paintings" / "swirl.png"):
         shutil.copy(painting, path)
-    (folder / "photos" / "notes.txt").write_text("not a picture")
     (folder / "file").write_bytes(b"")
-    (folder / "text.png").write_text("I am no picture.\n" * 20)
+    (folder / "text.png").write_text("not an image\n" * 20)
     whole = (folder / "photo.jpg").read_bytes()
     (folder / "half.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (1, 1)).save(folder / "dot.png")
@@ -229,13 +228,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path
     (folder / "long.csv").write_text("content,style\na.jpg,b.jpg,3\n")
     (folder / "option.csv").write_text("content,style,alpah\na.jpg,b.jpg,3\n")
     for name in ("kept.png", "out.webp"):
-        (folder / name).write_bytes(b"what was there before")
+        (folder / name).write_bytes(b"existing")
     return folder
 
 
 @pytest.fixture
 def folder(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copy these files, and run commands there with a queue elsewhere."""
+    """Enter a copy of these files, with the job queue in another folder."""
     copied = shutil.copytree(inputs, tmp_path / "folder")
     monkeypatch.chdir(copied)
     monkeypatch.setenv("IMPASTO_DATA", str(tmp_path / "queue"))
@@ -257,11 +256,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_refuses_in_one_line_and_changes_nothing(
     arguments: str, status: int, message: str, folder: Path, port_in_use: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = shlex.split(arguments.replace("{taken}", str(port_in_use)))
-    if words[0] == "stylize" and "-o" not in words:
-        words += ["-o", "kept.png"]
+    command = shlex.split(arguments.replace("{taken}", str(port_in_use)))
+    if command[0] == "stylize" and "-o" not in command:
+        command += ["-o", "kept.png"]
     before = contents(folder)
-    assert main(words) == status
+    assert main(command) == status
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1, captured.err
