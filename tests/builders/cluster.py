@@ -81,6 +81,7 @@ def two_nodes() -> Iterator[Nodes]:
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment,
+        start_new_session=True,  # Ctrl-C must not end it: it ends the cluster when its input is closed
     )
     try:
         nodes = Nodes(process, environment, port)
