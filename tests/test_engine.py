@@ -40,7 +40,7 @@ def random_objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **optio
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("pooling", ["max", "avg", "avg-rescaled"])
-@pytest.mark.parametrize("size", [(35, 52), (48, 48), (17, 65)])
+@pytest.mark.parametrize("size", [(35, 52), (48, 48), (33, 49)])
 @pytest.mark.parametrize("winograd", [None, 1])
 def test_manual_gradient_matches_autograd(
     network: Network, pooling: Any, size: tuple[int, int], winograd: int | None

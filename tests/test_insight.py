@@ -384,7 +384,7 @@ def test_sweep_options_are_parsed_and_validated() -> None:
 # ---- Options of each view ------------------------------------------------------------------------
 
 COMPANIONS: dict[str, dict[str, Any]] = {
-    "enlarge": {"size": 112},
+    "enlarge": {"size": 176},
     "clamp": {"noise_std": 0.8},
     "lbfgs_history": {"iterations": 20},
     "scales": {"size": 64},
