@@ -101,7 +101,7 @@ def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixt
 
 @pytest.mark.weights
 def test_unreadable_input_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("photos/bad.jpg").write_bytes(b"not a picture at all")
+    Path("photos/bad.jpg").write_bytes(b"\xff\xd8\xff and no picture at all")
     jpeg = Path("photos/cat.jpg").read_bytes()
     Path("photos/cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     first = run_batch(capsys, "photos", "--styles", "paintings/swirl.png", status=1)

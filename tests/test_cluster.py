@@ -113,7 +113,7 @@ TWO = ["photos", "--styles", "painting.png"]
 
 @pytest.mark.weights
 def test_cluster_matches_local_batch_and_isolates_failures(nodes: Nodes) -> None:
-    Path("photos/bad.png").write_text("not a picture")
+    Path("photos/bad.png").write_bytes(Path("photos/dog.png").read_bytes()[:200])
     shutil.copy("photos/cat.jpg", "photos/same.jpg")
     Path("masks").mkdir()
     for photo in ("cat.jpg", "dog.png"):
