@@ -450,6 +450,7 @@ def test_decoded_weights_are_compared_with_the_table(
     assert weights.load("alexnet").sha256 == first.sha256
 
 
+@pytest.mark.weights
 @pytest.mark.usefixtures("cache")
 def test_weights_of_the_wheel_are_compared_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(unusable_cache(tmp_path, "under a file")))
