@@ -83,14 +83,9 @@ def batch(
     given |= {name: value for name, value in options.items() if name not in RunOptions.model_fields}
     given |= assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
     given |= {role: source for role, source in (("protect", protect), ("weights", weights)) if source is not None}
+    table = Path(pairs) if pairs is not None else None
     items = plan_batch(
-        _as_list(contents),
-        _as_list(styles),
-        Path(output),
-        pairs=Path(pairs) if pairs is not None else None,
-        options=given,
-        sweep=sweep or {},
-        names=names,
+        _as_list(contents), _as_list(styles), Path(output), pairs=table, options=given, sweep=sweep, names=names
     )
     queue = Path(data_dir) if data_dir is not None else None
     return paint_batch(items, Path(output), run_options, workers=workers, on=on, retry=retry, data_dir=queue)
