@@ -57,7 +57,7 @@ def test_manual_gradient_matches_autograd(
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-@pytest.mark.parametrize("tile_px", [None, 64])
+@pytest.mark.parametrize("tile_px", [None, pytest.param(64, marks=pytest.mark.slow)])
 def test_padded_gradient_matches_autograd(network: Network, padding: Any, tile_px: int | None) -> None:
     encoder = Encoder(network, random_weights(network), padding=padding, dtype=torch.float64)
     objective, target = random_objective(encoder, (70, 131)), random_image(3, 70, 131).double()
@@ -230,6 +230,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_freed_memory_is_reused() -> None:
     """Count page faults: memory returned to the system causes new ones when allocated again."""

@@ -90,7 +90,9 @@ def test_guided_gram_matrix_by_hand() -> None:
     torch.testing.assert_close(gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
 
 
-@pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    "network", [pytest.param(VGG19, marks=pytest.mark.slow), ALEXNET], ids=lambda network: network.name
+)
 @pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
 def test_region_gradients_match_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
