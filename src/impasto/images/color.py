@@ -39,24 +39,31 @@ def to_grayscale(store: TensorStore, image: Tensor) -> Tensor:
     return gray
 
 
-def match_luminance(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
-    """Shift and scale a gray style image to the mean and deviation of the content's luma."""
-    (mean, covariance), (target_mean, target) = (_mean_and_covariance(store, image) for image in (style, content))
+def match_luminance(store: TensorStore, style: Tensor, content: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Shift and scale a gray style image to the mean and deviation of the content's luma.
+
+    `visible` is the style's alpha, by which its pixels are weighted.
+    """
+    mean, covariance = _mean_and_covariance(store, style, visible)
+    target_mean, target = _mean_and_covariance(store, content)
     matrix = (target[0, 0] / covariance[0, 0]).sqrt() * torch.eye(3, dtype=mean.dtype)
     return _apply_affine(store, style, matrix, mean, target_mean)
 
 
-def match_colors(store: TensorStore, style: Tensor, content: Tensor, method: Transfer) -> Tensor:
+def match_colors(
+    store: TensorStore, style: Tensor, content: Tensor, method: Transfer, visible: Tensor | None = None
+) -> Tensor:
     """Return the style image in the content's colors, clamped to [0, 1].
 
     All methods compute x -> A (x − μ_s) + μ_c, which gives the style the content's mean and covariance. A comes from
     Cholesky factors, from symmetric square roots (PCA), or is the map that moves colors least (optimal transport).
     `histogram` starts from the last and then matches each channel's distribution. Channels alone would not
-    do: they would leave gray content colored.
+    do: they would leave gray content colored. `visible` is the style's alpha, by which its pixels are weighted.
     """
     if method == "histogram":
-        return _match_histograms(store, match_colors(store, style, content, "ot"), content)
-    (mean, covariance), (target_mean, target) = (_mean_and_covariance(store, image) for image in (style, content))
+        return _match_histograms(store, match_colors(store, style, content, "ot", visible), content, visible)
+    mean, covariance = _mean_and_covariance(store, style, visible)
+    target_mean, target = _mean_and_covariance(store, content)
     if method == "cholesky":
         matrix = torch.linalg.cholesky(target) @ torch.linalg.inv(torch.linalg.cholesky(covariance))
     elif method == "pca":
@@ -87,14 +94,15 @@ def compute_luma(rows: Tensor) -> Tensor:
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def _mean_and_covariance(store: TensorStore, image: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_and_covariance(store: TensorStore, image: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return mean (3,) and covariance (3, 3) of an image's colors, in float64 on the CPU."""
-    total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
-    for (rows,) in iter_row_blocks(store, image):
+    total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0.0
+    for rows, *weighting in iter_row_blocks(store, image, *(() if weights is None else (weights,))):
         colors = rows.flatten(2)[0].cpu().double()
-        total += colors.sum(dim=1)
-        outer += colors @ colors.T
-        count += colors.shape[1]
+        weighted = colors * weighting[0].flatten().cpu().double() if weighting else colors
+        total += weighted.sum(dim=1)
+        outer += weighted @ colors.T
+        count += float(weighting[0].sum(dtype=torch.float64)) if weighting else colors.shape[1]
     mean = total / count
     return mean, outer / count - torch.outer(mean, mean) + VARIANCE_FLOOR * torch.eye(3, dtype=torch.float64)
 
@@ -115,8 +123,9 @@ def _apply_affine(store: TensorStore, image: Tensor, matrix: Tensor, mean: Tenso
     return result
 
 
-def _match_histograms(store: TensorStore, style: Tensor, content: Tensor) -> Tensor:
-    style_cdf, content_cdf = (_cumulative_histograms(store, image) for image in (style, content))
+def _match_histograms(store: TensorStore, style: Tensor, content: Tensor, visible: Tensor | None) -> Tensor:
+    style_cdf = _cumulative_histograms(store, style, visible)
+    content_cdf = _cumulative_histograms(store, content)
     levels = torch.linspace(0, 1, LEVELS + 1)
     result = store.empty(style.shape, style.dtype)
     for out, rows in iter_row_blocks(store, result, style):
@@ -129,12 +138,17 @@ def _match_histograms(store: TensorStore, style: Tensor, content: Tensor) -> Ten
     return result
 
 
-def _cumulative_histograms(store: TensorStore, image: Tensor) -> Tensor:
+def _cumulative_histograms(store: TensorStore, image: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return each channel's share of pixels up to each level, (3, LEVELS + 1), strictly rising from 0 to 1."""
     counts = torch.zeros(3, LEVELS, dtype=torch.float64)
-    for (rows,) in iter_row_blocks(store, image):
+    for rows, *weighting in iter_row_blocks(store, image, *(() if weights is None else (weights,))):
         for channel in range(3):
-            counts[channel] += torch.histc(rows[:, channel].cpu().float(), LEVELS, 0, 1).double()
+            values = rows[:, channel].cpu().float()
+            if weighting:
+                level = (values * LEVELS).long().clamp(0, LEVELS - 1).flatten()
+                counts[channel] += torch.bincount(level, weighting[0].flatten().cpu().double(), LEVELS)
+            else:
+                counts[channel] += torch.histc(values, LEVELS, 0, 1).double()
     # No bin is empty, so that the inverse is a function.
     counts += 1e-6 * counts.sum(dim=1, keepdim=True)
     shares = counts.cumsum(dim=1) / counts.sum(dim=1, keepdim=True)

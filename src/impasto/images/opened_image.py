@@ -63,6 +63,12 @@ class OpenedImage:
         return self.height, self.width
 
     @property
+    def has_alpha(self) -> bool:
+        """True if there is an alpha channel, which may be opaque everywhere."""
+        image = self._content.image()
+        return bool(image.hasalpha()) if "vips-loader" in image.get_fields() else image.bands in (2, 4)
+
+    @property
     def sha256(self) -> str:
         """The SHA-256 of the file, or of the values of an array. Raises `ImageError` if the file changed."""
         return self._content.sha256

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +19,12 @@ from impasto.images.decode import to_srgb
 from impasto.images.opened_image import open_image
 
 __all__ = ["iter_rows", "load"]
+
+MIN_ALPHA = 1 / 255
+"""Largest alpha below which a picture counts as wholly transparent."""
+
+FILL_PX = 512
+"""Long side at which the colors of transparent pixels are computed."""
 
 BLOCK_PX = 1 << 21
 """Pixels decoded at a time."""
@@ -34,7 +41,7 @@ def load(
     """Read a picture into `store`, resized to `long_side_px` (antialiased, Lanczos 3).
 
     The orientation is applied, the embedded profile converted to sRGB, and alpha split off; transparent pixels
-    get the mean of the visible colors. Arrays are (H, W), (H, W, C) or (C, H, W), integers over their whole
+    continue the visible colors. Arrays are (H, W), (H, W, C) or (C, H, W), integers over their whole
     range or floats in [0, 1]. Floating-point files are linear light. Raises `ImageError`.
     """
     opened, store = open_image(source, max_megapixels=max_megapixels), store or RamStore()
@@ -54,6 +61,8 @@ def load(
             store.release(pixels)
     if alpha is not None:
         alpha.clamp_(0, 1)
+        if float(alpha.max()) < MIN_ALPHA:
+            raise ImageError(f"{opened.label} is wholly transparent. Give a picture with visible parts.")
         _fill_transparent(pixels, alpha, store)
     return Picture(pixels, alpha, opened.name, opened.sha256)
 
@@ -81,10 +90,28 @@ def _resize(image: Any, long_side_px: int | None, *, enlarge: bool) -> Any:
 
 
 def _fill_transparent(pixels: Tensor, alpha: Tensor, store: TensorStore) -> None:
-    """Add the mean visible color where `alpha` is below 1. Colors are multiplied by alpha already."""
-    visible = alpha.sum().clamp(min=1e-6)
+    """Continue the visible colors where `alpha` is below 1. Colors are multiplied by alpha already.
+
+    A flat color would leave an edge around what is visible, which the network would see.
+    """
+    size = fit(*alpha.shape[2:], FILL_PX, enlarge=False)
+    small = [F.adaptive_avg_pool2d(plane, size) for plane in (*pixels.split(1, dim=1), alpha)]
+    colors = _continue_colors(torch.cat(small[:3], dim=1), small[3])
     for channel in range(3):
         plane = pixels[:, channel : channel + 1]
-        mean_color = (plane.sum() / visible).clamp(0, 1)
-        plane.add_((1 - alpha) * mean_color).clamp_(0, 1)
+        filling = F.interpolate(colors[:, channel : channel + 1], alpha.shape[2:], mode="bilinear")
+        plane.add_(filling.mul_(1 - alpha)).clamp_(0, 1)
         store.release(pixels)
+
+
+def _continue_colors(colors: Tensor, alpha: Tensor) -> Tensor:
+    """Return colors everywhere: those of transparent pixels are taken from ever coarser averages of visible ones.
+
+    `colors` (1, 3, h, w) are multiplied by `alpha` (1, 1, h, w).
+    """
+    height, width = alpha.shape[2:]
+    if height == width == 1:
+        return colors / alpha.clamp(min=1e-6)
+    coarse = [F.avg_pool2d(image, 2, ceil_mode=True) for image in (colors, alpha)]
+    continued = _continue_colors(coarse[0], coarse[1])
+    return colors + (1 - alpha) * F.interpolate(continued, (height, width), mode="bilinear")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
+from impasto.config.networks import architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.core.evaluate import Engine
 from impasto.core.image import Picture
@@ -25,7 +27,9 @@ from impasto.images import Mask, color
 from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
 
-__all__ = ["count_regions", "load_inputs", "open_inputs", "require_init", "style_shares"]
+__all__ = ["count_regions", "load_inputs", "open_inputs", "require_init", "style_length_px", "style_shares"]
+
+logger = logging.getLogger("impasto")
 
 FULLY_PAINTED = 1 - 1 / 512
 """From this mask value on a pixel counts as fully painted: half a level of 8 bits below 1."""
@@ -43,7 +47,8 @@ def open_inputs(inputs: Inputs, max_megapixels: float) -> Inputs:
 def count_regions(inputs: Inputs) -> int:
     """Return an upper bound on the number of mask regions, 0 without masks. Raises `ImageError`."""
     counts = [sum(map(images.count_regions, masks)) for masks in (inputs.content_masks, inputs.style_masks)]
-    return max(*counts, int(inputs.protect is not None))
+    whole = inputs.protect is not None or any(style.has_alpha for style in inputs.styles)
+    return max(*counts, int(whole))
 
 
 def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, engine: Engine) -> RunInputs:
@@ -53,7 +58,11 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     content = images.load(inputs.content, long_side_px=config.size, enlarge=config.enlarge, store=store)
     height, width = content.pixels.shape[2:]
     styles = tuple(
-        Style(images.load(style, long_side_px=math.ceil(scale * max(height, width)), store=store), share, scale)
+        Style(
+            images.load(style, long_side_px=style_length_px(style, scale, config, height, width), store=store),
+            share,
+            scale,
+        )
         for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
     )
     loaded: dict[str, Picture | Mask] = {"content": content}
@@ -63,12 +72,37 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         loaded["init"] = init = images.load(inputs.init, long_side_px=4 * config.size, store=store)
     masks = _load_masks(inputs, content, styles, config, store)
     records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
-    regions = _pair_regions(masks, content, styles, store) if masks else ()
+    visible = _find_visible_parts(styles, config)
+    regions = (
+        _pair_regions(masks, content, styles, visible, store)
+        if masks or any(part is not None for part in visible)
+        else ()
+    )
     paint_mask = _build_paint_mask(regions, store) if regions else None
-    content, styles, retouch = _transfer_colors(content, styles, paint_mask, config, store)
+    content, styles, retouch = _transfer_colors(content, styles, visible, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
     return RunInputs(content, styles, init, scales, retouch, regions, paint_mask, records)
+
+
+def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedConfig, height: int, width: int) -> int:
+    """Return the long side to load a style at, for a target of this size. A narrow style keeps the sides it needs."""
+    network = architecture(config.network)
+    min_px = max(network.minimum_px(name) for name, _ in config.style_layers)
+    return math.ceil(max(scale * max(height, width), min_px * max(style.size) / min(style.size)))
+
+
+def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tensor | None]:
+    """Return the alpha of each style that has transparent parts: it acts as a style mask."""
+    alphas = [style.picture.alpha for style in styles]
+    visible = [None if alpha is None or float(alpha.min()) >= FULLY_PAINTED else alpha for alpha in alphas]
+    if find_style_loss(config.style_loss).needs_features and any(part is not None for part in visible):
+        logger.warning(
+            "Transparent parts of a style count as flat paint with style_loss = %r, which has no masks.",
+            config.style_loss,
+        )
+        return [None] * len(styles)
+    return visible
 
 
 def _load_masks(
@@ -104,7 +138,11 @@ def _load_masks(
 
 
 def _pair_regions(
-    masks: Mapping[str, Mask], content: Picture, styles: tuple[Style, ...], store: TensorStore
+    masks: Mapping[str, Mask],
+    content: Picture,
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    store: TensorStore,
 ) -> tuple[Region, ...]:
     """Pair content masks with styles, outside of the protected parts."""
     protect = masks["protect"].areas[""] if "protect" in masks else None
@@ -114,7 +152,7 @@ def _pair_regions(
     content_areas, style_areas = (
         [mask.areas for role, mask in masks.items() if role.startswith(kind)] for kind in ("content", "style")
     )
-    return pair_masks(content_areas, style_areas, [style.share for style in styles], allowed, store)
+    return pair_masks(content_areas, style_areas, [style.share for style in styles], allowed, store, visible)
 
 
 def _build_paint_mask(regions: tuple[Region, ...], store: TensorStore) -> Tensor | None:
@@ -127,22 +165,31 @@ def _build_paint_mask(regions: tuple[Region, ...], store: TensorStore) -> Tensor
 
 
 def _transfer_colors(
-    content: Picture, styles: tuple[Style, ...], paint_mask: Tensor | None, config: Config, store: TensorStore
+    content: Picture,
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    paint_mask: Tensor | None,
+    config: Config,
+    store: TensorStore,
 ) -> tuple[Picture, tuple[Style, ...], Callable[[Tensor], Tensor] | None]:
     """Prepare the colors of content and styles. The function returned restores colors after painting."""
 
-    def convert(change: Callable[[Tensor], Tensor]) -> tuple[Style, ...]:
+    def convert(change: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Style, ...]:
         return tuple(
-            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels))) for style in styles
+            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels, part)))
+            for style, part in zip(styles, visible, strict=True)
         )
 
     if config.color == "style":
         return content, styles, None
     colors = content.pixels
     if config.color == "match":
-        return content, convert(lambda pixels: color.match_colors(store, pixels, colors, config.color_transfer)), None
+        method = config.color_transfer
+        return content, convert(lambda pixels, part: color.match_colors(store, pixels, colors, method, part)), None
     gray = color.to_grayscale(store, colors)
-    gray_styles = convert(lambda pixels: color.match_luminance(store, color.to_grayscale(store, pixels), gray))
+    gray_styles = convert(
+        lambda pixels, part: color.match_luminance(store, color.to_grayscale(store, pixels), gray, part)
+    )
 
     def restore_colors(painted: Tensor) -> Tensor:
         colored = color.transfer_chroma(store, painted, colors)

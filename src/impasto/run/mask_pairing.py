@@ -35,14 +35,20 @@ class _Pair:
 
 
 def pair_masks(
-    content: Sequence[Areas], style: Sequence[Areas], shares: Sequence[float], allowed: Tensor, store: TensorStore
+    content: Sequence[Areas],
+    style: Sequence[Areas],
+    shares: Sequence[float],
+    allowed: Tensor,
+    store: TensorStore,
+    visible: Sequence[Tensor | None] = (),
 ) -> tuple[Region, ...]:
     """Pair the masks of the content with styles, or with the masks of styles.
 
     Gray masks pair in order: one for each style, or, with one style, one for each of its masks. Label maps pair by
     color: one for the content, one for each style. Without content masks, the whole content is one region.
-    `shares` are those of the styles; `allowed` is 1 where the content may be painted over. Raises
-    `ConfigError` if counts or colors do not match, or if a region is empty.
+    `shares` are those of the styles; `allowed` is 1 where the content may be painted over; `visible` is the alpha of
+    each style with transparent parts, and None for others. Raises `ConfigError` if counts or colors do not match, or if
+    a region is empty.
     """
     if any("" not in areas for areas in (*content, *style)):
         pairs = _pair_by_color(content, style, shares)
@@ -57,7 +63,7 @@ def pair_masks(
     painted = [_measure_area(pair.name, mask, store) for pair, mask in zip(pairs, masks, strict=True)]
     weights = [area * _average_share(pair.uses, len(shares)) for area, pair in zip(painted, pairs, strict=True)]
     return tuple(
-        Region(mask, weight / (sum(weights) or 1), _normalize(pair.uses))
+        Region(mask, weight / (sum(weights) or 1), _leave_out_transparent(_normalize(pair.uses), visible, store))
         for mask, weight, pair in zip(masks, weights, pairs, strict=True)
     )
 
@@ -136,6 +142,25 @@ def _normalize(uses: Sequence[StyleUse]) -> tuple[StyleUse, ...]:
     """Scale the shares of a region's styles to sum to one."""
     total = sum(use.share for use in uses) or 1  # all shares may be 0
     return tuple(StyleUse(use.style, use.share / total, use.mask) for use in uses)
+
+
+def _leave_out_transparent(
+    uses: Sequence[StyleUse], visible: Sequence[Tensor | None], store: TensorStore
+) -> tuple[StyleUse, ...]:
+    """Multiply the masks of styles by their alpha."""
+    limited = []
+    for use in uses:
+        alpha, mask = visible[use.style] if visible else None, use.mask
+        if alpha is not None and mask is not None:
+            part = store.empty(mask.shape)
+            for out, *rows in iter_row_blocks(store, part, mask, alpha):
+                torch.mul(*rows, out=out)
+            _measure_area(f"The visible part of style mask {use.style + 1}", part, store)
+            use = StyleUse(use.style, use.share, part)
+        elif alpha is not None:
+            use = StyleUse(use.style, use.share, alpha)
+        limited.append(use)
+    return tuple(limited)
 
 
 def _measure_area(name: str, mask: Tensor, store: TensorStore) -> float:

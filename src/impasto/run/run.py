@@ -7,7 +7,6 @@ its steps with `run.loop`.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from impasto.engine.memory import Workload, vector_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
-from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_shares
+from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_length_px, style_shares
 from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
@@ -89,7 +88,7 @@ class Run:
         require_init(self.inputs, self.config)
         (height, width), config, opened = self.size, self.resolved, self.opened_inputs
         styles = tuple(
-            fit(style.height, style.width, math.ceil(scale * max(height, width)), enlarge=False)
+            fit(*style.size, style_length_px(style, scale, config, height, width), enlarge=False)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
         return Workload(height, width, styles, config, count_regions(opened))
