@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from impasto.errors import ImageError
 from impasto.images import color
 from impasto.run import prepare_run
 
-SMALL = {"size": 64, "iterations": 4, "precision": "float32"}
+SMALL: dict[str, Any] = {"size": 64, "iterations": 4, "precision": "float32"}
 
 
 @pytest.fixture(scope="module")

@@ -94,12 +94,13 @@ def _fill_transparent(pixels: Tensor, alpha: Tensor, store: TensorStore) -> None
 
     A flat color would leave an edge around what is visible, which the network would see.
     """
-    size = fit(*alpha.shape[2:], FILL_PX, enlarge=False)
-    small = [F.adaptive_avg_pool2d(plane, size) for plane in (*pixels.split(1, dim=1), alpha)]
-    colors = _continue_colors(torch.cat(small[:3], dim=1), small[3])
+    height, width = alpha.shape[2:]
+    size = fit(height, width, FILL_PX, enlarge=False)
+    channels = [F.adaptive_avg_pool2d(pixels[:, channel : channel + 1], size) for channel in range(3)]
+    colors = _continue_colors(torch.cat(channels, dim=1), F.adaptive_avg_pool2d(alpha, size))
     for channel in range(3):
         plane = pixels[:, channel : channel + 1]
-        filling = F.interpolate(colors[:, channel : channel + 1], alpha.shape[2:], mode="bilinear")
+        filling = F.interpolate(colors[:, channel : channel + 1], (height, width), mode="bilinear")
         plane.add_(filling.mul_(1 - alpha)).clamp_(0, 1)
         store.release(pixels)
 
