@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def sticker() -> np.ndarray:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("color", ["style", "luminance"])
-def test_alpha_of_a_style_is_its_mask(photo: Path, sticker: np.ndarray, color: str) -> None:
+def test_alpha_of_a_style_is_its_mask(photo: Path, sticker: np.ndarray, color: Literal["style", "luminance"]) -> None:
     painted = impasto.stylize(photo, sticker, color=color, **SMALL)
     loaded = images.load(sticker)
     assert loaded.alpha is not None
