@@ -5,18 +5,21 @@ from __future__ import annotations
 import ast
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import impasto
+from impasto import files
 from impasto.errors import OutputError
-from impasto.files import atomic_write, require_distinct, require_writable
+from impasto.files import ScratchFolder, atomic_write, remove_abandoned_folders, require_distinct, require_writable
 
 ROOT = Path(impasto.__file__).parent
 REPLACING = ("os.replace", "os.rename", "os.renames", "shutil.move", "tempfile.mkstemp", "tempfile.NamedTemporaryFile")
 WRITING = (".write_bytes", ".write_text", ".copyfile", ".copy2")
-WRITERS = ("atomic_write", "tempfile.TemporaryDirectory")
+WRITERS = ("atomic_write", "tempfile.TemporaryDirectory", "ScratchFolder")
 IN_THE_CALLERS_FOLDER = ("weights/download.py", "studio/pictures.py")
 """Modules that write into a temporary folder that their caller made."""
 
@@ -165,3 +168,40 @@ def test_outputs_must_differ_from_each_other_and_inputs(tmp_path: Path) -> None:
     for outputs in ([photo], [link], [tmp_path / "." / "photo.png"], [tmp_path / "a.png", tmp_path / "a.png"]):
         with pytest.raises(OutputError, match="is an input of this run, or given for two outputs"):
             require_distinct(outputs, [photo])
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from impasto.files import ScratchFolder
+folder = ScratchFolder(Path(sys.argv[1]))
+(folder.path / "photo.jpg").write_text("private")
+print(folder.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_scratch_folder_of_a_killed_process_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "NEW_S", 0.0)
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    with process:
+        abandoned = Path(process.stdout.readline().strip())
+        with ScratchFolder(tmp_path) as own:
+            (tmp_path / "impasto-picture").mkdir()  # without a lock file, so not a scratch folder
+            remove_abandoned_folders(tmp_path)
+            assert {own, abandoned} <= set(tmp_path.iterdir())
+            process.kill()
+            process.wait()
+            remove_abandoned_folders(tmp_path)
+            assert set(tmp_path.iterdir()) == {own, tmp_path / "impasto-picture"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_scratch_folder_is_private_and_removed_at_its_end(tmp_path: Path) -> None:
+    with ScratchFolder(tmp_path) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "picture.png").write_text("")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from impasto import images
 from impasto.config import Config, Plan, RunOptions
 from impasto.errors import ImageError, RecipeError
 from impasto.run import read_recipe
-from impasto.run.recipe import InputRecord, Recipe, StopPoint
+from impasto.run.recipe import InputRecord, Recipe, StopPoint, Trace
 from impasto.run.recorded import _find_file
 
 CONFIG = Config(alpha=3, style_layers="relu1_1:0.5,relu3_1", seed=11)
@@ -67,6 +67,25 @@ def test_damaged_recipe_is_a_one_line_error(note: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         read_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+def test_recipe_of_a_newer_version_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    values = json.loads(RECIPE.to_json())
+    values["config"]["sparkle"] = 1
+    for version, message in (("99.1.0", r"painted by Impasto 99\.1\.0.* Update Impasto"), ("0.0.1", "sparkle")):
+        images.save(path, torch.rand(1, 3, 8, 9), note=json.dumps(values | {"version": version}))
+        with pytest.raises(RecipeError, match=message) as caught:
+            read_recipe(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_infinite_losses_are_recorded(tmp_path: Path) -> None:
+    numbers = {"total": (1.5, float("inf")), "gradient": (2.0, 3.0)}
+    recipe = RECIPE.model_copy(update={"trace": Trace(scale=(1, 1), iteration=(1, 2), numbers=numbers)})
+    path = tmp_path / "picture.png"
+    images.save(path, torch.rand(1, 3, 8, 9), note=recipe.to_json())
+    assert read_recipe(path) == recipe
 
 
 def test_inputs_are_found_by_name_and_hash(tmp_path: Path, photo: Path) -> None:

@@ -10,7 +10,8 @@
     ├── OutputError              a file that cannot be written
     ├── WeightsError             weights that are missing, wrong, or cannot be downloaded
     ├── RecipeError              a picture without a usable recipe, or a recipe whose inputs changed
-    └── DivergenceError          a run that could not recover from NaN
+    ├── DivergenceError          a run that could not recover from NaN
+    └── ForkError                a process that was forked after torch had started threads
 
 Each message is one line: what came, what was wanted, and what to do.
 """
@@ -52,6 +53,10 @@ class RecipeError(ImpastoError):
 
 class DivergenceError(ImpastoError):
     """A run that could not recover from NaN or an exploding loss."""
+
+
+class ForkError(ImpastoError):
+    """A process that was forked after torch had started threads, and cannot compute."""
 
 
 def one_line(error: BaseException) -> str:

@@ -6,15 +6,28 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from impasto.errors import OutputError
 
-__all__ = ["atomic_write", "require_distinct", "require_writable"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["ScratchFolder", "atomic_write", "remove_abandoned_folders", "require_distinct", "require_writable"]
+
+
+PREFIX, LOCK_NAME = "impasto-", ".impasto-lock"
+
+NEW_S = 10.0
+"""Age below which a scratch folder is never taken for abandoned."""
 
 
 def require_writable(path: Path) -> None:
@@ -98,3 +111,52 @@ def _create_like(model: Path, path: Path) -> None:
         with contextlib.suppress(OSError):  # only an administrator can give a file to another user
             os.chown(path, status.st_uid, status.st_gid)
     path.chmod(stat.S_IMODE(status.st_mode))
+
+
+class ScratchFolder:
+    """A temporary folder, readable by this user only. `cleanup` removes it, or the end of a `with` block.
+
+    If the process is killed, the next call of `remove_abandoned_folders` removes it: a lock file in it is locked as
+    long as the process lives.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
+        self.path = Path(self._folder.name)
+        self._lock = (self.path / LOCK_NAME).open("w")
+        _try_lock(self._lock)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
+    def cleanup(self) -> None:
+        """Remove the folder."""
+        self._lock.close()
+        self._folder.cleanup()
+
+
+def remove_abandoned_folders(parent: Path | None = None) -> None:
+    """Remove the scratch folders of processes that were killed, in `parent` or in the system's temporary folder."""
+    for folder in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or removed meanwhile
+            lock = folder / LOCK_NAME
+            if time.time() - lock.stat().st_mtime < NEW_S:  # perhaps not locked yet
+                continue
+            with lock.open("r+") as file:
+                is_abandoned = _try_lock(file)
+            if is_abandoned:
+                shutil.rmtree(folder)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    """Lock a file until it is closed. Return False if another process has locked it."""
+    if fcntl is None:  # on Windows a file that is open cannot be removed, which is as good
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.files import remove_abandoned_folders
 from impasto.jobs.database import REVISION, Database, Execute
 from impasto.jobs.files import FileStore
 from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
@@ -33,6 +34,7 @@ class JobStore:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JobError(f"{folder} cannot be created: {error.strerror}. Choose another --data-dir.") from error
+        remove_abandoned_folders(folder)
         self.folder, self.clock, self.lease_s = folder, clock, lease_s
         self.files = FileStore(folder / "files")
         self.previews = Previews(folder / "previews")

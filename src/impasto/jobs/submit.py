@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.roles import pictures_by_role
+from impasto.files import ScratchFolder
 from impasto.images import NamedImage, get_name, load, save
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
@@ -50,14 +50,14 @@ def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
     Bytes are stored as they are; named pixels without a file, such as samples, are saved as PNG.
     """
     if isinstance(source, NamedImage) and isinstance(source.pixels, bytes):
-        with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
-            path = Path(folder) / "picture"
+        with ScratchFolder(store.folder) as folder:
+            path = folder / "picture"
             path.write_bytes(source.pixels)
             return {"name": source.name, "sha256": store.files.add(path)}
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
         name = source.name if source.name.startswith(SAMPLE) else f"{source.name}.png"
-        with tempfile.TemporaryDirectory(prefix="impasto-", dir=store.folder) as folder:
-            path = Path(folder) / "pixels.png"
+        with ScratchFolder(store.folder) as folder:
+            path = folder / "pixels.png"
             save(path, load(source.pixels).pixels)
             return {"name": name, "sha256": store.files.add(path)}
     place = source.pixels if isinstance(source, NamedImage) else source

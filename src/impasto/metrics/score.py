@@ -21,6 +21,7 @@ from impasto.core.image import resize
 from impasto.core.style_losses import find_style_loss
 from impasto.core.targets import MIN_ENERGY
 from impasto.engine.tiled import TiledEngine
+from impasto.engine.torch_state import torch_state
 from impasto.errors import ImageError
 from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
 from impasto.metrics.lpips import lpips
@@ -93,8 +94,9 @@ def score(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_M
     weights are not available. To score many pictures, call `load_score_networks` once, and
     `score_images(load_score_inputs(...), networks)` for each.
     """
-    inputs = load_score_inputs(content, style, image, max_megapixels=max_megapixels)
-    return score_images(inputs, load_score_networks())
+    with torch_state():
+        inputs = load_score_inputs(content, style, image, max_megapixels=max_megapixels)
+        return score_images(inputs, load_score_networks())
 
 
 def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> ScoreInputs:

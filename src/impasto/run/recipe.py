@@ -7,10 +7,13 @@ painted it.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from impasto import __version__
 from impasto.config import Config, Options, Plan, ResolvedConfig, RunOptions
 from impasto.errors import ConfigError, LayerError, RecipeError
 from impasto.images import read_note
@@ -45,7 +48,12 @@ class AlphaChange(Options):
 
 
 class Trace(Options):
-    """The recorded steps of a run as columns: losses and the gradient's size, by name, in `numbers`."""
+    """The recorded steps of a run as columns: losses and the gradient's size, by name, in `numbers`.
+
+    A loss that overflows is infinite: that must not cost the picture.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
 
     scale: tuple[int, ...]
     iteration: tuple[int, ...]
@@ -79,7 +87,19 @@ def read_recipe(path: str | Path) -> Recipe:
     note = read_note(Path(path))
     if note is None:
         raise RecipeError(f"{path} has no recipe. Give a picture that Impasto wrote and no other program changed.")
+    values: Any = None
     try:
-        return Recipe.model_validate(json.loads(note))
+        values = json.loads(note)
+        return Recipe.model_validate(values)
     except (ConfigError, LayerError, ValueError, RecursionError) as error:
+        version = values.get("version") if isinstance(values, dict) else None
+        if isinstance(version, str) and _release(version) > _release(__version__):
+            raise RecipeError(
+                f"{path} was painted by Impasto {version}, and this is {__version__}. Update Impasto to use its recipe."
+            ) from error
         raise RecipeError(f"The recipe in {path} cannot be used: {error}") from error
+
+
+def _release(version: str) -> list[int]:
+    """Return the numbers of a version, to compare."""
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]

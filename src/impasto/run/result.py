@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, overload
@@ -17,6 +16,7 @@ from torch import Tensor
 from impasto import images
 from impasto.config import RunOptions
 from impasto.core.tensor_store import RamStore, TensorStore
+from impasto.files import ScratchFolder
 from impasto.run.recipe import Recipe
 
 __all__ = ["Result"]
@@ -66,8 +66,8 @@ class Result:
         if isinstance(target, (str, os.PathLike)):
             images.save(Path(target), self.image, self.alpha, **options)
             return Path(target)
-        with tempfile.TemporaryDirectory(prefix="impasto-") as folder:
-            path = Path(folder) / f"picture.{format}"
+        with ScratchFolder() as folder:
+            path = folder / f"picture.{format}"
             images.save(path, self.image, self.alpha, **options)
             with path.open("rb") as file:
                 shutil.copyfileobj(file, target)

@@ -7,13 +7,12 @@ its steps with `run.loop`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-
-import torch
 
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
@@ -25,6 +24,9 @@ from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
 from impasto.engine.memory import Workload, vector_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
+from impasto.engine.torch_state import torch_state
+from impasto.errors import DivergenceError
+from impasto.files import remove_abandoned_folders
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
 from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_length_px, style_shares
@@ -35,6 +37,8 @@ from impasto.run.result import Result
 from impasto.weights import cache_folder
 
 __all__ = ["Run"]
+
+logger = logging.getLogger("impasto")
 
 
 @dataclass(eq=False)
@@ -60,7 +64,8 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The plan: device, precision, tiles and threads, chosen once."""
-        return self.recorded_plan or make_plan(self.options, self.workload)
+        with torch_state():
+            return self.recorded_plan or make_plan(self.options, self.workload)
 
     @cached_property
     def opened_inputs(self) -> Inputs:
@@ -95,12 +100,14 @@ class Run:
 
     def estimate(self) -> Estimate:
         """Estimate the time, memory and disk space of this run, within about a third."""
-        return estimate(self.workload, self.plan)
+        with torch_state(self.plan.threads):
+            return estimate(self.workload, self.plan)
 
     @cached_property
     def encoder(self) -> Encoder:
         """The frozen network, loaded at first use. Raises `WeightsError`."""
-        return self.cache.encoder(self.config, self.inputs.weights, self.plan.device)
+        with torch_state():
+            return self.cache.encoder(self.config, self.inputs.weights, self.plan.device)
 
     @cached_property
     def engine(self) -> Engine:
@@ -121,17 +128,17 @@ class Run:
         Loads the pictures at once. Raises `ImageError`, `ConfigError`, `WeightsError`; `RecipeError` if the checkpoint
         belongs to another run or is damaged.
         """
-        if self.plan.threads != torch.get_num_threads():
-            torch.set_num_threads(self.plan.threads)
-        inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
+        remove_abandoned_folders()
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
         resume_point = None
-        if checkpoint is None:
-            self.trace.clear()
-        else:
-            checkpoint.require_same_run(self._recipe(inputs, *checkpoint.position))
-            self.trace.restore(checkpoint.trace_state)
-            resume_point = checkpoint.load(self.engine.store)
+        with torch_state(self.plan.threads):
+            inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
+            if checkpoint is None:
+                self.trace.clear()
+            else:
+                checkpoint.require_same_run(self._recipe(inputs, *checkpoint.position))
+                self.trace.restore(checkpoint.trace_state)
+                resume_point = checkpoint.load(self.engine.store)
 
         def alpha_at(scale: int, iteration: int) -> float:
             return self.schedule.alpha_at(scale, iteration, config.alpha)
@@ -141,7 +148,17 @@ class Run:
 
     def _record(self, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
         with contextlib.closing(steps):
-            for progress in steps:
+            while True:
+                try:
+                    with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
+                        progress = next(steps, None)
+                except DivergenceError as error:
+                    if self.latest is None:
+                        raise
+                    logger.warning("%s The run ends here, with the picture of the step before.", error)
+                    return
+                if progress is None:
+                    return
                 self.latest = progress
                 self.trace.record(progress)
                 yield progress
@@ -161,7 +178,8 @@ class Run:
         began = time.perf_counter()
         progress = self._require_step()
         position = progress.scale, progress.iteration
-        image, losses = finalize(progress, self.resolved, engine=self.engine)
+        with torch_state(self.plan.threads):
+            image, losses = finalize(progress, self.resolved, engine=self.engine)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
         recipe = self._recipe(progress.inputs, *position)
         return Result(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import AsyncIterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from impasto import images, samples
 from impasto.config import Config
 from impasto.errors import ImageError, RecipeError
+from impasto.files import ScratchFolder
 from impasto.images import NamedImage
 from impasto.jobs import Job, JobError, JobStore
 from impasto.run import read_recipe
@@ -43,8 +43,8 @@ class Pictures:
 
     async def upload(self, name: str, chunks: AsyncIterable[bytes]) -> FileView:
         """Store an uploaded file. Raises `ImageError` if it is not a picture or too large; nothing is stored then."""
-        with tempfile.TemporaryDirectory(prefix="upload-", dir=self.store.folder) as folder:
-            path = Path(folder) / "upload"
+        with ScratchFolder(self.store.folder) as folder:
+            path = folder / "upload"
             with path.open("wb") as file:
                 async for chunk in chunks:
                     file.write(chunk)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -11,6 +9,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from impasto.files import ScratchFolder
 from impasto.jobs import UnknownJobError
 from impasto.jobs.submit import set_job_alpha
 from impasto.studio.pictures import FORMATS, download_name, load_recipe
@@ -123,9 +122,9 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
     ) -> FileResponse:
         """Return a finished picture as a file with its recipe inside."""
         finished = store.get(job)
-        folder = tempfile.TemporaryDirectory(prefix="download-", dir=store.folder)
+        folder = ScratchFolder(store.folder)
         try:
-            path = pictures.convert_result(finished, format, Path(folder.name))
+            path = pictures.convert_result(finished, format, folder.path)
         except BaseException:
             folder.cleanup()
             raise

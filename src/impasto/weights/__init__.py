@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from impasto.config.networks import LPIPS, WEIGHTS, architecture, find_weights
 from impasto.config.weights_sources import WeightsFile, WeightsSource
 from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
+from impasto.files import ScratchFolder
 from impasto.weights.cache import cache_folder, cached_path, create_cache_folder, recorded_sha256, write_cache
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import PullProgress, fetch, require_hash
@@ -76,9 +76,9 @@ def pull(name: str) -> Iterator[PullProgress]:
     cache, failures = create_cache_folder(), []
     for mirror in source.files:
         try:
-            with tempfile.TemporaryDirectory(prefix="impasto-", dir=cache) as folder:
-                yield from fetch(mirror, Path(folder))
-                path = Path(folder) / mirror.file_name
+            with ScratchFolder(cache) as folder:
+                yield from fetch(mirror, folder)
+                path = folder / mirror.file_name
                 require_hash(path, mirror.sha256)
                 _import(source, path)
                 for other in WEIGHTS.values():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
-import tempfile
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ray.exceptions import RayError
 from impasto import __version__
 from impasto.config import Plan
 from impasto.core.encoder import Encoder, Weights
+from impasto.files import ScratchFolder, remove_abandoned_folders
 from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, StepsDone
 from impasto.jobs.painter import JobPainter
 from impasto.run import ModelCache
@@ -55,7 +55,8 @@ class RayWorker:
             return RayCacheClient(cache, identity)
 
         self.models = ModelCache(cache_measurements=True, load=load_weights, shared=share)
-        self.folder, self.weights_folder = (tempfile.TemporaryDirectory(prefix="impasto-") for _ in range(2))
+        remove_abandoned_folders()
+        self.folder, self.weights_folder = ScratchFolder(), ScratchFolder()
         self.updates: Generator[JobUpdate, JobCommand, None] | None = None
 
     def ready(self) -> tuple[str, str]:
@@ -67,11 +68,11 @@ class RayWorker:
     ) -> Sent:
         """Begin a job with its files, in the order of `roles`, and return the first update."""
         self.folder.cleanup()
-        self.folder = tempfile.TemporaryDirectory(prefix="impasto-")
-        folder = Path(self.folder.name)
+        self.folder = ScratchFolder()
+        folder = self.folder.path
         paths = {role: folder / f"{number}.input" for number, role in enumerate(roles)}
         if "weights" in paths:  # the model cache identifies weights by their path
-            paths["weights"] = Path(self.weights_folder.name) / str(job.inputs["weights"]["sha256"])
+            paths["weights"] = self.weights_folder.path / str(job.inputs["weights"]["sha256"])
         for role, data in zip(roles, files, strict=True):
             paths[role].write_bytes(data)
         resume_from = None

@@ -1,0 +1,68 @@
+"""Torch's global state: what Impasto relies on is set while it computes, and restored afterwards.
+
+A caller may work inside `torch.inference_mode()` or autocast, with another default type or device, or with another
+number of threads. Without this module, such a call would fail, or paint other pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from impasto.errors import ForkError
+
+__all__ = ["torch_state"]
+
+
+class _Fork:
+    """Records whether threads of torch were lost: a forked process has none of its parent's, and waits for them."""
+
+    has_computed = False
+    lost_threads = False
+
+    @classmethod
+    def enter_child(cls) -> None:
+        cls.lost_threads = cls.has_computed
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Fork.enter_child)
+
+
+@contextlib.contextmanager
+def torch_state(threads: int | None = None) -> Iterator[None]:
+    """Compute in float32 by default, on the CPU by default, with gradients, without autocast, and on `threads`.
+
+    `None` keeps the number of threads. Raises `ForkError` in a process that was forked from one that has computed.
+    """
+    if _Fork.lost_threads:
+        raise ForkError(
+            "This process was forked from one that has already computed with torch, whose threads it lacks. Start "
+            "processes by spawning: multiprocessing.get_context('spawn')."
+        )
+    before = torch.get_num_threads()
+    _Fork.has_computed = _Fork.has_computed or max(before, threads or 0) > 1
+    default_type = torch.get_default_dtype()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if default_type is not torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, default_type)
+        stack.callback(_restore_threads, before)  # also if a plan sets another number meanwhile
+        if threads is not None and threads != before:
+            torch.set_num_threads(threads)
+        yield
+
+
+def _restore_threads(threads: int) -> None:
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
