@@ -44,7 +44,7 @@ MAX_IDLE_S, POLL_S = 1.0, 0.1
 @app.command
 @with_options(Config, RunOptions, without=("save_every",))
 def add(
-    content: Annotated[str, Parameter(help="Content image: a file, or sample:NAME.")],
+    content: Annotated[str, Parameter(help="Content image: a file, - for standard input, or sample:NAME.")],
     style: Annotated[list[str], Parameter(help="Style images: files, or sample:NAME.", negative="")],
     /,
     *,

@@ -25,10 +25,10 @@ def score(
     content: Annotated[
         str,
         Parameter(
-            help="The photo: a file, or sample:NAME. It is stretched to the aspect ratio of IMAGE if they differ."
+            help="The photo: a file, - for standard input, or sample:NAME. It is stretched to the aspect ratio of IMAGE if they differ."
         ),
     ],
-    style: Annotated[str, Parameter(help="The painting: a file, or sample:NAME.")],
+    style: Annotated[str, Parameter(help="The painting: a file, - for standard input, or sample:NAME.")],
     image: Annotated[str, Parameter(help="The picture to score: a file of any size, written by any program.")],
     /,
     *,

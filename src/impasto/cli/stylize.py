@@ -16,9 +16,9 @@ __all__ = ["demo", "stylize"]
 
 @with_options(Config, RunOptions)
 def stylize(
-    content: Annotated[str, Parameter(help="The photo: a file, or sample:NAME.")],
+    content: Annotated[str, Parameter(help="The photo: a file, - for standard input, or sample:NAME.")],
     style: Annotated[
-        list[str], Parameter(help="The painting: a file, or sample:NAME. Several are blended.", negative="")
+        list[str], Parameter(help="The painting: a file, - for standard input, or sample:NAME. Several are blended.", negative="")
     ],
     /,
     *,

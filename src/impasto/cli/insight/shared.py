@@ -24,7 +24,7 @@ __all__ = ["Layers", "Output", "Picture", "Pictures", "open_pictures", "with_vie
 
 Output = Annotated[Path | None, Parameter(name=["-o", "--output"], help="File to write. Default: a new name.")]
 Layers = Annotated[str | None, Parameter(help="Layers, comma-separated, such as relu1_1,relu3_1.")]
-Picture = Annotated[str, Parameter(help="A picture: a file, or sample:NAME.")]
+Picture = Annotated[str, Parameter(help="A picture: a file, - for standard input, or sample:NAME.")]
 Pictures = Annotated[list[str], Parameter(help="Pictures: files, or sample:NAME.", negative="")]
 
 SAVING_OPTIONS = ("bits", "quality")
