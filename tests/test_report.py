@@ -228,6 +228,7 @@ def test_curves_follow_their_values() -> None:
     assert ">there<" in svg
     assert ">10<" in svg
     assert draw_chart({"nothing": [0.0]}, label="") == ""
+    assert draw_chart({"overflow": [float("inf"), float("nan")]}, label="") == ""
 
 
 def ticks(svg: str) -> list[float]:
@@ -236,7 +237,8 @@ def ticks(svg: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)]
+    ("low", "high"),
+    [(0.45, 0.6), (1.0, 1.0), (0.99, 1.01), (1e-9, 1e9), (0.02, 1), (3, 80), (9e3, 2e4), (2, 3)],
 )
 def test_axis_has_a_readable_number_of_ticks(low: float, high: float) -> None:
     numbers = ticks(draw_chart({"a": [high, low]}, label=""))

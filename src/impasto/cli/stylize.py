@@ -18,7 +18,8 @@ __all__ = ["demo", "stylize"]
 def stylize(
     content: Annotated[str, Parameter(help="The photo: a file, - for standard input, or sample:NAME.")],
     style: Annotated[
-        list[str], Parameter(help="The painting: a file, - for standard input, or sample:NAME. Several are blended.", negative="")
+        list[str],
+        Parameter(help="The painting: a file, - for standard input, or sample:NAME. Several are blended.", negative=""),
     ],
     /,
     *,

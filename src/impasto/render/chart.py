@@ -46,11 +46,11 @@ def draw_chart(
 ) -> str:
     """Draw `curves` over `steps` (default: 1, 2, 3 …) on a logarithmic axis, as SVG.
 
-    `marks` are labeled steps, such as the first step of each size. Values that are not positive are left out; without
-    any positive value, the result is empty. Colors are left to the page: the parts have classes, `curve-0` for the
-    first of `curves` and so on, and `plot` for the area of the curves.
+    `marks` are labeled steps, such as the first step of each size. Values that are zero, negative or infinite are left
+    out; without any other value, the result is empty. Colors are left to the page: the parts have classes, `curve-0`
+    for the first of `curves` and so on, and `plot` for the area of the curves.
     """
-    values = [value for curve in curves.values() for value in curve if value > 0]
+    values = [value for curve in curves.values() for value in curve if 0 < value < math.inf]
     if not values:
         return ""
     steps = steps or range(1, 1 + max(len(curve) for curve in curves.values()))
@@ -90,7 +90,7 @@ def _draw_marks(axes: _Axes, marks: Sequence[tuple[int, str]]) -> list[str]:
 
 
 def _draw_curve(axes: _Axes, number: int, name: str, steps: Sequence[int], curve: Sequence[float]) -> str:
-    positive = [(step, value) for step, value in zip(steps, curve, strict=False) if value > 0]
+    positive = [(step, value) for step, value in zip(steps, curve, strict=False) if 0 < value < math.inf]
     points = " ".join(f"{axes.x(step):.1f},{axes.y(value):.1f}" for step, value in positive)
     return f'<polyline class="curve curve-{number}" points="{points}"><title>{escape(name)}</title></polyline>'
 
@@ -111,7 +111,7 @@ def _padded_range(least: float, most: float) -> tuple[float, float]:
 def _logarithmic_ticks(low: float, high: float) -> list[float]:
     """Choose 3 to 6 ticks: digits 1, 2, 5 of each power of ten, or fewer, or evenly spaced ones."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for power_step in (1, 2, 3, 4):
+    for power_step in range(1, len(powers) + 1):
         for digits in ((1, 2, 5), (1, 3), (1,)):
             ticks = [float(f"{digit}e{power}") for power in powers if power % power_step == 0 for digit in digits]
             visible = [tick for tick in ticks if low <= tick <= high]
