@@ -86,7 +86,10 @@ def expand(places: Sequence[str], what: str) -> list[str]:
 def _pictures_in(folder: Path) -> list[str]:
     pictures, others = [], []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        if not path.is_file():
+            others.append(f"{path} is a pipe, a device or a broken link.")
             continue
         try:
             require_readable_file(path)
