@@ -43,11 +43,11 @@ def test_overflow_at_a_later_scale_keeps_the_picture_so_far(
     started = []
     start = descent.Descent.start
 
-    def overflow_at_the_second(self: descent.Descent, *arguments: object) -> object:
+    def overflow_at_the_second(self: descent.Descent, image: torch.Tensor) -> descent.Point:
         started.append(1)
         if len(started) == 2:
             raise DivergenceError("The loss of the starting image is not finite.")
-        return start(self, *arguments)
+        return start(self, image)
 
     monkeypatch.setattr(descent.Descent, "start", overflow_at_the_second)
     run = prepare_run(photo, painting, size=64, iterations=3, scales=2)

@@ -25,7 +25,8 @@ def score(
     content: Annotated[
         str,
         Parameter(
-            help="The photo: a file, - for standard input, or sample:NAME. It is stretched to the aspect ratio of IMAGE if they differ."
+            help="The photo: a file, - for standard input, or sample:NAME. It is stretched to the aspect ratio of "
+            "IMAGE if they differ."
         ),
     ],
     style: Annotated[str, Parameter(help="The painting: a file, - for standard input, or sample:NAME.")],
