@@ -141,7 +141,7 @@ class ScratchFolder:
 def remove_abandoned_folders(parent: Path | None = None) -> None:
     """Remove the scratch folders of processes that were killed, in `parent` or in the system's temporary folder."""
     for folder in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or removed meanwhile
+        with contextlib.suppress(OSError):  # another user's, or removed by another process
             lock = folder / LOCK_NAME
             if time.time() - lock.stat().st_mtime < NEW_S:  # perhaps not locked yet
                 continue

@@ -46,7 +46,7 @@ def start_reaper() -> subprocess.Popen[bytes]:
 
 
 def kill_run(run: str) -> None:
-    """Kill all processes that inherited this run, and what they start meanwhile."""
+    """Kill all processes that inherited this run, and the processes that they start."""
     for _ in range(100):
         left = [process for process in psutil.process_iter() if _belongs_to(process, run)]
         if not left:

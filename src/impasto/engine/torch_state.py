@@ -57,7 +57,7 @@ def torch_state(threads: int | None = None) -> Iterator[None]:
         if default_type is not torch.float32:
             torch.set_default_dtype(torch.float32)
             stack.callback(torch.set_default_dtype, default_type)
-        stack.callback(_restore_threads, before)  # also if a plan sets another number meanwhile
+        stack.callback(_restore_threads, before)  # also if a plan sets another number
         if threads is not None and threads != before:
             torch.set_num_threads(threads)
         yield

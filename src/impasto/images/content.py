@@ -1,4 +1,4 @@
-"""Where a picture's bytes come from: files, bytes in memory, streams, PIL images and arrays.
+"""The bytes of pictures: from files, memory, streams, PIL images and arrays.
 
 Laws: a file is opened once; one that is written to before it was decoded is refused. libvips gets open files, never
 their names: it caches by name, parses options in brackets, and expects UTF-8.
@@ -84,7 +84,7 @@ class FileContent:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the file. Raises `ImageError` if it changes meanwhile."""
+        """The SHA-256 of the file. Raises `ImageError` if it changes while it is read."""
         if self._sha256 is None:
             self._state = self._read_state()
             self._sha256 = self._hash()

@@ -1,4 +1,4 @@
-"""Which options mean something to a view: said once, for Python and for the command line."""
+"""The options that matter to each view of insight, for Python and for the command line."""
 
 from __future__ import annotations
 
