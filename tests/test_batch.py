@@ -78,6 +78,7 @@ def read_pictures() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path("out").glob("*.png"))}
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_paints_each_pair_once_then_only_missing_ones(capsys: pytest.CaptureFixture[str]) -> None:
     report = run_batch(capsys, *ALL_PAIRS, workers=2)
@@ -320,6 +321,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting:
         return read_pictures()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.xdist_group("batch")
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
@@ -345,6 +347,7 @@ def test_stopped_batch_resumes_to_the_same_bytes(signal_number: signal.Signals, 
     assert after == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_concurrent_calls_paint_each_picture_once() -> None:
     arguments = [*ALL_PAIRS, "--iterations", "10", "--workers", "1"]

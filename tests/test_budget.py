@@ -118,6 +118,7 @@ def test_estimate_grows_with_the_work() -> None:
     assert large.memory_bytes <= 4e9
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_tiles_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
@@ -141,6 +142,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
 def test_run_stays_within_its_memory_budget(photo: Path, painting: Path, tmp_path: Path) -> None:

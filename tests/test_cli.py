@@ -345,6 +345,7 @@ def test_unusable_recipe_is_a_clear_error(desk: Path) -> None:
         assert message in refused(run_command("reproduce", "edited.png", cwd=desk))
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_interrupt_while_loading_exits(desk: Path) -> None:
     """Interrupt at several times before the first step. libvips swallows exceptions in its callbacks."""

@@ -38,6 +38,7 @@ def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMPASTO_DATA", str(desk / "queue"))
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_readme_commands_run(desk: Path) -> None:
     assert len(SHELL) >= 8

@@ -84,6 +84,7 @@ def test_picture_has_content_structure_and_style_colors(photo: Path, painting: P
     assert float((mean[0] - mean[2]).norm()) < float((mean[0] - mean[1]).norm())
 
 
+@pytest.mark.slow
 def test_stylizing_an_image_with_itself_returns_it() -> None:
     """Stylize a painting with itself, from noise and with default options. The bounds hold for α = 5.
 
@@ -145,6 +146,7 @@ def test_run_does_not_change_the_network(photo: Path, painting: Path) -> None:
     assert not any(t.requires_grad or t.grad is not None for t in run.encoder.kernels.values())
 
 
+@pytest.mark.slow
 def test_vgg19_distinguishes_textures(vgg19: Encoder) -> None:
     """Two crops of one painting are nearer in Gram matrices than crops of two paintings."""
     from impasto import samples

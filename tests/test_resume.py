@@ -245,6 +245,7 @@ def test_failed_write_keeps_the_old_checkpoint(cut: tuple[Run, Path], monkeypatc
 # ---- The command line ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)

@@ -54,6 +54,7 @@ def test_changed_alpha_is_reproduced_exactly(
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "changed.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_picture_follows_alpha(photo: Path, painting: Path) -> None:
     unchanged = drive(small_run(photo, painting, iterations=30))
     abstract = paint_with_changes(small_run(photo, painting, iterations=30), {(2, 5): 100.0})

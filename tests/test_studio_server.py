@@ -51,6 +51,7 @@ def submit_job(store: JobStore, photo: Path, painting: Path, **options: Any) -> 
     return submit(store, Inputs(content=photo, styles=(painting,)), Config(**(SMALL | options)), run)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_draws_samples_paints_and_stops_on_a_signal(running: RunningStudio, tmp_path: Path) -> None:
     with httpx2.Client(base_url=running.address) as client:
@@ -78,6 +79,7 @@ def test_draws_samples_paints_and_stops_on_a_signal(running: RunningStudio, tmp_
     assert "Traceback" not in running.process.stderr.read()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_killed_worker_is_replaced_and_job_resumes(
     running: RunningStudio, photo: Path, painting: Path, tmp_path: Path
@@ -109,6 +111,7 @@ def test_worker_releases_job_when_the_server_is_killed(
     wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     rng = random.Random(2026)
@@ -160,6 +163,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
         assert store.files.path(finished.result["sha256"]).read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, photo: Path, painting: Path) -> None:
     other = start_studio(tmp_path / "data")

@@ -44,6 +44,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "pooling", "size", "tile_px"), CASES)
 def test_tiled_gradient_matches_untiled(
     network: Network, pooling: Any, size: tuple[int, int], tile_px: int | None

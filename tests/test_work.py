@@ -76,6 +76,7 @@ def test_failed_job_says_why_and_the_next_runs(store: JobStore, photo: Path, pai
         submit(store, Inputs(content=[[0.5]], styles=(painting,)), Config())
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_cancelled_job_resumes_on_retry(store: JobStore, photo: Path, painting: Path) -> None:
     reference = submit_job(store, photo, painting, iterations=40)
@@ -105,6 +106,7 @@ def test_cancelled_job_resumes_on_retry(store: JobStore, photo: Path, painting: 
     assert not list((store.folder / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, painting: Path, tmp_path: Path) -> None:
     job = submit_job(store, photo, painting, iterations=40)
@@ -228,6 +230,7 @@ def saved_progress(store: JobStore) -> list[tuple[str, str | None]]:
     return [(job.state if job.state == "done" else "", job.checkpoint) for job in store.jobs()]
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_random_kills_change_no_job_result(store: JobStore, photo: Path, painting: Path) -> None:
     jobs = [submit_job(store, photo, painting, iterations=60, seed=seed % 2) for seed in range(3)]
