@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import torch
 
-__all__ = ["available_cores", "free_memory_bytes"]
+__all__ = ["available_cores", "default_threads", "free_memory_bytes"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -45,6 +46,11 @@ def available_cores() -> int:
         if quota is not None and period and quota > 0:
             cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
+
+
+def default_threads() -> int:
+    """Return the number of threads that torch has, or fewer if a quota allows no more."""
+    return min(torch.get_num_threads(), available_cores())
 
 
 def _group_folders(controller: str) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from impasto.config import Plan, RunOptions
 from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
-from impasto.engine.limits import available_cores, free_memory_bytes
+from impasto.engine.limits import default_threads, free_memory_bytes
 from impasto.engine.memory import Workload, memory_needs, plan_memory
 from impasto.engine.tiles import cut_tiles
 from impasto.engine.winograd import Winograd, Workspace, uses_winograd
@@ -59,7 +59,7 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
     fastest = next(name for name, is_present in _devices().items() if is_present)
     device = options.device or fastest
     require_device(device)
-    threads = options.threads or min(torch.get_num_threads(), available_cores())
+    threads = options.threads or default_threads()
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)  # before timing
     precision, winograd_channels = _choose_once(device, options.precision, threads)

@@ -30,6 +30,7 @@ __all__ = [
     "FileContent",
     "MemoryContent",
     "changed_error",
+    "file_errors",
     "read_array",
     "read_bytes",
     "read_pil",
@@ -73,7 +74,7 @@ class FileContent:
 
     def __init__(self, path: Path, label: str, check_size: CheckSize) -> None:
         self.label = label
-        with self._file_errors():
+        with file_errors(self.label):
             self._file = _open_file(path)
             weakref.finalize(self, self._file.close)
             head = self._file.read(HEAD_BYTES)  # some special files can be opened, but not read
@@ -110,22 +111,13 @@ class FileContent:
         self._state = state
 
     def _hash(self) -> str:
-        with self._file_errors():
+        with file_errors(self.label):
             self._file.seek(0)
             return hashlib.file_digest(self._file, "sha256").hexdigest()
 
     def _read_state(self) -> tuple[int, int, int]:
         status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-    @contextlib.contextmanager
-    def _file_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ImageError(
-                f"{self.label} cannot be read: {error.strerror}. Check the file and its permissions."
-            ) from error
 
 
 def _open_file(path: Path) -> FileIO:
@@ -188,6 +180,15 @@ def read_array(source: Any) -> MemoryContent:
     array = to_float_array(source)
     sha256 = hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
     return MemoryContent(sha256, lambda: pyvips.Image.new_from_array(array))
+
+
+@contextlib.contextmanager
+def file_errors(label: str) -> Iterator[None]:
+    """Raise `ImageError` for errors of the file system."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(f"{label} cannot be read: {error.strerror}. Check the file and its permissions.") from error
 
 
 def changed_error(label: str) -> ImageError:

@@ -25,6 +25,7 @@ from impasto.images.content import (
     Content,
     FileContent,
     changed_error,
+    file_errors,
     read_array,
     read_bytes,
     read_pil,
@@ -47,7 +48,8 @@ class NamedImage:
 class OpenedImage:
     """A picture that was opened: its name and its upright size are known, hash and pixels are read on request.
 
-    `label` names it in error messages; `path` is None for arrays and PIL images.
+    `label` names it in error messages; `path` is None for arrays and PIL images. An alpha channel may be opaque
+    everywhere.
     """
 
     name: str | None
@@ -55,18 +57,13 @@ class OpenedImage:
     path: Path | None
     height: int
     width: int
+    has_alpha: bool
     _content: Content
 
     @property
     def size(self) -> tuple[int, int]:
         """The upright size, (height, width)."""
         return self.height, self.width
-
-    @property
-    def has_alpha(self) -> bool:
-        """True if there is an alpha channel, which may be opaque everywhere."""
-        image = self._content.image()
-        return bool(image.hasalpha()) if "vips-loader" in image.get_fields() else image.bands in (2, 4)
 
     @property
     def sha256(self) -> str:
@@ -116,10 +113,13 @@ def open_image(source: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> Opened
     with vips_errors(f"{label} cannot be read as an image"):
         image = content.image()
         height, width = _upright_size(image)
-    if "vips-loader" in image.get_fields():  # not an array
+    if "vips-loader" in image.get_fields():
         require_pixel_format(image, label)
         check_size(height, width)
-    return OpenedImage(name, label, path, height, width, content)
+        has_alpha = bool(image.hasalpha())
+    else:  # an array, whose bands have no names
+        has_alpha = image.bands in (2, 4)
+    return OpenedImage(name, label, path, height, width, has_alpha, content)
 
 
 def _open_content(source: Any, path: Path | None, label: str, check_size: CheckSize) -> Content:
@@ -135,7 +135,7 @@ def _open_content(source: Any, path: Path | None, label: str, check_size: CheckS
 
 
 def _open_path(path: Path, label: str, check_size: CheckSize) -> Content:
-    try:
+    with file_errors(label):
         if path.is_dir():
             raise ImageError(f"{label} is a directory. Give the path of a picture.")
         if not path.exists():
@@ -146,8 +146,6 @@ def _open_path(path: Path, label: str, check_size: CheckSize) -> Content:
             return FileContent(path, label, check_size)
         with path.open("rb") as pipe:
             return read_bytes(read_stream(pipe, label), label, check_size)
-    except OSError as error:
-        raise ImageError(f"{label} cannot be read: {error.strerror}. Check the file and its permissions.") from error
 
 
 def get_name(source: Any) -> str | None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from impasto.config import RunOptions
 from impasto.config.roles import build_inputs
 from impasto.distributed import Cluster
-from impasto.engine.limits import available_cores, free_memory_bytes
+from impasto.engine.limits import available_cores, default_threads, free_memory_bytes
 from impasto.errors import ConfigError, ImpastoError
 from impasto.jobs.batch_plan import BatchItem
 from impasto.run import Run
@@ -105,7 +103,7 @@ def max_workers(runs: Sequence[Run], cluster: Cluster | None = None) -> int:
 def threads_per_worker(count: int, cluster: Cluster | None) -> int:
     """Return the number of threads that each of `count` workers can have."""
     if cluster is None:
-        return max(1, min(torch.get_num_threads(), available_cores()) // count)
+        return max(1, default_threads() // count)
     if cluster.gpus:  # a worker runs beside its card, which several may share
         return max(1, cluster.cpus_per_gpu // math.ceil(count / cluster.gpus))
     return max(1, min(cluster.cpus // count, cluster.min_cpus))

@@ -49,16 +49,15 @@ def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
 
     Bytes are stored as they are; named pixels without a file, such as samples, are saved as PNG.
     """
-    if isinstance(source, NamedImage) and isinstance(source.pixels, bytes):
-        with ScratchFolder(store.folder) as folder:
-            path = folder / "picture"
-            path.write_bytes(source.pixels)
-            return {"name": source.name, "sha256": store.files.add(path)}
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
-        name = source.name if source.name.startswith(SAMPLE) else f"{source.name}.png"
+        is_encoded = isinstance(source.pixels, bytes)
         with ScratchFolder(store.folder) as folder:
             path = folder / "pixels.png"
-            save(path, load(source.pixels).pixels)
+            if is_encoded:
+                path.write_bytes(source.pixels)
+            else:
+                save(path, load(source.pixels).pixels)
+            name = source.name if is_encoded or source.name.startswith(SAMPLE) else f"{source.name}.png"
             return {"name": name, "sha256": store.files.add(path)}
     place = source.pixels if isinstance(source, NamedImage) else source
     if not isinstance(place, (str, Path)):
