@@ -17,6 +17,7 @@ from impasto.core.tensor_store import RamStore
 from impasto.errors import ImageError
 from impasto.images import color
 from impasto.run import prepare_run
+from impasto.run.loading import load_inputs
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 4, "precision": "float32"}
 
@@ -98,3 +99,26 @@ def test_narrow_style_keeps_the_sides_that_the_network_needs(photo: Path) -> Non
     assert (min(height, width), max(height, width)) == (16, 256)
     assert run.workload.height < 64
     assert impasto.stylize(photo, strip, **SMALL).image.shape[3] == 64
+
+
+@pytest.mark.weights
+def test_small_style_is_enlarged_and_said_beforehand(photo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noise = np.random.default_rng(4).uniform(0, 1, (38, 48, 3)).astype(np.float32)
+    run = prepare_run(photo, noise, **SMALL | {"size": 256, "enlarge": True})
+    assert run.workload.styles == ((152, 192),)
+    loaded = load_inputs(run.inputs, run.resolved, run.options, run.engine)
+    assert loaded.styles[0].picture.pixels.shape[2:] == (152, 192)
+    assert "has only 48 px" in caplog.text
+    assert "soft strokes" in caplog.text
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("long_side_px", "scale", "measured_px"), [(200, "1", 200), (192, "1", 192), (32, "1", 128), (48, "0.25", 64)]
+)
+def test_style_is_enlarged_only_as_far_as_it_helps(
+    photo: Path, long_side_px: int, scale: str, measured_px: int
+) -> None:
+    style = np.full((long_side_px, long_side_px, 3), 0.5, np.float32)
+    run = prepare_run(photo, style, **SMALL | {"size": 256, "enlarge": True, "style_scale": scale})
+    assert run.workload.styles == ((measured_px, measured_px),)

@@ -34,6 +34,12 @@ logger = logging.getLogger("impasto")
 FULLY_PAINTED = 1 - 1 / 512
 """From this mask value on a pixel counts as fully painted: half a level of 8 bits below 1."""
 
+SMALL_STYLE_PX = 192
+"""A style with a shorter long side is enlarged to it: without, its few pixels become hard fringes (48 px at 320 px)."""
+
+MAX_STYLE_ENLARGEMENT = 4
+"""From this factor on an enlarged style has no more strokes, only blurred areas."""
+
 
 def open_inputs(inputs: Inputs, max_megapixels: float) -> Inputs:
     """Open every picture and mask, so that each is read and hashed once per run. Raises `ImageError`."""
@@ -59,12 +65,15 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     height, width = content.pixels.shape[2:]
     styles = tuple(
         Style(
-            images.load(style, long_side_px=style_length_px(style, scale, config, height, width), store=store),
+            images.load(
+                style, long_side_px=style_length_px(style, scale, config, height, width), enlarge=True, store=store
+            ),
             share,
             scale,
         )
         for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
     )
+    _warn_of_small_styles(inputs, styles)
     loaded: dict[str, Picture | Mask] = {"content": content}
     loaded |= assign_roles("style", [style.picture for style in styles])
     init = None
@@ -86,10 +95,31 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
 
 
 def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedConfig, height: int, width: int) -> int:
-    """Return the long side to load a style at, for a target of this size. A narrow style keeps the sides it needs."""
+    """Return the long side to measure a style at, for a target of this size.
+
+    A narrow style keeps the sides that the network needs, and a small one is enlarged up to `SMALL_STYLE_PX`.
+    """
     network = architecture(config.network)
     min_px = max(network.minimum_px(name) for name, _ in config.style_layers)
-    return math.ceil(max(scale * max(height, width), min_px * max(style.size) / min(style.size)))
+    wanted_px = math.ceil(max(scale * max(height, width), min_px * max(style.size) / min(style.size)))
+    own_px = max(style.size)
+    if min(style.size) < min_px:
+        return own_px  # the encoder refuses it by name
+    return min(wanted_px, max(own_px, min(SMALL_STYLE_PX, MAX_STYLE_ENLARGEMENT * own_px)))
+
+
+def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...]) -> None:
+    """Warn of each style that was enlarged, as its strokes will be soft."""
+    for opened, style in zip(inputs.styles, styles, strict=True):
+        own_px, loaded_px = max(opened.size), max(style.picture.pixels.shape[2:])
+        if loaded_px > own_px:
+            logger.warning(
+                "%s has only %d px, too few for fine strokes. It is enlarged to %d px and gives soft strokes; "
+                "for crisp ones, give a larger picture of the style.",
+                opened.label,
+                own_px,
+                loaded_px,
+            )
 
 
 def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tensor | None]:

@@ -93,7 +93,7 @@ class Run:
         require_init(self.inputs, self.config)
         (height, width), config, opened = self.size, self.resolved, self.opened_inputs
         styles = tuple(
-            fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=False)
+            fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=True)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
         return Workload(height, width, styles, config, count_regions(opened))
