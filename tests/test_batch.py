@@ -32,7 +32,7 @@ from impasto.distributed import Cluster
 from impasto.errors import ConfigError
 from impasto.jobs import JobStore
 from impasto.jobs.batch_jobs import BatchJobs
-from impasto.jobs.batch_plan import BatchItem, split_options
+from impasto.jobs.batch_plan import BatchItem, read_pairs, split_options
 from impasto.jobs.batch_report import BatchReport, write_index
 from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
@@ -143,6 +143,16 @@ def test_pairs_file_sets_options_per_row(capsys: pytest.CaptureFixture[str]) -> 
         ("protect", "cat.png"),
     ]
     assert (second.config.init, second.inputs["init"].name) == ("image", "cat.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_pairs_file_may_come_from_any_spreadsheet(tmp_path: Path, encoding: str, separator: str) -> None:
+    path = tmp_path / "pairs.csv"
+    rows = [["content", "style", "style-weights"], ["café.jpg", "ink.png", '"2,1"' if separator == "," else "2,1"]]
+    path.write_text("\r\n".join(map(separator.join, rows)), encoding=encoding)
+    expected = (str(tmp_path / "café.jpg"), str(tmp_path / "ink.png"), {"style_weights": "2,1"})
+    assert read_pairs(path) == [expected]
 
 
 def write_masks(*names: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from impasto import images
 from impasto.errors import ImageError
@@ -208,3 +208,43 @@ def test_libvips_warnings_may_hold_any_bytes(
         pyvips._log_handler_cb(domain, pyvips.GLogLevelFlags.LEVEL_WARNING, message, pyvips.ffi.NULL)
     assert capfd.readouterr().err == ""
     assert "bad tag \\xff\\xfe" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "tags", [{50706: b"\1\4\0\0"}, {254: 1}, {262: 34892}], ids=["DNG", "NEF or ARW", "linear raw"]
+)
+@pytest.mark.parametrize("big", [False, True])
+def test_camera_raw_in_a_tiff_is_refused_by_name(
+    tmp_path: Path, picture: Image.Image, tags: dict[int, Any], big: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, plain = tmp_path / "shot.nef", tmp_path / "plain.tif"
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    picture.save(path, "TIFF", tiffinfo=directory, big_tiff=big)
+    if 262 in tags:  # Pillow writes its own value there
+        data, marker = bytearray(path.read_bytes()), b"\x06\x01\x03\x00"
+        start = data.index(marker) + (12 if big else 8)
+        data[start : start + 2] = (34892).to_bytes(2, "little")
+        path.write_bytes(data)
+    picture.save(plain, "TIFF", big_tiff=big)
+    for source in (path, path.read_bytes()):
+        with pytest.raises(ImageError, match=r"is a camera raw file.*Export it as TIFF or JPEG"):
+            images.load(source)
+    assert expand([str(tmp_path)], "contents") == [str(plain)]
+    assert "shot.nef is a camera raw file" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF"])
+def test_first_of_several_pictures_is_read_with_a_warning(
+    tmp_path: Path, picture: Image.Image, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "several"
+    other = Image.new("RGB", SIZE, (0, 0, 255))
+    picture.save(path, kind, save_all=True, append_images=[other, other.rotate(180), picture])
+    assert load_color(path) == pytest.approx(COLOR, abs=5)
+    assert "pictures or pages. Only the first is used." in caplog.text
+    caplog.clear()
+    picture.save(path, kind)
+    images.load(path)
+    assert not caplog.records

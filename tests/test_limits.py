@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,7 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(limits, "CGROUPS", tmp_path)
     monkeypatch.setattr(limits, "MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64 * GB}))
+    monkeypatch.setattr(limits, "_free_address_space", lambda: float("inf"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
     return tmp_path
 
@@ -80,3 +83,15 @@ def test_gpu_has_its_own_budget(groups: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 20 * GB)
     budgets = [planning.available_bytes(device) for device in ("cuda", "mps", "cpu")]
     assert budgets == pytest.approx([8 * GB, 16 * GB, 0.8 * 64 * GB])
+
+
+def test_ulimit_of_the_process_is_a_limit() -> None:
+    code = "import resource; from impasto.engine.limits import free_memory_bytes as free; a = free(); " + (
+        "resource.setrlimit(resource.RLIMIT_AS, (100 * 10**9, resource.RLIM_INFINITY)); print(a, free()); "
+        "import psutil; used = psutil.Process().memory_info().vms; "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 10**9, resource.RLIM_INFINITY)); print(free())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    before, with_room, tight = map(float, out.split())
+    assert with_room == pytest.approx(min(before, 100e9), rel=0.2)
+    assert 0.9e9 < tight <= 1e9

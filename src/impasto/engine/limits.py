@@ -20,11 +20,11 @@ V1_UNLIMITED = 1 << 60
 
 
 def free_memory_bytes() -> float:
-    """Return the free memory of the machine or of the tightest group around this process, whichever is less.
+    """Return the free memory of the machine, of the tightest group around this process, or of its own limit (ulimit).
 
     Cached files that nothing uses count as free: the system drops them when it needs their memory.
     """
-    free = [float(psutil.virtual_memory().available)]
+    free = [float(psutil.virtual_memory().available), _free_address_space()]
     for folder in _group_folders("memory"):
         limits = [_read_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
         limit = min((limit for limit in limits if limit is not None and limit < V1_UNLIMITED), default=None)
@@ -34,6 +34,18 @@ def free_memory_bytes() -> float:
         if limit is not None and used is not None:
             free.append(max(0.0, limit - (used - _cached_bytes(folder))))
     return min(free)
+
+
+def _free_address_space() -> float:
+    """Return the bytes that this process may still allocate by `ulimit -v`, which many batch systems set."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return max(0.0, float(limit - psutil.Process().memory_info().vms))
 
 
 def available_cores() -> int:

@@ -21,7 +21,7 @@ import numpy as np
 import pyvips
 
 from impasto.errors import ImageError
-from impasto.images.formats import BY_PILLOW, FORMATS, HEAD_BYTES, require_readable
+from impasto.images.formats import BY_PILLOW, FORMATS, HEAD_BYTES, require_no_camera_raw, require_readable
 from impasto.images.memory_images import encode_file, encode_pil, is_lab_tiff, to_float_array
 
 __all__ = [
@@ -153,6 +153,8 @@ def read_stream(stream: IO[bytes], label: str) -> bytes:
 
 def _encode_by_pillow(file: IO[bytes], kind: str, label: str, check_size: CheckSize) -> tuple[bytes, int] | None:
     """Let Pillow decode a file that libvips does not read, and encode it without loss; None for other files."""
+    if kind == "tiff":
+        require_no_camera_raw(file, label)
     file.seek(0)
     if kind not in BY_PILLOW and not (kind == "tiff" and is_lab_tiff(file)):
         return None

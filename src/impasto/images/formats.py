@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 from impasto.errors import ImageError
 
-__all__ = ["BY_PILLOW", "FORMATS", "HEAD_BYTES", "detect_format", "require_readable", "require_readable_file"]
+__all__ = [
+    "BY_PILLOW",
+    "FORMATS",
+    "HEAD_BYTES",
+    "detect_format",
+    "require_no_camera_raw",
+    "require_readable",
+    "require_readable_file",
+]
 
 FORMATS = {
     "jpeg": "jpegload_source",
@@ -23,6 +32,9 @@ BY_PILLOW = ("bmp", "heic")
 """Formats that Pillow reads: libvips' distribution on PyPI does not. HEIC needs the extra `impasto[heic]`."""
 
 HEAD_BYTES = 512
+
+NEW_SUBFILE_TYPE, PHOTOMETRIC, DNG_VERSION = 254, 262, 50706
+SENSOR_VALUES = (32803, 34892)  # color filter array, linear raw
 
 SIGNATURES = (
     (0, b"\xff\xd8\xff", "jpeg"),
@@ -76,7 +88,8 @@ def require_readable_file(path: Path) -> None:
     """Raise `ImageError` if a file's first bytes are not those of a picture that can be read here."""
     try:
         with path.open("rb") as file:
-            require_readable(file.read(HEAD_BYTES), str(path))
+            if require_readable(file.read(HEAD_BYTES), str(path)) == "tiff":
+                require_no_camera_raw(file, str(path))
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -95,3 +108,24 @@ def require_readable(head: bytes, label: str) -> str:
     if name is not None:
         raise ImageError(f"{label} is in an unsupported format, {name}. Give JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP.")
     raise ImageError(f"{label} cannot be read as an image. Is it a complete JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP?")
+
+
+def require_no_camera_raw(file: IO[bytes], label: str) -> None:
+    """Raise `ImageError` for a camera raw file in the form of a TIFF, such as DNG, NEF or ARW.
+
+    Its first image is a thumbnail or the values of the sensor (TIFF 6.0, NewSubfileType; DNG 1.7, DNGVersion).
+    """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file.seek(0)
+    head = file.read(8)
+    try:
+        directory = ImageFileDirectory_v2(head + file.read(8) if head[2:4] in (b"+\0", b"\0+") else head)
+        file.seek(directory.next)
+        directory.load(file)
+        is_thumbnail = bool(directory.get(NEW_SUBFILE_TYPE, 0) & 1)
+        is_raw = DNG_VERSION in directory or directory.get(PHOTOMETRIC) in SENSOR_VALUES
+    except Exception:  # Pillow raises any type; libvips says what is wrong with a damaged file
+        return
+    if is_thumbnail or is_raw:
+        raise ImageError(f"{label} is a camera raw file, which holds no finished picture. Export it as TIFF or JPEG.")

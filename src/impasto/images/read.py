@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import ImageError
 from impasto.images.decode import to_srgb
 from impasto.images.opened_image import open_image
+
+logger = logging.getLogger("impasto")
 
 __all__ = ["iter_rows", "load"]
 
@@ -46,6 +49,8 @@ def load(
     """
     opened, store = open_image(source, max_megapixels=max_megapixels), store or RamStore()
     with opened.decode() as image:
+        if "n-pages" in image.get_fields() and (count := image.get("n-pages")) > 1:
+            logger.warning("%s holds %d pictures or pages. Only the first is used.", opened.label, count)
         image = _resize(to_srgb(image, opened.label), long_side_px, enlarge=enlarge)
         pixels = store.empty((1, 3, image.height, image.width))
         alpha = store.empty((1, 1, image.height, image.width)) if image.bands == 4 else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
+import io
 import itertools
 import logging
 import re
@@ -29,6 +31,8 @@ MAX_NAMED = 5
 
 INIT_NAMES = ("noise", "content", "style", "image")
 """Values of `init` that are not pictures."""
+
+SEPARATORS = ",;\t"
 
 EXTRA_ROLES = re.compile(r"(content_mask|style_mask)(_\d+)?|style_\d+|protect|init|weights")
 """Roles that an item may have besides content and style."""
@@ -105,12 +109,14 @@ def _pictures_in(folder: Path) -> list[str]:
 def read_pairs(path: Path) -> list[Pair]:
     """Read pairs from a CSV file with columns `content`, `style`, other roles and options.
 
-    Paths are relative to the file. Raises `InputError`.
+    Commas, semicolons or tabs separate the columns, in UTF-8 or UTF-16, as spreadsheets write them in different
+    countries. Paths are relative to the file. Raises `InputError`.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = _read_table(path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8. Save it as CSV in UTF-8.") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}. Its first line must be: content,style") from error
     pairs: list[Pair] = []
     for number, row in enumerate(rows, start=2):
@@ -126,6 +132,15 @@ def read_pairs(path: Path) -> list[Pair]:
     if not pairs:
         raise InputError(f"{path} has no pairs. Write one on each line below: content,style")
     return pairs
+
+
+def _read_table(path: Path) -> list[dict[Any, Any]]:
+    """Return the rows of a CSV file by the names in its header."""
+    data = path.read_bytes()
+    text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    header = text.partition("\n")[0]
+    separator = max(SEPARATORS, key=header.count)  # the first one where none is found
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
 
 
 def _is_picture(name: str, value: str) -> bool:
