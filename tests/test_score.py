@@ -26,9 +26,12 @@ from impasto.config.networks import ALEXNET, VGG16, WEIGHTS
 from impasto.config.weights_sources import WeightsFile
 from impasto.core.encoder import Encoder
 from impasto.errors import ImageError, WeightsError
+from impasto.images.oklab import from_oklab, to_oklab
 from impasto.metrics.artifacts import border, checkerboard, haze, speckle
+from impasto.metrics.colors import histogram, palette
 from impasto.metrics.lpips import lpips
 from impasto.metrics.score import MEANINGS, Score, ScoreNetworks, load_score_inputs, score, score_images, style_error
+from impasto.metrics.structure import cfsd, patch, sliced_wasserstein
 from impasto.weights import Heads
 
 WIDTHS = (64, 192, 384, 256, 256)
@@ -118,6 +121,127 @@ def test_distances_are_zero_at_their_own_image(photo: Path, painting: Path, seed
     assert by_style.style < 1e-9 < by_content.style
     assert by_content.content == 0 < by_style.content
     assert (by_content.border, by_content.haze) == (0, 0)
+
+
+# ---- colors and parts ----------------------------------------------------------------------------
+
+
+def oklab_by_hand(color: tuple[float, float, float]) -> list[float]:
+    """Ottosson's published example code, for one color, in plain numbers."""
+    r, g, b = (((c + 0.055) / 1.055) ** 2.4 if c > 0.04045 else c / 12.92 for c in color)
+    long = (0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b) ** (1 / 3)
+    middle = (0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b) ** (1 / 3)
+    short = (0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b) ** (1 / 3)
+    return [
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("color", "expected"),  # CSS Color 4, sample conversions
+    [((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.62796, 0.22486, 0.12585)), ((0, 0, 1), (0.45201, -0.03246, -0.31153))],
+)
+def test_oklab_matches_published_values(
+    color: tuple[float, float, float], expected: tuple[float, float, float]
+) -> None:
+    converted = to_oklab(torch.tensor(color, dtype=torch.float64).view(1, 3, 1, 1))
+    assert converted.flatten().tolist() == pytest.approx(oklab_by_hand(color), abs=1e-9)
+    assert converted.flatten().tolist() == pytest.approx(expected, abs=2e-4)
+
+
+def test_oklab_is_inverted_exactly() -> None:
+    (image,) = random_images(1, 9, 14, dtype=torch.float64)
+    image[0, :, 0, 0] = torch.tensor([0.0, 0.01, 0.0])
+    assert torch.allclose(from_oklab(to_oklab(image)), image, atol=1e-9)
+
+
+def test_palette_measures_the_distance_to_the_nearest_color() -> None:
+    style = torch.cat([flat(20, 20, 0.2), flat(20, 20, 0.8)], dim=3)
+    image = torch.cat([flat(20, 20, 0.2), flat(20, 20, 0.7), flat(20, 40, 0.8)], dim=3)
+    light, dark = (float(to_oklab(flat(1, 1, level))[0, 0]) for level in (0.8, 0.7))
+    assert palette(image, style) == pytest.approx(100 * (light - dark) / 4, rel=1e-3)
+    mask = torch.zeros(1, 1, 20, 40)
+    mask[..., :20] = 1  # the light half is transparent
+    assert palette(image, style, mask) > 10 * palette(image, style)
+    stripes = flat(20, 20, 0.2)
+    stripes[..., ::2] = 0.8  # the means of 2×2 px count
+    assert palette(stripes, style) > 5
+
+
+def test_histogram_matches_the_published_formula() -> None:
+    image, style = random_images(2, 6, 7, dtype=torch.float64)
+
+    def reference(picture: Tensor) -> np.ndarray:
+        bins = np.linspace(-3, 3, 64)
+        total = np.zeros((3, 64, 64))
+        for pixel in picture[0].flatten(1).T.numpy():
+            logs = np.log(pixel + 1e-6)
+            for plane, (own, first, second) in enumerate([(0, 1, 2), (1, 0, 2), (2, 0, 1)]):
+                u, v = (1 / (1 + ((logs[own] - logs[other] - bins) / 0.02) ** 2) for other in (first, second))
+                total[plane] += np.sqrt((pixel**2).sum()) * np.outer(u, v)
+        normalized: np.ndarray = total / total.sum()
+        return normalized
+
+    expected = np.sqrt(((np.sqrt(reference(image)) - np.sqrt(reference(style))) ** 2).sum() / 2)
+    assert histogram(image, style) == pytest.approx(float(expected), rel=1e-4)
+    assert histogram(image, image) == 0
+
+
+def test_patch_matches_a_search_by_hand(seeded: ScoreNetworks) -> None:
+    image, style = random_images(2, 90, 120)
+    mask = torch.zeros(1, 1, 90, 120)
+    mask[..., 60:] = 1
+    for visible in (None, mask):
+        expected = []
+        for layer in ("relu2", "relu3"):
+            ours, theirs = (seeded.alexnet(picture, [layer])[layer][0] for picture in (image, style))
+            if visible is not None:
+                theirs = theirs[..., F.adaptive_avg_pool2d(visible, (1, theirs.shape[2])).flatten() >= 0.5]
+            ours, theirs = ours.flatten(1).T, theirs.flatten(1).T
+            mean = theirs.mean(dim=0)
+            cosines = [
+                max(float(F.cosine_similarity(one - mean, other - mean, dim=0)) for other in theirs) for one in ours
+            ]
+            expected.append(1 - sum(cosines) / len(cosines))
+        assert patch(seeded.alexnet, image, style, visible) == pytest.approx(sum(expected) / 2, abs=1e-4)
+
+
+def test_structure_ignores_colors_and_sees_shapes(seeded: ScoreNetworks) -> None:
+    content, other = random_images(2, 80, 96)
+    assert cfsd(seeded.vgg16, content, content) == 0
+    assert 0 < cfsd(seeded.vgg16, 0.5 * content + 0.2, content) < cfsd(seeded.vgg16, other, content) / 2
+
+
+def test_distances_to_the_style_are_zero_at_it(seeded: ScoreNetworks) -> None:
+    (style,) = random_images(1, 80, 96)
+    assert patch(seeded.alexnet, style, style) == pytest.approx(0, abs=1e-5)
+    assert sliced_wasserstein(seeded.vgg16, style, style) == 0
+    assert sliced_wasserstein(seeded.vgg16, 0.5 * style, style) > 0.01
+
+
+@pytest.mark.weights
+def test_distances_to_the_style_ignore_positions(score_networks: ScoreNetworks) -> None:
+    style, photo = sample("swirl"), sample("cat")
+    moved = style.roll((40, 80), (2, 3))
+    assert patch(score_networks.alexnet, moved, style) < 0.6 * patch(score_networks.alexnet, photo, style)
+    by_moved, by_photo = (sliced_wasserstein(score_networks.vgg16, image, style) for image in (moved, photo))
+    assert by_moved < by_photo / 10
+
+
+@pytest.mark.weights
+def test_transparent_parts_of_a_style_are_not_scored(photo: Path, score_networks: ScoreNetworks) -> None:
+    """A painting beside a transparent half scores almost like the painting by itself."""
+    style = sample("swirl")[0].permute(1, 2, 0).numpy()
+    height, width = style.shape[:2]
+    sticker = np.zeros((2 * height, width, 4), np.float32)
+    sticker[:height, :, :3], sticker[:height, :, 3] = style, 1
+    sticker[height:, :, 0] = 1  # red, and transparent
+    picture = images.load(photo, long_side_px=240).pixels
+    whole, part = (score_images(load_score_inputs(photo, given, picture), score_networks) for given in (style, sticker))
+    for name in ("style", "sliced_wasserstein", "patch", "palette", "histogram"):
+        assert getattr(part, name) == pytest.approx(getattr(whole, name), rel=0.25), name
 
 
 # ---- inputs --------------------------------------------------------------------------------------

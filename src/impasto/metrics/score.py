@@ -3,7 +3,7 @@
 Laws: the networks are not the one that Impasto paints with by default, because a network favors a picture that was
 optimized against it; `style` means little for a picture painted with VGG16, `content` for one painted with AlexNet.
 A picture is scored at its own size. The content is resized to it; the style gets its long side but is never enlarged,
-as when painting. Transparent areas take the mean color of the visible ones.
+as when painting. Transparent parts of the style are not measured.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from impasto.config.networks import ALEXNET, LPIPS, VGG16
 from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.core.encoder import Encoder
 from impasto.core.image import resize
+from impasto.core.masks import downsample_masks
 from impasto.core.style_losses import find_style_loss
 from impasto.core.targets import MIN_ENERGY
+from impasto.core.tensor_store import RamStore
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.torch_state import torch_state
 from impasto.errors import ImageError
 from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
+from impasto.metrics.colors import histogram, palette
 from impasto.metrics.lpips import lpips
+from impasto.metrics.structure import cfsd, patch, sliced_wasserstein
 from impasto.weights import Heads, load, load_heads
 
 __all__ = [
@@ -49,6 +53,11 @@ WEIGHTS = (LPIPS.name, VGG16.name, ALEXNET.name)
 MEANINGS = {
     "style": "Gram error on VGG16, relative: 0 is the style itself",
     "content": "LPIPS distance: 0 is the content itself",
+    "sliced_wasserstein": "distance of feature distributions: 0 is the style itself",
+    "patch": "parts unlike the style's: 0 if every part is the style's",
+    "palette": "distance to the style's colors: below 1 is hardly seen",
+    "histogram": "distance of color histograms: 0 the same, 1 disjoint",
+    "cfsd": "structure unlike the content's: 0 is the same",
     "speckle": "lone pixels, over the inputs' own: up to 1 is clean",
     "border": "edges unlike what is beside them: 0 is clean, 0.5 a frame",
     "haze": "share of the tonal range lost: 0 is clean",
@@ -63,6 +72,11 @@ class Score:
 
     style: float
     content: float
+    sliced_wasserstein: float
+    patch: float
+    palette: float
+    histogram: float
+    cfsd: float
     speckle: float
     border: float
     haze: float
@@ -71,11 +85,12 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreInputs:
-    """The three pictures (1, 3, H, W) at the sizes of a score: the content has the picture's size."""
+    """The three pictures (1, 3, H, W) at the sizes of a score: the content has the picture's. The mask is an alpha."""
 
     content: Tensor
     style: Tensor
     image: Tensor
+    style_mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +122,9 @@ def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: f
     _require_side(image, "The picture", picture, min_px)
     long_side_px = max(height, width)
     content_pixels = images.load(content, long_side_px=long_side_px, enlarge=True, max_megapixels=max_megapixels).pixels
-    style_pixels = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels).pixels
-    _require_side(style, "The style", style_pixels, max(map(VGG16.minimum_px, VGG16.style_layers)))
-    return ScoreInputs(resize(content_pixels, height, width).clamp_(0, 1), style_pixels, picture)
+    painting = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels)
+    _require_side(style, "The style", painting.pixels, max(map(VGG16.minimum_px, VGG16.style_layers)))
+    return ScoreInputs(resize(content_pixels, height, width).clamp_(0, 1), painting.pixels, picture, painting.alpha)
 
 
 def load_score_networks() -> ScoreNetworks:
@@ -120,10 +135,15 @@ def load_score_networks() -> ScoreNetworks:
 
 def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
     """Score pictures that are already loaded."""
-    content, style, image = inputs.content, inputs.style, inputs.image
+    content, style, image, mask = inputs.content, inputs.style, inputs.image, inputs.style_mask
     return Score(
-        style=style_error(networks.vgg16, image, style),
+        style=style_error(networks.vgg16, image, style, mask),
         content=lpips(networks.alexnet, networks.heads, image, content, tile_px=TILE_PX),
+        sliced_wasserstein=sliced_wasserstein(networks.vgg16, image, style, mask),
+        patch=patch(networks.alexnet, image, style, mask),
+        palette=palette(image, style, mask),
+        histogram=histogram(image, style, mask),
+        cfsd=cfsd(networks.vgg16, image, content),
         speckle=speckle(image, content, style),
         border=border(image, content),
         haze=haze(image, content, style),
@@ -131,11 +151,15 @@ def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
     )
 
 
-def style_error(encoder: Encoder, image: Tensor, style: Tensor) -> float:
-    """Measure the Gram error of an image in relative units, averaged over the network's style layers."""
+def style_error(encoder: Encoder, image: Tensor, style: Tensor, mask: Tensor | None = None) -> float:
+    """Measure the Gram error of an image in relative units, averaged over the network's style layers.
+
+    `mask` is the style's alpha.
+    """
     layers = encoder.network.style_layers
     engine, gram = TiledEngine(encoder, tile_px=TILE_PX), find_style_loss("gram")
-    image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers)
+    masks = None if mask is None else downsample_masks([mask], encoder.network, layers, style, RamStore())
+    image_moments, style_moments = engine.moments(image, layers), engine.moments(style, layers, masks)
     errors = []
     for layer in layers:
         target = gram.target([(1.0, style_moments[layer][0])])
