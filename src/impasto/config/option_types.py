@@ -27,8 +27,10 @@ class BatchOptions(TypedDict, total=False):
     content_weight: float
     style_weights: NumbersLike | None
     style_scale: LengthsLike
-    color: Literal["style", "luminance", "match"]
+    color: Literal["style", "palette", "luminance", "match"]
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"]
+    palette_strength: float | None
+    recolor_content: bool
     tv_weight: float
     tv_norm: Literal["squared", "absolute", "mean-squared"]
     laplacian_weight: float

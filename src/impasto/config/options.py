@@ -31,6 +31,7 @@ from impasto.config.types import (
     Lengths,
     Numbers,
     ScaleCount,
+    Share,
     StepCount,
 )
 from impasto.errors import ConfigError
@@ -113,12 +114,13 @@ class Config(Options):
         "strokes, 2 broader ones. Style images are never enlarged. Comma-separated, one for each style.",
         example=0.5,
     )
-    color: Literal["style", "luminance", "match"] = option(
+    color: Literal["style", "palette", "luminance", "match"] = option(
         "style",
         group=MAIN,
         label="Colors",
-        description="Source of the colors. style: the painting. luminance: the photo, by painting brightness alone. "
-        "match: the photo, by matching the painting's colors to it first.",
+        description="Source of the colors. style: the painting. palette: the painting, and colors that it has not are "
+        "moved to its nearest ones. luminance: the photo, by painting brightness alone. match: the photo, by matching "
+        "the painting's colors to it first.",
         example="luminance",
     )
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"] = option(
@@ -127,6 +129,20 @@ class Config(Options):
         description="Method for --color match. ot changes colors least; histogram matches the distribution of each "
         "channel.",
         example="histogram",
+    )
+    palette_strength: Auto[Share] = option(
+        None,
+        group=STYLE,
+        description="How far the painted colors are moved at the end to the nearest ones of the painting, from 0 to 1. "
+        "auto: 1 with --color palette, otherwise 0.",
+        example=0.5,
+    )
+    recolor_content: bool = option(
+        False,
+        group=STYLE,
+        description="Give the photo the painting's colors before it is measured. Helps where both have very different "
+        "ones.",
+        example=True,
     )
     tv_weight: float = option(
         0.0,
@@ -259,6 +275,10 @@ class Config(Options):
             raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
         if self.alpha == 0 and self.content_weight == 0:
             raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
+        if self.color == "luminance" and (self.palette_strength or self.recolor_content):
+            raise ConfigError(
+                "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."
+            )
         return self
 
     def overrides(self) -> dict[str, Any]:
@@ -274,6 +294,7 @@ class Config(Options):
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
             "iterations": network.steps(max(height, width)),
+            "palette_strength": 1.0 if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}
         if self.scales is None:
@@ -291,6 +312,7 @@ class ResolvedConfig(Config):
     fourier_power: FourierPower
     iterations: StepCount
     scales: ScaleCount
+    palette_strength: Share
 
     def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""

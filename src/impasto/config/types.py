@@ -44,6 +44,7 @@ __all__ = [
     "Lengths",
     "Numbers",
     "ScaleCount",
+    "Share",
     "StepCount",
     "format_layers",
     "parse_bytes",
@@ -66,6 +67,7 @@ Auto = Annotated[T | None, AUTO]
 
 StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 ScaleCount = Annotated[int, Field(ge=1, le=12)]
+Share = Annotated[float, Field(ge=0, le=1)]
 FourierPower = Annotated[float, Field(gt=0, le=8)]
 
 

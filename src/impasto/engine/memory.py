@@ -151,9 +151,10 @@ def vector_bytes(work: Workload, history: int) -> float:
     """Compute the bytes of the large tensors and the content's features, in memory or on disk."""
     pairs = 2 * history if work.config.optimizer == "lbfgs" else 0
     content = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.content_layers)
-    # VECTORS includes one style. Other styles add to it, and so do colors that are restored at the end.
+    # VECTORS includes one style. Other styles add to it, and so do colors that are changed before or at the end.
     styles = [height * width for height, width in work.styles]
-    extra = sum(styles) - max(styles) + (work.pixels if work.config.color == "luminance" else 0)
+    changes = (work.config.color == "luminance", work.config.palette_strength > 0, work.config.recolor_content)
+    extra = sum(styles) - max(styles) + sum(changes) * work.pixels
     # A region's mask as loaded and as used, the masks of its layers, the same for the styles, and the protected image.
     layer_masks = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
     masks = work.regions * (8.0 + layer_masks) * (work.pixels + sum(styles))

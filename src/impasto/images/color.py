@@ -9,15 +9,17 @@ the style's colors to the content's before painting, or paint the luminance only
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from impasto.core.tensor_store import TensorStore
+from impasto.images.oklab import from_oklab, to_oklab
 from impasto.images.row_blocks import iter_row_blocks
 
-__all__ = ["Transfer", "compute_luma", "match_colors", "match_luminance", "to_grayscale", "transfer_chroma"]
+__all__ = ["Transfer", "compute_luma", "match_colors", "match_luminance", "recolor", "to_grayscale", "transfer_chroma"]
 
 Transfer = Literal["cholesky", "pca", "ot", "histogram"]
 
@@ -69,9 +71,30 @@ def match_colors(
     elif method == "pca":
         matrix = _matrix_power(target, 0.5) @ _matrix_power(covariance, -0.5)
     else:
-        root, inverse = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
-        matrix = inverse @ _matrix_power(root @ target @ root, 0.5) @ inverse
+        matrix = _transport(covariance, target)
     return _apply_affine(store, style, matrix, mean, target_mean)
+
+
+def recolor(store: TensorStore, content: Tensor, parts: Sequence[tuple[float, Tensor, Tensor | None]]) -> Tensor:
+    """Return the content in the colors of paintings: their share, pixels, and the mask of their part or None.
+
+    Optimal transport between Gaussians in Oklab: the affine map that gives the content the paintings' mean and
+    covariance, and moves its colors least.
+    """
+    mean, covariance = _mean_and_covariance(store, content, convert=to_oklab)
+    whole, target_mean, second = sum(share for share, _, _ in parts), torch.zeros(3), torch.zeros(3, 3)
+    for share, pixels, mask in parts:
+        own_mean, own = _mean_and_covariance(store, pixels, mask, convert=to_oklab)
+        target_mean = target_mean + share / whole * own_mean
+        second = second + share / whole * (own + torch.outer(own_mean, own_mean))
+    matrix = _transport(covariance, second - torch.outer(target_mean, target_mean))
+    result = store.empty(content.shape, content.dtype)
+    for out, rows in iter_row_blocks(store, result, content):
+        colors = to_oklab(rows)
+        centered = colors - mean.to(colors).view(1, 3, 1, 1)
+        moved = torch.einsum("ij,bjhw->bihw", matrix.to(colors), centered) + target_mean.to(colors).view(1, 3, 1, 1)
+        out.copy_(from_oklab(moved).clamp_(0, 1))
+    return result
 
 
 def transfer_chroma(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:
@@ -94,17 +117,29 @@ def compute_luma(rows: Tensor) -> Tensor:
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def _mean_and_covariance(store: TensorStore, image: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return mean (3,) and covariance (3, 3) of an image's colors, in float64 on the CPU."""
+def _mean_and_covariance(
+    store: TensorStore,
+    image: Tensor,
+    weights: Tensor | None = None,
+    *,
+    convert: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return mean (3,) and covariance (3, 3) of an image's colors, in float64 on the CPU, after `convert`."""
     total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0.0
     for rows, *weighting in iter_row_blocks(store, image, *(() if weights is None else (weights,))):
-        colors = rows.flatten(2)[0].cpu().double()
+        colors = (convert(rows) if convert else rows).flatten(2)[0].cpu().double()
         weighted = colors * weighting[0].flatten().cpu().double() if weighting else colors
         total += weighted.sum(dim=1)
         outer += weighted @ colors.T
         count += float(weighting[0].sum(dtype=torch.float64)) if weighting else colors.shape[1]
     mean = total / count
     return mean, outer / count - torch.outer(mean, mean) + VARIANCE_FLOOR * torch.eye(3, dtype=torch.float64)
+
+
+def _transport(covariance: Tensor, target: Tensor) -> Tensor:
+    """Return the matrix that takes one covariance to another and moves points least: optimal transport."""
+    root, inverse = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
+    return inverse @ _matrix_power(root @ target @ root, 0.5) @ inverse
 
 
 def _matrix_power(matrix: Tensor, exponent: float) -> Tensor:

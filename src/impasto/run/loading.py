@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,12 +17,12 @@ from impasto.core.evaluate import Engine
 from impasto.core.image import Picture
 from impasto.core.masks import Region
 from impasto.core.method import RunInputs, Style
-from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import plan_scales
 from impasto.core.style_losses import find_style_loss
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
-from impasto.images import Mask, color
+from impasto.images import Mask
+from impasto.run.colors import transfer_colors
 from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
 
@@ -39,6 +38,9 @@ SMALL_STYLE_PX = 192
 
 MAX_STYLE_ENLARGEMENT = 4
 """From this factor on an enlarged style has no more strokes, only blurred areas."""
+
+SOFT_ENLARGEMENT = 1.5
+"""Above this factor strokes are visibly soft."""
 
 
 def open_inputs(inputs: Inputs, max_megapixels: float) -> Inputs:
@@ -73,7 +75,6 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         )
         for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
     )
-    _warn_of_small_styles(inputs, styles)
     loaded: dict[str, Picture | Mask] = {"content": content}
     loaded |= assign_roles("style", [style.picture for style in styles])
     init = None
@@ -88,9 +89,10 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         else ()
     )
     paint_mask = _build_paint_mask(regions, store) if regions else None
-    content, styles, retouch = _transfer_colors(content, styles, visible, paint_mask, config, store)
+    content, styles, retouch = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
+    _warn_of_small_styles(inputs, styles)
     return RunInputs(content, styles, init, scales, retouch, regions, paint_mask, records)
 
 
@@ -109,10 +111,10 @@ def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedCon
 
 
 def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...]) -> None:
-    """Warn of each style that was enlarged, as its strokes will be soft."""
+    """Warn of each style that was enlarged much, as its strokes will be soft."""
     for opened, style in zip(inputs.styles, styles, strict=True):
         own_px, loaded_px = max(opened.size), max(style.picture.pixels.shape[2:])
-        if loaded_px > own_px:
+        if loaded_px > SOFT_ENLARGEMENT * own_px:
             logger.warning(
                 "%s has only %d px, too few for fine strokes. It is enlarged to %d px and gives soft strokes; "
                 "for crisp ones, give a larger picture of the style.",
@@ -192,40 +194,6 @@ def _build_paint_mask(regions: tuple[Region, ...], store: TensorStore) -> Tensor
         torch.clamp(sum(rows, start=torch.zeros_like(out)), max=1, out=out)
         least = min(least, float(out.min()))
     return mask if least < FULLY_PAINTED else None
-
-
-def _transfer_colors(
-    content: Picture,
-    styles: tuple[Style, ...],
-    visible: Sequence[Tensor | None],
-    paint_mask: Tensor | None,
-    config: Config,
-    store: TensorStore,
-) -> tuple[Picture, tuple[Style, ...], Callable[[Tensor], Tensor] | None]:
-    """Prepare the colors of content and styles. The function returned restores colors after painting."""
-
-    def convert(change: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Style, ...]:
-        return tuple(
-            replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels, part)))
-            for style, part in zip(styles, visible, strict=True)
-        )
-
-    if config.color == "style":
-        return content, styles, None
-    colors = content.pixels
-    if config.color == "match":
-        method = config.color_transfer
-        return content, convert(lambda pixels, part: color.match_colors(store, pixels, colors, method, part)), None
-    gray = color.to_grayscale(store, colors)
-    gray_styles = convert(
-        lambda pixels, part: color.match_luminance(store, color.to_grayscale(store, pixels), gray, part)
-    )
-
-    def restore_colors(painted: Tensor) -> Tensor:
-        colored = color.transfer_chroma(store, painted, colors)
-        return colored if paint_mask is None else ProtectedImage(colors, paint_mask, store).apply(colored)
-
-    return replace(content, pixels=gray), gray_styles, restore_colors
 
 
 def require_init(inputs: Inputs, config: Config) -> None:

@@ -26,8 +26,8 @@ __all__ = ["Result"]
 class Result:
     """A picture: pixels (1, 3, H, W) in [0, 1], alpha (1, 1, H, W) if the content had one.
 
-    `losses` are measured on exactly these pixels, at full size in float32. With color = "luminance" they are
-    those of the painted image, before the content's colors are put back.
+    `losses` are measured on exactly these pixels, at full size in float32. Where colors change at the end (luminance
+    or palette), they are those of the painted image before.
     """
 
     image: Tensor

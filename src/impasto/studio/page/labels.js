@@ -14,7 +14,7 @@ const STATES = {
 };
 
 const CHOICES = {
-  color: { style: "painting", luminance: "photo (luminance)", match: "photo (matched)" },
+  color: { style: "painting", palette: "painting (nearest colors)", luminance: "photo (luminance)", match: "photo (matched)" },
   init: { noise: "noise", content: "photo", style: "painting", image: "other picture" },
 };
 

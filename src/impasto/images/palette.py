@@ -1,0 +1,156 @@
+"""Palettes: move the colors of a picture to the nearest ones that a painting has.
+
+A painting's colors make a map of all colors: each one is drawn to the mean of the painting's colors near it. The map is
+smooth, so skies do not band and neighbors keep their hues. It is applied to an edge-preserving average of the picture,
+which keeps the finest light and dark of the strokes as it was painted.
+
+Laws: images are sRGB in [0, 1], (1, 3, H, W), before and after; distances are in Oklab. Work is done on blocks of rows
+in a `TensorStore`, and its result does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.core.tensor_store import TensorStore
+from impasto.images.oklab import from_oklab, to_oklab
+from impasto.images.row_blocks import BLOCK_PX
+
+__all__ = ["Palette", "PaletteArea", "build_palette", "move_to_palette"]
+
+PALETTE_PIXELS = 1 << 13
+"""Pixels that are drawn from the paintings."""
+
+GRID = 0.01
+"""Distance of two colors of a palette, and of the map's nodes. A third of it is just visible."""
+
+NEAR, FAR_SHARE = 0.01, 0.3
+"""Distance within which the painting's colors are averaged, and its growth with the distance to the nearest one: far
+from all of them, an average of few would jump between neighbors."""
+
+RADIUS_PX, CONTRAST = 3, 0.005
+"""Reach of the average, and the variance of lightness above which an edge is kept (He et al. 2010)."""
+
+MARGIN_PX = 2 * RADIUS_PX
+"""The average takes means of means."""
+
+PASSES = 2
+"""Times that colors are moved to the mean near them. The second brings most of them to the painting's (mean shift)."""
+
+NODES = 4096
+"""Nodes of the map that are computed at a time."""
+
+LEAST = (0.0, -0.5, -0.5)
+COUNTS = (128, 128, 128)
+"""Corner and size of the grid, which holds every color of sRGB."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colors (N, 3) in Oklab, and the number of pixels of each (N,)."""
+
+    colors: Tensor
+    counts: Tensor
+
+    def shift(self, colors: Tensor) -> Tensor:
+        """Return by how much each color (M, 3) moves."""
+        moves = torch.zeros_like(colors)
+        for _ in range(PASSES):
+            moves = moves + self._shift_once(colors + moves)
+        return moves
+
+    def _shift_once(self, colors: Tensor) -> Tensor:
+        """Interpolate a pass between the nodes of a grid."""
+        place = (colors - colors.new_tensor(LEAST)) / GRID
+        corner = place.floor().clamp(min=0)
+        part = (place - corner)[:, :, None]
+        offsets = torch.cartesian_prod(*[torch.arange(2, device=colors.device)] * 3)
+        nodes = corner.long()[:, None] + offsets
+        strides = torch.tensor((COUNTS[1] * COUNTS[2], COUNTS[2], 1), device=colors.device)
+        used, which = torch.unique((nodes * strides).sum(dim=2), return_inverse=True)
+        moves = self._shift_exactly(
+            torch.stack([used // strides[0], used // COUNTS[2] % COUNTS[1], used % COUNTS[2]], dim=1) * GRID
+            + colors.new_tensor(LEAST)
+        )
+        shares = torch.where(offsets.T.bool(), part, 1 - part).prod(dim=1)
+        return torch.einsum("mk,mkc->mc", shares, moves[which])
+
+    def _shift_exactly(self, colors: Tensor) -> Tensor:
+        """Compute a weighted mean of the palette near each color, minus the color."""
+        palette, logs, moved = self.colors.to(colors), self.counts.to(colors).log(), []
+        for chunk in torch.split(colors, NODES):
+            squares = torch.cdist(chunk, palette).square()
+            nearest = squares.amin(dim=1, keepdim=True)
+            near = NEAR**2 + FAR_SHARE**2 * nearest
+            weights = (logs - (squares - nearest) / (2 * near)).softmax(dim=1)
+            moved.append(weights @ palette - chunk)
+        return torch.cat(moved)
+
+
+PaletteArea: TypeAlias = tuple[Tensor | None, Palette]
+"""Where a palette applies, (1, 1, H, W), None for everywhere; and the palette."""
+
+
+def build_palette(parts: Sequence[tuple[float, Tensor, Tensor | None]]) -> Palette:
+    """Collect the colors of paintings: the share of each, its pixels, and a mask of its part (1, 1, H, W) or None."""
+    generator, colors, weights = torch.Generator().manual_seed(0), [], []
+    whole = sum(share for share, _, _ in parts)
+    for share, pixels, mask in parts:
+        count = pixels.shape[2] * pixels.shape[3]
+        drawn = torch.randperm(count, generator=generator)[:PALETTE_PIXELS].sort().values
+        own = pixels.flatten(2)[:, :, drawn].cpu().float()
+        shown = torch.ones(len(drawn)) if mask is None else mask.flatten()[drawn].cpu().float()
+        colors.append(to_oklab(own)[0].T)
+        weights.append(share / whole * shown / shown.sum().clamp(min=1e-9) * PALETTE_PIXELS)
+    return _merge(torch.cat(colors), torch.cat(weights))
+
+
+def _merge(colors: Tensor, weights: Tensor) -> Palette:
+    """Merge the colors of each cell of the grid into their mean."""
+    colors, weights = colors[weights > 0], weights[weights > 0]
+    _, cells = torch.unique((colors / GRID).floor().long(), dim=0, return_inverse=True)
+    counts = torch.zeros(int(cells.max()) + 1).index_add_(0, cells, weights)
+    sums = torch.zeros(len(counts), 3).index_add_(0, cells, weights[:, None] * colors)
+    return Palette(sums / counts[:, None], counts)
+
+
+def move_to_palette(store: TensorStore, image: Tensor, areas: Sequence[PaletteArea], strength: float) -> Tensor:
+    """Return the image with its colors moved to the palettes: wholly for a strength of 1, not at all for 0."""
+    height, width = image.shape[2:]
+    result = store.empty(image.shape, image.dtype)
+    step = max(1, BLOCK_PX // width)
+    for top in range(0, height, step):
+        first, last = max(0, top - MARGIN_PX), min(height, top + step + MARGIN_PX)
+        own = slice(top - first, min(height, top + step) - first)
+        colors = to_oklab(image[:, :, first:last].float())
+        smooth = _smooth(colors)[:, :, own].flatten(2)[0].T.contiguous()
+        before = moved = colors[:, :, own]
+        for mask, palette in areas:
+            area = 1.0 if mask is None else mask[:, :, top : top + step].to(colors)
+            moved = moved + strength * area * palette.shift(smooth).T.reshape(before.shape)
+        # Protected pixels keep their bits.
+        same = (moved == before).all(dim=1, keepdim=True)
+        rows = image[:, :, top : top + step]
+        result[:, :, top : top + step] = torch.where(same, rows, from_oklab(moved).clamp_(0, 1).to(image.dtype))
+        store.release(image, result)
+    return result
+
+
+def _smooth(colors: Tensor) -> Tensor:
+    """Average colors over their neighborhood, not across edges of lightness: the guided filter of He et al. 2010."""
+    light = colors[:, :1]
+    mean_light, means = _mean(light), _mean(colors)
+    variance = (_mean(light * light) - mean_light.square()).clamp(min=0)
+    slopes = (_mean(light * colors) - mean_light * means) / (variance + CONTRAST)
+    return _mean(slopes) * light + _mean(means - slopes * mean_light)
+
+
+def _mean(image: Tensor) -> Tensor:
+    padded = F.pad(image, (RADIUS_PX,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, 2 * RADIUS_PX + 1, stride=1)

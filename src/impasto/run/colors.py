@@ -1,0 +1,121 @@
+"""The colors of a run: which of photo and paintings they come from, before and after painting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from impasto.config import ResolvedConfig
+from impasto.core.image import Picture
+from impasto.core.masks import Region
+from impasto.core.method import Style
+from impasto.core.protect import ProtectedImage
+from impasto.core.tensor_store import TensorStore
+from impasto.images import color
+from impasto.images.palette import PaletteArea, build_palette, move_to_palette
+from impasto.images.row_blocks import iter_row_blocks
+
+__all__ = ["transfer_colors"]
+
+Postprocess = Callable[[Tensor], Tensor]
+
+
+def transfer_colors(
+    content: Picture,
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    regions: Sequence[Region],
+    paint_mask: Tensor | None,
+    config: ResolvedConfig,
+    store: TensorStore,
+) -> tuple[Picture, tuple[Style, ...], Postprocess | None]:
+    """Prepare the colors of content and styles by `config.color`. The function returned changes the painted picture.
+
+    `visible` has the alpha of each style that is partly transparent.
+    """
+    if config.color == "luminance":
+        return _paint_luminance(content, styles, visible, paint_mask, store)
+    if config.color == "match":
+        method, colors = config.color_transfer, content.pixels
+        styles = _convert(styles, visible, lambda pixels, part: color.match_colors(store, pixels, colors, method, part))
+    if config.recolor_content:
+        content = replace(content, pixels=_recolor(content.pixels, styles, visible, regions, store))
+    if not config.palette_strength:
+        return content, styles, None
+    areas = _palette_areas(styles, visible, regions)
+    return content, styles, lambda painted: move_to_palette(store, painted, areas, config.palette_strength)
+
+
+def _paint_luminance(
+    content: Picture,
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    paint_mask: Tensor | None,
+    store: TensorStore,
+) -> tuple[Picture, tuple[Style, ...], Postprocess]:
+    colors = content.pixels
+    gray = color.to_grayscale(store, colors)
+
+    def restore_colors(painted: Tensor) -> Tensor:
+        colored = color.transfer_chroma(store, painted, colors)
+        return colored if paint_mask is None else ProtectedImage(colors, paint_mask, store).apply(colored)
+
+    gray_styles = _convert(
+        styles,
+        visible,
+        lambda pixels, part: color.match_luminance(store, color.to_grayscale(store, pixels), gray, part),
+    )
+    return replace(content, pixels=gray), gray_styles, restore_colors
+
+
+def _convert(
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    change: Callable[[Tensor, Tensor | None], Tensor],
+) -> tuple[Style, ...]:
+    return tuple(
+        replace(style, picture=replace(style.picture, pixels=change(style.picture.pixels, part)))
+        for style, part in zip(styles, visible, strict=True)
+    )
+
+
+def _parts(
+    styles: tuple[Style, ...], visible: Sequence[Tensor | None], regions: Sequence[Region]
+) -> list[tuple[Tensor | None, list[tuple[float, Tensor, Tensor | None]]]]:
+    """Return each area of the target, None for all of it, with the share, pixels and mask of each of its styles."""
+    if not regions:
+        whole = [(style.share, style.picture.pixels, part) for style, part in zip(styles, visible, strict=True)]
+        return [(None, whole)]
+    return [
+        (region.mask, [(use.share, styles[use.style].picture.pixels, use.mask) for use in region.uses])
+        for region in regions
+    ]
+
+
+def _palette_areas(
+    styles: tuple[Style, ...], visible: Sequence[Tensor | None], regions: Sequence[Region]
+) -> list[PaletteArea]:
+    return [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
+
+
+def _recolor(
+    content: Tensor,
+    styles: tuple[Style, ...],
+    visible: Sequence[Tensor | None],
+    regions: Sequence[Region],
+    store: TensorStore,
+) -> Tensor:
+    """Return the content in the colors of the styles of each region. Outside of all regions it stays as it is."""
+    result = content
+    for mask, parts in _parts(styles, visible, regions):
+        recolored = color.recolor(store, content, parts)
+        if mask is None:
+            return recolored
+        blended = store.empty(content.shape, content.dtype)
+        for out, before, own, old, share in iter_row_blocks(store, blended, result, recolored, content, mask):
+            torch.add(before, (own - old) * share, out=out)
+        result = blended
+    return result
