@@ -51,17 +51,17 @@ WEIGHTS = (LPIPS.name, VGG16.name, ALEXNET.name)
 """Names of the weights that a score needs. The heads come first: their download contains the networks too."""
 
 MEANINGS = {
-    "style": "Gram error on VGG16, relative: 0 is the style itself",
+    "style": "Gram error on VGG16: 0 is the style itself",
     "content": "LPIPS distance: 0 is the content itself",
-    "sliced_wasserstein": "distance of feature distributions: 0 is the style itself",
-    "patch": "parts unlike the style's: 0 if every part is the style's",
-    "palette": "distance to the style's colors: below 1 is hardly seen",
-    "histogram": "distance of color histograms: 0 the same, 1 disjoint",
+    "sliced_wasserstein": "feature distributions: 0 is the style itself",
+    "patch": "parts unlike the style's: 0.5 is another part of it",
+    "palette": "distance to the style's colors: 0.6 is clean",
+    "histogram": "color histograms: 0 is the same, 1 is disjoint",
     "cfsd": "structure unlike the content's: 0 is the same",
     "speckle": "lone pixels, over the inputs' own: up to 1 is clean",
-    "border": "edges unlike what is beside them: 0 is clean, 0.5 a frame",
+    "border": "edges unlike the rest: 0 is clean, 0.5 is a frame",
     "haze": "share of the tonal range lost: 0 is clean",
-    "checkerboard": "grids of 2, 4 or 8 px: 1 is clean, 2 a grid",
+    "checkerboard": "grids of 2, 4 or 8 px: 1 is clean, 2 is a grid",
 }
 """The meaning of each number, in one line."""
 
