@@ -125,6 +125,16 @@ def test_styles_count_by_share_and_by_their_visible_parts() -> None:
     assert len(palette.colors) == 2
 
 
+def test_small_part_of_a_painting_is_found() -> None:
+    painting, mask = flat((0, 0, 1), 900, 1200), torch.zeros(1, 1, 900, 1200)
+    painting[..., 700:702, 300] = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1)
+    mask[..., 700:702, 300] = 0.2
+    palette = build_palette([(1, painting, mask)])
+    assert palette.colors.tolist() == [
+        pytest.approx(oklab, abs=1e-5) for oklab in to_oklab(flat((1, 0, 0), 1, 1))[0, :, 0].T.tolist()
+    ]
+
+
 def test_row_blocks_do_not_change_the_result(style: Tensor, photo: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     areas = [(None, build_palette([(1, style, None)]))]
     whole = move_to_palette(STORE, photo, areas, 1.0)

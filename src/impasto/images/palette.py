@@ -25,7 +25,7 @@ from impasto.images.row_blocks import BLOCK_PX
 __all__ = ["Palette", "PaletteArea", "build_palette", "move_to_palette"]
 
 PALETTE_PIXELS = 1 << 13
-"""Pixels that are drawn from the paintings."""
+"""Pixels that are drawn from each painting."""
 
 GRID = 0.01
 """Distance of two colors of a palette, and of the map's nodes. A third of it is just visible."""
@@ -102,22 +102,35 @@ def build_palette(parts: Sequence[tuple[float, Tensor, Tensor | None]]) -> Palet
     generator, colors, weights = torch.Generator().manual_seed(0), [], []
     whole = sum(share for share, _, _ in parts)
     for share, pixels, mask in parts:
-        count = pixels.shape[2] * pixels.shape[3]
-        drawn = torch.randperm(count, generator=generator)[:PALETTE_PIXELS].sort().values
-        own = pixels.flatten(2)[:, :, drawn].cpu().float()
-        shown = torch.ones(len(drawn)) if mask is None else mask.flatten()[drawn].cpu().float()
-        colors.append(to_oklab(own)[0].T)
-        weights.append(share / whole * shown / shown.sum().clamp(min=1e-9) * PALETTE_PIXELS)
+        rows, columns = _draw(pixels, mask, generator)
+        colors.append(to_oklab(pixels[:, :, rows, columns].cpu().float())[0].T)
+        weights.append(torch.full((PALETTE_PIXELS,), share / whole))
     return _merge(torch.cat(colors), torch.cat(weights))
+
+
+def _draw(pixels: Tensor, mask: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw the rows and columns of pixels, each as often as the mask says, in little memory."""
+    height, width = pixels.shape[2:]
+    if mask is None:
+        rows, columns = (torch.randint(side, (PALETTE_PIXELS,), generator=generator) for side in (height, width))
+        return rows, columns
+    shown = mask[0, 0]
+    drawn = torch.multinomial(shown.sum(dim=1).cpu().double(), PALETTE_PIXELS, replacement=True, generator=generator)
+    rows, counts = torch.unique(drawn, return_counts=True)
+    by_row = [
+        torch.multinomial(shown[row].cpu().double(), count, replacement=True, generator=generator)
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
+    ]
+    return rows.repeat_interleave(counts), torch.cat(by_row)
 
 
 def _merge(colors: Tensor, weights: Tensor) -> Palette:
     """Merge the colors of each cell of the grid into their mean."""
-    colors, weights = colors[weights > 0], weights[weights > 0]
     _, cells = torch.unique((colors / GRID).floor().long(), dim=0, return_inverse=True)
-    counts = torch.zeros(int(cells.max()) + 1).index_add_(0, cells, weights)
-    sums = torch.zeros(len(counts), 3).index_add_(0, cells, weights[:, None] * colors)
-    return Palette(sums / counts[:, None], counts)
+    colors, weights = colors.double(), weights.double()
+    counts = weights.new_zeros(int(cells.max()) + 1).index_add_(0, cells, weights)
+    sums = colors.new_zeros(len(counts), 3).index_add_(0, cells, weights[:, None] * colors)
+    return Palette((sums / counts[:, None]).float(), counts.float())
 
 
 def move_to_palette(store: TensorStore, image: Tensor, areas: Sequence[PaletteArea], strength: float) -> Tensor:
