@@ -68,7 +68,7 @@ REFUSED = [
     ("presets list", 2, "'list': this command takes no more arguments. See: impasto presets --help"),
     # weights
     ("weights import nothere.pth", 2, "no such file"),
-    ("weights import text.png", 2, "damaged, or not what is wanted"),
+    ("weights import text.png", 2, "damaged, or none of the known files"),
     ("weights pull resnet", 2, "resnet"),
     # places of outputs
     ("stylize photo.jpg painting.png -o photo.jpg", 2, "Choose another name"),
@@ -127,8 +127,8 @@ REFUSED = [
     ("insight features photo.jpg --iterations 3", 2, "--iterations"),
     ("insight recombine photo.jpg", 2, "styles"),
     # batch
-    ("batch empty --styles paintings -o out", 2, "no pictures there for the contents"),
-    ("batch photos --styles 'nowhere/*.jpg' -o out", 2, "no pictures there for the styles"),
+    ("batch empty --styles paintings -o out", 2, "no picture for the contents in empty"),
+    ("batch photos --styles 'nowhere/*.jpg' -o out", 2, "no picture for the styles in nowhere"),
     ("batch photos -o out", 2, "--styles"),
     ("batch photos --styles paintings --pairs x.csv -o out", 2, "either --styles"),
     ("batch photos --pairs x.csv -o out", 2, "Remove the other contents"),
@@ -136,7 +136,7 @@ REFUSED = [
     ("batch --pairs bad.csv -o out", 2, "line 2"),
     ("batch --pairs head.csv -o out", 2, "no pairs"),
     ("batch --pairs option.csv -o out", 2, "alpah"),
-    ("batch photos --styles paintings --names '{content}.png' -o out", 2, "would be two pictures"),
+    ("batch photos --styles paintings --names '{content}.png' -o out", 2, "Two pictures would be named"),
     ("batch photos --styles paintings --names '{nobody}.png' -o out", 2, "cannot name pictures"),
     ("batch photos --styles paintings --names '{content.__class__}{number}.gif' -o out", 2, "cannot"),
     ("batch photos --styles paintings --names '{number}.gif' -o out", 2, ".gif is not supported"),

@@ -45,8 +45,8 @@ def test_bytes_and_open_files_are_read_like_the_file(tmp_path: Path, kind: str) 
         (b"", "cannot be read as an image"),
         (io.BytesIO(), "is empty, or was read before"),
         (io.StringIO("text"), "is a stream of text. Open the file in binary mode"),
-        ("https://example.org/cat.jpg", "is a web address. Download the picture first"),
-        (Path("http:/example.org/cat.jpg"), "is a web address. Download the picture first"),
+        ("https://example.org/cat.jpg", "https://example.org/cat.jpg is a web address. Download the picture first"),
+        (Path("http:/example.org/cat.jpg"), "http://example.org/cat.jpg is a web address. Download the picture first"),
     ],
 )
 def test_non_image_source_is_a_one_line_error(source: Any, message: str) -> None:

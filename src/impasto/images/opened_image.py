@@ -139,8 +139,10 @@ def _open_path(path: Path, label: str, check_size: CheckSize) -> Content:
         if path.is_dir():
             raise ImageError(f"{label} is a directory. Give the path of a picture.")
         if not path.exists():
-            if re.match(r"https?:/", str(path)):
-                raise ImageError(f"{label} is a web address. Download the picture first, and give the file.")
+            if address := re.fullmatch(r"(https?):/+(.*)", str(path), re.DOTALL):
+                raise ImageError(
+                    f"{address[1]}://{address[2]} is a web address. Download the picture first, and give the file."
+                )
             raise ImageError(f"{label}: no such file. Check the path.")
         if path.is_file():
             return FileContent(path, label, check_size)

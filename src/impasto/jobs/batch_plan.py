@@ -83,7 +83,9 @@ def expand(places: Sequence[str], what: str) -> list[str]:
             matches = glob.glob(place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
             pictures += sorted(match for match in matches if Path(match).is_file())
     if not pictures:
-        raise InputError(f"{', '.join(places)}: no pictures there for the {what}. Give a folder, files or a pattern.")
+        raise InputError(
+            f"There is no picture for the {what} in {', '.join(places)}. Give a folder, files or a pattern."
+        )
     return list(dict.fromkeys(pictures))
 
 
@@ -234,7 +236,7 @@ def name_items(
         other = items.setdefault(item.output, item)
         if other != item:  # the same item twice is fine
             raise ConfigError(
-                f"{item.output.name} would be two pictures: of {_pair(other)}, and of {_pair(item)}. Tell them apart "
+                f"Two pictures would be named {item.output.name}: {_pair(other)}, and {_pair(item)}. Tell them apart "
                 f"with --names, such as {{number}}_{pattern}"
             )
     return list(items.values())

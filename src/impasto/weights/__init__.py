@@ -110,7 +110,7 @@ def import_file(file: Path, name: str | None = None) -> tuple[str, ...]:
     if not matches:
         wanted = ", ".join(dict.fromkeys(mirror.file_name for _, mirror in candidates)) or "none: it is installed"
         raise WeightsError(
-            f"{file} (SHA-256 {sha256[:16]}…) is damaged, or not what is wanted ({wanted}). "
+            f"{file} (SHA-256 {sha256[:16]}…) is damaged, or none of the known files ({wanted}). "
             "Download it again, or use it as it is with --weights FILE."
         )
     for source in matches:
