@@ -88,13 +88,7 @@ def recolor(store: TensorStore, content: Tensor, parts: Sequence[tuple[float, Te
         target_mean = target_mean + share / whole * own_mean
         second = second + share / whole * (own + torch.outer(own_mean, own_mean))
     matrix = _transport(covariance, second - torch.outer(target_mean, target_mean))
-    result = store.empty(content.shape, content.dtype)
-    for out, rows in iter_row_blocks(store, result, content):
-        colors = to_oklab(rows)
-        centered = colors - mean.to(colors).view(1, 3, 1, 1)
-        moved = torch.einsum("ij,bjhw->bihw", matrix.to(colors), centered) + target_mean.to(colors).view(1, 3, 1, 1)
-        out.copy_(from_oklab(moved).clamp_(0, 1))
-    return result
+    return _apply_affine(store, content, matrix, mean, target_mean, convert=to_oklab, restore=from_oklab)
 
 
 def transfer_chroma(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:
@@ -117,17 +111,21 @@ def compute_luma(rows: Tensor) -> Tensor:
     return (rows * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
+def _same(colors: Tensor) -> Tensor:
+    return colors
+
+
 def _mean_and_covariance(
     store: TensorStore,
     image: Tensor,
     weights: Tensor | None = None,
     *,
-    convert: Callable[[Tensor], Tensor] | None = None,
+    convert: Callable[[Tensor], Tensor] = _same,
 ) -> tuple[Tensor, Tensor]:
     """Return mean (3,) and covariance (3, 3) of an image's colors, in float64 on the CPU, after `convert`."""
     total, outer, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0.0
     for rows, *weighting in iter_row_blocks(store, image, *(() if weights is None else (weights,))):
-        colors = (convert(rows) if convert else rows).flatten(2)[0].cpu().double()
+        colors = convert(rows).flatten(2)[0].cpu().double()
         weighted = colors * weighting[0].flatten().cpu().double() if weighting else colors
         total += weighted.sum(dim=1)
         outer += weighted @ colors.T
@@ -148,13 +146,23 @@ def _matrix_power(matrix: Tensor, exponent: float) -> Tensor:
     return power
 
 
-def _apply_affine(store: TensorStore, image: Tensor, matrix: Tensor, mean: Tensor, target_mean: Tensor) -> Tensor:
-    """Apply x -> matrix (x − mean) + target_mean at every pixel, and clamp."""
+def _apply_affine(
+    store: TensorStore,
+    image: Tensor,
+    matrix: Tensor,
+    mean: Tensor,
+    target_mean: Tensor,
+    *,
+    convert: Callable[[Tensor], Tensor] = _same,
+    restore: Callable[[Tensor], Tensor] = _same,
+) -> Tensor:
+    """Apply x -> matrix (x − mean) + target_mean at every pixel, between `convert` and `restore`, and clamp."""
     shift = target_mean - matrix @ mean
     result = store.empty(image.shape, image.dtype)
     for out, rows in iter_row_blocks(store, result, image):
-        moved = torch.einsum("ij,bjhw->bihw", matrix.to(rows), rows) + shift.to(rows).view(1, 3, 1, 1)
-        out.copy_(moved.clamp_(0, 1))
+        colors = convert(rows)
+        moved = torch.einsum("ij,bjhw->bihw", matrix.to(colors), colors) + shift.to(colors).view(1, 3, 1, 1)
+        out.copy_(restore(moved).clamp_(0, 1))
     return result
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.core.image import thumbnail
 from impasto.images.oklab import to_oklab
 
-__all__ = ["histogram", "palette"]
+__all__ = ["histogram", "is_visible", "palette"]
 
 PALETTE_COLORS, PALETTE_PIXELS = 4096, 1 << 16
 """Pixels drawn from the painting and from the picture."""
@@ -53,11 +53,16 @@ def histogram(image: Tensor, style: Tensor, mask: Tensor | None = None) -> float
     return float((ours.sqrt() - theirs.sqrt()).square().sum().div(2).sqrt())
 
 
+def is_visible(mask: Tensor) -> Tensor:
+    """Return by position, flattened, if it belongs to the style; the most visible ones always do."""
+    return mask.flatten() >= min(VISIBLE, float(mask.max()))
+
+
 def _draw(colors: Tensor, count: int, mask: Tensor | None = None) -> Tensor:
     """Draw visible pixels, (1, 3, H, W) -> (at most count, 3); the same ones each time."""
     pixels = colors.flatten(2)[0].T
     if mask is not None:
-        pixels = pixels[mask.flatten() >= min(VISIBLE, float(mask.max()))]
+        pixels = pixels[is_visible(mask)]
     if len(pixels) <= count:
         return pixels
     return pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))[:count]]

@@ -28,7 +28,7 @@ from impasto.errors import ImageError
 from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
 from impasto.metrics.colors import histogram, palette
 from impasto.metrics.lpips import lpips
-from impasto.metrics.structure import cfsd, patch, sliced_wasserstein
+from impasto.metrics.structure import TILE_PX, cfsd, patch, sliced_wasserstein
 from impasto.weights import Heads, load, load_heads
 
 __all__ = [
@@ -43,9 +43,6 @@ __all__ = [
     "score_images",
     "style_error",
 ]
-
-TILE_PX = 1024
-"""Side of a tile. Tiles bound memory and do not change the result."""
 
 WEIGHTS = (LPIPS.name, VGG16.name, ALEXNET.name)
 """Names of the weights that a score needs. The heads come first: their download contains the networks too."""

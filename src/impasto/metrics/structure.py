@@ -15,9 +15,9 @@ from impasto.core.masks import downsample_masks
 from impasto.core.style_losses import SLICED_WASSERSTEIN
 from impasto.core.tensor_store import RamStore
 from impasto.engine.tiled import TiledEngine
-from impasto.metrics.colors import VISIBLE
+from impasto.metrics.colors import is_visible
 
-__all__ = ["cfsd", "patch", "sliced_wasserstein"]
+__all__ = ["TILE_PX", "cfsd", "patch", "sliced_wasserstein"]
 
 PATCH_LAYERS = ("relu2", "relu3")
 """AlexNet's layers whose positions see 51 and 99 px."""
@@ -29,6 +29,7 @@ DISTRIBUTION_PX = 1024
 """Pictures are shrunk to this side before the features of every position are sorted, which bounds memory."""
 
 TILE_PX = 1024
+"""Side of a tile. Tiles bound memory and do not change the result."""
 
 CHUNK = 2048
 
@@ -42,10 +43,10 @@ def patch(alexnet: Encoder, image: Tensor, style: Tensor, mask: Tensor | None = 
     """
     engine, distances = TiledEngine(alexnet, tile_px=TILE_PX), []
     visible = downsample_masks([mask], alexnet.network, PATCH_LAYERS, style, RamStore())
+    features = [engine.features(picture, PATCH_LAYERS) for picture in (image, style)]
     for layer in PATCH_LAYERS:
-        ours, theirs = (engine.features(picture, [layer])[layer].flatten(2)[0].T for picture in (image, style))
-        shown = visible[layer].flatten()
-        theirs = theirs[shown >= min(VISIBLE, float(shown.max()))]
+        ours, theirs = (maps[layer].flatten(2)[0].T for maps in features)
+        theirs = theirs[is_visible(visible[layer])]
         mean = theirs.mean(dim=0)
         directions = F.normalize(theirs - mean, dim=1).T
         most = [(chunk @ directions).amax(dim=1) for chunk in torch.split(F.normalize(ours - mean, dim=1), CHUNK)]
@@ -88,8 +89,7 @@ def sliced_wasserstein(vgg16: Encoder, image: Tensor, style: Tensor, mask: Tenso
     errors = []
     for layer in layers:
         ours, theirs = (engine.features(picture, [layer])[layer] for picture in (image, style))
-        shown = visible[layer].flatten()
-        theirs = theirs.flatten(2)[:, :, shown >= min(VISIBLE, float(shown.max()))][..., None]
+        theirs = theirs.flatten(2)[:, :, is_visible(visible[layer])][..., None]
         target = SLICED_WASSERSTEIN.target([(1.0, theirs)])
         errors.append(float(SLICED_WASSERSTEIN.distance(ours, target)) / SLICED_WASSERSTEIN.energy(target))
     return sum(errors) / len(errors)

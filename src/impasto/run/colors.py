@@ -15,7 +15,7 @@ from impasto.core.method import Style
 from impasto.core.protect import ProtectedImage
 from impasto.core.tensor_store import TensorStore
 from impasto.images import color
-from impasto.images.palette import PaletteArea, build_palette, move_to_palette
+from impasto.images.palette import build_palette, move_to_palette
 from impasto.images.row_blocks import iter_row_blocks
 
 __all__ = ["transfer_colors"]
@@ -45,7 +45,7 @@ def transfer_colors(
         content = replace(content, pixels=_recolor(content.pixels, styles, visible, regions, store))
     if not config.palette_strength:
         return content, styles, None
-    areas = _palette_areas(styles, visible, regions)
+    areas = [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
     return content, styles, lambda painted: move_to_palette(store, painted, areas, config.palette_strength)
 
 
@@ -93,12 +93,6 @@ def _parts(
         (region.mask, [(use.share, styles[use.style].picture.pixels, use.mask) for use in region.uses])
         for region in regions
     ]
-
-
-def _palette_areas(
-    styles: tuple[Style, ...], visible: Sequence[Tensor | None], regions: Sequence[Region]
-) -> list[PaletteArea]:
-    return [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
 
 
 def _recolor(
