@@ -86,7 +86,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
             ("sketch", "ink"),
             ("abstract", "swirl"),
             ("texture", "swirl"),
-            ("classic", "swirl"),
+            ("textbook", "swirl"),
         )
     ),
     # Without crowsonkb: its weights of the losses suit only torchvision's VGG19, which is another download.

@@ -38,7 +38,7 @@ PAIR = "cat.jpg swirl.png"
 MASKS = "--content-mask left.png --content-mask right.png"
 STEPS_BEFORE_SIGNAL = 12
 
-PRESETS = ("abstract", "classic", "crowsonkb", "faithful", "gatys2016")
+PRESETS = ("abstract", "classic", "textbook", "crowsonkb", "faithful", "gatys2016")
 MORE_PRESETS = ("neural-style", "painterly", "pastiche", "sketch", "texture")
 STYLE_LOSSES = ("covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest")
 TRANSFERS = ("cholesky", "pca", "ot", "histogram")

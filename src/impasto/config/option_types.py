@@ -27,7 +27,7 @@ class BatchOptions(TypedDict, total=False):
     content_weight: float
     style_weights: NumbersLike | None
     style_scale: LengthsLike
-    color: Literal["style", "palette", "luminance", "match"]
+    color: Literal["palette", "style", "luminance", "match"]
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"]
     palette_strength: float | None
     recolor_content: bool
@@ -46,6 +46,7 @@ class BatchOptions(TypedDict, total=False):
     fourier_power: float | None
     clamp: bool
     iterations: int | None
+    effort: Literal["draft", "normal", "best"]
     scales: int | None
     detail_transfer: float
     lbfgs_history: int

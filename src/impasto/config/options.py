@@ -14,6 +14,8 @@ from impasto.config.checks import require_layers, require_shares
 from impasto.config.model import Options, option
 from impasto.config.networks import (
     COARSEST_PX,
+    DEEP_WEIGHT,
+    EFFORTS,
     MAX_STEPS_FACTOR,
     STEPS_PX,
     NetworkName,
@@ -21,12 +23,11 @@ from impasto.config.networks import (
     default_scales,
     describe_by_network,
 )
-from impasto.config.style_losses import StyleLossName, describe_style_losses
+from impasto.config.style_losses import STYLE_LOSSES, StyleLossName, describe_style_losses, uses_dense_layers
 from impasto.config.types import (
     Auto,
     FourierPower,
     Layers,
-    LayerWeight,
     Length,
     Lengths,
     Numbers,
@@ -41,7 +42,9 @@ __all__ = ["Config", "ResolvedConfig"]
 MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
 START, DESCENT = "Noise", "Optimization"
 
-_CONTENT_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
+_DENSE_LOSSES = " and ".join(name for name in STYLE_LOSSES if uses_dense_layers(name))
+_CONTENT_LAYERS = describe_by_network(lambda network: ",".join(network.dense_content_layers or network.content_layers))
+_PUBLISHED_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
 _STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
 _FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")
 _ITERATIONS = describe_by_network(lambda network: network.iterations)
@@ -76,17 +79,20 @@ class Config(Options):
     content_layers: Auto[Layers] = option(
         None,
         group=MEASURE,
-        description=f"Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: {_CONTENT_LAYERS}.",
+        description=f"Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: {_CONTENT_LAYERS} with "
+        f"--style-loss {_DENSE_LOSSES}; {_PUBLISHED_LAYERS} with others.",
         example="relu1_2",
     )
     style_layers: Auto[Layers] = option(
         None,
         group=MEASURE,
-        description=f"Layers to compare style at: NAME or NAME:WEIGHT, comma-separated. auto: {_STYLE_LAYERS}.",
+        description=f"Layers to compare style at: NAME or NAME:WEIGHT, comma-separated. auto: {_STYLE_LAYERS}; every "
+        f"ReLU with --style-loss {_DENSE_LOSSES}, the deep ones at a weight of {DEEP_WEIGHT:g}; the first of each "
+        "block with others.",
         example="relu1_2",
     )
     style_loss: StyleLossName = option(
-        "gram",
+        "centered",
         group=MEASURE,
         description=f"Statistic that styles are compared by. {describe_style_losses()}",
         example="mean-std",
@@ -114,13 +120,13 @@ class Config(Options):
         "strokes, 2 broader ones. Style images are never enlarged. Comma-separated, one for each style.",
         example=0.5,
     )
-    color: Literal["style", "palette", "luminance", "match"] = option(
-        "style",
+    color: Literal["palette", "style", "luminance", "match"] = option(
+        "palette",
         group=MAIN,
         label="Colors",
-        description="Source of the colors. style: the painting. palette: the painting, and colors that it has not are "
-        "moved to its nearest ones. luminance: the photo, by painting brightness alone. match: the photo, by matching "
-        "the painting's colors to it first.",
+        description="Source of the colors. palette: the painting; colors that it does not have are moved to its "
+        "nearest ones. style: the painting, as they come. luminance: the photo, by painting brightness alone. match: "
+        "the photo, by matching the painting's colors to it first.",
         example="luminance",
     )
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"] = option(
@@ -235,8 +241,15 @@ class Config(Options):
         group=MAIN,
         label="Steps",
         description=f"Number of steps at full size. auto: {_ITERATIONS}; up to {MAX_STEPS_FACTOR} times as many above "
-        f"{STEPS_PX} px.",
+        f"{STEPS_PX} px; by --effort.",
         example=3,
+    )
+    effort: Literal["draft", "normal", "best"] = option(
+        "normal",
+        group=MAIN,
+        description=f"Time to spend, where --iterations is auto: draft has {EFFORTS['draft']:g} times the steps, best "
+        f"{EFFORTS['best']:g} times, for cleaner strokes.",
+        example="best",
     )
     scales: Auto[ScaleCount] = option(
         None,
@@ -275,6 +288,9 @@ class Config(Options):
             raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
         if self.alpha == 0 and self.content_weight == 0:
             raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
+        is_open = not isinstance(self, ResolvedConfig)
+        if is_open and self.iterations is not None and self.effort != "normal":
+            raise ConfigError("effort and iterations both set the number of steps: leave one of them out.")
         if self.color == "luminance" and (self.palette_strength or self.recolor_content):
             raise ConfigError(
                 "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."
@@ -288,12 +304,13 @@ class Config(Options):
     def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
         """Fill in each value that was left open, for a target of this size in pixels."""
         network = architecture(self.network)
+        content_layers, style_layers = network.default_layers(dense=uses_dense_layers(self.style_loss))
         values: dict[str, Any] = {
-            "content_layers": tuple(map(LayerWeight, network.content_layers)),
-            "style_layers": tuple(map(LayerWeight, network.style_layers)),
+            "content_layers": content_layers,
+            "style_layers": style_layers,
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
-            "iterations": network.steps(max(height, width)),
+            "iterations": network.steps(max(height, width), EFFORTS[self.effort]),
             "palette_strength": 1.0 if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}

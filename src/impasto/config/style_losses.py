@@ -16,6 +16,7 @@ __all__ = [
     "StyleLossName",
     "describe_style_losses",
     "register_style_loss",
+    "uses_dense_layers",
 ]
 
 
@@ -24,16 +25,23 @@ class StyleLossEntry:
     """A style loss by its import path: a function of `Moments`, or a `StyleLoss`.
 
     With `needs_features` it needs all features of a picture at once, so it works neither in tiles nor with masks.
+    With `dense` it gains from more layers than the published method has, and they are its default.
     """
 
     help: str
     path: str
     needs_features: bool = False
+    dense: bool = False
 
 
 STYLE_LOSSES = {
     "gram": StyleLossEntry("correlations of channels", "impasto.core.statistics:gram_matrix"),
-    "covariance": StyleLossEntry("the same, around their means", "impasto.core.statistics:covariance_matrix"),
+    "covariance": StyleLossEntry(
+        "the same, around their means", "impasto.core.statistics:covariance_matrix", dense=True
+    ),
+    "centered": StyleLossEntry(
+        "covariance, and the means with a small weight", "impasto.core.statistics:centered_matrices", dense=True
+    ),
     "mean-std": StyleLossEntry("means and deviations", "impasto.core.style_losses:mean_and_std"),
     "wasserstein": StyleLossEntry("distance between Gaussians", "impasto.core.style_losses:WASSERSTEIN"),
     "sliced-wasserstein": StyleLossEntry(
@@ -58,6 +66,11 @@ def register_style_loss(name: str, path: str) -> None:
     `impasto.style_losses`.
     """
     STYLE_LOSS_NAMES.register(name, path)
+
+
+def uses_dense_layers(name: str) -> bool:
+    """Return True if a style loss is compared at the dense layers of a network by default."""
+    return name in STYLE_LOSSES and STYLE_LOSSES[name].dense
 
 
 def describe_style_losses() -> str:

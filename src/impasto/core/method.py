@@ -51,18 +51,24 @@ class RunInputs:
     """The loaded pictures of a run, and the sizes of its target.
 
     `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
-    `postprocess` changes the painted picture at the end, for example restores colors. `records` describe by role the
-    files that all this came from.
+    `move_colors` changes a painted target, whose losses are those after it. `restore_colors` turns a target that was
+    painted in brightness alone into the picture. `records` describe by role the files that all this came from.
     """
 
     content: Picture
     styles: tuple[Style, ...]
     init: Picture | None
     scales: tuple[Scale, ...]
-    postprocess: Callable[[Tensor], Tensor] | None = None
+    move_colors: Callable[[Tensor], Tensor] | None = None
+    restore_colors: Callable[[Tensor], Tensor] | None = None
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes_colors(self) -> bool:
+        """True if the picture does not have the colors that are painted."""
+        return self.move_colors is not None or self.restore_colors is not None
 
     def initial_picture(self, init: str) -> Picture | None:
         """Return the picture that the target starts from by `Config.init`; None: noise."""
@@ -222,13 +228,15 @@ def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> t
 
 
 def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
-    """Return the target after a step, clamped and at full size, before and after postprocessing."""
+    """Return the target after a step, clamped and at full size, and the picture that it becomes."""
     inputs, full = progress.inputs, progress.inputs.scales[-1]
     target = clamp_unit(store, resize(progress.image, full.height, full.width))
+    if inputs.move_colors is not None:
+        target = inputs.move_colors(target)
     protected = protect_at(inputs, full, store)
     if protected is not None:
         target = protected.apply(target)  # resizing has mixed both sides of the mask's edge
-    return target, inputs.postprocess(target) if inputs.postprocess else target
+    return target, inputs.restore_colors(target) if inputs.restore_colors is not None else target
 
 
 def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore) -> ProtectedImage | None:

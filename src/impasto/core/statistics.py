@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "Moments",
     "blend_moments",
+    "centered_matrices",
     "compute_moments",
     "compute_moments_by_region",
     "covariance_matrix",
@@ -23,6 +24,9 @@ __all__ = [
     "mask_area",
     "to_float32",
 ]
+
+MEAN_WEIGHT = 0.3
+"""Weight of the means beside the covariance: its square is their share of the error (benchmarks/quality.py)."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +101,14 @@ def covariance_matrix(moments: Moments) -> Tensor:
     """Compute channel correlations around their means, moments -> (C, C)."""
     mean = moments.sum / moments.count
     return gram_matrix(moments) - torch.outer(mean, mean)
+
+
+def centered_matrices(moments: Moments) -> Tensor:
+    """Compute the covariance and the outer product of the means times `MEAN_WEIGHT`, moments -> (2, C, C).
+
+    Their sum, with a weight of 1, is the Gram matrix, in which the means outweigh what varies: strokes. Without the
+    means, a painting of one color would have no color.
+    """
+    mean = moments.sum / moments.count
+    means = torch.outer(mean, mean)
+    return torch.stack([gram_matrix(moments) - means, MEAN_WEIGHT * means])

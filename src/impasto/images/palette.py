@@ -11,7 +11,7 @@ in a `TensorStore`, and its result does not depend on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
@@ -46,17 +46,21 @@ PASSES = 2
 NODES = 4096
 """Nodes of the map that are computed at a time."""
 
-LEAST = (0.0, -0.5, -0.5)
-COUNTS = (128, 128, 128)
-"""Corner and size of the grid, which holds every color of sRGB."""
+LEAST, SIDE = (0.0, -0.5, -0.5), 128
+"""Corner of the grid and its nodes along each axis: it holds every color of sRGB."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colors (N, 3) in Oklab, and the number of pixels of each (N,)."""
+    """Colors (N, 3) in Oklab, and the number of pixels of each (N,).
+
+    The map of colors is computed where pictures need it, and kept: the moves at its nodes, and the known cells.
+    """
 
     colors: Tensor
     counts: Tensor
+    moves: Tensor = field(default_factory=lambda: torch.zeros(3, SIDE, SIDE, SIDE), repr=False)
+    known: Tensor = field(default_factory=lambda: torch.zeros(SIDE**3, dtype=torch.bool), repr=False)
 
     def shift(self, colors: Tensor) -> Tensor:
         """Return by how much each color (M, 3) moves."""
@@ -67,30 +71,31 @@ class Palette:
 
     def _shift_once(self, colors: Tensor) -> Tensor:
         """Interpolate a pass between the nodes of a grid."""
-        place = (colors - colors.new_tensor(LEAST)) / GRID
-        corner = place.floor().clamp(min=0)
-        part = (place - corner)[:, :, None]
-        offsets = torch.cartesian_prod(*[torch.arange(2, device=colors.device)] * 3)
-        nodes = corner.long()[:, None] + offsets
-        strides = torch.tensor((COUNTS[1] * COUNTS[2], COUNTS[2], 1), device=colors.device)
-        used, which = torch.unique((nodes * strides).sum(dim=2), return_inverse=True)
-        moves = self._shift_exactly(
-            torch.stack([used // strides[0], used // COUNTS[2] % COUNTS[1], used % COUNTS[2]], dim=1) * GRID
-            + colors.new_tensor(LEAST)
-        )
-        shares = torch.where(offsets.T.bool(), part, 1 - part).prod(dim=1)
-        return torch.einsum("mk,mkc->mc", shares, moves[which])
+        place = ((colors - torch.tensor(LEAST)) / GRID).clamp(0, SIDE - 2)
+        self._compute((place.long() * torch.tensor((SIDE**2, SIDE, 1))).sum(dim=1))
+        grid = (place.flip(1) * (2 / (SIDE - 1)) - 1).view(1, 1, 1, -1, 3)
+        return F.grid_sample(self.moves[None], grid, align_corners=True)[0, :, 0, 0].T
+
+    def _compute(self, cells: Tensor) -> None:
+        """Compute the moves at the corners of cells that are not known yet."""
+        missing = torch.unique(cells[~self.known[cells]])
+        steps = (torch.cartesian_prod(*[torch.arange(2)] * 3) * torch.tensor((SIDE**2, SIDE, 1))).sum(dim=1)
+        for chunk in torch.split(torch.unique(missing[:, None] + steps), NODES):
+            place = torch.stack([chunk // SIDE**2, chunk // SIDE % SIDE, chunk % SIDE], dim=1)
+            self.moves.view(3, -1)[:, chunk] = self._shift_exactly(place * GRID + torch.tensor(LEAST)).T
+        self.known[missing] = True
 
     def _shift_exactly(self, colors: Tensor) -> Tensor:
-        """Compute a weighted mean of the palette near each color, minus the color."""
-        palette, logs, moved = self.colors.to(colors), self.counts.to(colors).log(), []
-        for chunk in torch.split(colors, NODES):
-            squares = torch.cdist(chunk, palette).square()
-            nearest = squares.amin(dim=1, keepdim=True)
-            near = NEAR**2 + FAR_SHARE**2 * nearest
-            weights = (logs - (squares - nearest) / (2 * near)).softmax(dim=1)
-            moved.append(weights @ palette - chunk)
-        return torch.cat(moved)
+        """Compute a weighted mean of the palette near each color, minus the color.
+
+        In float64, so that the rounded result does not depend on the colors that are computed together.
+        """
+        colors, palette = colors.double(), self.colors.double()
+        squares = torch.cdist(colors, palette).square()
+        nearest = squares.amin(dim=1, keepdim=True)
+        near = NEAR**2 + FAR_SHARE**2 * nearest
+        weights = (self.counts.double().log() - (squares - nearest) / (2 * near)).softmax(dim=1)
+        return (weights @ palette - colors).float()
 
 
 PaletteArea: TypeAlias = tuple[Tensor | None, Palette]

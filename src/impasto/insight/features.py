@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.core.image import thumbnail
 from impasto.errors import ConfigError
-from impasto.insight.inputs import load_view_image, prepare_view
+from impasto.insight.inputs import PLAIN_METHOD, load_view_image, prepare_view
 from impasto.insight.view_options import require_used_options
 from impasto.render.grid import Cell, draw_grid
 from impasto.render.heatmap import heatmap
@@ -33,7 +33,7 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
     if not isinstance(strongest, int) or strongest < 1:
         raise ConfigError(f"strongest = {strongest!r} is not a number of maps. Give 1 or more.")
     require_used_options("features", options)
-    run = prepare_view(picture, **(options | ({"content_layers": layers} if layers else {})))
+    run = prepare_view(picture, **(PLAIN_METHOD | options | ({"content_layers": layers} if layers else {})))
     config, network = run.resolved, run.encoder.network
     chosen = {layer.name for layer in (*(() if layers else config.style_layers), *config.content_layers)}
     image = load_view_image(run, picture, chosen)

@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.core.image import thumbnail
 from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import ConfigError
-from impasto.insight.inputs import display_names, load_view_image, prepare_view
+from impasto.insight.inputs import PLAIN_METHOD, display_names, load_view_image, prepare_view
 from impasto.insight.view_options import require_used_options
 from impasto.render.colorbar import draw_colorbar
 from impasto.render.grid import Cell, draw_grid, stack_grids
@@ -72,7 +72,9 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     if not sources:
         raise ConfigError("There is no picture. Give one or more.")
     require_used_options("gram", options)
-    run = prepare_view(sources[0], **(options | ({"style_layers": layers} if layers is not None else {})))
+    run = prepare_view(
+        sources[0], **(PLAIN_METHOD | options | ({"style_layers": layers} if layers is not None else {}))
+    )
     names = [layer.name for layer in run.resolved.style_layers]
     named = [
         (name, load_view_image(run, picture, names))

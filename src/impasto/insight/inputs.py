@@ -13,7 +13,10 @@ from torch import Tensor
 from impasto import images
 from impasto.run import Run, prepare_run
 
-__all__ = ["DEFAULT_SIZE_PX", "display_names", "load_view_image", "prepare_view"]
+__all__ = ["DEFAULT_SIZE_PX", "PLAIN_METHOD", "display_names", "load_view_image", "prepare_view"]
+
+PLAIN_METHOD = {"style_loss": "gram", "color": "style"}
+"""Options of the method that the views explain: Gram matrices, at the published layers."""
 
 DEFAULT_SIZE_PX = 256
 """Default long side of a view: large enough to see, and fast."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from impasto.insight.inputs import load_view_image, prepare_view
+from impasto.insight.inputs import PLAIN_METHOD, load_view_image, prepare_view
 from impasto.insight.run_grid import GridCell, RunGrid
 from impasto.insight.view_options import require_used_options
 from impasto.render.grid import Cell
@@ -31,7 +31,8 @@ def reconstruct(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
     """
     require_used_options("reconstruct", options)
     # Detail transfer would copy pixels of the content.
-    single = _SingleTerm("content", picture, {"detail_transfer": 0.0} | options | {"alpha": 0.0, "init": "noise"})
+    alone = {"alpha": 0.0, "init": "noise", "color": "style"}
+    single = _SingleTerm("content", picture, {"detail_transfer": 0.0} | options | alone)
     network = single.prepare().encoder.network
     names = single.layer_names(layers) if layers is not None else _before_poolings(network.names)
     note = f"Painted from the features of one layer of {network.name}, with the relative error that remains."
@@ -41,15 +42,15 @@ def reconstruct(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
 def texture(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
     """Prepare a style alone, by the first of `layers`, the first two, and so on.
 
-    More and deeper layers give larger shapes. `layers` are names (default: the network's style layers). Options are
-    those of `stylize` that matter here; `size` is 256 and `iterations` 100. Raises `ConfigError` and `LayerError`;
-    painting raises what `stylize` raises.
+    More and deeper layers give larger shapes. `layers` are names (default: the published style layers). Options are
+    those of `stylize` that matter here; `size` is 256, `iterations` 100, and `style_loss` "gram". Raises `ConfigError`
+    and `LayerError`; painting raises what `stylize` raises.
     """
     require_used_options("texture", options)
-    single = _SingleTerm("style", picture, options | {"content_weight": 0.0})
+    single = _SingleTerm("style", picture, PLAIN_METHOD | options | {"content_weight": 0.0})
     names = single.layer_names(layers)
     network = single.prepare().encoder.network
-    note = f"Painted from the Gram matrices of one layer of {network.name}, of two layers, and so on."
+    note = f"Painted from the statistics of one layer of {network.name}, of two layers, and so on."
     return single.grid({f"… and {name}" if at else name: names[: at + 1] for at, name in enumerate(names)}, note)
 
 

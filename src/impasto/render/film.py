@@ -74,7 +74,7 @@ class Film:
     def _render(self, progress: Progress) -> Tensor:
         """Render the picture of a step, at most as large as the film."""
         inputs, full = progress.inputs, progress.inputs.scales[-1]
-        if inputs.postprocess is not None:  # color transfer needs the full size
+        if inputs.changes_colors:  # color transfer needs the full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
         height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
         picture = resize(progress.image, height, width).clamp(0, 1)

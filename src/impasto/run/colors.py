@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,9 +18,17 @@ from impasto.images import color
 from impasto.images.palette import build_palette, move_to_palette
 from impasto.images.row_blocks import iter_row_blocks
 
-__all__ = ["transfer_colors"]
+__all__ = ["RunColors", "transfer_colors"]
 
-Postprocess = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class RunColors:
+    """The pictures to measure, in their colors, and what changes a painted target: see `RunInputs`."""
+
+    content: Picture
+    styles: tuple[Style, ...]
+    move_colors: Callable[[Tensor], Tensor] | None = None
+    restore_colors: Callable[[Tensor], Tensor] | None = None
 
 
 def transfer_colors(
@@ -31,8 +39,8 @@ def transfer_colors(
     paint_mask: Tensor | None,
     config: ResolvedConfig,
     store: TensorStore,
-) -> tuple[Picture, tuple[Style, ...], Postprocess | None]:
-    """Prepare the colors of content and styles by `config.color`. The function returned changes the painted picture.
+) -> RunColors:
+    """Prepare the colors of content and styles by `config.color`.
 
     `visible` has the alpha of each style that is partly transparent.
     """
@@ -44,9 +52,9 @@ def transfer_colors(
     if config.recolor_content:
         content = replace(content, pixels=_recolor(content.pixels, styles, visible, regions, store))
     if not config.palette_strength:
-        return content, styles, None
+        return RunColors(content, styles)
     areas = [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
-    return content, styles, lambda painted: move_to_palette(store, painted, areas, config.palette_strength)
+    return RunColors(content, styles, lambda painted: move_to_palette(store, painted, areas, config.palette_strength))
 
 
 def _paint_luminance(
@@ -55,7 +63,7 @@ def _paint_luminance(
     visible: Sequence[Tensor | None],
     paint_mask: Tensor | None,
     store: TensorStore,
-) -> tuple[Picture, tuple[Style, ...], Postprocess]:
+) -> RunColors:
     colors = content.pixels
     gray = color.to_grayscale(store, colors)
 
@@ -68,7 +76,7 @@ def _paint_luminance(
         visible,
         lambda pixels, part: color.match_luminance(store, color.to_grayscale(store, pixels), gray, part),
     )
-    return replace(content, pixels=gray), gray_styles, restore_colors
+    return RunColors(replace(content, pixels=gray), gray_styles, restore_colors=restore_colors)
 
 
 def _convert(

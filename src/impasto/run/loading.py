@@ -89,11 +89,21 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         else ()
     )
     paint_mask = _build_paint_mask(regions, store) if regions else None
-    content, styles, retouch = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
+    colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
-    _warn_of_small_styles(inputs, styles)
-    return RunInputs(content, styles, init, scales, retouch, regions, paint_mask, records)
+    _warn_of_small_styles(inputs, colors.styles)
+    return RunInputs(
+        content=colors.content,
+        styles=colors.styles,
+        init=init,
+        scales=scales,
+        move_colors=colors.move_colors,
+        restore_colors=colors.restore_colors,
+        regions=regions,
+        paint_mask=paint_mask,
+        records=records,
+    )
 
 
 def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedConfig, height: int, width: int) -> int:

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from impasto import images, insight
 from impasto.cli.console import console, print_table
 from impasto.cli.insight.shared import Layers, Output, Picture, open_pictures, with_view_options
-from impasto.cli.parameters import Json, Quiet
+from impasto.cli.parameters import Json, Preset, Quiet
 from impasto.cli.progress import ProgressView
 from impasto.cli.signals import catch_signals
+from impasto.config.presets import load_preset
 from impasto.engine.allocation import keep_freed_memory
 from impasto.insight.reconstructions import ITERATIONS
 from impasto.insight.run_grid import RunGrid
@@ -31,7 +32,7 @@ def reconstruct(
     return _paint_grid(insight.reconstruct(image, layers=layers, **options), path, quiet=quiet)[0]
 
 
-@with_view_options("texture", iterations=ITERATIONS)
+@with_view_options("texture", iterations=ITERATIONS, style_loss="gram")
 def texture(
     style: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
@@ -46,11 +47,13 @@ def recombine(
     /,
     *,
     styles: Annotated[list[str], Parameter(help="Styles: files, or sample:NAME.", negative="", consume_multiple=True)],
+    preset: Preset = "painterly",
     output: Output = None,
     quiet: Quiet = False,
     **options: Any,
 ) -> int:
     """Paint every content in every style."""
+    options = load_preset(preset).overrides() | options
     path, found = open_pictures("recombine", [*pictures, *styles], output, options, quiet=quiet)
     grid = insight.recombine(found[: len(pictures)], found[len(pictures) :], **options)
     return _paint_grid(grid, path, quiet=quiet)[0]
@@ -66,6 +69,7 @@ def sweep(
         list[str],
         Parameter(help="An option and its values, such as alpha=1,5,25; once or twice.", negative="", required=True),
     ],
+    preset: Preset = "painterly",
     output: Output = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -73,6 +77,7 @@ def sweep(
 ) -> int:
     """Paint one pair with several values of one or two options."""
     values = insight.parse_sweep(over)
+    options = load_preset(preset).overrides() | options
     path, (photo, painting) = open_pictures("sweep", [content, style], output, options, over=values, quiet=quiet)
     result = insight.sweep(photo, painting, values, **options)
     status, stopped = _paint_grid(result.grid, path, quiet=quiet, print_path=not json)

@@ -25,12 +25,14 @@ NAMES = (
     "abstract",
     "texture",
     "classic",
+    "textbook",
     "gatys2016",
     "neural-style",
     "pastiche",
     "crowsonkb",
 )
-"""The first is the default. The parity presets have another program's objective, and Impasto's way down."""
+"""The first is the default, `classic` the plain method. The parity presets have another program's objective, and
+Impasto's way down."""
 
 
 def _read(name: str) -> tuple[str, dict[str, Any]]:
