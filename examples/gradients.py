@@ -30,7 +30,7 @@ def downhill(progress: Progress, engine: AutogradEngine, *, content_weight: floa
 def main(output: str = "gradients.jpg", *, size: int = 224, **options: Any) -> None:
     """Draw one column for each step: the target, and the directions of content and style."""
     # The first steps from noise differ with the precision, which "auto" chooses for each machine.
-    given: dict[str, Any] = {"size": size, "scales": 1, "precision": "float32"} | options
+    given: dict[str, Any] = {"size": size, "scales": 1, "precision": "float32", "style_loss": "gram"} | options
     run = prepare_run(samples.photo_path("cat"), samples.paint("swirl", size_px=size), **given)
     engine, columns = AutogradEngine(run.encoder), {}
     for step in run.steps():

@@ -36,11 +36,12 @@ COMMANDS = (
     "impasto insight gram sample:swirl sample:mosaic --halves --layers relu1_1,relu3_1,relu5_1 --size 512 -o gram.jpg",
     "impasto insight texture sample:swirl --size 184 -o texture.jpg",
     'impasto insight sweep sample:cat sample:swirl --over "content-layers=relu2_2;relu4_2;relu5_2"'
-    " --size 184 -o layers.jpg",
-    "impasto insight sweep sample:cat sample:swirl --over alpha=1,5,25,100 --size 184 -o alpha.jpg",
+    " --preset classic --size 184 -o layers.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over alpha=1,5,25,100 --preset classic --size 184 -o alpha.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over style-loss=gram,centered --size 256 -o centered.jpg",
     "python examples/gradients.py gradients.jpg",
     "impasto insight sweep sample:cat sample:swirl --over init=noise,content,style --over iterations=5,45"
-    " --size 184 -o knobs.jpg",
+    " --preset classic --size 184 -o knobs.jpg",
     "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
     "python examples/blend_styles.py blend.jpg",
 )

@@ -50,7 +50,7 @@ def test_parses_layers(text: str, expected: list[tuple[str, float]]) -> None:
 
 def test_auto_values_follow_network_and_size() -> None:
     vgg, alexnet = resolve_config(), resolve_config(network="alexnet")
-    assert format_layers(vgg.content_layers) == "relu3_2,relu4_2"
+    assert format_layers(vgg.content_layers) == "relu2_2:0.25,relu3_2,relu4_2"
     assert [layer.name for layer in vgg.style_layers[:3]] == ["relu1_1", "relu1_2", "relu2_1"]
     assert len(vgg.style_layers) == 13
     plain = resolve_config(style_loss="gram")

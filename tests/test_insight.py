@@ -392,6 +392,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "color_transfer": {"color": "match"},
     "tv_norm": {"tv_weight": 100},
     "learning_rate": {"optimizer": "adam"},
+    "effort": {"iterations": None},
 }
 """Other options that an option needs to have an effect."""
 

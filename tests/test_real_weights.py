@@ -11,6 +11,7 @@ import torch
 from builders.pixels import read_pixels
 
 import impasto
+from impasto import samples
 from impasto.core.encoder import Encoder
 from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import WeightsError
@@ -22,6 +23,8 @@ from impasto.weights import load, pull
 pytestmark = pytest.mark.weights
 
 SIZE = 96
+PLAIN: dict[str, Any] = {"style_loss": "gram", "color": "style"}
+"""Options of the published method, at its layers."""
 
 
 def paint(photo: Path, painting: Path, **options: Any) -> Result:
@@ -38,7 +41,7 @@ def alexnet() -> None:
 
 
 def test_vgg19_paints_from_noise(photo: Path, painting: Path) -> None:
-    result = paint(photo, painting, iterations=50)
+    result = paint(photo, painting, iterations=50, **PLAIN)
     # A blank canvas has content 1 and style about 1 in relative units.
     assert result.losses["content"] < 0.75
     assert result.losses["style"] < 0.12
@@ -46,9 +49,22 @@ def test_vgg19_paints_from_noise(photo: Path, painting: Path) -> None:
     assert float(result.image.std()) > 0.08
 
 
+def test_default_is_closer_to_the_painting_than_the_plain_method(photo: Path) -> None:
+    painting = samples.paint("swirl", size_px=192)
+    plain, default = (
+        impasto.score(photo, painting, impasto.stylize(photo, painting, size=192, **given).image)
+        for given in (PLAIN, {})
+    )
+    assert default.style < 0.97 * plain.style
+    assert default.sliced_wasserstein < 0.9 * plain.sliced_wasserstein
+    assert default.patch < plain.patch
+    assert default.palette < 0.67 * plain.palette
+    assert default.content < plain.content + 0.05
+
+
 @pytest.mark.usefixtures("alexnet")
 def test_alexnet_paints_from_noise(photo: Path, painting: Path) -> None:
-    result = paint(photo, painting, network="alexnet", iterations=150)
+    result = paint(photo, painting, network="alexnet", iterations=150, **PLAIN)
     assert result.losses["content"] < 1.0
     assert result.losses["style"] < 0.15
     assert set(result.losses) >= {"content.relu3", "style.relu1", "style.relu5"}

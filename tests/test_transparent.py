@@ -39,7 +39,7 @@ def test_alpha_of_a_style_is_its_mask(photo: Path, sticker: np.ndarray, color: L
     assert loaded.alpha is not None
     if color == "style":
         opaque, alpha = loaded.pixels[0].permute(1, 2, 0).numpy(), loaded.alpha[0, 0].numpy()
-        masked = impasto.stylize(photo, opaque, style_masks=[alpha], **SMALL)
+        masked = impasto.stylize(photo, opaque, style_masks=[alpha], color=color, **SMALL)
         assert (painted.image - masked.image).abs().mean() < 1e-3
     flat = impasto.stylize(photo, loaded.pixels, color=color, **SMALL)
     assert (painted.image - flat.image).abs().mean() > 0.01

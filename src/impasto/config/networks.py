@@ -33,6 +33,9 @@ EFFORTS = {"draft": 0.5, "normal": 1.0, "best": 2.0}
 DEEP_WEIGHT = 0.25
 """Weight of the style layers from relu4_1 on, where every layer counts (benchmarks/quality.py)."""
 
+DENSE_VGG_CONTENT = (LayerWeight("relu2_2", 0.25), LayerWeight("relu3_2"), LayerWeight("relu4_2"))
+"""Shallow layers keep small objects whole: better content at the same style (benchmarks/quality.py)."""
+
 COARSEST_PX = 96
 """Below this long side a scale adds nothing that the next one does not find by itself."""
 
@@ -69,7 +72,7 @@ class Network:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     iterations: int
-    dense_content_layers: tuple[str, ...] = ()
+    dense_content_layers: tuple[LayerWeight, ...] = ()
     dense_style_layers: tuple[LayerWeight, ...] = ()
     fourier_power: float = 1.0
     weights: tuple[WeightsSource, ...] = ()
@@ -77,10 +80,10 @@ class Network:
 
     def default_layers(self, *, dense: bool) -> tuple[tuple[LayerWeight, ...], tuple[LayerWeight, ...]]:
         """Return the layers at which content and style are compared, with their weights."""
-        content, style = self.content_layers, tuple(map(LayerWeight, self.style_layers))
+        content, style = (tuple(map(LayerWeight, layers)) for layers in (self.content_layers, self.style_layers))
         if dense:
-            content, style = self.dense_content_layers or content, self.dense_style_layers or style
-        return tuple(map(LayerWeight, content)), style
+            return self.dense_content_layers or content, self.dense_style_layers or style
+        return content, style
 
     def steps(self, size_px: int, effort: float = 1.0) -> int:
         """Return the steps for a long side in pixels; `effort` multiplies them."""
@@ -174,7 +177,7 @@ VGG19 = Network(
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=45,
-    dense_content_layers=("relu3_2", "relu4_2"),
+    dense_content_layers=DENSE_VGG_CONTENT,
     dense_style_layers=_dense_vgg(_VGG19_LAYERS),
     weights=(
         WeightsSource(
@@ -193,7 +196,7 @@ VGG16 = Network(
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=45,
-    dense_content_layers=("relu3_2", "relu4_2"),
+    dense_content_layers=DENSE_VGG_CONTENT,
     dense_style_layers=_dense_vgg(_VGG16_LAYERS),
     weights=(
         WeightsSource(
@@ -217,6 +220,10 @@ ALEXNET = Network(
     content_layers=("relu3",),
     style_layers=("relu1", "relu2", "relu3", "relu4", "relu5"),
     iterations=200,
+    dense_content_layers=tuple(map(LayerWeight, ("relu1", "relu2", "relu3"))),
+    dense_style_layers=tuple(
+        map(LayerWeight, ("relu1", "relu2", "relu3", "relu4", "relu5"), (1, 1, 0.5, DEEP_WEIGHT, DEEP_WEIGHT))
+    ),
     fourier_power=2.0,
     weights=(
         WeightsSource(

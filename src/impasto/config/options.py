@@ -34,6 +34,7 @@ from impasto.config.types import (
     ScaleCount,
     Share,
     StepCount,
+    format_layers,
 )
 from impasto.errors import ConfigError
 
@@ -43,7 +44,7 @@ MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
 START, DESCENT = "Noise", "Optimization"
 
 _DENSE_LOSSES = " and ".join(name for name in STYLE_LOSSES if uses_dense_layers(name))
-_CONTENT_LAYERS = describe_by_network(lambda network: ",".join(network.dense_content_layers or network.content_layers))
+_CONTENT_LAYERS = describe_by_network(lambda network: format_layers(network.default_layers(dense=True)[0]))
 _PUBLISHED_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
 _STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
 _FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")

@@ -51,8 +51,8 @@ class RunInputs:
     """The loaded pictures of a run, and the sizes of its target.
 
     `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
-    `move_colors` changes a painted target, whose losses are those after it. `restore_colors` turns a target that was
-    painted in brightness alone into the picture. `records` describe by role the files that all this came from.
+    `move_colors` changes a painted target of any size, whose losses are those after it. `restore_colors` turns a target
+    that was painted in brightness alone into the picture. `records` describe by role the files that all this came from.
     """
 
     content: Picture
@@ -64,11 +64,6 @@ class RunInputs:
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def changes_colors(self) -> bool:
-        """True if the picture does not have the colors that are painted."""
-        return self.move_colors is not None or self.restore_colors is not None
 
     def initial_picture(self, init: str) -> Picture | None:
         """Return the picture that the target starts from by `Config.init`; None: noise."""

@@ -19,7 +19,14 @@ from torch import Tensor
 from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, mask_area, to_float32
 
-__all__ = ["Gradients", "StyleGradient", "add_style_gradient", "compute_gradients", "moments_in_chunks"]
+__all__ = [
+    "Gradients",
+    "StyleGradient",
+    "add_content_gradient",
+    "add_style_gradient",
+    "compute_gradients",
+    "moments_in_chunks",
+]
 
 CHUNK = 1 << 14
 """Positions processed at a time, so that they stay in the cache."""
@@ -90,11 +97,27 @@ def add_style_gradient(total: Tensor, features: Tensor, gradient: StyleGradient,
     for into, rows, weights in zip(_rows(total), _rows(features), _mask_rows(mask, total), strict=True):
         if weights is not None and not weights.any():
             continue
+        if weights is None and symmetric is not None and into.is_contiguous():
+            if mean is not None:
+                into += mean
+            into.view(-1, into.shape[2]).addmm_(rows.reshape(-1, rows.shape[2]), symmetric)
+            continue
         part = torch.zeros_like(into) if symmetric is None else (rows.reshape(-1, rows.shape[2]) @ symmetric)
         part = part.view(into.shape)
         if mean is not None:
             part += mean
         into += part if weights is None else part.mul_(weights[..., None])
+
+
+def add_content_gradient(total: Tensor, features: Tensor, target: Tensor, by_error: Tensor) -> None:
+    """Add d(total)/d(features) by `content_error` of features and target to `total`, in place."""
+    by_square, by_absolute = (by_error / features.numel()).tolist()
+    for into, rows, wanted in zip(_rows(total), _rows(features), _rows(target), strict=True):
+        difference = to_float32(rows) - to_float32(wanted)
+        if by_absolute:
+            into += (2 * by_square * difference).add_(difference.sign(), alpha=by_absolute)
+        else:
+            into.add_(difference, alpha=2 * by_square)
 
 
 def _rows(features: Tensor) -> Iterator[Tensor]:

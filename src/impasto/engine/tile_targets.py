@@ -14,9 +14,9 @@ from torch import Tensor
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.objective import Objective
-from impasto.core.statistics import Moments, to_float32
+from impasto.core.statistics import Moments
 from impasto.engine.backprop import InjectGradient
-from impasto.engine.gradients import Gradients, add_style_gradient, moments_in_chunks
+from impasto.engine.gradients import Gradients, add_content_gradient, add_style_gradient, moments_in_chunks
 from impasto.engine.tiles import Tile
 
 __all__ = [
@@ -119,10 +119,7 @@ def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
         by_error = gradients.errors.get(layer)
         if by_error is not None:
             target, share = targets.content[layer]
-            with torch.enable_grad():
-                wide = to_float32(own.detach()).requires_grad_()
-                (content,) = torch.autograd.grad(share * loss.content_error(wide, target), wide, by_error)
-            own_total += content
+            add_content_gradient(own_total, own, target, share * by_error)
         masks = targets.masks.get(layer)
         for number, style in enumerate(gradients.style.get(layer, ())):
             add_style_gradient(own_total, own, style, None if masks is None else masks[number])

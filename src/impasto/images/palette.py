@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.core.image import resize
 from impasto.core.tensor_store import TensorStore
 from impasto.images.oklab import from_oklab, to_oklab
 from impasto.images.row_blocks import BLOCK_PX
@@ -107,6 +108,8 @@ def build_palette(parts: Sequence[tuple[float, Tensor, Tensor | None]]) -> Palet
     generator, colors, weights = torch.Generator().manual_seed(0), [], []
     whole = sum(share for share, _, _ in parts)
     for share, pixels, mask in parts:
+        if share == 0:
+            continue
         rows, columns = _draw(pixels, mask, generator)
         colors.append(to_oklab(pixels[:, :, rows, columns].cpu().float())[0].T)
         weights.append(torch.full((PALETTE_PIXELS,), share / whole))
@@ -139,8 +142,12 @@ def _merge(colors: Tensor, weights: Tensor) -> Palette:
 
 
 def move_to_palette(store: TensorStore, image: Tensor, areas: Sequence[PaletteArea], strength: float) -> Tensor:
-    """Return the image with its colors moved to the palettes: wholly for a strength of 1, not at all for 0."""
+    """Return the image with its colors moved to the palettes: wholly for a strength of 1, not at all for 0.
+
+    Masks of another size are resized to the image's.
+    """
     height, width = image.shape[2:]
+    areas = [(mask if mask is None else resize(mask, height, width), palette) for mask, palette in areas]
     result = store.empty(image.shape, image.dtype)
     step = max(1, BLOCK_PX // width)
     for top in range(0, height, step):

@@ -18,7 +18,16 @@ def _about(part: str) -> set[str]:
     return {name for name in OPTIONS if name.startswith(f"{part}_")}
 
 
-ALONE = {"alpha", "content_weight", "save_every", "color", "color_transfer", "palette_strength", "recolor_content"}
+ALONE = {
+    "alpha",
+    "content_weight",
+    "effort",
+    "save_every",
+    "color",
+    "color_transfer",
+    "palette_strength",
+    "recolor_content",
+}
 """Where there is one picture, nothing is weighed, and whose colors there should be is no question."""
 
 UNUSED_OPTIONS: dict[str, frozenset[str]] = {

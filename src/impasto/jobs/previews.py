@@ -76,7 +76,10 @@ class PreviewWriter:
 def render_preview(progress: Progress, store: TensorStore) -> bytes:
     """Return a small JPEG of the picture as it would be if the run ended at this step."""
     inputs = progress.inputs
-    needs_render = inputs.changes_colors or inputs.paint_mask is not None
+    needs_render = inputs.restore_colors is not None or inputs.paint_mask is not None
     pixels = render(progress, store)[1] if needs_render else progress.image
     height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
-    return encode_jpeg(resize(pixels, height, width).clamp(0, 1), quality=QUALITY)
+    small = resize(pixels, height, width).clamp(0, 1)
+    if inputs.move_colors is not None and not needs_render:
+        small = inputs.move_colors(small)
+    return encode_jpeg(small, quality=QUALITY)

@@ -74,10 +74,12 @@ class Film:
     def _render(self, progress: Progress) -> Tensor:
         """Render the picture of a step, at most as large as the film."""
         inputs, full = progress.inputs, progress.inputs.scales[-1]
-        if inputs.changes_colors:  # color transfer needs the full size
+        if inputs.restore_colors is not None:  # the colors of the full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
         height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
         picture = resize(progress.image, height, width).clamp(0, 1)
+        if inputs.move_colors is not None:
+            picture = inputs.move_colors(picture)
         factor = max(1, min(-(-MIN_WIDTH_PX // width), self.long_side_px // max(height, width)))
         return picture.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
 
@@ -120,7 +122,7 @@ class Film:
 def _before_first_step(progress: Progress) -> Progress:
     inputs, config = progress.inputs, progress.objective.config
     start = initial_target(inputs.initial_picture(config.init), config, inputs.scales[0], RamStore())
-    return replace(progress, scale=1, image=start)
+    return replace(progress, scale=1, image=start, inputs=replace(inputs, move_colors=None))
 
 
 def _blend(one: Frame, other: Frame, share: float) -> Frame:
