@@ -30,19 +30,12 @@ from impasto.core.image import thumbnail
 from impasto.metrics.score import ScoreNetworks, load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 
-EVERY_RELU = ",".join(
-    f"relu{block}_{number}"
-    for block, count in ((1, 2), (2, 2), (3, 4), (4, 4), (5, 1))
-    for number in range(1, count + 1)
-)
-CENTERED = f"style_loss=covariance style_layers={EVERY_RELU} content_layers=relu3_2,relu4_2 alpha=5"
 SETTINGS = [
+    ["classic", "preset=classic"],
+    ["classic, palette", "preset=classic color=palette"],
     ["default", ""],
-    ["palette", "color=palette"],
-    ["palette, recolored", "color=palette recolor_content=true"],
-    ["centered", CENTERED],
-    ["centered, palette", f"{CENTERED} color=palette"],
-    ["centered, palette, recolored", f"{CENTERED} color=palette recolor_content=true"],
+    ["default, recolored", "recolor_content=true"],
+    ["default, best effort", "effort=best"],
 ]
 PAIRS = [["sample:cat", f"sample:{painting}"] for painting in ("swirl", "dots", "mosaic", "ink")]
 JUDGES = ("content", "cfsd", "style", "sliced_wasserstein", "patch", "palette", "histogram")

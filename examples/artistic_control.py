@@ -36,10 +36,10 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("--alpha 50", ("swirl",), {"alpha": 50}),
     ),
     "color": (
-        ("--color style", ("swirl",), {}),
+        ("--color palette (the default)", ("swirl",), {}),
+        ("--color style", ("swirl",), {"color": "style"}),
         ("--color luminance", ("swirl",), {"color": "luminance"}),
         ("--color match", ("swirl",), {"color": "match"}),
-        ("... --color-transfer cholesky", ("swirl",), {"color": "match", "color_transfer": "cholesky"}),
         ("... --color-transfer pca", ("swirl",), {"color": "match", "color_transfer": "pca"}),
         ("... --color-transfer histogram", ("swirl",), {"color": "match", "color_transfer": "histogram"}),
     ),
@@ -58,7 +58,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
     "statistics": (
         *(
             (f"--style-loss {name}", ("swirl",), {"style_loss": name})
-            for name in ("gram", "covariance", "mean-std", "wasserstein", "sliced-wasserstein")
+            for name in ("centered", "gram", "mean-std", "wasserstein", "sliced-wasserstein")
         ),
         ("--style-loss nearest --alpha 20", ("swirl",), {"style_loss": "nearest", "alpha": 20}),
     ),
@@ -82,11 +82,11 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         (f"--preset {name}", (style,), {"preset": name})
         for name, style in (
             ("painterly", "swirl"),
+            ("classic", "swirl"),
             ("faithful", "swirl"),
             ("sketch", "ink"),
             ("abstract", "swirl"),
             ("texture", "swirl"),
-            ("textbook", "swirl"),
         )
     ),
     # Without crowsonkb: its weights of the losses suit only torchvision's VGG19, which is another download.

@@ -14,7 +14,7 @@ const STATES = {
 };
 
 const CHOICES = {
-  color: { style: "painting", palette: "painting (nearest colors)", luminance: "photo (luminance)", match: "photo (matched)" },
+  color: { palette: "painting", style: "painting (mixed)", luminance: "photo (luminance)", match: "photo (matched)" },
   init: { noise: "noise", content: "photo", style: "painting", image: "other picture" },
 };
 
