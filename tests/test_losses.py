@@ -23,7 +23,14 @@ from impasto.core.losses import (
     statistic_error,
     total_variation,
 )
-from impasto.core.statistics import Moments, compute_moments, covariance_matrix, gram_matrix
+from impasto.core.statistics import (
+    MEAN_WEIGHT,
+    Moments,
+    centered_matrices,
+    compute_moments,
+    covariance_matrix,
+    gram_matrix,
+)
 from impasto.core.style_losses import find_style_loss, gaussian, mean_and_std, wasserstein_loss
 
 # Two channels, 1 x 3 positions: vectors (1, 2), (0, 1), (3, -1).
@@ -153,6 +160,19 @@ def test_covariance_by_hand() -> None:
     torch.testing.assert_close(
         covariance_matrix(compute_moments(FEATURES)), torch.cov(FEATURES.flatten(2)[0], correction=0)
     )
+
+
+def test_centered_matrices_are_the_gram_matrix_in_two_parts() -> None:
+    moments = compute_moments(FEATURES)
+    varying, means = centered_matrices(moments)
+    torch.testing.assert_close(varying + means / MEAN_WEIGHT, gram_matrix(moments))
+    torch.testing.assert_close(varying, covariance_matrix(moments))
+
+
+def test_centered_matrices_know_the_color_of_a_flat_painting() -> None:
+    one, other = (compute_moments(torch.full((1, 4, 5, 5), value)) for value in (0.2, 0.7))
+    assert float((centered_matrices(one) - centered_matrices(other)).abs().max()) > 0.1
+    assert float((covariance_matrix(one) - covariance_matrix(other)).abs().max()) < 1e-6
 
 
 def test_mean_and_deviation_by_hand() -> None:

@@ -201,3 +201,25 @@ def test_luminance_takes_no_palette() -> None:
     for options in ({"palette_strength": 0.5}, {"recolor_content": True}):
         with pytest.raises(ConfigError, match="keeps the photo's colors"):
             Config(color="luminance", **options)
+
+
+def test_colors_do_not_depend_on_pictures_before(style: Tensor, photo: Tensor) -> None:
+    fresh, used = (build_palette([(1, style, None)]) for _ in range(2))
+    move_to_palette(STORE, photo.flip(1)[:, :, :97], [(None, used)], 1.0)  # previews compute parts of the map
+    assert torch.equal(
+        move_to_palette(STORE, photo, [(None, fresh)], 1.0), move_to_palette(STORE, photo, [(None, used)], 1.0)
+    )
+
+
+def test_style_without_a_share_has_no_colors(style: Tensor) -> None:
+    alone, beside = build_palette([(1, style, None)]), build_palette([(1, style, None), (0, flat((1, 0, 0)), None)])
+    assert torch.equal(alone.colors, beside.colors)
+
+
+def test_masks_follow_the_size_of_the_picture(style: Tensor) -> None:
+    left = torch.zeros(1, 1, 48, 64)
+    left[..., :32] = 1
+    picture = flat((0.9, 0.2, 0.8))
+    moved = move_to_palette(STORE, picture, [(left, build_palette([(1, style, None)]))], 1.0)
+    assert torch.equal(moved[..., 20:], picture[..., 20:])
+    assert float((moved - picture)[..., :12].abs().max()) > 0.05
