@@ -56,8 +56,8 @@ def test_auto_values_follow_network_and_size() -> None:
     plain = resolve_config(style_loss="gram")
     assert format_layers(plain.content_layers) == "relu4_2"
     assert format_layers(plain.style_layers) == "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
-    assert format_layers(alexnet.content_layers) == "relu3"
-    assert format_layers(alexnet.style_layers) == "relu1,relu2,relu3,relu4,relu5"
+    assert format_layers(alexnet.content_layers) == "relu1,relu2,relu3"
+    assert format_layers(alexnet.style_layers) == "relu1,relu2,relu3:0.5,relu4:0.25,relu5:0.25"
     assert vgg.iterations < alexnet.iterations
     assert vgg.fourier_power < alexnet.fourier_power
     sides = (128, 512, 1024, 2048, 8000)

@@ -274,7 +274,7 @@ def test_report_makes_no_network_requests(painted: Path, watched: WatchedPage) -
     ]  # fmt: skip
     assert page.locator(".pictures img").count() == 3
     assert 5 <= page.locator(".frames img").count() <= 14
-    assert page.locator(".curves svg").count() == 3
+    assert page.locator(".curves svg").count() == 4  # total, style and content by layer, gradient
     loaded = page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
     assert loaded
     slider = page.locator(".compare input")
@@ -386,7 +386,7 @@ def test_report_without_inputs_says_so(painted: Path, watched: WatchedPage) -> N
     watched.page.goto((painted.parent / "out_2.html").as_uri())
     assert watched.page.locator(".missing").count() == 2
     assert watched.page.locator("img.large").count() == 1
-    assert watched.page.locator(".curves svg").count() == 3
+    assert watched.page.locator(".curves svg").count() == 4
 
 
 @pytest.mark.weights

@@ -205,7 +205,7 @@ def test_pages_are_released_after_every_tile(tmp_path: Path) -> None:
 
     encoder, store = double(ALEXNET), Watched(tmp_path)
     engine = TiledEngine(encoder, tile_px=64, store=store)
-    content, config = random_image(1, 150, 170).double(), resolve_config(network="alexnet")
+    content, config = random_image(1, 150, 170).double(), resolve_config(network="alexnet", content_layers="relu3")
     objective = build_objective(engine, content, [(1.0, random_image(2, 90, 90).double())], config)
     tiles = len(cut_tiles(ALEXNET, objective.layers, 150, 170, 64))
     (content_pages,) = (target.value.untyped_storage().data_ptr() for target in objective.content)
