@@ -23,7 +23,7 @@ from impasto.weights import load, pull
 pytestmark = pytest.mark.weights
 
 SIZE = 96
-PLAIN: dict[str, Any] = {"style_loss": "gram", "color": "style"}
+PLAIN = impasto.load_preset("classic").overrides()
 """Options of the published method, at its layers."""
 
 

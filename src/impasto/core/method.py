@@ -31,7 +31,17 @@ from impasto.core.target_image import initial_target, resize_to_scale, upscale_t
 from impasto.core.targets import build_objective
 from impasto.core.tensor_store import TensorStore, clamp_unit
 
-__all__ = ["AlphaAt", "Progress", "ResumePoint", "RunInputs", "Style", "finalize", "render", "stylize_steps"]
+__all__ = [
+    "AlphaAt",
+    "Progress",
+    "ResumePoint",
+    "RunInputs",
+    "Style",
+    "finalize",
+    "render",
+    "render_small",
+    "stylize_steps",
+]
 
 AlphaAt = Callable[[int, int], float]
 """(scale, iteration) -> α of that step, both counted from 1."""
@@ -232,6 +242,12 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     if protected is not None:
         target = protected.apply(target)  # resizing has mixed both sides of the mask's edge
     return target, inputs.restore_colors(target) if inputs.restore_colors is not None else target
+
+
+def render_small(progress: Progress, height: int, width: int) -> Tensor:
+    """Return the target after a step at a small size, clamped, with its colors moved."""
+    target = resize(progress.image, height, width).clamp(0, 1)
+    return progress.inputs.move_colors(target) if progress.inputs.move_colors is not None else target
 
 
 def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore) -> ProtectedImage | None:

@@ -11,11 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from impasto import images
+from impasto.config.presets import load_preset
 from impasto.run import Run, prepare_run
 
 __all__ = ["DEFAULT_SIZE_PX", "PLAIN_METHOD", "display_names", "load_view_image", "prepare_view"]
 
-PLAIN_METHOD = {"style_loss": "gram", "color": "style"}
+PLAIN_METHOD = load_preset("classic").overrides()
 """Options of the method that the views explain: Gram matrices, at the published layers."""
 
 DEFAULT_SIZE_PX = 256

@@ -31,8 +31,8 @@ def reconstruct(picture: Any, *, layers: Any = None, **options: Any) -> RunGrid:
     """
     require_used_options("reconstruct", options)
     # Detail transfer would copy pixels of the content.
-    alone = {"alpha": 0.0, "init": "noise", "color": "style"}
-    single = _SingleTerm("content", picture, {"detail_transfer": 0.0} | options | alone)
+    alone = {"alpha": 0.0, "init": "noise"}
+    single = _SingleTerm("content", picture, PLAIN_METHOD | {"detail_transfer": 0.0} | options | alone)
     network = single.prepare().encoder.network
     names = single.layer_names(layers) if layers is not None else _before_poolings(network.names)
     note = f"Painted from the features of one layer of {network.name}, with the relative error that remains."

@@ -9,8 +9,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from impasto.core.image import fit, resize
-from impasto.core.method import Progress, render
+from impasto.core.image import fit, thumbnail
+from impasto.core.method import Progress, render, render_small
 from impasto.core.tensor_store import TensorStore
 from impasto.files import atomic_write
 from impasto.images import encode_jpeg
@@ -76,10 +76,9 @@ class PreviewWriter:
 def render_preview(progress: Progress, store: TensorStore) -> bytes:
     """Return a small JPEG of the picture as it would be if the run ended at this step."""
     inputs = progress.inputs
-    needs_render = inputs.restore_colors is not None or inputs.paint_mask is not None
-    pixels = render(progress, store)[1] if needs_render else progress.image
-    height, width = fit(pixels.shape[2], pixels.shape[3], LONG_SIDE_PX, enlarge=False)
-    small = resize(pixels, height, width).clamp(0, 1)
-    if inputs.move_colors is not None and not needs_render:
-        small = inputs.move_colors(small)
+    if inputs.restore_colors is not None or inputs.paint_mask is not None:
+        small = thumbnail(render(progress, store)[1], LONG_SIDE_PX)
+    else:
+        height, width = progress.image.shape[2:]
+        small = render_small(progress, *fit(height, width, LONG_SIDE_PX, enlarge=False))
     return encode_jpeg(small, quality=QUALITY)

@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from impasto.config.run_options import FILM_S
-from impasto.core.image import fit, resize, thumbnail
-from impasto.core.method import Progress, render
+from impasto.core.image import fit, thumbnail
+from impasto.core.method import Progress, render, render_small
 from impasto.core.target_image import initial_target
 from impasto.core.tensor_store import RamStore
 from impasto.files import atomic_write
@@ -77,9 +77,7 @@ class Film:
         if inputs.restore_colors is not None:  # the colors of the full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
         height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
-        picture = resize(progress.image, height, width).clamp(0, 1)
-        if inputs.move_colors is not None:
-            picture = inputs.move_colors(picture)
+        picture = render_small(progress, height, width)
         factor = max(1, min(-(-MIN_WIDTH_PX // width), self.long_side_px // max(height, width)))
         return picture.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
 

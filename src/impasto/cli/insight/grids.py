@@ -16,6 +16,7 @@ from impasto.cli.progress import ProgressView
 from impasto.cli.signals import catch_signals
 from impasto.config.presets import load_preset
 from impasto.engine.allocation import keep_freed_memory
+from impasto.insight.inputs import PLAIN_METHOD
 from impasto.insight.reconstructions import ITERATIONS
 from impasto.insight.run_grid import RunGrid
 from impasto.render.text import to_words
@@ -32,7 +33,7 @@ def reconstruct(
     return _paint_grid(insight.reconstruct(image, layers=layers, **options), path, quiet=quiet)[0]
 
 
-@with_view_options("texture", iterations=ITERATIONS, style_loss="gram")
+@with_view_options("texture", iterations=ITERATIONS, style_loss=PLAIN_METHOD["style_loss"])
 def texture(
     style: Picture, /, *, layers: Layers = None, output: Output = None, quiet: Quiet = False, **options: Any
 ) -> int:
