@@ -9,8 +9,10 @@ import os
 import signal
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from impasto.errors import OutputError
 from impasto.jobs import Claim, Job, JobCommand, JobError, JobStore, LostJobError
 from impasto.jobs.leases import LEASE_S, MAX_CRASHES
 from impasto.jobs.model import StepLosses, StepsDone
-from impasto.jobs.schema import MIGRATIONS
+from impasto.jobs.schema import MIGRATIONS, connect
 
 INPUTS = {"content": {"name": "photo.jpg", "sha256": "0" * 64}}
 
@@ -225,6 +227,22 @@ def write_old_queue(folder: Path, version: int) -> None:
         if version == 2:
             old.execute("UPDATE jobs SET held = 1, asked_alpha = 8.0, turns = '[{\"alpha\": 6.0}]' WHERE id = 2")
     old.close()
+
+
+def test_programs_that_start_at_once_open_a_new_queue(tmp_path: Path) -> None:
+    """SQLite itself refuses one call in about 200 here: see `_use_write_ahead_log`."""
+    with ThreadPoolExecutor(8) as pool:
+        for attempt in range(80):
+            folder = tmp_path / str(attempt)
+            folder.mkdir()
+            start = threading.Barrier(8)
+
+            def open_queue(path: Path = folder / "jobs.sqlite", start: threading.Barrier = start) -> None:
+                start.wait(60)
+                connect(path).close()
+
+            for opened in [pool.submit(open_queue) for _ in range(8)]:
+                opened.result(60)
 
 
 @pytest.mark.parametrize("version", [1, 2])

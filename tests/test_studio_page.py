@@ -15,6 +15,7 @@ from builders.pages import (
     WatchedPage,
     download,
     drop,
+    is_submission,
     job_number,
     job_state,
     job_view,
@@ -169,7 +170,7 @@ def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Pat
 
 def submitted_roles(page: Page) -> list[str]:
     """Submit a small job and return the roles of its inputs."""
-    with page.expect_response(lambda response: response.request.method == "POST") as response:
+    with page.expect_response(is_submission) as response:
         submit_job(page, 2)
     return [file["role"] for file in response.value.json()["inputs"]]
 
@@ -190,6 +191,7 @@ def test_mask_editor_waits_for_images(page: Page) -> None:
     page.get_by_label("Sample painting: ink").click()
     expect(page.get_by_role("button", name="Edit the mask")).to_be_visible()
     assert [file for file in submitted_roles(page) if "mask" in file] == ["content_mask", "content_mask_2"]
+    expect(job_state(page)).to_have_text("Finished")  # the page follows a new job only when its own has ended
     # A restored mask protects nothing that was not protected before.
     press(page, "Use these settings")
     page.get_by_role("button", name="Edit the mask").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from impasto.jobs.model import BrokenQueueError
@@ -13,6 +14,7 @@ __all__ = ["MIGRATIONS", "connect", "repair_advice"]
 
 BUSY_MS = 20_000
 """Timeout for other processes' writes. They take milliseconds on a healthy disk."""
+POLL_S = 0.02
 
 MIGRATIONS = (
     """
@@ -123,7 +125,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         # WAL alone survives a crash of the program. FULL syncs each commit, to survive a power failure too.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -133,6 +135,23 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path} cannot be opened as a queue: {error}. {repair_advice(error, path.parent)}"
         ) from error
     return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Turn on the write-ahead log of a new database.
+
+    SQLite waits for locks, except for two connections that turn it on at once: the second fails immediately.
+    """
+    deadline = monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(POLL_S)
+        else:
+            return
 
 
 def repair_advice(error: sqlite3.Error, folder: Path) -> str:
