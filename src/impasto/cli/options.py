@@ -31,7 +31,7 @@ GROUPS = {
 LABELS = {int: "INT or auto", float: "FLOAT or auto"}
 """Labels in `--help` of the values of numbers that may be left open."""
 
-HELP = {"init": "Start of the target: noise, content, style, or the FILE of a picture."}
+HELP = {"init": "Start of the target: auto, noise, recolored, content, style, or the FILE of a picture."}
 """Help for flags that accept more than the option: a FILE sets init = image."""
 
 

@@ -37,7 +37,7 @@ class BatchOptions(TypedDict, total=False):
     units: Literal["relative", "absolute"]
     pooling: Literal["max", "avg", "avg-rescaled"]
     padding: Literal["zero", "replicate", "reflect"]
-    init: ImageLike
+    init: ImageLike | None
     init_noise: Literal["pink", "white"]
     noise_std: float
     seed: int

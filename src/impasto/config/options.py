@@ -33,6 +33,7 @@ from impasto.config.types import (
     Numbers,
     ScaleCount,
     Share,
+    Start,
     StepCount,
     format_layers,
 )
@@ -49,6 +50,9 @@ _PUBLISHED_LAYERS = describe_by_network(lambda network: ",".join(network.content
 _STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
 _FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")
 _ITERATIONS = describe_by_network(lambda network: network.iterations)
+
+FLAT_PALETTE_STRENGTH = 0.5
+"""For paintings of flat colors: at 1, a red square leaves no trace of the photo (256 px)."""
 
 
 class Config(Options):
@@ -141,7 +145,8 @@ class Config(Options):
         None,
         group=STYLE,
         description="How far the painted colors are moved at the end to the nearest ones of the painting, from 0 to 1. "
-        "auto: 1 with --color palette, otherwise 0.",
+        f"auto: 1 with --color palette, and {FLAT_PALETTE_STRENGTH:g} for a painting of flat colors, where 1 would "
+        "hide the photo; otherwise 0.",
         example=0.5,
     )
     recolor_content: bool = option(
@@ -196,11 +201,12 @@ class Config(Options):
         "image.",
         example="zero",
     )
-    init: Literal["noise", "content", "style", "image"] = option(
-        "noise",
+    init: Auto[Start] = option(
+        None,
         group=MAIN,
         label="Start",
-        description="Start of the target. image: a picture given as input.",
+        description="Start of the target. recolored: the photo in the painting's colors. image: a picture given as "
+        "input. auto: noise, or recolored for a painting of flat colors.",
         example="style",
     )
     init_noise: Literal["pink", "white"] = option(
@@ -302,8 +308,11 @@ class Config(Options):
         """Return the options that differ from the defaults, as JSON has them."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
-    def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
-        """Fill in each value that was left open, for a target of this size in pixels."""
+    def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
+        """Fill in each value that was left open, for a target of this size in pixels.
+
+        `flat` tells that the styles are flat colors with little detail.
+        """
         network = architecture(self.network)
         content_layers, style_layers = network.default_layers(dense=uses_dense_layers(self.style_loss))
         values: dict[str, Any] = {
@@ -311,8 +320,9 @@ class Config(Options):
             "style_layers": style_layers,
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
+            "init": "recolored" if flat else "noise",
             "iterations": network.steps(max(height, width), EFFORTS[self.effort]),
-            "palette_strength": 1.0 if self.color == "palette" else 0.0,
+            "palette_strength": (FLAT_PALETTE_STRENGTH if flat else 1.0) if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}
         if self.scales is None:
@@ -331,7 +341,8 @@ class ResolvedConfig(Config):
     iterations: StepCount
     scales: ScaleCount
     palette_strength: Share
+    init: Start
 
-    def resolve(self, height: int, width: int, *, styles: int = 1) -> ResolvedConfig:
+    def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO",
+    "NAMED_STARTS",
     "Auto",
     "Bytes",
     "FourierPower",
@@ -45,6 +46,7 @@ __all__ = [
     "Numbers",
     "ScaleCount",
     "Share",
+    "Start",
     "StepCount",
     "format_layers",
     "parse_bytes",
@@ -64,6 +66,10 @@ T = TypeVar("T")
 AUTO = BeforeValidator(parse_auto)
 Auto = Annotated[T | None, AUTO]
 """A value that may be left open: None, or the text "auto", means that Impasto chooses."""
+
+Start: TypeAlias = Literal["noise", "recolored", "content", "style", "image"]
+NAMED_STARTS = ("auto", "noise", "recolored", "content", "style")
+"""Values of `init` that need no picture of its own."""
 
 StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 ScaleCount = Annotated[int, Field(ge=1, le=12)]

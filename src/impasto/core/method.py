@@ -62,7 +62,8 @@ class RunInputs:
 
     `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
     `move_colors` changes a painted target of any size, whose losses are those after it. `restore_colors` turns a target
-    that was painted in brightness alone into the picture. `records` describe by role the files that all this came from.
+    that was painted in brightness alone into the picture. `recolored` is the content in the colors of the styles, where
+    the target starts from it. `records` describe by role the files that all this came from.
     """
 
     content: Picture
@@ -71,13 +72,15 @@ class RunInputs:
     scales: tuple[Scale, ...]
     move_colors: Callable[[Tensor], Tensor] | None = None
     restore_colors: Callable[[Tensor], Tensor] | None = None
+    recolored: Picture | None = None
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
 
     def initial_picture(self, init: str) -> Picture | None:
         """Return the picture that the target starts from by `Config.init`; None: noise."""
-        return {"content": self.content, "style": self.styles[0].picture, "image": self.init}.get(init)
+        pictures = {"recolored": self.recolored, "content": self.content, "image": self.init}
+        return self.styles[0].picture if init == "style" else pictures.get(init)
 
 
 @dataclass(frozen=True)

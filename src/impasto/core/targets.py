@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.networks import architecture
+from impasto.config.style_losses import uses_dense_layers
 from impasto.config.types import LayerWeight
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
@@ -97,11 +99,16 @@ def _content_targets(features: Features, config: ResolvedConfig, store: TensorSt
 
 
 def _style_targets(parts: Sequence[tuple[float, StyleParts]], config: ResolvedConfig) -> Iterator[StyleTarget]:
-    style_loss = find_style_loss(config.style_loss)
+    style_loss, strength = find_style_loss(config.style_loss), _strength(config)
     for name, weight in _weights(config.style_layers, config):
         values = [(share, style_loss.target(part[name])) for share, part in parts]
         regions = [RegionTarget(value, _scale(style_loss.energy(value), config), share) for share, value in values]
-        yield StyleTarget(name, weight, tuple(regions))
+        yield StyleTarget(name, strength * weight, tuple(regions))
+
+
+def _strength(config: ResolvedConfig) -> float:
+    is_dense = config.units == "relative" and uses_dense_layers(config.style_loss)
+    return architecture(config.network).dense_strength if is_dense else 1.0
 
 
 def _scale(energy: float, config: ResolvedConfig) -> float:

@@ -29,6 +29,9 @@ LUMA = (0.299, 0.587, 0.114)
 VARIANCE_FLOOR = 1e-5
 """Added to every covariance, because that of a gray picture is singular. (0.8 of 255) squared."""
 
+LEAST_DEVIATION = 0.06
+"""Of the lightness of recolored content. That of photos and paintings is .1 to .3; at 0, content would be one color."""
+
 LEVELS = 4096
 """Bins of a histogram."""
 
@@ -79,7 +82,8 @@ def recolor(store: TensorStore, content: Tensor, parts: Sequence[tuple[float, Te
     """Return the content in the colors of paintings: their share, pixels, and the mask of their part or None.
 
     Optimal transport between Gaussians in Oklab: the affine map that gives the content the paintings' mean and
-    covariance, and moves its colors least.
+    covariance, and moves its colors least. Its lightness keeps a deviation of at least `LEAST_DEVIATION`, so that
+    shapes can be seen in the color of a painting that has only one.
     """
     mean, covariance = _mean_and_covariance(store, content, convert=to_oklab)
     whole, target_mean, second = sum(share for share, _, _ in parts), torch.zeros(3), torch.zeros(3, 3)
@@ -87,8 +91,11 @@ def recolor(store: TensorStore, content: Tensor, parts: Sequence[tuple[float, Te
         own_mean, own = _mean_and_covariance(store, pixels, mask, convert=to_oklab)
         target_mean = target_mean + share / whole * own_mean
         second = second + share / whole * (own + torch.outer(own_mean, own_mean))
-    matrix = _transport(covariance, second - torch.outer(target_mean, target_mean))
-    return _apply_affine(store, content, matrix, mean, target_mean, convert=to_oklab, restore=from_oklab)
+    target = second - torch.outer(target_mean, target_mean)
+    target[0, 0].clamp_(min=LEAST_DEVIATION**2)
+    return _apply_affine(
+        store, content, _transport(covariance, target), mean, target_mean, convert=to_oklab, restore=from_oklab
+    )
 
 
 def transfer_chroma(store: TensorStore, image: Tensor, colors: Tensor) -> Tensor:

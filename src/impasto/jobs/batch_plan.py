@@ -17,6 +17,7 @@ from typing import Any
 from impasto import images
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
+from impasto.config.types import NAMED_STARTS
 from impasto.errors import ConfigError, ImageError, InputError
 from impasto.images.formats import require_readable_file
 from impasto.samples.sources import SAMPLE
@@ -28,9 +29,6 @@ logger = logging.getLogger("impasto")
 
 MAX_NAMED = 5
 """Unreadable files of a folder that are named in a warning."""
-
-INIT_NAMES = ("noise", "content", "style", "image")
-"""Values of `init` that are not pictures."""
 
 SEPARATORS = ",;\t"
 
@@ -145,8 +143,8 @@ def _read_table(path: Path) -> list[dict[Any, Any]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
 
 
-def _is_picture(name: str, value: str) -> bool:
-    return bool(EXTRA_ROLES.fullmatch(name)) and not (name == "init" and value in INIT_NAMES)
+def _is_picture(name: str, value: str | None) -> bool:
+    return bool(EXTRA_ROLES.fullmatch(name)) and not (name == "init" and value in (None, *NAMED_STARTS, "image"))
 
 
 def _relative_to(path: Path, name: str) -> str:

@@ -29,6 +29,7 @@ class RunColors:
     styles: tuple[Style, ...]
     move_colors: Callable[[Tensor], Tensor] | None = None
     restore_colors: Callable[[Tensor], Tensor] | None = None
+    recolored: Picture | None = None
 
 
 def transfer_colors(
@@ -49,12 +50,14 @@ def transfer_colors(
     if config.color == "match":
         method, colors = config.color_transfer, content.pixels
         styles = _convert(styles, visible, lambda pixels, part: color.match_colors(store, pixels, colors, method, part))
-    if config.recolor_content:
-        content = replace(content, pixels=_recolor(content.pixels, styles, visible, regions, store))
+    recolored = None
+    if config.recolor_content or config.init == "recolored":
+        recolored = replace(content, pixels=_recolor(content.pixels, styles, visible, regions, store))
+    result = RunColors(recolored if recolored and config.recolor_content else content, styles, recolored=recolored)
     if not config.palette_strength:
-        return RunColors(content, styles)
+        return result
     areas = [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
-    return RunColors(content, styles, lambda painted: move_to_palette(store, painted, areas, config.palette_strength))
+    return replace(result, move_colors=lambda painted: move_to_palette(store, painted, areas, config.palette_strength))
 
 
 def _paint_luminance(
@@ -76,7 +79,8 @@ def _paint_luminance(
         visible,
         lambda pixels, part: color.match_luminance(store, color.to_grayscale(store, pixels), gray, part),
     )
-    return RunColors(replace(content, pixels=gray), gray_styles, restore_colors=restore_colors)
+    gray_content = replace(content, pixels=gray)
+    return RunColors(gray_content, gray_styles, restore_colors=restore_colors, recolored=gray_content)
 
 
 def _convert(

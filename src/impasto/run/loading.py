@@ -100,6 +100,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         scales=scales,
         move_colors=colors.move_colors,
         restore_colors=colors.restore_colors,
+        recolored=colors.recolored,
         regions=regions,
         paint_mask=paint_mask,
         records=records,

@@ -46,6 +46,14 @@ class LossTrace:
             self._rows = self._rows[::2]
             self._every *= 2
 
+    def recent_fall(self, steps: int) -> float | None:
+        """Return the share by which the total fell in the latest steps of a scale; None if it has fewer or coarser."""
+        if self._last is None:
+            return None
+        scale, iteration, latest = self._last
+        before = [row["total"] for *at, row in self._rows if at == [scale, iteration - steps]]
+        return 1 - latest["total"] / before[0] if before and before[0] > 0 else None
+
     @property
     def state(self) -> list[Any]:
         """Everything recorded, as JSON can hold it."""

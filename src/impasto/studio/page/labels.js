@@ -15,7 +15,7 @@ const STATES = {
 
 const CHOICES = {
   color: { palette: "painting", style: "painting (mixed)", luminance: "photo (luminance)", match: "photo (matched)" },
-  init: { noise: "noise", content: "photo", style: "painting", image: "other picture" },
+  init: { noise: "noise", recolored: "photo in the painting's colors", content: "photo", style: "painting", image: "other picture" },
 };
 
 export const stateLabel = (job) => STATES[job.state] ?? job.state;
