@@ -8,6 +8,7 @@ from builders.objectives import evaluate_plain, measure_losses, plain_objective,
 from builders.pixels import random_image
 from torch import Tensor
 
+from impasto.config.networks import VGG19
 from impasto.config.types import LayerWeight
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
@@ -50,7 +51,10 @@ def test_relative_units_normalize_losses_and_weights(tiny: Encoder) -> None:
         expected = in_absolute.style_layers[term.layer] / term.regions[0].value.square().mean()
         torch.testing.assert_close(in_relative.style_layers[term.layer], expected)
     layers = in_relative.style_layers
-    torch.testing.assert_close(in_relative.style, 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"])
+    mean = 0.75 * layers["relu1_1"] + 0.25 * layers["relu2_1"]
+    torch.testing.assert_close(in_relative.style, VGG19.dense_strength * mean)
+    gram = plain_objective(tiny, random_image(1), random_image(2), tiny_config(style_loss="gram"))
+    assert sum(target.weight for target in gram.style) == pytest.approx(1)  # the published layers count once
 
 
 def test_black_style_gives_finite_losses(tiny: Encoder) -> None:

@@ -114,9 +114,9 @@ def test_stylizing_an_image_with_itself_returns_it() -> None:
     paintings = {name: samples.paint(name, size_px=160) for name in samples.PAINTINGS}
     result = impasto.stylize(paintings["swirl"], paintings["swirl"], size=160, alpha=5)
     originals = {name: load_image(array).pixels for name, array in paintings.items()}
-    # A blank canvas has about 1 + 5. Here at most an eighth of the content's energy is wrong, or a fortieth of the
+    # A blank canvas has about 1 + 5 · 1.6. Here at most a fifth of the content's energy is wrong, or a fortieth of the
     # style's, after the colors were moved.
-    assert result.losses["total"] < 0.125
+    assert result.losses["total"] < 0.2
     likeness = {
         name: float(torch.corrcoef(torch.stack([coarse(result.image), coarse(originals[name])]))[0, 1])
         for name in originals

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from impasto.images.decode import to_srgb
 from impasto.images.oklab import to_oklab
 from impasto.images.opened_image import OpenedImage
-from impasto.images.read import load
 
 __all__ = ["FLAT_DETAIL", "is_flat", "measure_detail"]
 
@@ -27,11 +28,14 @@ def measure_detail(picture: OpenedImage) -> float:
 
     Raises `ImageError`.
     """
-    small = load(picture, long_side_px=LONG_SIDE_PX)
-    colors = to_oklab(small.pixels)
+    with picture.decode() as image:
+        image = to_srgb(image, picture.label)
+        image = image.resize(min(1, LONG_SIDE_PX / max(picture.size)), kernel="lanczos3")
+        values = torch.from_numpy(np.atleast_3d(image.numpy()).transpose(2, 0, 1).copy())[None].float().nan_to_num()
+    colors, alpha = to_oklab(values[:, :3].clamp(0, 1)), values[:, 3:].clamp(0, 1)
     window = min(WINDOW_PX, *colors.shape[2:])
     means = F.avg_pool2d(colors, window)
     variance = (F.avg_pool2d(colors.square(), window) - means.square()).sum(dim=1, keepdim=True)
     deviation = variance.clamp(min=0).sqrt()
-    visible = torch.ones_like(deviation) if small.alpha is None else F.avg_pool2d(small.alpha, window)
+    visible = F.avg_pool2d(alpha, window) if alpha.numel() else torch.ones_like(deviation)
     return float((visible * deviation).sum() / visible.sum().clamp(min=1e-6))

@@ -34,7 +34,7 @@ def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **
         raise ConfigError(f"strongest = {strongest!r} is not a number of maps. Give 1 or more.")
     require_used_options("features", options)
     run = prepare_view(picture, **(PLAIN_METHOD | options | ({"content_layers": layers} if layers else {})))
-    config, network = run.resolved, run.encoder.network
+    config, network = run.planned, run.encoder.network
     chosen = {layer.name for layer in (*(() if layers else config.style_layers), *config.content_layers)}
     image = load_view_image(run, picture, chosen)
     maps_by_layer = run.engine.features(image, chosen)

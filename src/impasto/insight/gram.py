@@ -75,7 +75,7 @@ def gram(pictures: Any, *, layers: Any = None, halves: bool | None = None, **opt
     run = prepare_view(
         sources[0], **(PLAIN_METHOD | options | ({"style_layers": layers} if layers is not None else {}))
     )
-    names = [layer.name for layer in run.resolved.style_layers]
+    names = [layer.name for layer in run.planned.style_layers]
     named = [
         (name, load_view_image(run, picture, names))
         for name, picture in zip(display_names(sources), sources, strict=True)

@@ -16,8 +16,8 @@ from impasto.run import Run, prepare_run
 
 __all__ = ["DEFAULT_SIZE_PX", "PLAIN_METHOD", "display_names", "load_view_image", "prepare_view"]
 
-PLAIN_METHOD = load_preset("classic").overrides()
-"""Options of the method that the views explain: Gram matrices, at the published layers."""
+PLAIN_METHOD = load_preset("classic").overrides() | {"init": "noise"}
+"""Options of the method that the views explain: Gram matrices, at the published layers, from noise."""
 
 DEFAULT_SIZE_PX = 256
 """Default long side of a view: large enough to see, and fast."""
@@ -33,7 +33,7 @@ def load_view_image(run: Run, picture: Any, layers: Iterable[str] | None = None)
 
     Raises `ImageError`, and `LayerError` if it is too small for `layers` (default: all layers of the run).
     """
-    config = run.resolved
+    config = run.planned
     pixels = images.load(
         picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=run.options.max_megapixels
     ).pixels

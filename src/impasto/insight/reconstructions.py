@@ -71,7 +71,7 @@ class _SingleTerm:
 
     def layer_names(self, layers: Any) -> list[str]:
         """Parse and check names of layers."""
-        return [layer.name for layer in getattr(self.prepare(layers).resolved, f"{self.term}_layers")]
+        return [layer.name for layer in getattr(self.prepare(layers).planned, f"{self.term}_layers")]
 
     def grid(self, columns: Mapping[str, Sequence[str]], note: str) -> RunGrid:
         """Arrange the picture and a cell for each column, which is a label with its layers."""

@@ -87,19 +87,23 @@ class Run:
         return fit(content.height, content.width, self.config.size, enlarge=self.config.enlarge)
 
     @cached_property
+    def planned(self) -> ResolvedConfig:
+        """The config with every value filled in for the sizes of the pictures alone. Raises `ImageError`."""
+        return self.recorded_config or self.config.resolve(*self.size, styles=len(self.inputs.styles))
+
+    @cached_property
     def resolved(self) -> ResolvedConfig:
-        """The config with every value filled in for the pictures. Raises `ImageError`."""
-        if self.recorded_config is not None:
-            return self.recorded_config
+        """The config of the run: as planned, but with a start that suits the styles. Raises `ImageError`."""
         styles = self.opened_inputs.styles
-        flat = self.config.init is None and all(map(is_flat, styles))
-        return self.config.resolve(*self.size, styles=len(styles), flat=flat)
+        if self.recorded_config is not None or self.config.init is not None or not all(map(is_flat, styles)):
+            return self.planned
+        return self.config.resolve(*self.size, styles=len(styles), flat=True)
 
     @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
-        (height, width), config, opened = self.size, self.resolved, self.opened_inputs
+        (height, width), config, opened = self.size, self.planned, self.opened_inputs
         styles = tuple(
             fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=True)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
@@ -128,7 +132,7 @@ class Run:
     @property
     def _lbfgs_history(self) -> int:
         """The history that memory allows, which may be shorter than the configured one."""
-        return self.plan.lbfgs_history or self.resolved.lbfgs_history
+        return self.plan.lbfgs_history or self.planned.lbfgs_history
 
     def steps(self, checkpoint: Checkpoint | None = None) -> Generator[Progress, None, None]:
         """Return the run as a stream of steps, or the steps after `checkpoint`. Close the generator to stop.
