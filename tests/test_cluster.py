@@ -31,7 +31,7 @@ from impasto.weights import cache_folder, load
 pytestmark = pytest.mark.xdist_group("cluster")
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
-LONG = ["--size", "64", "--iterations", "60", "--precision", "float32"]
+LONG = ["--size", "64", "--iterations", "150", "--precision", "float32"]
 
 
 @pytest.fixture(scope="module")
