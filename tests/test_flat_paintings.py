@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.pixels import one_color
 from torch import Tensor
 
 import impasto
@@ -25,13 +26,9 @@ from impasto.run.loss_trace import LossTrace
 RED, BLACK = (0.8, 0.13, 0.13), (0.0, 0.0, 0.0)
 
 
-def one_color(color: tuple[float, float, float], side: int = 96) -> Tensor:
-    return torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, side, side).clone()
-
-
 def color_fields(side: int = 160) -> Tensor:
     """Return two soft fields on a dark ground, with a little canvas."""
-    image = one_color((0.36, 0.08, 0.09), side)
+    image = one_color((0.36, 0.08, 0.09), side, side)
     image[:, :, side // 10 : side // 2, side // 10 : -side // 10] = torch.tensor((0.85, 0.37, 0.1)).view(1, 3, 1, 1)
     image[:, :, 6 * side // 10 : 9 * side // 10, side // 10 : -side // 10] = torch.tensor((0.15, 0.03, 0.08)).view(
         1, 3, 1, 1
@@ -57,7 +54,9 @@ def test_photo_is_not_flat() -> None:
     assert detail(samples.photo_path("cat")) > 1.2 * FLAT_DETAIL
 
 
-@pytest.mark.parametrize("picture", [one_color(RED), one_color(BLACK), color_fields(), one_color(RED, side=5)])
+@pytest.mark.parametrize(
+    "picture", [one_color(RED, 96, 96), one_color(BLACK, 96, 96), color_fields(), one_color(RED, 5, 5)]
+)
 def test_fields_of_color_are_flat(picture: Tensor) -> None:
     assert is_flat(images.open_image(picture))
 
@@ -72,24 +71,24 @@ def test_transparent_parts_do_not_count() -> None:
 
 
 def test_start_and_palette_follow_the_painting() -> None:
-    flat, strokes = resolve(one_color(RED)), resolve(samples.paint("swirl", size_px=96))
+    flat, strokes = resolve(one_color(RED, 96, 96)), resolve(samples.paint("swirl", size_px=96))
     assert (flat.init, flat.palette_strength) == ("recolored", 0.5)
     assert (strokes.init, strokes.palette_strength) == ("noise", 1)
-    assert resolve(one_color(RED), init="noise", palette_strength=0.3).palette_strength == 0.3
-    assert resolve(one_color(RED), init="noise").init == "noise"
-    assert resolve(one_color(RED), color="luminance").palette_strength == 0
+    assert resolve(one_color(RED, 96, 96), init="noise", palette_strength=0.3).palette_strength == 0.3
+    assert resolve(one_color(RED, 96, 96), init="noise").init == "noise"
+    assert resolve(one_color(RED, 96, 96), color="luminance").palette_strength == 0
 
 
 def test_one_strokeful_painting_among_flat_ones_starts_from_noise() -> None:
-    styles = (one_color(RED), samples.paint("swirl", size_px=96))
+    styles = (one_color(RED, 96, 96), samples.paint("swirl", size_px=96))
     assert Run(Inputs(content=samples.photo_path("cat"), styles=styles), Config(size=64)).resolved.init == "noise"
 
 
 def test_recolored_photo_keeps_shapes_in_a_single_color() -> None:
     photo = images.load(samples.photo_path("cat"), long_side_px=96).pixels
-    lightness = to_oklab(recolor(RamStore(), photo, [(1.0, one_color(RED), None)]))[0, 0]
+    lightness = to_oklab(recolor(RamStore(), photo, [(1.0, one_color(RED, 96, 96), None)]))[0, 0]
     assert float(lightness.std()) == pytest.approx(LEAST_DEVIATION, rel=0.1)
-    mean = float(to_oklab(one_color(RED))[0, 0].mean())
+    mean = float(to_oklab(one_color(RED, 96, 96))[0, 0].mean())
     assert float(lightness.mean()) == pytest.approx(mean, abs=0.01)
     assert np.corrcoef(lightness.flatten(), to_oklab(photo)[0, 0].flatten())[0, 1] > 0.95
 
@@ -97,7 +96,7 @@ def test_recolored_photo_keeps_shapes_in_a_single_color() -> None:
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("style", "limit"),
-    [(one_color(RED), 3.0), (one_color(BLACK), 6.0), (color_fields(), 3.0)],
+    [(one_color(RED, 96, 96), 3.0), (one_color(BLACK, 96, 96), 6.0), (color_fields(), 3.0)],
     ids=["red", "black", "fields"],
 )
 def test_picture_has_the_colors_of_a_flat_painting(style: Tensor, limit: float) -> None:

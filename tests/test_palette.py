@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.pixels import one_color
 from torch import Tensor
 
 import impasto
@@ -33,10 +34,6 @@ def style() -> Tensor:
 @pytest.fixture(scope="module")
 def photo() -> Tensor:
     return images.load(samples.photo_path("cat"), long_side_px=160).pixels
-
-
-def flat(color: tuple[float, float, float], height: int = 24, width: int = 32) -> Tensor:
-    return torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, height, width).clone()
 
 
 def test_shift_is_the_weighted_mean_of_the_colors_nearby(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +95,7 @@ def test_gray_painting_gives_a_gray_picture(style: Tensor, photo: Tensor) -> Non
 
 
 def test_black_painting_gives_a_dark_picture(photo: Tensor) -> None:
-    moved = move_to_palette(STORE, photo, [(None, build_palette([(1, flat((0, 0, 0)), None)]))], 1.0)
+    moved = move_to_palette(STORE, photo, [(None, build_palette([(1, one_color((0, 0, 0)), None)]))], 1.0)
     assert float(to_oklab(moved)[:, 0].mean()) < 0.35 * float(to_oklab(photo)[:, 0].mean())
 
 
@@ -106,7 +103,10 @@ def test_each_area_takes_its_own_palette(photo: Tensor) -> None:
     height, width = photo.shape[2:]
     left, right = torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
     left[..., : width // 3], right[..., -width // 3 :] = 1, 1
-    areas = [(left, build_palette([(1, flat((1, 0, 0)), None)])), (right, build_palette([(1, flat((0, 0, 1)), None)]))]
+    areas = [
+        (left, build_palette([(1, one_color((1, 0, 0)), None)])),
+        (right, build_palette([(1, one_color((0, 0, 1)), None)])),
+    ]
     moved = move_to_palette(STORE, photo, areas, 1.0)
     middle = (left + right)[0, 0] == 0
     assert torch.equal(moved[..., middle], photo[..., middle])  # protected pixels keep their bits
@@ -116,7 +116,7 @@ def test_each_area_takes_its_own_palette(photo: Tensor) -> None:
 
 
 def test_styles_count_by_share_and_by_their_visible_parts() -> None:
-    red, blue = flat((1, 0, 0)), flat((0, 0, 1))
+    red, blue = one_color((1, 0, 0)), one_color((0, 0, 1))
     mask = torch.zeros(1, 1, 24, 32)
     mask[..., 16:] = 1
     blue[..., :16] = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)  # green, and hidden
@@ -126,12 +126,12 @@ def test_styles_count_by_share_and_by_their_visible_parts() -> None:
 
 
 def test_small_part_of_a_painting_is_found() -> None:
-    painting, mask = flat((0, 0, 1), 900, 1200), torch.zeros(1, 1, 900, 1200)
+    painting, mask = one_color((0, 0, 1), 900, 1200), torch.zeros(1, 1, 900, 1200)
     painting[..., 700:702, 300] = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1)
     mask[..., 700:702, 300] = 0.2
     palette = build_palette([(1, painting, mask)])
     assert palette.colors.tolist() == [
-        pytest.approx(oklab, abs=1e-5) for oklab in to_oklab(flat((1, 0, 0), 1, 1))[0, :, 0].T.tolist()
+        pytest.approx(oklab, abs=1e-5) for oklab in to_oklab(one_color((1, 0, 0), 1, 1))[0, :, 0].T.tolist()
     ]
 
 
@@ -212,14 +212,17 @@ def test_colors_do_not_depend_on_pictures_before(style: Tensor, photo: Tensor) -
 
 
 def test_style_without_a_share_has_no_colors(style: Tensor) -> None:
-    alone, beside = build_palette([(1, style, None)]), build_palette([(1, style, None), (0, flat((1, 0, 0)), None)])
+    alone, beside = (
+        build_palette([(1, style, None)]),
+        build_palette([(1, style, None), (0, one_color((1, 0, 0)), None)]),
+    )
     assert torch.equal(alone.colors, beside.colors)
 
 
 def test_masks_follow_the_size_of_the_picture(style: Tensor) -> None:
     left = torch.zeros(1, 1, 48, 64)
     left[..., :32] = 1
-    picture = flat((0.9, 0.2, 0.8))
+    picture = one_color((0.9, 0.2, 0.8))
     moved = move_to_palette(STORE, picture, [(left, build_palette([(1, style, None)]))], 1.0)
     assert torch.equal(moved[..., 20:], picture[..., 20:])
     assert float((moved - picture)[..., :12].abs().max()) > 0.05

@@ -145,8 +145,8 @@ class Config(Options):
         None,
         group=STYLE,
         description="How far the painted colors are moved at the end to the nearest ones of the painting, from 0 to 1. "
-        f"auto: 1 with --color palette, and {FLAT_PALETTE_STRENGTH:g} for a painting of flat colors, where 1 would "
-        "hide the photo; otherwise 0.",
+        f"auto: 1 with --color palette, but {FLAT_PALETTE_STRENGTH:g} where the start is auto and the painting is of "
+        "flat colors, as 1 would hide the photo; otherwise 0.",
         example=0.5,
     )
     recolor_content: bool = option(

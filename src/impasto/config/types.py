@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO",
-    "NAMED_STARTS",
     "Auto",
     "Bytes",
     "FourierPower",
@@ -49,6 +48,7 @@ __all__ = [
     "Start",
     "StepCount",
     "format_layers",
+    "is_named_start",
     "parse_bytes",
     "parse_layers",
     "parse_lengths",
@@ -68,8 +68,12 @@ Auto = Annotated[T | None, AUTO]
 """A value that may be left open: None, or the text "auto", means that Impasto chooses."""
 
 Start: TypeAlias = Literal["noise", "recolored", "content", "style", "image"]
-NAMED_STARTS = ("auto", "noise", "recolored", "content", "style")
-"""Values of `init` that need no picture of its own."""
+
+
+def is_named_start(value: Any) -> bool:
+    """Return True for a value of `init` that is left open, or a name that needs no picture of its own."""
+    return parse_auto(value) is None or (isinstance(value, str) and value != "image" and value in get_args(Start))
+
 
 StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 ScaleCount = Annotated[int, Field(ge=1, le=12)]

@@ -17,7 +17,7 @@ from typing import Any
 from impasto import images
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
-from impasto.config.types import NAMED_STARTS
+from impasto.config.types import is_named_start
 from impasto.errors import ConfigError, ImageError, InputError
 from impasto.images.formats import require_readable_file
 from impasto.samples.sources import SAMPLE
@@ -144,7 +144,7 @@ def _read_table(path: Path) -> list[dict[Any, Any]]:
 
 
 def _is_picture(name: str, value: str | None) -> bool:
-    return bool(EXTRA_ROLES.fullmatch(name)) and not (name == "init" and value in (None, *NAMED_STARTS, "image"))
+    return bool(EXTRA_ROLES.fullmatch(name)) and not (name == "init" and (is_named_start(value) or value == "image"))
 
 
 def _relative_to(path: Path, name: str) -> str:

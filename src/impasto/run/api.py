@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.config import Config, Inputs, RunOptions
-from impasto.config.types import NAMED_STARTS
+from impasto.config.types import is_named_start
 from impasto.core.method import Progress
 from impasto.engine.planning import Estimate
 from impasto.errors import ConfigError
@@ -35,7 +35,7 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
     files = {"weights": options.pop("weights", None), "protect": options.pop("protect", None)}
     files |= {name: as_tuple(options.pop(name, ())) for name in ("content_masks", "style_masks")}
     start = options.get("init")
-    if start is not None and not (isinstance(start, str) and start.strip().lower() in NAMED_STARTS):
+    if not is_named_start(start):
         files["init"] = start
         options["init"] = "image"
     shared = {"cache": cache} if (cache := options.pop("cache", None)) is not None else {}

@@ -51,8 +51,8 @@ class LossTrace:
         if self._last is None:
             return None
         scale, iteration, latest = self._last
-        before = [row["total"] for *at, row in self._rows if at == [scale, iteration - steps]]
-        return 1 - latest["total"] / before[0] if before and before[0] > 0 else None
+        before = next((row["total"] for *at, row in self._rows if at == [scale, iteration - steps]), 0)
+        return 1 - latest["total"] / before if before > 0 else None
 
     @property
     def state(self) -> list[Any]:
