@@ -289,6 +289,34 @@ def test_tolerates_a_head_outage_but_not_a_lost_head(tmp_path: Path, monkeypatch
         assert not psutil.pid_exists(driver.pid)
 
 
+FAILING = """
+import contextlib
+from impasto.distributed import Cluster, driver
+driver.connect = lambda address: contextlib.nullcontext(Cluster(1, 0, 1e9, 1, 1))
+def fail(channel, cluster):
+    raise {error}
+driver.serve(fail)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("OSError('Broken pipe')", "The Ray cluster at 127.0.0.1:1 is lost (Broken pipe)."),  # as Ray raises it
+        ("OSError(28, 'No space left on device')", "Ray failed: [Errno 28] No space left on device"),
+        ("RuntimeError('Two\\nlines')", "Ray failed: Two lines"),
+    ],
+)
+def test_failure_of_the_service_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, message: str
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING.format(error=error))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with Driver("failing", "127.0.0.1:1") as driver, pytest.raises(ClusterError) as raised:
+        driver.receive(60)
+    assert str(raised.value) == message
+
+
 OCCUPY_CLUSTER = """
 import sys
 from impasto.distributed.connection import connect

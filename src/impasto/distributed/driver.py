@@ -194,9 +194,7 @@ class Driver:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         logger.debug("The Ray driver printed: %s", b"".join(self._output).decode(errors="replace"))
-        return ClusterError(
-            f"The Ray cluster at {self.address} is lost (its driver ended with status {self._process.poll()})."
-        )
+        return _lost_cluster(self.address, f"its driver ended with status {self._process.poll()}")
 
     def _kill(self) -> None:
         self._process.kill()
@@ -228,9 +226,20 @@ def serve(service: Service) -> None:
     except ClosedChannelError:
         pass  # the parent closed the driver, or has died
     except Exception as error:  # Ray raises many types
-        message = one_line(error) if isinstance(error, ImpastoError) else f"Ray failed: {one_line(error)[:200]}"
         with contextlib.suppress(ClosedChannelError):
-            channel.send(ClusterError(message))
+            channel.send(_to_cluster_error(error, sys.argv[1]))
+
+
+def _to_cluster_error(error: Exception, address: str) -> ClusterError:
+    if isinstance(error, ImpastoError):
+        return ClusterError(one_line(error))
+    if isinstance(error, OSError) and error.errno is None:  # the system's own errors have a number
+        return _lost_cluster(address, one_line(error))  # how Ray reports a broken connection to the head
+    return ClusterError(f"Ray failed: {one_line(error)[:200]}")
+
+
+def _lost_cluster(address: str, reason: str) -> ClusterError:
+    return ClusterError(f"The Ray cluster at {address} is lost ({reason}).")
 
 
 def _send_heartbeats(channel: Channel) -> None:
