@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from impasto.config.registry import Registry
+from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.types import LayerWeight
 from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, WeightsFile, WeightsSource
 from impasto.errors import ConfigError, WeightsError
@@ -42,6 +43,9 @@ at a content that is .05 higher; at 1, on five to nine (benchmarks/quality.py)."
 
 COARSEST_PX = 96
 """Below this long side a scale adds nothing that the next one does not find by itself."""
+
+NEIGHBOR_COARSEST_PX = 48
+"""The same for neighbors, which are searched once a scale: more scales follow the painting further."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,15 @@ class Network:
     weights: tuple[WeightsSource, ...] = ()
     other_files: tuple[WeightsFile, ...] = ()
 
-    def default_layers(self, *, dense: bool) -> tuple[tuple[LayerWeight, ...], tuple[LayerWeight, ...]]:
-        """Return the layers at which content and style are compared, with their weights."""
+    def default_layers(self, style_loss: str) -> tuple[tuple[LayerWeight, ...], tuple[LayerWeight, ...]]:
+        """Return the layers at which content and style are compared, with their weights.
+
+        Neighbors do without the deepest layer: Kolkin et al. 2022 (2203.13215) lose no quality without it.
+        """
         content, style = (tuple(map(LayerWeight, layers)) for layers in (self.content_layers, self.style_layers))
-        if dense:
+        if compares_neighbors(style_loss):
+            return self.dense_content_layers or content, style[:-1] or style
+        if uses_dense_layers(style_loss):
             return self.dense_content_layers or content, self.dense_style_layers or style
         return content, style
 
@@ -271,10 +280,10 @@ def fitting_scales(height: int, width: int, minimum_px: int) -> int:
     return count
 
 
-def default_scales(height: int, width: int, minimum_px: int) -> int:
-    """Return how many sizes a run goes through: halving while the long side is at least `COARSEST_PX`."""
+def default_scales(height: int, width: int, minimum_px: int, coarsest_px: int = COARSEST_PX) -> int:
+    """Return how many sizes a run goes through: halving while the long side is at least `coarsest_px`."""
     count = 1
-    while max(height, width) >> count >= COARSEST_PX:
+    while max(height, width) >> count >= coarsest_px:
         count += 1
     return min(count, fitting_scales(height, width, minimum_px))
 

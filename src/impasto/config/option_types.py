@@ -48,7 +48,7 @@ class BatchOptions(TypedDict, total=False):
     iterations: int | None
     effort: Literal["draft", "normal", "best"]
     scales: int | None
-    detail_transfer: float
+    detail_transfer: float | None
     lbfgs_history: int
     learning_rate: float
     device: Literal["cpu", "cuda", "mps"] | None

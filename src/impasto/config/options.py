@@ -17,13 +17,20 @@ from impasto.config.networks import (
     DEEP_WEIGHT,
     EFFORTS,
     MAX_STEPS_FACTOR,
+    NEIGHBOR_COARSEST_PX,
     STEPS_PX,
     NetworkName,
     architecture,
     default_scales,
     describe_by_network,
 )
-from impasto.config.style_losses import STYLE_LOSSES, StyleLossName, describe_style_losses, uses_dense_layers
+from impasto.config.style_losses import (
+    STYLE_LOSSES,
+    StyleLossName,
+    compares_neighbors,
+    describe_style_losses,
+    uses_dense_layers,
+)
 from impasto.config.types import (
     Auto,
     FourierPower,
@@ -45,7 +52,7 @@ MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
 START, DESCENT = "Noise", "Optimization"
 
 _DENSE_LOSSES = " and ".join(name for name in STYLE_LOSSES if uses_dense_layers(name))
-_CONTENT_LAYERS = describe_by_network(lambda network: format_layers(network.default_layers(dense=True)[0]))
+_CONTENT_LAYERS = describe_by_network(lambda network: format_layers(network.default_layers("centered")[0]))
 _PUBLISHED_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
 _STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
 _FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")
@@ -262,16 +269,14 @@ class Config(Options):
         None,
         group=DESCENT,
         description="Number of sizes, each twice the one before; the coarse ones paint large structure. auto: from "
-        f"about {COARSEST_PX} px. 1: full size only.",
+        f"about {COARSEST_PX} px, or {NEIGHBOR_COARSEST_PX} with --style-loss neighbor. 1: full size only.",
         example=2,
     )
-    detail_transfer: float = option(
-        1.0,
+    detail_transfer: Auto[Share] = option(
+        None,
         group=DESCENT,
-        ge=0,
-        le=1,
         description="Share of the photo's fine detail that is added when the target is enlarged, which saves a tenth "
-        "of the steps.",
+        "of the steps. auto: 1; 0 with --style-loss neighbor, which paints the detail itself.",
         example=0.5,
     )
     lbfgs_history: int = option(
@@ -313,21 +318,23 @@ class Config(Options):
 
         `flat` tells that the styles are flat colors with little detail.
         """
-        network = architecture(self.network)
-        content_layers, style_layers = network.default_layers(dense=uses_dense_layers(self.style_loss))
+        network, by_neighbors = architecture(self.network), compares_neighbors(self.style_loss)
+        content_layers, style_layers = network.default_layers(self.style_loss)
         values: dict[str, Any] = {
             "content_layers": content_layers,
             "style_layers": style_layers,
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
             "init": "recolored" if flat else "noise",
+            "detail_transfer": 0.0 if by_neighbors else 1.0,
             "iterations": network.steps(max(height, width), EFFORTS[self.effort]),
             "palette_strength": (FLAT_PALETTE_STRENGTH if flat else 1.0) if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}
         if self.scales is None:
             layers = [layer.name for layer in (*values["content_layers"], *values["style_layers"])]
-            values["scales"] = default_scales(height, width, max(map(network.minimum_px, layers)))
+            coarsest_px = NEIGHBOR_COARSEST_PX if by_neighbors else COARSEST_PX
+            values["scales"] = default_scales(height, width, max(map(network.minimum_px, layers)), coarsest_px)
         return ResolvedConfig(**values)
 
 
@@ -342,6 +349,7 @@ class ResolvedConfig(Config):
     scales: ScaleCount
     palette_strength: Share
     init: Start
+    detail_transfer: Share
 
     def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""

@@ -14,6 +14,7 @@ __all__ = [
     "STYLE_LOSS_NAMES",
     "StyleLossEntry",
     "StyleLossName",
+    "compares_neighbors",
     "describe_style_losses",
     "register_style_loss",
     "uses_dense_layers",
@@ -25,13 +26,15 @@ class StyleLossEntry:
     """A style loss by its import path: a function of `Moments`, or a `StyleLoss`.
 
     With `needs_features` it needs all features of a picture at once, so it works neither in tiles nor with masks.
-    With `dense` it gains from more layers than the published method has, and they are its default.
+    With `dense` it gains from more layers than the published method has, and they are its default. With `neighbors`
+    features are compared position by position with those of the most similar places of the style.
     """
 
     help: str
     path: str
     needs_features: bool = False
     dense: bool = False
+    neighbors: bool = False
 
 
 STYLE_LOSSES = {
@@ -47,8 +50,10 @@ STYLE_LOSSES = {
     "sliced-wasserstein": StyleLossEntry(
         "distributions along many directions", "impasto.core.style_losses:SLICED_WASSERSTEIN", needs_features=True
     ),
-    "nearest": StyleLossEntry(
-        "the most similar feature vectors", "impasto.core.style_losses:NEAREST", needs_features=True
+    "neighbor": StyleLossEntry(
+        "the most similar places of the painting, put together",
+        "impasto.core.neighbors:neighbor_distance",
+        neighbors=True,
     ),
 }
 """The losses that ship, by name. A new one is a function of `Moments` and one line."""
@@ -66,6 +71,11 @@ def register_style_loss(name: str, path: str) -> None:
     `impasto.style_losses`.
     """
     STYLE_LOSS_NAMES.register(name, path)
+
+
+def compares_neighbors(name: str) -> bool:
+    """Return True if a style loss compares each position with the most similar place of the style."""
+    return name in STYLE_LOSSES and STYLE_LOSSES[name].neighbors
 
 
 def uses_dense_layers(name: str) -> bool:

@@ -22,13 +22,14 @@ from impasto.config import ResolvedConfig
 from impasto.core.evaluate import Engine, Evaluator
 from impasto.core.image import Picture, fit, resize
 from impasto.core.masks import Region
+from impasto.core.neighbors import content_share
 from impasto.core.objective import Losses, Objective
 from impasto.core.optimize import descend
 from impasto.core.optimizer_state import OptimizerState
 from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import Scale
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
-from impasto.core.targets import build_objective
+from impasto.core.targets import Query, build_objective
 from impasto.core.tensor_store import TensorStore, clamp_unit
 
 __all__ = [
@@ -85,12 +86,16 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A point to continue a run from, to the bit: after a step of this scale, counted from 1."""
+    """A point to continue a run from, to the bit: after a step of this scale, counted from 1.
+
+    `matches` are those of this scale, where styles are compared by neighbors.
+    """
 
     scale: int
     state: OptimizerState
     earlier_evaluations: int
     elapsed_s: float
+    matches: Tensor | None
 
     @property
     def evaluations(self) -> int:
@@ -188,15 +193,18 @@ def _paint_scale(
     """Yield the steps of one scale, or those after `last`. After a change of α, L-BFGS starts without curvature."""
     scale, store, state = inputs.scales[number - 1], engine.store, None
     earlier_evaluations = last.evaluations if last else 0
+    query = Query()
     # region start of a scale
-    objective = objective_at(inputs, scale, config, engine)
     if last is None:
         target = initial_target(inputs.initial_picture(config.init), config, scale, store)
     elif last.scale < number:
         before = inputs.scales[number - 2]
         target = upscale_target(last.state.image, inputs.content.pixels, before, scale, config, store)
+        query = Query(target, content_share(alpha_at(number, 1)))
     else:
         target, state, earlier_evaluations = last.state.image, last.state, last.earlier_evaluations
+        query = Query(matches=last.matches)
+    objective = objective_at(inputs, scale, config, engine, query)
     # endregion
     protected, iteration = protect_at(inputs, scale, store), state.iteration if state else 0
     alpha = alpha_at(number, max(iteration, 1))
@@ -211,7 +219,8 @@ def _paint_scale(
             iteration, elapsed_s = state.iteration, time.perf_counter() - began
             image = protected.apply(point.image) if protected else point.image
             measured = alpha, image, point.losses, point.gradient_rms
-            yield Progress(number, state, earlier_evaluations, elapsed_s, inputs, objective, *measured)
+            so_far = number, state, earlier_evaluations, elapsed_s, objective.matches
+            yield Progress(*so_far, inputs, objective, *measured)
             if iteration < scale.iterations and alpha_at(number, iteration + 1) != alpha:
                 break
 
@@ -229,9 +238,10 @@ def _evaluators(
 def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> tuple[Tensor, Losses]:
     """Return the picture after a step, at full size, and the losses of its target in float32."""
     inputs, full = progress.inputs, progress.inputs.scales[-1]
-    # At a coarse scale, the targets have another size.
-    objective = progress.objective if progress.size is full else objective_at(inputs, full, config, engine)
     target, picture = render(progress, engine.store)
+    objective = progress.objective
+    if progress.size is not full:  # at a coarse scale, the targets have another size
+        objective = objective_at(inputs, full, config, engine, Query(target, content_share(progress.alpha)))
     return picture, engine.measure(objective, target, progress.alpha)
 
 
@@ -261,13 +271,15 @@ def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore) -> Protected
     return ProtectedImage(content, mask, store)
 
 
-def objective_at(inputs: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine) -> Objective:
+def objective_at(
+    inputs: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine, query: Query | None = None
+) -> Objective:
     """Build the objective of one scale, from content and styles at the size of that scale."""
     device = engine.encoder.device
     content = resize_to_scale(inputs.content.pixels, scale).to(device)
     minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
-    return build_objective(engine, content, styles, config, inputs.regions)
+    return build_objective(engine, content, styles, config, inputs.regions, query=query)
 
 
 def resize_style(style: Style, scale: Scale, minimum_px: int) -> Tensor:

@@ -17,8 +17,9 @@ from torch import Tensor
 from impasto.config import ResolvedConfig
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
+from impasto.core.neighbors import NeighborTarget, neighbor_distance
 from impasto.core.statistics import Moments, compute_moments_by_region
-from impasto.core.style_losses import StyleLoss, find_style_loss
+from impasto.core.style_losses import find_style_loss, needs_features
 
 __all__ = [
     "ContentTarget",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 StyleMeasurement = Moments | Tensor
-"""The input of a style loss: moments, or features with `needs_features`."""
+"""The input of a style loss: moments, features with `needs_features`, or the distance from neighbors."""
 
 
 @dataclass(frozen=True)
@@ -104,27 +105,35 @@ class RegionTarget(Target):
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """The style targets of one layer, by region. An image without masks is one region."""
+    """The style targets of one layer, by region, or the neighbors of its positions.
+
+    An image without masks is one region. Neighbors cover all regions.
+    """
 
     layer: str
     weight: float
     regions: tuple[RegionTarget, ...]
+    neighbors: NeighborTarget | None = None
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Frozen targets and their weights. `masks` holds the regions by layer, (R, h, w)."""
+    """Frozen targets and their weights. `masks` holds the regions by layer, (R, h, w).
+
+    `matches` are those that neighbors were assembled by: see `matching.find_matches`.
+    """
 
     content: tuple[ContentTarget, ...]
     style: tuple[StyleTarget, ...]
     masks: dict[str, Tensor]
     laplacian: Target | None
     config: ResolvedConfig
+    matches: Tensor | None = None
 
     @property
-    def style_loss(self) -> StyleLoss:
-        """The way styles are compared."""
-        return find_style_loss(self.config.style_loss)
+    def needs_features(self) -> bool:
+        """True if styles are compared by all features at once."""
+        return needs_features(self.config.style_loss)
 
     @property
     def layers(self) -> frozenset[str]:
@@ -139,16 +148,18 @@ class Objective:
     def losses(self, image: Tensor, features: Features, alpha: float) -> Losses:
         """Compute the losses of an image (1, 3, H, W) from all of its features at `layers`."""
         errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}
-        style = {t.layer: self.measure_style(t.layer, features[t.layer]) for t in self.style}
+        style = {t.layer: self.measure_style(t, features[t.layer]) for t in self.style}
         variation = self.tv_scale(image) * loss.total_variation(image, self.config.tv_norm)
         pooled = loss.pool_image(image) if self.laplacian else None
         return self.combine(Measurements(errors, style, variation, pooled), alpha)
 
-    def measure_style(self, layer: str, features: Tensor) -> tuple[StyleMeasurement, ...]:
-        """Measure the style of each region."""
-        if self.style_loss.needs_features:
+    def measure_style(self, target: StyleTarget, features: Tensor) -> tuple[StyleMeasurement, ...]:
+        """Measure the style of each region, or the distance from the neighbors."""
+        if target.neighbors is not None:
+            return (neighbor_distance(features, target.neighbors),)
+        if self.needs_features:
             return (features,)
-        return compute_moments_by_region(features, self.masks.get(layer))
+        return compute_moments_by_region(features, self.masks.get(target.layer))
 
     def combine(self, measured: Measurements, alpha: float) -> Losses:
         """Compute the losses from measurements."""
@@ -172,6 +183,10 @@ class Objective:
         return Losses(total, content, style, tv, lines, by_content, by_style)
 
     def _style_loss(self, target: StyleTarget, style: tuple[StyleMeasurement, ...], zero: Tensor) -> Tensor:
-        distance = self.style_loss.distance
+        if target.neighbors is not None:
+            (measured,) = style
+            assert isinstance(measured, Tensor)
+            return measured
+        distance = find_style_loss(self.config.style_loss).distance
         by_region = zip(style, target.regions, strict=True)
         return sum((r.share * distance(found, r.value) / r.scale for found, r in by_region), start=zero)

@@ -3,7 +3,7 @@
 Laws: a style loss is zero at its target and does not depend on the order of positions. The energy of a target is the
 divisor of its distance in relative units. Most losses are functions of `Moments`. Those with `needs_features` compare
 the features themselves, (1, C, h, w), where moments say too little; they need all features of an image at
-once, so they work neither in tiles nor by regions.
+once, so they work neither in tiles nor by regions. The loss that depends on positions is in `neighbors`.
 """
 
 from __future__ import annotations
@@ -17,34 +17,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config.registry import import_object
-from impasto.config.style_losses import STYLE_LOSS_NAMES, STYLE_LOSSES
+from impasto.config.style_losses import STYLE_LOSS_NAMES, STYLE_LOSSES, compares_neighbors
 from impasto.core.losses import energy, statistic_error
 from impasto.core.statistics import Moments, blend_moments, covariance_matrix, to_float32
 
 __all__ = [
-    "NEAREST",
     "SLICED_WASSERSTEIN",
     "WASSERSTEIN",
     "StyleLoss",
     "find_style_loss",
     "gaussian",
     "mean_and_std",
-    "nearest_loss",
+    "needs_features",
     "quantiles",
-    "sample_vectors",
     "sliced_wasserstein_loss",
     "wasserstein_loss",
 ]
 
 MIN_VARIANCE = 1e-4
 """Share of the mean variance that is added before a root is taken."""
-
-SAMPLES, MIN_SAMPLES = 8, 512
-"""Feature vectors of a style that are matched, per channel and at least. Matching all of them would take the time of
-tens of steps."""
-
-CHUNK = 512
-"""Positions matched at a time, so that the vectors they are compared with stay in the cache."""
 
 FeatureParts = Sequence[tuple[float, Tensor]]
 """Share and features of each style; shares sum to one."""
@@ -146,54 +137,10 @@ def _resample(values: Tensor, length: int) -> Tensor:
     return F.adaptive_avg_pool1d(values[None], length)[0]
 
 
-def sample_vectors(parts: FeatureParts) -> Tensor:
-    """Draw feature vectors of the styles, `SAMPLES` per channel if there are as many, -> (C, samples)."""
-    generator, samples = torch.Generator().manual_seed(0), []
-    for share, features in parts:
-        vectors = to_float32(features).flatten(2)[0]
-        most = max(MIN_SAMPLES, SAMPLES * len(vectors))
-        order = torch.randperm(vectors.shape[1], generator=generator)[: max(1, round(share * most))]
-        samples.append(vectors[:, order.to(vectors.device)])
-    return torch.cat(samples, dim=1)
-
-
-def nearest_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Match feature vectors with the style's by direction, and average the squared errors of both ways.
-
-    Li & Wand 2016 (1601.04589) match each feature with the style's most similar one. This alone leaves most of a style
-    unused and ends in a haze of its commonest color. So each of the style's vectors is matched with a feature too, as
-    by Kolkin et al. 2019 (1904.12785). Directions are taken from the style's mean.
-    """
-    vectors, candidates = to_float32(features).flatten(2)[0].T, target.T.to(features.device)  # (positions, C)
-    with torch.no_grad():
-        nearest, users = _match(vectors.detach().to(candidates), candidates)
-    used = (vectors - candidates[nearest]).square().mean()
-    covered = (vectors[users] - candidates).square().mean()
-    return (used + covered) / 2
-
-
-def _match(vectors: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the most similar candidate of each vector, and the most similar vector of each candidate."""
-    mean = candidates.mean(dim=0)
-    directions = F.normalize(candidates - mean, dim=1).T.contiguous()
-    nearest, first = [], 0
-    best = torch.full((len(candidates),), -2.0, dtype=candidates.dtype, device=candidates.device)
-    users = torch.zeros(len(candidates), dtype=torch.int64, device=candidates.device)
-    for chunk in torch.split(F.normalize(vectors - mean, dim=1), CHUNK):
-        similarity = chunk @ directions
-        nearest.append(similarity.argmax(dim=1))
-        values, places = similarity.max(dim=0)
-        better = values > best
-        best, users = torch.where(better, values, best), torch.where(better, places + first, users)
-        first += len(chunk)
-    return torch.cat(nearest), users
-
-
 WASSERSTEIN = StyleLoss(
     lambda parts: gaussian(blend_moments(parts)), wasserstein_loss, lambda target: float(target.square().sum())
 )
 SLICED_WASSERSTEIN = StyleLoss(quantiles, sliced_wasserstein_loss)
-NEAREST = StyleLoss(sample_vectors, nearest_loss)
 
 
 def find_style_loss(name: str) -> StyleLoss:
@@ -203,3 +150,8 @@ def find_style_loss(name: str) -> StyleLoss:
     if not isinstance(loss, StyleLoss):
         return _moment_loss(loss)
     return loss if entry is None else replace(loss, needs_features=entry.needs_features)
+
+
+def needs_features(name: str) -> bool:
+    """Return True if a style loss needs all features of an image at once. Raises `ConfigError`."""
+    return not compares_neighbors(name) and find_style_loss(name).needs_features

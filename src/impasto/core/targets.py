@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
 from impasto.config.networks import architecture
-from impasto.config.style_losses import uses_dense_layers
+from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.types import LayerWeight
 from impasto.core import losses as loss
+from impasto.core.cells import Cells, describe, fit_basis
 from impasto.core.encoder import Features
 from impasto.core.evaluate import Engine
-from impasto.core.masks import Region, downsample_masks
+from impasto.core.masks import Region, StyleUse, downsample_masks
+from impasto.core.matching import Area, find_matches
+from impasto.core.neighbors import NeighborTarget, assemble
 from impasto.core.objective import ContentTarget, Objective, RegionTarget, StyleMeasurement, StyleTarget, Target
+from impasto.core.statistics import mask_area
 from impasto.core.style_losses import StyleLoss, find_style_loss
 from impasto.core.tensor_store import TensorStore
 
-__all__ = ["build_objective"]
+__all__ = ["Query", "build_objective"]
 
 ROWS = 64
 MIN_ENERGY = 1e-12
 """Smallest divisor of a relative loss, so that a black target has a finite loss."""
+
+NEIGHBOR_STRENGTH = 10.0
+"""Factor of the relative style loss of neighbors, so that one α gives pictures as strong as with other losses
+(benchmarks/quality.py)."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """The target that neighbors are searched by, and the share of the content in the search; or matches from before."""
+
+    image: Tensor | None = None
+    content_share: float = 1.0
+    matches: Tensor | None = None
+
 
 StyleParts = dict[str, list[tuple[float, StyleMeasurement]]]
 """By layer: the share and the measurement of each style."""
@@ -34,10 +55,13 @@ def build_objective(
     styles: Sequence[tuple[float, Tensor]],
     config: ResolvedConfig,
     regions: Sequence[Region] = (),
+    *,
+    query: Query | None = None,
 ) -> Objective:
     """Measure the content and each style (share, image), whose sizes may differ. Raises `LayerError`.
 
-    With `regions`, each region is painted from the styles that it names; otherwise the whole image from all.
+    With `regions`, each region is painted from the styles that it names; otherwise the whole image from all. `query` is
+    what neighbors are searched by, besides the content.
     """
     layers = [name for name, _ in config.style_layers]
     features = engine.features(content, [name for name, _ in config.content_layers])
@@ -45,16 +69,24 @@ def build_objective(
     if regions:
         region_masks = [region.mask for region in regions]
         masks = downsample_masks(region_masks, engine.encoder.network, layers, content, engine.store)
+    matches: Tensor | None = None
+    style: tuple[StyleTarget, ...]
+    if compares_neighbors(config.style_loss):
+        matches, style = _neighbor_targets(engine, content, styles, config, regions, masks, query or Query())
+    elif regions:
         shares, parts = [region.share for region in regions], _measure_regions(engine, styles, layers, regions)
+        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config))
     else:
-        shares, parts = [1.0], [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
+        parts = [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
+        style = tuple(_style_targets([(1.0, parts[0])], config))
     lines = loss.laplacian(loss.pool_image(content, engine.store)) if config.laplacian_weight else None
     return Objective(
         content=tuple(_content_targets(features, config, engine.store)),
-        style=tuple(_style_targets(list(zip(shares, parts, strict=True)), config)),
+        style=style,
         masks=masks,
         laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
         config=config,
+        matches=matches,
     )
 
 
@@ -93,6 +125,60 @@ def _measure_regions(
     return parts
 
 
+def _neighbor_targets(
+    engine: Engine,
+    content: Tensor,
+    styles: Sequence[tuple[float, Tensor]],
+    config: ResolvedConfig,
+    regions: Sequence[Region],
+    masks: dict[str, Tensor],
+    query: Query,
+) -> tuple[Tensor, tuple[StyleTarget, ...]]:
+    """Match the cells of the target with those of the styles, and put together what they are to have."""
+    network, store, layers = engine.encoder.network, engine.store, [name for name, _ in config.style_layers]
+
+    def cells_of(image: Tensor) -> Cells:
+        return Cells(engine.features(image, layers), network, store)
+
+    paintings, matches = [cells_of(image) for _, image in styles], query.matches
+    if matches is None:
+        basis = fit_basis(paintings)
+        wanted = describe(cells_of(content), basis)
+        if query.image is not None:
+            wanted.vectors.lerp_(describe(cells_of(query.image), basis).vectors, 1 - query.content_share)
+        areas = _areas([share for share, _ in styles], regions, wanted.shape, paintings)
+        matches = find_matches(wanted, [describe(painting, basis) for painting in paintings], areas)
+    strength, targets = _strength(config), []
+    for name, weight in _weights(config.style_layers, config):
+        height, width = (network.output_px(name, side) for side in content.shape[2:])
+        directions, center = assemble(name, (height, width), paintings, matches, store)
+        weights = masks[name].sum(dim=0) if regions else None
+        total = height * width if weights is None else mask_area(weights)
+        targets.append(StyleTarget(name, strength * weight, (), NeighborTarget(directions, center, weights, total)))
+    return matches, tuple(targets)
+
+
+def _areas(
+    shares: Sequence[float], regions: Sequence[Region], shape: tuple[int, int], paintings: Sequence[Cells]
+) -> list[Area]:
+    """Return the areas in cells: a cell belongs to the region that covers most of it."""
+    if not regions:
+        return [Area(None, tuple((number, share, None) for number, share in enumerate(shares)))]
+    covers = torch.stack([F.adaptive_avg_pool2d(region.mask, shape).flatten() for region in regions])
+    owner = covers.argmax(dim=0).where(covers.amax(dim=0) > 0, -1)
+
+    def inside(use: StyleUse) -> Tensor | None:
+        if use.mask is None:
+            return None
+        cover = F.adaptive_avg_pool2d(use.mask, paintings[use.style].shape).flatten()
+        return cover >= min(0.5, float(cover.max()))
+
+    return [
+        Area(owner == number, tuple((use.style, use.share, inside(use)) for use in region.uses))
+        for number, region in enumerate(regions)
+    ]
+
+
 def _content_targets(features: Features, config: ResolvedConfig, store: TensorStore) -> Iterator[ContentTarget]:
     for name, weight in _weights(config.content_layers, config):
         yield ContentTarget(features[name], _scale(loss.energy(_rows(features[name], store)), config), name, weight)
@@ -107,8 +193,11 @@ def _style_targets(parts: Sequence[tuple[float, StyleParts]], config: ResolvedCo
 
 
 def _strength(config: ResolvedConfig) -> float:
-    is_dense = config.units == "relative" and uses_dense_layers(config.style_loss)
-    return architecture(config.network).dense_strength if is_dense else 1.0
+    if config.units == "absolute":
+        return 1.0
+    if compares_neighbors(config.style_loss):
+        return NEIGHBOR_STRENGTH
+    return architecture(config.network).dense_strength if uses_dense_layers(config.style_loss) else 1.0
 
 
 def _scale(energy: float, config: ResolvedConfig) -> float:

@@ -3,7 +3,7 @@
 Measurements of tiles add up. Autograd on the sums, which are small, gives the gradient by each of them. Per tile it is
 carried back to the features F:
 
-    dL/dF = m ∘ (dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F) + dL/d(error) d(error)/dF
+    dL/dF = m ∘ (dL/d(sum) + (dL/d(outer) + dL/d(outer)ᵀ) F) + dL/d(error) d(error)/dF + dL/d(distance) d(distance)/dF
 
 with m the mask of each region, or 1. Features are processed a few rows at a time.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.core.neighbors import MIN_LENGTH, NeighborTarget
 from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, mask_area, to_float32
 
@@ -23,6 +24,7 @@ __all__ = [
     "Gradients",
     "StyleGradient",
     "add_content_gradient",
+    "add_neighbor_gradient",
     "add_style_gradient",
     "compute_gradients",
     "moments_in_chunks",
@@ -34,7 +36,7 @@ CHUNK = 1 << 14
 
 @dataclass(frozen=True)
 class StyleGradient:
-    """d(total) by the moments of one region, or by the features themselves."""
+    """d(total) by the moments of one region, by the features themselves, or by the distance from neighbors."""
 
     sum: Tensor | None = None
     outer: Tensor | None = None
@@ -118,6 +120,24 @@ def add_content_gradient(total: Tensor, features: Tensor, target: Tensor, by_err
             into += (2 * by_square * difference).add_(difference.sign(), alpha=by_absolute)
         else:
             into.add_(difference, alpha=2 * by_square)
+
+
+def add_neighbor_gradient(total: Tensor, features: Tensor, target: NeighborTarget, by_distance: Tensor | None) -> None:
+    """Add d(total)/d(features) by `neighbor_distance` to `total`, in place.
+
+    With u = x / |x|, the gradient of 1 − u·t by x is ((u·t) u − t) / |x|.
+    """
+    if by_distance is None:
+        return
+    slope = float(by_distance) / target.total
+    masks = _mask_rows(target.weights, features)
+    for into, rows, wanted, weights in zip(_rows(total), _rows(features), _rows(target.directions), masks, strict=True):
+        vectors = to_float32(rows) - target.center
+        lengths = vectors.norm(dim=-1, keepdim=True).clamp_(min=MIN_LENGTH)
+        directions = vectors.div_(lengths)
+        cosine = (directions * wanted).sum(dim=-1, keepdim=True)
+        part = directions.mul_(cosine).sub_(wanted).mul_(slope / lengths)
+        into += part if weights is None else part.mul_(weights[..., None])
 
 
 def _rows(features: Tensor) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
-from impasto.core.style_losses import find_style_loss
+from impasto.core.style_losses import needs_features
 from impasto.engine.tiles import alignment_px, margin_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
@@ -59,7 +59,7 @@ class Workload:
     @property
     def needs_whole_image(self) -> bool:
         """True if the style loss cannot be measured in tiles."""
-        return find_style_loss(self.config.style_loss).needs_features
+        return needs_features(self.config.style_loss)
 
     @property
     def network(self) -> Network:

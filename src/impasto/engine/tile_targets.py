@@ -13,10 +13,17 @@ from torch import Tensor
 
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
+from impasto.core.neighbors import NeighborTarget, neighbor_distance
 from impasto.core.objective import Objective
 from impasto.core.statistics import Moments
 from impasto.engine.backprop import InjectGradient
-from impasto.engine.gradients import Gradients, add_content_gradient, add_style_gradient, moments_in_chunks
+from impasto.engine.gradients import (
+    Gradients,
+    add_content_gradient,
+    add_neighbor_gradient,
+    add_style_gradient,
+    moments_in_chunks,
+)
 from impasto.engine.tiles import Tile
 
 __all__ = [
@@ -33,26 +40,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TileTargets:
-    """One tile's part of an objective: content targets, each with its share of the positions, and masks."""
+    """One tile's part of an objective: content targets, each with its share of the positions, neighbors, and masks."""
 
     tile: Tile
     layers: frozenset[str]
     style_layers: frozenset[str] = frozenset()
     content: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
+    neighbors: Mapping[str, NeighborTarget] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def tensors(self) -> list[Tensor]:
         """The large tensors, which may be on disk."""
-        return [target for target, _ in self.content.values()] + [*self.masks.values()]
+        neighbors = [target.directions for target in self.neighbors.values()]
+        return [target for target, _ in self.content.values()] + neighbors + [*self.masks.values()]
 
 
 @dataclass(frozen=True)
 class TileStats:
-    """Content errors and moments of a tile, or their sums over several tiles."""
+    """Content errors, moments and distances from neighbors of a tile, or their sums over several tiles."""
 
     errors: dict[str, Tensor]
     moments: dict[str, tuple[Moments, ...]]
+    distances: dict[str, Tensor]
 
 
 def select_targets(objective: Objective, tile: Tile) -> TileTargets:
@@ -62,11 +72,13 @@ def select_targets(objective: Objective, tile: Tile) -> TileTargets:
         part = target[tile.in_image(layer)]
         return part, part.numel() / target.numel()
 
+    by_moments = () if objective.needs_features else (t.layer for t in objective.style if t.neighbors is None)
     return TileTargets(
         tile,
         objective.layers,
-        frozenset() if objective.style_loss.needs_features else frozenset(target.layer for target in objective.style),
+        frozenset(by_moments),
         {target.layer: crop(target.value, target.layer) for target in objective.content},
+        {t.layer: t.neighbors.crop(tile.in_image(t.layer)) for t in objective.style if t.neighbors is not None},
         crop_masks(tile, objective.masks),
     )
 
@@ -91,18 +103,21 @@ def measure_tile(targets: TileTargets, features: Features) -> TileStats:
             if target.numel()
         },
         {layer: moments_in_chunks(own[layer], targets.masks.get(layer)) for layer in targets.style_layers},
+        {layer: neighbor_distance(own[layer], target) for layer, target in targets.neighbors.items()},
     )
 
 
 def sum_stats(stats: Iterable[TileStats]) -> TileStats:
     """Sum over tiles in their order, which decides the last bits of the result."""
-    total = TileStats({}, {})
+    total = TileStats({}, {}, {})
     for one in stats:
-        for layer, error in one.errors.items():
-            total.errors[layer] = total.errors[layer] + error if layer in total.errors else error
-        for layer, parts in one.moments.items():
+        for sums, parts in ((total.errors, one.errors), (total.distances, one.distances)):
+            for layer, part in parts.items():
+                sums[layer] = sums[layer] + part if layer in sums else part
+        for layer, moments in one.moments.items():
             before = total.moments.get(layer)
-            total.moments[layer] = parts if before is None else tuple(a + b for a, b in zip(before, parts, strict=True))
+            both = moments if before is None else tuple(a + b for a, b in zip(before, moments, strict=True))
+            total.moments[layer] = both
         del one  # before the next tile needs as much memory
     return total
 
@@ -120,6 +135,11 @@ def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
         if by_error is not None:
             target, share = targets.content[layer]
             add_content_gradient(own_total, own, target, share * by_error)
+        neighbors = targets.neighbors.get(layer)
+        if neighbors is not None:
+            (style,) = gradients.style[layer]
+            add_neighbor_gradient(own_total, own, neighbors, style.features)
+            return total
         masks = targets.masks.get(layer)
         for number, style in enumerate(gradients.style.get(layer, ())):
             add_style_gradient(own_total, own, style, None if masks is None else masks[number])

@@ -138,7 +138,8 @@ class TiledEngine:
             [(tile, forward)] = self.local.forward(image, tiles, precise=precise, keep=keep)
             total = measure_tile(tile, forward.features)
         style: dict[str, tuple[StyleMeasurement, ...]] = dict(total.moments)
-        if forward is not None and objective.style_loss.needs_features:
+        style |= {layer: (distance,) for layer, distance in total.distances.items()}
+        if forward is not None and objective.needs_features:
             style = {target.layer: (forward.features[target.layer],) for target in objective.style}
         pooled = loss.pool_image(image, self.store) if objective.laplacian is not None else None
         measured = Measurements(total.errors, style, self._variation(objective, image), pooled)
@@ -153,7 +154,7 @@ class TiledEngine:
         reference, tiles = self._selected
         if reference is None or reference() is not objective:
             cut = self._cut(image, objective.layers)
-            if objective.style_loss.needs_features and len(cut) > 1:
+            if objective.needs_features and len(cut) > 1:
                 raise ConfigError(
                     f"style_loss = {objective.config.style_loss!r} needs the whole image, and this one is measured in "
                     "tiles. Raise --memory, lower --size, or use another style loss."

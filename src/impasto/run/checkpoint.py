@@ -27,10 +27,12 @@ from impasto.run.recipe import Recipe
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
-FORMAT = "impasto-checkpoint-3"
+FORMAT = "impasto-checkpoint-4"
 MAX_HEADER_BYTES = 1 << 24
 
-_DTYPES = {"F32": torch.float32, "F64": torch.float64}
+MATCHES = "matches"
+
+_DTYPES = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -87,13 +89,16 @@ class Checkpoint:
                 tensors[name] = tensor
         if digest.hexdigest() != metadata["digest"]:
             raise RecipeError(f"{self.path} is damaged: its hash does not match. Start over without --resume.")
+        matches = tensors.pop(MATCHES, None)
         state = OPTIMIZER_STATES[self.recipe.config.optimizer].restore(tensors, metadata["state"])
-        return ResumePoint(**metadata["point"], state=state)
+        return ResumePoint(**metadata["point"], state=state, matches=matches)
 
 
 def write_checkpoint(path: Path, point: ResumePoint, recipe: Recipe, trace: list[Any], store: TensorStore) -> None:
     """Write the state after a step, replacing an older file only when complete. Raises `OutputError`."""
     tensors = point.state.tensors()
+    if point.matches is not None:
+        tensors |= {MATCHES: point.matches}
     metadata = {
         "format": FORMAT,
         "recipe": recipe.model_dump(mode="json"),

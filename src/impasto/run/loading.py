@@ -18,7 +18,7 @@ from impasto.core.image import Picture
 from impasto.core.masks import Region
 from impasto.core.method import RunInputs, Style
 from impasto.core.pyramid import plan_scales
-from impasto.core.style_losses import find_style_loss
+from impasto.core.style_losses import needs_features
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
 from impasto.images import Mask
@@ -139,7 +139,7 @@ def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tenso
     """Return the alpha of each style that has transparent parts: it acts as a style mask."""
     alphas = [style.picture.alpha for style in styles]
     visible = [None if alpha is None or float(alpha.min()) >= FULLY_PAINTED else alpha for alpha in alphas]
-    if find_style_loss(config.style_loss).needs_features and any(part is not None for part in visible):
+    if needs_features(config.style_loss) and any(part is not None for part in visible):
         logger.warning(
             "Transparent parts of a style count as flat paint with style_loss = %r, which has no masks.",
             config.style_loss,
@@ -154,7 +154,7 @@ def _load_masks(
     """Load the masks by role, each at the size of its picture."""
     if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
         return {}
-    if find_style_loss(config.style_loss).needs_features:
+    if needs_features(config.style_loss):
         raise ConfigError(
             f"style_loss = {config.style_loss!r} does not support masks. Choose another, or leave out the masks."
         )

@@ -20,6 +20,7 @@ __all__ = ["PRESETS", "load_preset", "to_toml"]
 
 NAMES = (
     "painterly",
+    "neighbor",
     "faithful",
     "sketch",
     "abstract",
