@@ -58,9 +58,8 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
     "statistics": (
         *(
             (f"--style-loss {name}", ("swirl",), {"style_loss": name})
-            for name in ("centered", "gram", "mean-std", "wasserstein", "sliced-wasserstein")
+            for name in ("centered", "gram", "mean-std", "wasserstein", "sliced-wasserstein", "neighbor")
         ),
-        ("--style-loss nearest --alpha 20", ("swirl",), {"style_loss": "nearest", "alpha": 20}),
     ),
     "surface": (
         ("as it is", ("swirl",), {}),
@@ -82,6 +81,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         (f"--preset {name}", (style,), {"preset": name})
         for name, style in (
             ("painterly", "swirl"),
+            ("neighbor", "swirl"),
             ("classic", "swirl"),
             ("faithful", "swirl"),
             ("sketch", "ink"),
@@ -104,6 +104,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.sheet:
         panels = [add_caption(paint(styles, settings, options.size), text) for text, styles, settings in SHEETS[name]]
+        panels += [torch.ones_like(panels[0])] * (-len(panels) % COLUMNS)
         rows = [torch.cat(panels[first : first + COLUMNS], dim=3) for first in range(0, len(panels), COLUMNS)]
         images.save(DOCS / f"control-{name}.jpg", torch.cat(rows, dim=2), quality=85)
 

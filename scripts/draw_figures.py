@@ -42,6 +42,8 @@ COMMANDS = (
     "impasto insight sweep sample:cat sample:mosaic --over alpha=5,20 --over style-scale=0.5,1 --size 256 -o parts.jpg",
     "impasto insight sweep sample:cat sample:ink --over alpha=2,5 --over style-loss=centered,gram --size 256"
     " -o lines.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over alpha=5,20 --over style-loss=centered,neighbor --size 256"
+    " -o neighbors.jpg",
     "python examples/gradients.py gradients.jpg",
     "impasto insight sweep sample:cat sample:swirl --over init=noise,content,style --over iterations=5,45"
     " --preset classic --size 184 -o knobs.jpg",

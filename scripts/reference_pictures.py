@@ -40,7 +40,7 @@ STEPS_BEFORE_SIGNAL = 12
 
 PRESETS = ("abstract", "classic", "textbook", "crowsonkb", "faithful", "gatys2016")
 MORE_PRESETS = ("neural-style", "painterly", "pastiche", "sketch", "texture")
-STYLE_LOSSES = ("covariance", "mean-std", "wasserstein", "sliced-wasserstein", "nearest")
+STYLE_LOSSES = ("covariance", "mean-std", "wasserstein", "sliced-wasserstein", "neighbor")
 TRANSFERS = ("cholesky", "pca", "ot", "histogram")
 
 STYLIZE = {

@@ -68,9 +68,11 @@ def test_too_small_budget_error_states_the_need() -> None:
 
 
 def test_untileable_losses_are_refused_when_too_large() -> None:
-    assert memory_plan(0.2, 8 * GB, style_loss="nearest").tile_px is None
-    with pytest.raises(ConfigError, match=r"'nearest' needs whole images: .* take \d.* Raise --memory, lower"):
-        memory_plan(4, 4 * GB, style_loss="nearest")
+    assert memory_plan(0.2, 8 * GB, style_loss="sliced-wasserstein").tile_px is None
+    with pytest.raises(
+        ConfigError, match=r"'sliced-wasserstein' needs whole images: .* take \d.* Raise --memory, lower"
+    ):
+        memory_plan(4, 4 * GB, style_loss="sliced-wasserstein")
 
 
 def test_each_mask_label_adds_memory() -> None:

@@ -142,7 +142,7 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
     ("options", "message"),
     [
         (["--size", "128"], "too few for several machines"),
-        (["--style-loss", "nearest", *LARGE], "measures a whole picture"),
+        (["--style-loss", "sliced-wasserstein", *LARGE], "measures a whole picture"),
         (["--threads", "2"], "Lower --threads"),
     ],
 )

@@ -97,7 +97,8 @@ def test_only_none_means_auto(model: type[Config] | type[RunOptions], name: str)
     assert getattr(model(), name) is None
     for text in ("auto", " AUTO "):
         assert getattr(model(**{name: text}), name) is None
-    for value in ("", ()) if name == "palette_strength" else (0, "", ()):  # a strength of 0 is one
+    is_share = name in ("palette_strength", "detail_transfer")  # 0 is one
+    for value in ("", ()) if is_share else (0, "", ()):
         with pytest.raises(ImpastoError, match=r"auto|Write|Give") as caught:
             model(**{name: value})
         assert "\n" not in str(caught.value)

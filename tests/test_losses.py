@@ -13,7 +13,7 @@ from torch import Tensor
 
 from impasto.config import Config
 from impasto.config.model import choices_of
-from impasto.config.style_losses import STYLE_LOSSES
+from impasto.config.style_losses import STYLE_LOSSES, compares_neighbors
 from impasto.core.losses import (
     content_error,
     content_loss,
@@ -216,9 +216,9 @@ def style_target(name: str, *styles: Tensor) -> Tensor:
     return find_style_loss(name).target([(1 / len(styles), style_input(name, style)) for style in styles])
 
 
-@pytest.mark.parametrize("name", STYLE_LOSSES)
+@pytest.mark.parametrize("name", [name for name in STYLE_LOSSES if not compares_neighbors(name)])
 class TestEveryStyleLoss:
-    """Properties of every registered style loss."""
+    """Properties of every registered style loss that ignores positions; the other is in test_neighbors.py."""
 
     def test_style_loss_is_zero_only_at_its_target(self, name: str) -> None:
         loss = find_style_loss(name)
@@ -291,17 +291,6 @@ def test_sliced_wasserstein_sees_more_than_moments() -> None:
     (a, b) = (torch.stack([x, torch.ones_like(x)])[None, :, None] for x in (uniform, two_valued))
     assert float(find_style_loss("covariance").distance(compute_moments(a), style_target("covariance", b))) < 1e-20
     assert float(find_style_loss("sliced-wasserstein").distance(a, style_target("sliced-wasserstein", b))) > 0.01
-
-
-def test_nearest_by_hand() -> None:
-    """Vectors are matched by direction from the style's mean, from the image to the style and back."""
-    style = torch.tensor([[[[2.0, -2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, -2.0]]]])  # right, left, up, down; mean 0
-    features = torch.tensor([[[[5.0, -1.0]], [[1.0, -4.0]]]])  # to the right; down
-    used = ((5 - 2) ** 2 + 1 + 1 + (-4 + 2) ** 2) / 4
-    # Right is nearest to the first, left to the second (cosines -.98, .24), up to the first, down to the second.
-    covered = ((5 - 2) ** 2 + 1 + (-1 + 2) ** 2 + 4**2 + 5**2 + (1 - 2) ** 2 + 1 + (-4 + 2) ** 2) / 8
-    result = find_style_loss("nearest").distance(features, style_target("nearest", style))
-    assert float(result) == pytest.approx((used + covered) / 2)
 
 
 def test_laplacian_by_hand() -> None:

@@ -65,7 +65,7 @@ def test_help_lists_a_plug_in_without_importing_it(installed: Path) -> None:
         "print('impasto_mean' in sys.modules)"
     )
     shown = run_python(code, installed)
-    assert "nearest, mean" in shown
+    assert "neighbor, mean" in shown
     assert shown.rstrip().endswith("False")
 
 

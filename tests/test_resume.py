@@ -132,6 +132,7 @@ def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Pat
         {"color": "luminance"},
         {"memory": "1GB", "size": 320, "style_layers": "relu1_1,relu2_1", "content_layers": "relu2_1", "scales": 1},
         {"network": "vgg19", "style_loss": "wasserstein", "tv_weight": 1},
+        {"network": "vgg19", "style_loss": "neighbor", "scales": 2},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -188,8 +189,8 @@ def test_invalid_checkpoint_is_a_one_line_error(damage: str, cut: tuple[Run, Pat
         assert b'\\"iteration\\": 3' in data
         data = bytearray(bytes(data).replace(b'\\"iteration\\": 3', b'\\"iteration\\": 4'))
     else:
-        assert b"impasto-checkpoint-3" in data
-        data = bytearray(bytes(data).replace(b"impasto-checkpoint-3", b"impasto-checkpoint-9"))
+        assert b"impasto-checkpoint-4" in data
+        data = bytearray(bytes(data).replace(b"impasto-checkpoint-4", b"impasto-checkpoint-9"))
     path.write_bytes(data)
     with pytest.raises(RecipeError) as caught:
         list(run.steps(read_checkpoint(path)))

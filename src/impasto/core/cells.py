@@ -76,14 +76,15 @@ class Cells:
         height, width = features.shape[2:]
         if stride <= self.side_px:
             factor = self.side_px // stride
-            used = features[:, :, min(first * factor, height - 1) : last * factor]
+            used = features[:, :, min(first, (height - 1) // factor) * factor : last * factor]
             found = F.avg_pool2d(to_float32(used), factor, ceil_mode=True)[0]
             found = _take(_take(found, 1, last - first), 2, self.shape[1])
             self.store.release(used)
         else:
-            above, below, down = _between(first, last, self.side_px / stride, height, features.device)
-            left, right, across = _between(0, self.shape[1], self.side_px / stride, width, features.device)
-            rows = to_float32(features[0])[:, above].lerp(to_float32(features[0])[:, below], down[:, None])
+            values, scale = to_float32(features[0]), self.side_px / stride
+            above, below, down = _between(first, last, scale, height, values)
+            left, right, across = _between(0, self.shape[1], scale, width, values)
+            rows = values[:, above].lerp(values[:, below], down[:, None])
             found = rows[:, :, left].lerp(rows[:, :, right], across)
             self.store.release(features)
         return found
@@ -94,9 +95,9 @@ def _take(values: Tensor, dim: int, count: int) -> Tensor:
     return values.index_select(dim, torch.arange(count, device=values.device).clamp(max=values.shape[dim] - 1))
 
 
-def _between(first: int, last: int, scale: float, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _between(first: int, last: int, scale: float, size: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return for centers of cells the positions of a coarser layer on both sides, and the way from one to the other."""
-    place = ((torch.arange(first, last, device=device) + 0.5) * scale - 0.5).clamp(0, size - 1)
+    place = ((torch.arange(first, last, device=like.device, dtype=like.dtype) + 0.5) * scale - 0.5).clamp(0, size - 1)
     before = place.long()
     return before, (before + 1).clamp(max=size - 1), place - before
 
@@ -164,9 +165,9 @@ def describe(cells: Cells, basis: Basis) -> Descriptions:
     """Describe each cell of a picture in a basis."""
     total = sum(rows.sum(dim=0, dtype=torch.float64) for rows in cells.hypercolumns())
     assert isinstance(total, Tensor)
-    mean, vectors, rest = (total / len(cells)).float(), [], []
+    mean, vectors, rest = total / len(cells), list[Tensor](), list[Tensor]()
     for rows in cells.hypercolumns():
-        centered = (rows - mean) * basis.factors
+        centered = (rows - mean.to(rows)) * basis.factors
         vectors.append(centered if basis.directions is None else centered @ basis.directions)
         rest.append((centered.square().sum(dim=1) - vectors[-1].square().sum(dim=1)).clamp_(min=0).sqrt_())
     return Descriptions(torch.cat(vectors), torch.cat(rest), cells.shape)

@@ -26,8 +26,8 @@ __all__ = [
     "neighbor_distance",
 ]
 
-EVEN_ALPHA = 10.0
-"""The α at which content and target count alike in the query. At the default of 5, the content has two thirds."""
+EVEN_ALPHA = 15.0
+"""The α at which content and target count alike in the query. At 5 the content has three quarters, as in the paper."""
 
 MIN_LENGTH = 1e-6
 """Smallest length of a feature vector that is divided by: those of plain black are zero."""
@@ -69,7 +69,7 @@ def assemble(
     features = [painting.features[layer] for painting in paintings]
     center = torch.stack([_mean(values, store) for values in features]).mean(dim=0)
     height, width = size
-    directions = store.empty((1, height, width, len(center))).permute(0, 3, 1, 2)
+    directions = store.empty((1, height, width, len(center)), center.dtype).permute(0, 3, 1, 2)
     for first in range(0, height, ROWS):
         rows = directions[:, :, first : first + ROWS]
         found = _gather(layer, paintings, matches, torch.arange(first, first + rows.shape[2]), torch.arange(width))

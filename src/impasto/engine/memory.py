@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from impasto.config import ResolvedConfig
 from impasto.config.networks import Layer, Network, architecture
+from impasto.config.style_losses import compares_neighbors
+from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.style_losses import needs_features
 from impasto.engine.tiles import alignment_px, margin_px
 from impasto.engine.winograd import uses_winograd
@@ -159,7 +161,20 @@ def vector_bytes(work: Workload, history: int) -> float:
     layer_masks = sum(4.0 / work.network.stride(name) ** 2 for name, _ in work.config.style_layers)
     masks = work.regions * (8.0 + layer_masks) * (work.pixels + sum(styles))
     masks += PIXEL_BYTES * work.pixels if work.regions else 0
-    return ((VECTORS + pairs) * PIXEL_BYTES + content) * work.pixels + PIXEL_BYTES * extra + masks
+    return (
+        ((VECTORS + pairs) * PIXEL_BYTES + content) * work.pixels + PIXEL_BYTES * extra + masks + _neighbor_bytes(work)
+    )
+
+
+def _neighbor_bytes(work: Workload) -> float:
+    """Compute the bytes of neighbors: features of the styles, those of one picture at a time, and what they become."""
+    if not compares_neighbors(work.config.style_loss):
+        return 0.0
+    features = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
+    styles = sum(height * width for height, width in work.styles)
+    # Before the targets are allocated, there are the features of the content, or of the target, in their place.
+    cells = (2 * work.pixels + 2 * styles) * 4.0 * COMPONENTS / CELL_PX**2
+    return features * (styles + work.pixels) + cells
 
 
 def _values_per_pixel(network: Network, layer: str) -> float:
