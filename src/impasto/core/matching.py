@@ -10,7 +10,6 @@ matches.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +36,7 @@ BALANCE_ROUNDS = 50
 MIN_LENGTH = 1e-12
 """Smallest length that is divided by, for pictures of one color."""
 
-NEIGHBORS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 @dataclass(frozen=True)
@@ -56,29 +55,22 @@ def find_matches(query: Descriptions, paintings: Sequence[Descriptions], areas: 
 
     Cells outside all areas keep cell 0 of painting 0.
     """
-    device = query.vectors.device
-    starts = list(itertools.accumulate((len(painting.vectors) for painting in paintings), initial=0))
-    numbers = torch.zeros(len(query.vectors), dtype=torch.int64, device=device)
+    matches = torch.zeros((2, len(query.vectors)), dtype=torch.int32, device=query.vectors.device)
     for area in areas:
         places = _indices(area.cells, query)
         if len(places) == 0:
             continue
-        inside = [_indices(mask, paintings[painting]) for painting, _, mask in area.paintings]
-        parts = [
-            _directions(paintings[painting], cells)
-            for (painting, _, _), cells in zip(area.paintings, inside, strict=True)
-        ]
-        candidates = torch.cat(
-            [starts[painting] + cells for (painting, _, _), cells in zip(area.paintings, inside, strict=True)]
-        )
+        numbers = [number for number, _, _ in area.paintings]
+        inside = [_indices(mask, paintings[number]) for number, _, mask in area.paintings]
+        parts = [_directions(paintings[number], cells) for number, cells in zip(numbers, inside, strict=True)]
         vectors = query.vectors[places]
         wanted = F.normalize(vectors - vectors.mean(dim=0), dim=1, eps=MIN_LENGTH)
         chosen = _most_similar(wanted, parts, [share for _, share, _ in area.paintings])
-        steps = _Steps(query.shape, places, [painting.shape for painting in paintings], candidates)
-        numbers[places] = candidates[_cohere(wanted, torch.cat(parts), chosen, steps)]
-    painting = torch.searchsorted(torch.tensor(starts[1:], device=device), numbers, right=True)
-    cell = numbers - torch.tensor(starts, device=device)[painting]
-    return torch.stack([painting, cell]).int().view(2, *query.shape)
+        grid = _make_grid([paintings[number].shape for number in numbers], inside)
+        chosen = _cohere(wanted, torch.cat(parts), chosen, _make_grid([query.shape], [places]), grid)
+        owners = [torch.full_like(cells, number) for number, cells in zip(numbers, inside, strict=True)]
+        matches[:, places] = torch.stack([torch.cat(owners), torch.cat(inside)])[:, chosen].int()
+    return matches.view(2, *query.shape)
 
 
 def _indices(mask: Tensor | None, picture: Descriptions) -> Tensor:
@@ -121,54 +113,54 @@ def _balance(similarity: Tensor, shares: Sequence[float]) -> Tensor:
     return values.argmax(dim=0)
 
 
-class _Steps:
-    """Steps from a cell to its neighbors: in the matched picture, and among the candidates of the paintings."""
+@dataclass(frozen=True)
+class _Grid:
+    """Cells of one or more pictures, each in a grid with a border.
 
-    def __init__(
-        self, shape: tuple[int, int], places: Tensor, paintings: Sequence[tuple[int, int]], candidates: Tensor
-    ) -> None:
-        order = torch.full((shape[0] * shape[1],), -1, dtype=torch.int64, device=places.device)
-        order[places] = torch.arange(len(places), device=places.device)
-        self.places, self.candidates = places, candidates
-        self.rows = torch.div(places, shape[1], rounding_mode="floor")
-        self.columns = places % shape[1]
-        self.order, self.shape = order, shape
-        sizes = torch.tensor([height * width for height, width in paintings], device=places.device)
-        every = torch.arange(int(sizes.sum()), device=places.device)
-        owner = torch.searchsorted(sizes.cumsum(0), every, right=True)
-        inner = every - (sizes.cumsum(0) - sizes)[owner]
-        self.widths = torch.tensor([width for _, width in paintings], device=places.device)[owner]
-        self.heights = torch.tensor([height for height, _ in paintings], device=places.device)[owner]
-        self.painting_rows = torch.div(inner, self.widths, rounding_mode="floor")
-        self.painting_columns = inner % self.widths
-        self.number = torch.full((len(every),), -1, dtype=torch.int64, device=places.device)
-        self.number[candidates] = torch.arange(len(candidates), device=places.device)
+    `numbers` holds the number of a cell at its spot, and -1 where there is none. `spots` and `widths` are the spot of
+    each cell, and the width of its grid.
+    """
 
-    def suggestions(self, chosen: Tensor) -> Tensor:
-        """Return the candidates that go on from the matches of the four neighbors, (4, cells); -1: none."""
-        found = []
-        for down, across in NEIGHBORS:
-            rows, columns = self.rows - down, self.columns - across
-            exists = (rows >= 0) & (rows < self.shape[0]) & (columns >= 0) & (columns < self.shape[1])
-            neighbor = self.order[(rows * self.shape[1] + columns).where(exists, 0)].where(exists, -1)
-            match = self.candidates[chosen[neighbor.clamp(min=0)]]
-            rows, columns = self.painting_rows[match] + down, self.painting_columns[match] + across
-            stays = (rows >= 0) & (rows < self.heights[match]) & (columns >= 0) & (columns < self.widths[match])
-            stays &= neighbor >= 0
-            moved = (match + down * self.widths[match] + across).where(stays, 0)
-            found.append(self.number[moved].where(stays, -1))
-        return torch.stack(found)
+    numbers: Tensor
+    spots: Tensor
+    widths: Tensor
+
+    def step(self, cells: Tensor, down: int, across: int) -> Tensor:
+        """Return the cell that lies down and across of each of some cells; -1 where there is none."""
+        return self.numbers[self.spots[cells] + down * self.widths[cells] + across]
 
 
-def _cohere(wanted: Tensor, directions: Tensor, chosen: Tensor, steps: _Steps) -> Tensor:
+def _make_grid(shapes: Sequence[tuple[int, int]], cells: Sequence[Tensor]) -> _Grid:
+    """Put cells of pictures of some rows and columns, given by their indices, into a grid."""
+    spots, widths, first = [], [], 0
+    for (rows, columns), indices in zip(shapes, cells, strict=True):
+        width = columns + 2
+        down, across = torch.div(indices, columns, rounding_mode="floor"), indices % columns
+        spots.append(first + (down + 1) * width + across + 1)
+        widths.append(torch.full_like(indices, width))
+        first += (rows + 2) * width
+    every = torch.cat(spots)
+    numbers = every.new_full((first,), -1)
+    numbers[every] = torch.arange(len(every), device=every.device)
+    return _Grid(numbers, every, torch.cat(widths))
+
+
+def _cohere(wanted: Tensor, directions: Tensor, chosen: Tensor, target: _Grid, paintings: _Grid) -> Tensor:
     """Adjust matches so that neighbors agree where that costs little similarity.
 
     Iterated conditional modes (Besag 1986) on a checkerboard: of the match and the four that go on from a neighbor's,
     each cell takes the one with the highest similarity plus `COHERENCE` for each neighbor that it goes on from.
     """
-    parity = (steps.rows + steps.columns) % 2
+    cells = torch.arange(len(chosen), device=chosen.device)
+    parity = (torch.div(target.spots, target.widths, rounding_mode="floor") + target.spots % target.widths) % 2
+    neighbors = [(target.step(cells, -down, -across), down, across) for down, across in STEPS]
     for turn in range(COHERENCE_ROUNDS):
-        suggestions = steps.suggestions(chosen)
+        suggestions = torch.stack(
+            [
+                paintings.step(chosen[neighbor.clamp(min=0)], down, across).where(neighbor >= 0, -1)
+                for neighbor, down, across in neighbors
+            ]
+        )
         options = torch.cat([chosen[None], suggestions])
         score = torch.stack([_products(wanted, directions, option.clamp(min=0)) for option in options])
         score += COHERENCE * (options[:, None] == suggestions[None]).sum(dim=1)
