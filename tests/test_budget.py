@@ -75,6 +75,19 @@ def test_untileable_losses_are_refused_when_too_large() -> None:
         memory_plan(4, 4 * GB, style_loss="sliced-wasserstein")
 
 
+def test_neighbors_add_their_features_and_the_search() -> None:
+    plain, neighbors = (memory_plan(4, 64 * GB, style_loss=name) for name in ("gram", "neighbor"))
+    features = 4 * (64 + 128 / 4 + 256 / 16 + 512 / 64)
+    pixels = workload(4).pixels
+    # The published layers go deeper by one.
+    assert neighbors.memory_bytes - plain.memory_bytes > 0.9 * features * (pixels + 800 * 1000)
+    on_disk = memory_plan(64, 4 * GB, style_loss="gram")
+    assert on_disk.on_disk
+    with pytest.raises(ConfigError, match=r"does not fit 4 GB of memory: it needs 9 GB"):
+        memory_plan(64, 4 * GB, style_loss="neighbor")
+    assert memory_plan(4, 4 * GB, style_loss="neighbor").memory_bytes <= 4 * GB
+
+
 def test_each_mask_label_adds_memory() -> None:
     colors = [(255, 0, 0), (0, 200, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
     labels = np.repeat(np.array(colors, np.uint8), 30, axis=0)[None].repeat(100, axis=0)

@@ -139,7 +139,7 @@ def memory_needs(
     # Between evaluations the Fourier filter may use the memory of a tile.
     filter_vectors = FILTER_VECTORS if work.config.parametrization == "fourier" else 1
     filtering = fixed + filter_vectors * PIXEL_BYTES * work.pixels
-    return MemoryPlan(tile_px, history, True, max(measuring, filtering), vectors)
+    return MemoryPlan(tile_px, history, True, max(measuring, filtering, fixed + _matching_bytes(work)), vectors)
 
 
 def tile_fits(work: Workload, tile_px: int, budget: float, precision: str, winograd_channels: int | None) -> bool:
@@ -167,14 +167,22 @@ def vector_bytes(work: Workload, history: int) -> float:
 
 
 def _neighbor_bytes(work: Workload) -> float:
-    """Compute the bytes of neighbors: features of the styles, those of one picture at a time, and what they become."""
+    """Compute the bytes of neighbors: the features of the styles, and the targets put together from them.
+
+    Before the targets are allocated, the features of the content, or of the target, are in their place.
+    """
     if not compares_neighbors(work.config.style_loss):
         return 0.0
     features = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
-    styles = sum(height * width for height, width in work.styles)
-    # Before the targets are allocated, there are the features of the content, or of the target, in their place.
-    cells = (2 * work.pixels + 2 * styles) * 4.0 * COMPONENTS / CELL_PX**2
-    return features * (styles + work.pixels) + cells
+    return features * (work.pixels + sum(height * width for height, width in work.styles))
+
+
+def _matching_bytes(work: Workload) -> float:
+    """Compute the bytes of the search for neighbors, which are in memory: the descriptions of cells, twice."""
+    if not compares_neighbors(work.config.style_loss):
+        return 0.0
+    cells = (work.pixels + sum(height * width for height, width in work.styles)) / CELL_PX**2
+    return 2 * 4.0 * COMPONENTS * cells
 
 
 def _values_per_pixel(network: Network, layer: str) -> float:
