@@ -45,6 +45,7 @@ def test_two_actors_match_the_untiled_gradient(report: dict[str, Any]) -> None:
 def test_actors_match_local_tiles_exactly(report: dict[str, Any]) -> None:
     assert report["same"]
     assert report["same losses"]
+    assert report["same neighbors"]
 
 
 def test_constant_data_is_sent_once(report: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from builders.networks import random_weights
 from builders.pixels import random_image
-from impasto.config import Config, Plan
+from impasto.config import Config, Plan, ResolvedConfig
 from impasto.config.networks import VGG19
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Evaluation
@@ -41,8 +41,11 @@ MASK = random_image(4, 161, 250, 1)
 REGIONS = (Region(MASK, 0.5, (StyleUse(0, 1.0, None),)), Region(1 - MASK, 0.5, (StyleUse(0, 1.0, None),)))
 
 
-def objective_for(engine: Any) -> Any:
-    return build_objective(engine, CONTENT, [(1.0, STYLE)], CONFIG, REGIONS)
+NEIGHBORS = Config(style_loss="neighbor").resolve(161, 250)
+
+
+def objective_for(engine: Any, config: ResolvedConfig = CONFIG) -> Any:
+    return build_objective(engine, CONTENT, [(1.0, STYLE)], config, REGIONS)
 
 
 def is_same(a: Evaluation, b: Evaluation) -> bool:
@@ -110,6 +113,8 @@ def measure(
         each.measure(objective_for(each), TARGET, CONFIG.alpha).as_floats() for each in (here, engine)
     )
     report["same losses"] = distributed_losses == local_losses
+    ours, theirs = (each.evaluator(objective_for(each, NEIGHBORS), 5.0)(TARGET) for each in (here, engine))
+    report["same neighbors"] = is_same(theirs, ours)
 
     report["same after losing one"], report["failures"] = same_after("kill first"), state("failures")
 
