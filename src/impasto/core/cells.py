@@ -163,11 +163,12 @@ def _sample(cells: Cells, count: int) -> Tensor:
 
 def describe(cells: Cells, basis: Basis) -> Descriptions:
     """Describe each cell of a picture in a basis."""
-    total = sum(rows.sum(dim=0, dtype=torch.float64) for rows in cells.hypercolumns())
-    assert isinstance(total, Tensor)
-    mean, vectors, rest = total / len(cells), list[Tensor](), list[Tensor]()
+    total = torch.zeros(len(basis.factors), dtype=torch.float64)  # on the CPU, because not every device has float64
     for rows in cells.hypercolumns():
-        centered = (rows - mean.to(rows)) * basis.factors
+        total += rows.sum(dim=0).cpu()
+    mean, vectors, rest = (total / len(cells)).to(basis.factors), [], []
+    for rows in cells.hypercolumns():
+        centered = (rows - mean) * basis.factors
         vectors.append(centered if basis.directions is None else centered @ basis.directions)
         rest.append((centered.square().sum(dim=1) - vectors[-1].square().sum(dim=1)).clamp_(min=0).sqrt_())
     return Descriptions(torch.cat(vectors), torch.cat(rest), cells.shape)

@@ -83,7 +83,7 @@ def _mean(features: Tensor, store: TensorStore) -> Tensor:
     """Compute the mean of each channel of features (1, C, h, w), a few rows at a time."""
     total = torch.zeros(features.shape[1], dtype=torch.float64)
     for rows in torch.split(features, ROWS, dim=2):
-        total += rows.sum(dim=(0, 2, 3), dtype=torch.float64).cpu()
+        total += rows.sum(dim=(0, 2, 3)).cpu()
         store.release(rows)
     return (total / (features.shape[2] * features.shape[3])).to(features)
 

@@ -83,7 +83,7 @@ def build_objective(
     return Objective(
         content=tuple(_content_targets(features, config, engine.store)),
         style=style,
-        masks=masks,
+        masks=masks if matches is None else {},  # neighbors have their own weights
         laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
         config=config,
         matches=matches,
