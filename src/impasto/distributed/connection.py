@@ -31,8 +31,9 @@ QUIET_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE
 
 ADDRESS_TIMEOUT_S = 10.0
 
-FORK_ERROR, MAX_TRIES = "Starting Ray client server failed", 3
-"""With Ray 2.60, three of ten ray:// servers died while they were forked for a client. A retry helps."""
+START_ERRORS, MAX_TRIES = ("Starting Ray client server failed", "psutil.ZombieProcess", "psutil.NoSuchProcess"), 3
+"""With Ray 2.60, three of ten ray:// servers died while they were forked for a client, which Ray reports, or finds dead
+when it looks. A retry helps."""
 
 
 class ClusterError(ImpastoError):
@@ -117,7 +118,7 @@ def _initialize(init: Callable[..., object], shutdown: Callable[[], object], opt
             return
         except Exception as error:  # Ray raises many types, also from grpc
             shutdown()
-            if not tries_left or FORK_ERROR not in str(error):
+            if not tries_left or not any(known in str(error) for known in START_ERRORS):
                 raise ClusterError(_describe(options["address"], error)) from error
 
 
