@@ -20,7 +20,7 @@ from impasto.core.encoder import Features
 from impasto.core.statistics import to_float32
 from impasto.core.tensor_store import TensorStore
 
-__all__ = ["CELL_PX", "Basis", "Cells", "Descriptions", "describe", "fit_basis"]
+__all__ = ["CELL_PX", "COMPONENTS", "MIN_LENGTH", "Basis", "Cells", "Descriptions", "describe", "fit_basis"]
 
 CELL_PX = 4
 """Side of a cell in pixels, or the stride of the finest layer if that is larger."""
@@ -37,7 +37,7 @@ ROWS = 16
 POWER_ITERATIONS = 2
 
 MIN_LENGTH = 1e-12
-"""Smallest length that is divided by, for layers that never fire."""
+"""Smallest length that is divided by, for layers that never fire and pictures of one color."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.cells import Descriptions
+from impasto.core.cells import MIN_LENGTH, Descriptions
 
 __all__ = ["Area", "find_matches"]
 
@@ -32,9 +32,6 @@ COHERENCE_ROUNDS = 20
 
 BALANCE_ROUNDS = 50
 """Rounds in which the shares of several paintings are adjusted; two paintings need one."""
-
-MIN_LENGTH = 1e-12
-"""Smallest length that is divided by, for pictures of one color."""
 
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 

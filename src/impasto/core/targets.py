@@ -73,12 +73,12 @@ def build_objective(
     style: tuple[StyleTarget, ...]
     if compares_neighbors(config.style_loss):
         matches, style = _neighbor_targets(engine, content, styles, config, regions, masks, query or Query())
-    elif regions:
-        shares, parts = [region.share for region in regions], _measure_regions(engine, styles, layers, regions)
-        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config))
     else:
-        parts = [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
-        style = tuple(_style_targets([(1.0, parts[0])], config))
+        if regions:
+            shares, parts = [region.share for region in regions], _measure_regions(engine, styles, layers, regions)
+        else:
+            shares, parts = [1.0], [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
+        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config))
     lines = loss.laplacian(loss.pool_image(content, engine.store)) if config.laplacian_weight else None
     return Objective(
         content=tuple(_content_targets(features, config, engine.store)),
