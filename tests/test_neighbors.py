@@ -39,7 +39,7 @@ def vgg64() -> Encoder:
 
 
 def cells_of(features: Features, network: Network = VGG19) -> Cells:
-    return Cells(features, network, RamStore())
+    return Cells(features, network, RamStore(), torch.device("cpu"))
 
 
 def hypercolumns(cells: Cells) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from builders.objectives import resolve_config
 from torch import Tensor
 
-from impasto.core import optimize
+from impasto.core import curvature
 from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.objective import Losses
 from impasto.core.optimize import descend
@@ -53,8 +53,8 @@ def test_solvers_minimize_a_quadratic(optimizer: str, rate: float, steps: int, p
 
 def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     final = {}
-    for cosine in (optimize.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
-        monkeypatch.setattr(optimize, "MIN_CURVATURE", cosine)
+    for cosine in (curvature.MIN_CURVATURE, 2.0):  # no cosine is above 2: steepest descent
+        monkeypatch.setattr(curvature, "MIN_CURVATURE", cosine)
         *_, (_, last) = descend(bowl(UNEVEN), START, resolve_config(parametrization="pixels", clamp=False), 60)
         final[cosine] = float(last.losses.total)
     learned, steepest = final.values()

@@ -42,11 +42,12 @@ MIN_LENGTH = 1e-12
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of a picture, described by its features at some layers."""
+    """The cells of a picture, described by its features at some layers, on the device that computes."""
 
     features: Features
     network: Network
     store: TensorStore
+    device: torch.device
 
     @cached_property
     def side_px(self) -> int:
@@ -68,7 +69,8 @@ class Cells:
         """Yield the hypercolumns (cells, C) of a few rows at a time."""
         for first in range(0, self.shape[0], ROWS):
             last = min(first + ROWS, self.shape[0])
-            yield torch.cat([self._layer_rows(name, first, last) for name in self.features]).flatten(1).T
+            rows = [self._layer_rows(name, first, last).to(self.device) for name in self.features]
+            yield torch.cat(rows).flatten(1).T
 
     def _layer_rows(self, name: str, first: int, last: int) -> Tensor:
         """Return a layer (C, rows, columns) at some rows of cells: averages, or interpolated where it is coarser."""

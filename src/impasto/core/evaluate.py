@@ -85,7 +85,7 @@ class AutogradEngine:
             with torch.enable_grad():
                 losses = objective.losses(pixels, self.encoder(pixels, objective.layers), alpha)
                 (gradient,) = torch.autograd.grad(losses.total, pixels)
-            return Evaluation(losses.detach(), gradient)
+            return Evaluation(losses.copy(), gradient)
 
         return evaluate
 

@@ -53,6 +53,11 @@ class NeighborTarget:
         weights = None if self.weights is None else self.weights[window[2:]]
         return replace(self, directions=self.directions[window], weights=weights)
 
+    def to(self, device: torch.device) -> NeighborTarget:
+        """Return the same target on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return replace(self, directions=self.directions.to(device), center=self.center.to(device), weights=weights)
+
 
 def content_share(alpha: float) -> float:
     """Return the share of the content in the query, from 1 without style to 0 with style alone."""
@@ -68,7 +73,7 @@ def assemble(
     takes the average of those that are matched inside of it.
     """
     features = [painting.features[layer] for painting in paintings]
-    center = torch.stack([_mean(values, store) for values in features]).mean(dim=0)
+    center = torch.stack([_mean(values, store).to(matches.device) for values in features]).mean(dim=0)
     height, width = size
     directions = store.empty((1, height, width, len(center)), center.dtype).permute(0, 3, 1, 2)
     for first in range(0, height, ROWS):
@@ -118,7 +123,8 @@ def _pick(
         values, width = candidates.features[layer][0].permute(1, 2, 0), candidates.shape[1]
         down = torch.div(cell, width, rounding_mode="floor") // outer * inner + inside[0].to(cell.device)[:, None]
         across = cell % width // outer * inner + inside[1].to(cell.device)
-        found = to_float32(values[down.clamp(max=values.shape[0] - 1), across.clamp(max=values.shape[1] - 1)])
+        down, across = down.clamp(max=values.shape[0] - 1), across.clamp(max=values.shape[1] - 1)
+        found = to_float32(values[down.to(values.device), across.to(values.device)]).to(cell.device)
         result = found if result is None else torch.where((painting == number)[..., None], found, result)
     assert result is not None
     return result

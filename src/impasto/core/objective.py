@@ -36,6 +36,9 @@ StyleMeasurement = Moments | Tensor
 """The input of a style loss: moments, features with `needs_features`, or the distance from neighbors."""
 
 
+SCALARS = ("total", "content", "style", "tv", "laplacian")
+
+
 @dataclass(frozen=True)
 class Losses:
     """Scalars. `content` and `style` are weighted sums over layers; the values by layer are unweighted."""
@@ -48,26 +51,24 @@ class Losses:
     content_layers: dict[str, Tensor]
     style_layers: dict[str, Tensor]
 
-    def detach(self) -> Losses:
-        """Return the same losses without their graph."""
-        scalars = {name: value.detach() for name, value in self._scalars.items()}
-        content, style = ({at: value.detach() for at, value in part.items()} for part in self._by_layer.values())
-        return Losses(**scalars, content_layers=content, style_layers=style)
+    def copy(self) -> Losses:
+        """Return a copy without the graph, in memory of its own."""
+        values = iter(torch.stack([*self._values.values()]).detach().unbind())
+        total, content, style, tv, laplacian = (next(values) for _ in SCALARS)
+        by_layer = (dict(zip(part, values, strict=False)) for part in (self.content_layers, self.style_layers))
+        return Losses(total, content, style, tv, laplacian, *by_layer)
 
     def as_floats(self) -> dict[str, float]:
         """Return `total`, `content`, `style`, `tv`, `laplacian`, then `content.LAYER` and `style.LAYER`."""
-        values = dict(self._scalars)
-        for name, part in self._by_layer.items():
+        values = self._values
+        return dict(zip(values, torch.stack([*values.values()]).tolist(), strict=True))
+
+    @property
+    def _values(self) -> dict[str, Tensor]:
+        values: dict[str, Tensor] = {name: getattr(self, name) for name in SCALARS}
+        for name, part in (("content", self.content_layers), ("style", self.style_layers)):
             values |= {f"{name}.{layer}": value for layer, value in part.items()}
-        return {name: float(value) for name, value in values.items()}
-
-    @property
-    def _scalars(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in ("total", "content", "style", "tv", "laplacian")}
-
-    @property
-    def _by_layer(self) -> dict[str, dict[str, Tensor]]:
-        return {"content": self.content_layers, "style": self.style_layers}
+        return values
 
 
 @dataclass(frozen=True)

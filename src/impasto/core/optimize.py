@@ -9,7 +9,6 @@ Large tensors come from a `TensorStore` and are processed in chunks.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Generator, Iterator
 
@@ -17,14 +16,15 @@ import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.core.curvature import Pair, apply_inverse_hessian, make_pair
 from impasto.core.descent import Descent, Point
 from impasto.core.evaluate import Evaluator
 from impasto.core.optimizer_state import AdamState, LBFGSState, OptimizerState
 from impasto.core.preconditioner import fourier_filter
 from impasto.core.tensor_store import (
     RamStore,
+    Scalar,
     TensorStore,
-    add_scaled,
     clone,
     dot,
     iter_chunks,
@@ -47,9 +47,6 @@ PRECISE_SHARE = 5
 
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 """Of Adam."""
-
-MIN_CURVATURE = 1e-6
-"""Cosine between a step and the change of the gradient. Below it, the pair carries no information."""
 
 EXPLODED = 100.0
 """Adam's loss may rise, but not to this many times its best."""
@@ -89,7 +86,7 @@ def _lbfgs(
     """Run limited-memory BFGS (Liu & Nocedal 1989) with unit steps, shortened until they descend."""
     store = descent.store
     point = descent.start(start) if state is None else descent.remeasure(state.image, state)
-    pairs: deque[_Pair] = deque(_restore_pairs(store, state) if state else (), maxlen=history)
+    pairs: deque[Pair] = deque(_restore_pairs(store, state) if state else (), maxlen=history)
     restarts = state.restarts if state else 0
     at_rest = point if state and state.at_rest else None
     for iteration in range(state.iteration + 1 if state else 1, iterations + 1):
@@ -98,11 +95,11 @@ def _lbfgs(
         if steepness == 0:
             at_rest = point
         if point is not at_rest:  # else no step descends, and the remaining ones are free
-            direction = _two_loop(store, point.gradient, pairs)
+            direction = apply_inverse_hessian(store, point.gradient, pairs)
             slope = dot(store, direction, point.gradient)
             if not slope < 0:
                 pairs.clear()
-                direction, slope = _two_loop(store, point.gradient, pairs), -steepness
+                direction, slope = apply_inverse_hessian(store, point.gradient, pairs), -steepness
             moved, pair = _search(descent, point, direction, slope, is_first=not pairs)
             if moved is None:
                 at_rest = None if pairs else point
@@ -117,13 +114,13 @@ def _lbfgs(
         yield LBFGSState(iteration, point.image, *counts, steps, changes, point is at_rest), point
 
 
-_Pair = tuple[Tensor, Tensor, float]  # step, change of the gradient, their product
-
-
 def _search(
-    descent: Descent, point: Point, direction: Tensor, slope: float, *, is_first: bool
-) -> tuple[Point | None, _Pair | None]:
-    """Find a point along `direction` that is low enough, shortening the step; also return its curvature."""
+    descent: Descent, point: Point, direction: Tensor, slope: Scalar, *, is_first: bool
+) -> tuple[Point | None, Pair | None]:
+    """Find a point along `direction` that is low enough; also return its curvature.
+
+    Shortens the step, and scales `direction` to it in place.
+    """
     store = descent.store
     move = descent.smooth(direction)
     length = FIRST_STEP_RMS / max(rms(store, move), 1e-30) if is_first else 1.0
@@ -134,40 +131,15 @@ def _search(
         if moved.is_finite and moved.value <= point.value + 1e-4 * length * slope:
             # endregion
             change = weighted_sum(store, 1, moved.gradient, -1, point.gradient)
-            return moved, _pair(store, direction, length, change)
+            scale(store, direction, length)
+            return moved, make_pair(store, direction, change)
         length *= SHRINK
     return None, None
 
 
-def _pair(store: TensorStore, direction: Tensor, length: float, change: Tensor) -> _Pair | None:
-    """Return the curvature along a step of `length`, scaling `direction` in place; None if there is too little."""
-    scale(store, direction, length)
-    curvature = dot(store, direction, change)
-    # Compare an angle, which does not depend on the units of the loss.
-    least = MIN_CURVATURE * math.sqrt(dot(store, direction, direction) * dot(store, change, change))
-    return (direction, change, curvature) if curvature > least else None
-
-
-def _restore_pairs(store: TensorStore, state: LBFGSState) -> Iterator[_Pair]:
+def _restore_pairs(store: TensorStore, state: LBFGSState) -> Iterator[Pair]:
     for step, change in zip(state.steps, state.changes, strict=True):
         yield step, change, dot(store, step, change)
-
-
-def _two_loop(store: TensorStore, gradient: Tensor, pairs: deque[_Pair]) -> Tensor:
-    """Compute −H·gradient, with H the inverse Hessian that the pairs estimate."""
-    direction = clone(store, gradient)
-    scale(store, direction, -1)
-    coefficients = []
-    for step, change, curvature in reversed(pairs):
-        coefficient = dot(store, step, direction) / curvature
-        coefficients.append(coefficient)
-        add_scaled(store, direction, -coefficient, change)
-    if pairs:
-        _, change, curvature = pairs[-1]
-        scale(store, direction, curvature / dot(store, change, change))
-    for (step, change, curvature), coefficient in zip(pairs, reversed(coefficients), strict=True):
-        add_scaled(store, direction, coefficient - dot(store, change, direction) / curvature, step)
-    return direction
 
 
 def _adam(

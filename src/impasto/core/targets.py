@@ -138,7 +138,7 @@ def _neighbor_targets(
     network, store, layers = engine.encoder.network, engine.store, [name for name, _ in config.style_layers]
 
     def cells_of(image: Tensor) -> Cells:
-        return Cells(engine.features(image, layers), network, store)
+        return Cells(engine.features(image, layers), network, store, engine.encoder.device)
 
     paintings, matches = [cells_of(image) for _, image in styles], query.matches
     if matches is None:

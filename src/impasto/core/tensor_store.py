@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "RamStore",
+    "Scalar",
     "TensorStore",
     "add_scaled",
     "clamp_unit",
@@ -65,9 +66,14 @@ def iter_chunks(store: TensorStore, *tensors: Tensor) -> Iterator[tuple[Tensor, 
         store.release(*views)
 
 
-def dot(store: TensorStore, a: Tensor, b: Tensor) -> float:
+Scalar = float | Tensor
+"""A number, or a tensor with one on a card: reading it would make the program wait for the card."""
+
+
+def dot(store: TensorStore, a: Tensor, b: Tensor) -> Scalar:
     """Compute the inner product."""
-    return sum(float(torch.dot(p, q)) for p, q in iter_chunks(store, a, b))
+    products = (torch.dot(p, q) for p, q in iter_chunks(store, a, b))
+    return sum(map(float, products)) if a.device.type == "cpu" else torch.stack([*products]).sum()
 
 
 def rms(store: TensorStore, tensor: Tensor) -> float:
@@ -83,10 +89,13 @@ def weighted_sum(store: TensorStore, a: float, x: Tensor, b: float, y: Tensor) -
     return total
 
 
-def add_scaled(store: TensorStore, total: Tensor, factor: float, vector: Tensor) -> None:
+def add_scaled(store: TensorStore, total: Tensor, factor: Scalar, vector: Tensor) -> None:
     """Add factor · vector to `total` in place."""
     for out, v in iter_chunks(store, total, vector):
-        out.add_(v, alpha=factor)
+        if isinstance(factor, Tensor):
+            out.addcmul_(v, factor)
+        else:
+            out.add_(v, alpha=factor)
 
 
 def clone(store: TensorStore, tensor: Tensor) -> Tensor:
@@ -113,7 +122,7 @@ def clamp_unit(store: TensorStore, image: Tensor) -> Tensor:
     return clamped
 
 
-def scale(store: TensorStore, vector: Tensor, factor: float) -> None:
+def scale(store: TensorStore, vector: Tensor, factor: Scalar) -> None:
     """Multiply in place."""
     for (chunk,) in iter_chunks(store, vector):
         chunk.mul_(factor)

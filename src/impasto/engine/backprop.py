@@ -100,13 +100,8 @@ class ManualBackprop:
         if self.encoder.padding == "zero":
             return gradient
         frame = self.encoder.network.layers[0].padding
-        height, width = (side - 2 * frame for side in gradient.shape[2:])
-        image = gradient.new_empty((1, 3, height, width))
-        fold = torch.ops.aten.replication_pad2d_backward
-        if self.encoder.padding == "reflect":
-            fold = torch.ops.aten.reflection_pad2d_backward
-        folded: Tensor = fold(gradient.contiguous(), image, [frame] * 4)
-        return folded
+        fold = _fold_reflected if self.encoder.padding == "reflect" else _fold_replicated
+        return fold(fold(gradient, 2, frame), 3, frame)
 
     def _layer_backward(self, layer: Layer, gradient: Tensor, cache: ForwardCache) -> Tensor:
         if layer.kind == "relu":
@@ -152,6 +147,24 @@ class ManualBackprop:
                 bias = None if bias is None else bias.to(self.dtype)
                 prepared[layer.name] = _direct(layer, kernel.to(self.dtype), bias)
         return prepared[layer.name]
+
+
+def _fold_replicated(gradient: Tensor, dim: int, frame: int) -> Tensor:
+    """Add the gradient of a frame to the pixels at the edge. Torch's own backward pass is not repeatable on a card."""
+    before, inner, after = torch.split(gradient, [frame, gradient.shape[dim] - 2 * frame, frame], dim)
+    inner = inner.clone()
+    inner.narrow(dim, 0, 1).add_(before.sum(dim, keepdim=True))
+    inner.narrow(dim, -1, 1).add_(after.sum(dim, keepdim=True))
+    return inner
+
+
+def _fold_reflected(gradient: Tensor, dim: int, frame: int) -> Tensor:
+    """Add the gradient of a frame to the pixels that mirror it."""
+    before, inner, after = torch.split(gradient, [frame, gradient.shape[dim] - 2 * frame, frame], dim)
+    inner = inner.clone()
+    inner.narrow(dim, 1, frame).add_(before.flip(dim))
+    inner.narrow(dim, -1 - frame, frame).add_(after.flip(dim))
+    return inner
 
 
 def _direct(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:

@@ -10,7 +10,7 @@ with m the mask of each region, or 1. Features are processed a few rows at a tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.core.neighbors import MIN_LENGTH, NeighborTarget
 from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
-from impasto.core.statistics import Moments, mask_area, to_float32
+from impasto.core.statistics import Moments, to_float32
 
 __all__ = [
     "Gradients",
@@ -30,8 +30,8 @@ __all__ = [
     "moments_in_chunks",
 ]
 
-CHUNK = 1 << 14
-"""Positions processed at a time, so that they stay in the cache."""
+CHUNK, CARD_CHUNK = 1 << 14, 1 << 18
+"""Positions processed at a time, so that they stay in a CPU's cache. A card is faster with few large operations."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def compute_gradients(objective: Objective, measured: Measurements, alpha: float
             return StyleGradient(next(grads), next(grads))
         return StyleGradient(features=next(grads))
 
-    return losses.detach(), Gradients(
+    return losses.copy(), Gradients(
         {layer: next(grads) for layer in errors},
         {layer: tuple(style_gradient(part) for part in parts) for layer, parts in style.items()},
         next(grads),
@@ -97,7 +97,7 @@ def add_style_gradient(total: Tensor, features: Tensor, gradient: StyleGradient,
     symmetric = None if gradient.outer is None else (gradient.outer + gradient.outer.T).to(total.dtype)
     mean = None if gradient.sum is None else gradient.sum.to(total.dtype)
     for into, rows, weights in zip(_rows(total), _rows(features), _mask_rows(mask, total), strict=True):
-        if weights is not None and not weights.any():
+        if weights is not None and _is_known_zero(weights):
             continue
         if weights is None and symmetric is not None and into.is_contiguous():
             if mean is not None:
@@ -113,13 +113,12 @@ def add_style_gradient(total: Tensor, features: Tensor, gradient: StyleGradient,
 
 def add_content_gradient(total: Tensor, features: Tensor, target: Tensor, by_error: Tensor) -> None:
     """Add d(total)/d(features) by `content_error` of features and target to `total`, in place."""
-    by_square, by_absolute = (by_error / features.numel()).tolist()
+    by_square, by_absolute = by_error / features.numel()
+    squares_only = _is_known_zero(by_absolute)
     for into, rows, wanted in zip(_rows(total), _rows(features), _rows(target), strict=True):
         difference = to_float32(rows) - to_float32(wanted)
-        if by_absolute:
-            into += (2 * by_square * difference).add_(difference.sign(), alpha=by_absolute)
-        else:
-            into.add_(difference, alpha=2 * by_square)
+        part = 2 * by_square * difference
+        into += part if squares_only else part.add_(by_absolute * difference.sign())
 
 
 def add_neighbor_gradient(total: Tensor, features: Tensor, target: NeighborTarget, by_distance: Tensor | None) -> None:
@@ -129,7 +128,7 @@ def add_neighbor_gradient(total: Tensor, features: Tensor, target: NeighborTarge
     """
     if by_distance is None:
         return
-    slope = float(by_distance) / target.total
+    slope = by_distance / target.total
     masks = _mask_rows(target.weights, features)
     for into, rows, wanted, weights in zip(_rows(total), _rows(features), _rows(target.directions), masks, strict=True):
         vectors = to_float32(rows) - target.center
@@ -143,37 +142,51 @@ def add_neighbor_gradient(total: Tensor, features: Tensor, target: NeighborTarge
 def _rows(features: Tensor) -> Iterator[Tensor]:
     """Yield channels-last features (1, C, h, w) as views (rows, w, C) of about `CHUNK` positions."""
     rows = features.permute(0, 2, 3, 1)[0]
-    step = max(1, CHUNK // max(1, rows.shape[1]))
-    for first in range(0, rows.shape[0], step):
-        yield rows[first : first + step]
+    for first, last in _row_ranges(features):
+        yield rows[first:last]
 
 
 def _mask_rows(mask: Tensor | None, features: Tensor) -> Iterator[Tensor | None]:
     """Yield the same rows of a mask (h, w), or None for each."""
-    step = max(1, CHUNK // max(1, features.shape[3]))
-    for first in range(0, features.shape[2], step):
-        yield None if mask is None else mask[first : first + step].to(features)
+    for first, last in _row_ranges(features):
+        yield None if mask is None else mask[first:last].to(features)
 
 
-def moments_in_chunks(features: Tensor, masks: Tensor | None) -> tuple[Moments, ...]:
-    """Compute what `statistics.compute_moments_by_region` does, a few rows at a time."""
+def _row_ranges(features: Tensor) -> Iterator[tuple[int, int]]:
+    """Yield the first row, and the one after the last, of about `CHUNK` positions of features (1, C, h, w)."""
+    height, width = features.shape[2:]
+    step = max(1, (CHUNK if features.device.type == "cpu" else CARD_CHUNK) // max(1, width))
+    return ((first, min(first + step, height)) for first in range(0, height, step))
+
+
+def _is_known_zero(values: Tensor) -> bool:
+    """Return True if all values are 0. Those on a card are not read, because it would have to be waited for."""
+    return values.device.type == "cpu" and not values.any()
+
+
+def moments_in_chunks(features: Tensor, masks: Tensor | None, areas: Sequence[float]) -> tuple[Moments, ...]:
+    """Compute what `statistics.compute_moments_by_region` does, a few rows at a time, from masks of known areas."""
     if masks is None:
-        return (_moments(features, None),)
-    return tuple(_moments(features, mask) for mask in masks)
+        return (_moments(features, None, features.shape[2] * features.shape[3]),)
+    return tuple(_moments(features, mask, area) for mask, area in zip(masks, areas, strict=True))
 
 
-def _moments(features: Tensor, mask: Tensor | None) -> Moments:
+def _moments(features: Tensor, mask: Tensor | None, area: float) -> Moments:
     channels, wide = features.shape[1], torch.promote_types(features.dtype, torch.float32)
     total, outer = features.new_zeros(channels, dtype=wide), features.new_zeros(channels, channels, dtype=wide)
     for chunk, weights in zip(_rows(features), _mask_rows(mask, features), strict=True):
+        if weights is None and chunk.device.type == "cuda" and chunk.dtype is not wide:
+            rows = chunk.reshape(-1, channels)
+            total += rows.sum(dim=0, dtype=wide)
+            outer += torch.mm(rows.T, rows, out_dtype=wide)
+            continue
         rows = chunk.reshape(-1, channels).to(wide)
         if weights is None:
             weighted = rows
-        elif weights.any():
-            weighted = rows * weights.reshape(-1, 1).to(wide)
-        else:
+        elif _is_known_zero(weights):
             continue
+        else:
+            weighted = rows * weights.reshape(-1, 1).to(wide)
         total += weighted.sum(dim=0)
         outer.addmm_(weighted.T, rows)
-    count = features.shape[2] * features.shape[3] if mask is None else mask_area(mask)
-    return Moments(count, total, outer)
+    return Moments(area, total, outer)

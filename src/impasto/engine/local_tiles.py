@@ -93,7 +93,8 @@ class LocalTiles:
             # Free what the tile before left, or the step before: memory in pieces is of no use here.
             if len(tiles) > 1 or image.shape[2] * image.shape[3] >= LARGE_PX:
                 trim_freed_memory()
-            yield tile, self.chain(precise=precise).forward(image[tile.tile.window], tile.layers, keep=keep)
+            pixels, device = image[tile.tile.window], self.encoder.device  # a store on disk is not on the card
+            yield tile.to(device), self.chain(precise=precise).forward(pixels.to(device), tile.layers, keep=keep)
             self.store.release(image)
 
 

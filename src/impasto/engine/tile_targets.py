@@ -6,7 +6,8 @@ A tile needs nothing else of the image, so a process that has its pixels, target
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
 from impasto.core.objective import Objective
-from impasto.core.statistics import Moments
+from impasto.core.statistics import Moments, mask_area
 from impasto.engine.backprop import InjectGradient
 from impasto.engine.gradients import (
     Gradients,
@@ -48,6 +49,22 @@ class TileTargets:
     content: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
     neighbors: Mapping[str, NeighborTarget] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> TileTargets:
+        """Return the same targets on a device."""
+        if all(tensor.device == device for tensor in self.tensors):
+            return self
+        return replace(
+            self,
+            content={layer: (target.to(device), share) for layer, (target, share) in self.content.items()},
+            neighbors={layer: target.to(device) for layer, target in self.neighbors.items()},
+            masks={layer: masks.to(device) for layer, masks in self.masks.items()},
+        )
+
+    @cached_property
+    def areas(self) -> dict[str, tuple[float, ...]]:
+        """The area of each mask, by layer, computed once."""
+        return {layer: tuple(map(mask_area, masks)) for layer, masks in self.masks.items()}
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -102,7 +119,10 @@ def measure_tile(targets: TileTargets, features: Features) -> TileStats:
             for layer, (target, share) in targets.content.items()
             if target.numel()
         },
-        {layer: moments_in_chunks(own[layer], targets.masks.get(layer)) for layer in targets.style_layers},
+        {
+            layer: moments_in_chunks(own[layer], targets.masks.get(layer), targets.areas.get(layer, ()))
+            for layer in targets.style_layers
+        },
         {layer: neighbor_distance(own[layer], target) for layer, target in targets.neighbors.items()},
     )
 

@@ -25,6 +25,7 @@ from impasto.core.statistics import Moments, to_float32
 from impasto.core.tensor_store import TensorStore, zeros
 from impasto.engine.allocation import trim_freed_memory
 from impasto.engine.backprop import ForwardCache
+from impasto.engine.cuda_graphs import RecordedEvaluator, can_record
 from impasto.engine.gradients import compute_gradients
 from impasto.engine.local_tiles import LocalTiles, TileBackend, TileBackendFactory
 from impasto.engine.tile_targets import (
@@ -36,6 +37,7 @@ from impasto.engine.tile_targets import (
     sum_stats,
 )
 from impasto.engine.tiles import Tile, cut_tiles
+from impasto.engine.torch_state import tf32_convolutions
 from impasto.errors import ConfigError
 
 __all__ = ["TiledEngine"]
@@ -65,13 +67,23 @@ class TiledEngine:
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for most steps."""
-        return lambda image: self._evaluate(objective, image, alpha, precise=False)
+        return self._recorded(objective, lambda image: self._evaluate(objective, image, alpha, precise=False))
 
     def precise_evaluator(self, objective: Objective, alpha: float) -> Evaluator | None:
         """Return the evaluator for the last steps, if it differs."""
         if self.local.fast_chain is self.local.float32_chain:
             return None
-        return lambda image: self._evaluate(objective, image, alpha, precise=True)
+
+        def evaluate(image: Tensor) -> Evaluation:
+            with tf32_convolutions():  # on a card; float32 proper is ten times slower there
+                return self._evaluate(objective, image, alpha, precise=True)
+
+        return self._recorded(objective, evaluate)
+
+    def _recorded(self, objective: Objective, evaluate: Evaluator) -> Evaluator:
+        """Return an evaluator that repeats a recording, where images are measured as a whole on a CUDA card."""
+        can = self.encoder.device.type == "cuda" and self.tile_px is None and can_record(objective.config.style_loss)
+        return RecordedEvaluator(evaluate) if can else evaluate
 
     @torch.no_grad()
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
@@ -79,7 +91,7 @@ class TiledEngine:
         taps = frozenset(layers)
         tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps)]
         if len(tiles) == 1:
-            return self.local.float32_chain.forward(image, taps, keep=False).features
+            return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False).features
         whole: Features = {}
         for tile, features in self.backend.features(image, tiles):
             for layer, own in features.items():
@@ -114,15 +126,16 @@ class TiledEngine:
         measured, forward = self._measure(objective, image, tiles, precise=precise, keep=True)
         losses, gradients = compute_gradients(objective, measured, alpha)
         if forward is not None:
-            gradient = self.local.chain(precise=precise).backward(forward, make_injector(tiles[0], gradients))
+            inject = make_injector(tiles[0].to(self.encoder.device), gradients)
+            gradient = self.local.chain(precise=precise).backward(forward, inject).to(image.device)
         else:
             gradient = zeros(self.store, image)
             for tile, part in self.backend.gradients(image, tiles, gradients, precise=precise):
-                gradient[tile.tile.window] += part
+                gradient[tile.tile.window] += part.to(gradient.device)
                 self.store.release(gradient)
             trim_freed_memory()  # descent has its own use for it
         if gradients.variation is not None and objective.config.tv_weight:
-            self._variation(objective, image, into=gradient, slope=float(gradients.variation))
+            self._variation(objective, image, into=gradient, slope=gradients.variation)
         if gradients.pooled is not None:
             self._add_unpooled(gradients.pooled, gradient)
         return Evaluation(losses, gradient)
@@ -141,8 +154,9 @@ class TiledEngine:
         style |= {layer: (distance,) for layer, distance in total.distances.items()}
         if forward is not None and objective.needs_features:
             style = {target.layer: (forward.features[target.layer],) for target in objective.style}
-        pooled = loss.pool_image(image, self.store) if objective.laplacian is not None else None
-        measured = Measurements(total.errors, style, self._variation(objective, image), pooled)
+        device = self.encoder.device
+        pooled = loss.pool_image(image, self.store).to(device) if objective.laplacian is not None else None
+        measured = Measurements(total.errors, style, self._variation(objective, image).to(device), pooled)
         return measured, forward if keep else None
 
     def _backend_for(self, tiles: list[TileTargets]) -> TileBackend:
@@ -180,7 +194,7 @@ class TiledEngine:
         return self.store.empty((1, height, width, network.channels(layer)), wide).permute(0, 3, 1, 2)
 
     def _variation(
-        self, objective: Objective, image: Tensor, *, into: Tensor | None = None, slope: float = 0.0
+        self, objective: Objective, image: Tensor, *, into: Tensor | None = None, slope: Tensor | None = None
     ) -> Tensor:
         """Compute total variation a few rows at a time, and add `slope` times its gradient to `into`."""
         height, width = image.shape[2:]
@@ -195,7 +209,7 @@ class TiledEngine:
             total += part.detach()
             if into is not None:
                 (gradient,) = torch.autograd.grad(part, rows)
-                into[:, :, top : bottom + 1].add_(gradient, alpha=slope)
+                into[:, :, top : bottom + 1] += gradient if slope is None else gradient * slope.to(gradient.device)
                 self.store.release(into)
             self.store.release(image)
         return total
@@ -205,5 +219,5 @@ class TiledEngine:
         side = loss.LAPLACIAN_POOL
         for row in range(gradient.shape[2]):
             part = (gradient[:, :, row : row + 1] / side**2).repeat_interleave(side, dim=3)
-            into[:, :, row * side : (row + 1) * side, : part.shape[3]] += part
+            into[:, :, row * side : (row + 1) * side, : part.shape[3]] += part.to(into.device)
         self.store.release(into)

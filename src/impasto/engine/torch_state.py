@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 
 from impasto.errors import ForkError
 
-__all__ = ["torch_state"]
+__all__ = ["tf32_convolutions", "torch_state"]
 
 
 class _Fork:
@@ -34,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def torch_state(threads: int | None = None) -> Iterator[None]:
-    """Compute in float32 by default, on the CPU by default, with gradients, without autocast, and on `threads`.
+    """Compute in full float32 by default, on the CPU by default, with gradients, without autocast, and on `threads`.
 
     `None` keeps the number of threads. Raises `ForkError` in a process that was forked from one that has computed.
     """
@@ -54,6 +55,9 @@ def torch_state(threads: int | None = None) -> Iterator[None]:
         for device in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
+        cudnn, cuda = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.cuda)
+        for operation in (cudnn.conv, cuda.matmul):  # torch convolves in TF32 by default
+            stack.enter_context(_precision(operation, "ieee"))
         if default_type is not torch.float32:
             torch.set_default_dtype(torch.float32)
             stack.callback(torch.set_default_dtype, default_type)
@@ -61,6 +65,22 @@ def torch_state(threads: int | None = None) -> Iterator[None]:
         if threads is not None and threads != before:
             torch.set_num_threads(threads)
         yield
+
+
+@contextlib.contextmanager
+def _precision(operation: Any, precision: str) -> Iterator[None]:
+    before = operation.fp32_precision
+    operation.fp32_precision = precision
+    try:
+        yield
+    finally:
+        operation.fp32_precision = before
+
+
+def tf32_convolutions() -> contextlib.AbstractContextManager[None]:
+    """Convolve float32 in TF32 on a card: with the range of float32, and three more bits than bfloat16."""
+    cudnn: Any = torch.backends.cudnn
+    return _precision(cudnn.conv, "tf32")
 
 
 def _restore_threads(threads: int) -> None:

@@ -66,7 +66,7 @@ def load_mask(
         return Mask(areas, opened.name, opened.sha256)
     picture = load(opened, long_side_px=max(height, width), enlarge=True, store=store)
     gray = store.empty((1, 1, *picture.pixels.shape[2:]))
-    alpha = picture.alpha if picture.alpha is not None else torch.ones(()).expand_as(gray)
+    alpha = picture.alpha if picture.alpha is not None else gray.new_ones(()).expand_as(gray)
     for out, rows, opaque in iter_row_blocks(store, gray, picture.pixels, alpha):
         torch.mul(rows.mean(dim=1, keepdim=True), opaque, out=out)
     return Mask({"": resize(gray, height, width).clamp_(0, 1)}, picture.name, picture.sha256)

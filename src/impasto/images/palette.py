@@ -50,6 +50,9 @@ NODES = 4096
 LEAST, SIDE = (0.0, -0.5, -0.5), 128
 """Corner of the grid and its nodes along each axis: it holds every color of sRGB."""
 
+STRIDES = (SIDE**2, SIDE, 1)
+"""Distance in memory of two neighboring nodes, along each axis."""
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -60,31 +63,40 @@ class Palette:
 
     colors: Tensor
     counts: Tensor
-    moves: Tensor = field(default_factory=lambda: torch.zeros(3, SIDE, SIDE, SIDE), repr=False)
-    known: Tensor = field(default_factory=lambda: torch.zeros(SIDE**3, dtype=torch.bool), repr=False)
+    moves: Tensor = field(init=False, repr=False)
+    known: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moves", self.colors.new_zeros(3, SIDE, SIDE, SIDE))
+        object.__setattr__(self, "known", self.colors.new_zeros(SIDE**3, dtype=torch.bool))
 
     def shift(self, colors: Tensor) -> Tensor:
         """Return by how much each color (M, 3) moves."""
-        moves = torch.zeros_like(colors)
+        own = colors.to(self.colors.device)
+        moves = torch.zeros_like(own)
         for _ in range(PASSES):
-            moves = moves + self._shift_once(colors + moves)
-        return moves
+            moves = moves + self._shift_once(own + moves)
+        return moves.to(colors.device)
 
     def _shift_once(self, colors: Tensor) -> Tensor:
         """Interpolate a pass between the nodes of a grid."""
-        place = ((colors - torch.tensor(LEAST)) / GRID).clamp(0, SIDE - 2)
-        self._compute((place.long() * torch.tensor((SIDE**2, SIDE, 1))).sum(dim=1))
+        place = ((colors - self._tensor(LEAST)) / GRID).clamp(0, SIDE - 2)
+        self._compute((place.long() * self._tensor(STRIDES)).sum(dim=1))
         grid = (place.flip(1) * (2 / (SIDE - 1)) - 1).view(1, 1, 1, -1, 3)
         return F.grid_sample(self.moves[None], grid, align_corners=True)[0, :, 0, 0].T
 
     def _compute(self, cells: Tensor) -> None:
         """Compute the moves at the corners of cells that are not known yet."""
         missing = torch.unique(cells[~self.known[cells]])
-        steps = (torch.cartesian_prod(*[torch.arange(2)] * 3) * torch.tensor((SIDE**2, SIDE, 1))).sum(dim=1)
+        corners = torch.cartesian_prod(*[torch.arange(2, device=cells.device)] * 3)
+        steps = (corners * self._tensor(STRIDES)).sum(dim=1)
         for chunk in torch.split(torch.unique(missing[:, None] + steps), NODES):
             place = torch.stack([chunk // SIDE**2, chunk // SIDE % SIDE, chunk % SIDE], dim=1)
-            self.moves.view(3, -1)[:, chunk] = self._shift_exactly(place * GRID + torch.tensor(LEAST)).T
+            self.moves.view(3, -1)[:, chunk] = self._shift_exactly(place * GRID + self._tensor(LEAST)).T
         self.known[missing] = True
+
+    def _tensor(self, values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, device=self.colors.device)
 
     def _shift_exactly(self, colors: Tensor) -> Tensor:
         """Compute a weighted mean of the palette near each color, minus the color.
@@ -113,7 +125,11 @@ def build_palette(parts: Sequence[tuple[float, Tensor, Tensor | None]]) -> Palet
         rows, columns = _draw(pixels, mask, generator)
         colors.append(to_oklab(pixels[:, :, rows, columns].cpu().float())[0].T)
         weights.append(torch.full((PALETTE_PIXELS,), share / whole))
-    return _merge(torch.cat(colors), torch.cat(weights))
+    palette = _merge(torch.cat(colors), torch.cat(weights))
+    device = parts[0][1].device
+    if device.type == "mps":  # has no float64
+        return palette
+    return Palette(palette.colors.to(device), palette.counts.to(device))
 
 
 def _draw(pixels: Tensor, mask: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,156 @@
+"""Measure Impasto on a graphics card: time, memory, and losses against those of the CPU.
+
+    python benchmarks/gpu.py [--json FILE] [--quick]
+
+Takes about three minutes and needs nothing outside of the checkout: the pictures are the samples. Prints a table. With
+`--quick`, only sizes up to 1024 px are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import impasto
+from impasto import samples
+from impasto.config import Config
+from impasto.config.networks import VGG19
+from impasto.core.encoder import Encoder
+from impasto.core.evaluate import AutogradEngine, Evaluator
+from impasto.core.targets import build_objective
+from impasto.engine import DTYPES
+from impasto.engine.tiled import TiledEngine
+from impasto.engine.torch_state import torch_state
+from impasto.run.api import prepare_run
+from impasto.run.loop import drive
+from impasto.weights import load
+
+PHOTO, PAINTING = "sample:cat", samples.paint("swirl", size_px=1024)
+SIZES = (512, 1024, 2048)
+LARGE, LARGE_MEMORY = (2896, 2172), 8e9
+HUGE, HUGE_MEMORY = (9238, 6928), 16e9
+"""Of 64 megapixels."""
+
+EVALUATIONS = 20
+PLAIN_STEPS = 500
+
+
+def paint(size: int, **options: Any) -> dict[str, Any]:
+    """Paint the samples on the card; return seconds, peak memory, losses, and seconds to the first preview."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    run, times = prepare_run(PHOTO, PAINTING, None, **({"size": size, "device": "cuda", "enlarge": True} | options)), []
+    result = drive(run, [lambda run, progress: times.append(time.perf_counter())])
+    seconds = time.perf_counter() - began
+    steps = [after - before for before, after in itertools.pairwise(times)]
+    return {
+        "size": "x".join(map(str, reversed(result.image.shape[2:]))),
+        "seconds": seconds,
+        "first_step_s": times[0] - began,
+        "median_step_s": statistics.median(steps[-20:]) if steps else None,
+        "allocated_gb": torch.cuda.max_memory_allocated() / 1e9,
+        "reserved_gb": torch.cuda.max_memory_reserved() / 1e9,
+        "tile_px": result.recipe.plan.tile_px,
+        "losses": {name: result.losses[name] for name in ("total", "content", "style")},
+    }
+
+
+def compare_evaluations(size: int) -> dict[str, float]:
+    """Measure the seconds of one evaluation of the same objective, by autograd and by Impasto."""
+    encoder = Encoder(VGG19, load("vgg19"), device="cuda")
+    content, style, target = (torch.rand(1, 3, size, size, device="cuda") for _ in range(3))
+    config = Config().resolve(size, size)
+    with torch_state():
+        engines = {name: TiledEngine(encoder, dtype=dtype) for name, dtype in DTYPES.items()}
+        objective = build_objective(engines["float32"], content, [(1.0, style)], config)
+        evaluators = {name: engine.evaluator(objective, config.alpha) for name, engine in engines.items()}
+        evaluators["autograd"] = AutogradEngine(encoder).evaluator(objective, config.alpha)
+        return {name: time_evaluations(evaluate, target) for name, evaluate in evaluators.items()}
+
+
+def time_evaluations(evaluate: Evaluator, image: torch.Tensor) -> float:
+    """Return the median seconds of an evaluation after a warm-up."""
+    times = []
+    for _ in range(EVALUATIONS + 3):
+        began = time.perf_counter()
+        evaluate(image)
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[3:])
+
+
+def compare_plain_loop(size: int) -> dict[str, float]:
+    """Return the seconds to the final total of Impasto's own run, and of autograd with torch's L-BFGS on pixels."""
+    for progress in impasto.stylize_steps(PHOTO, PAINTING, size=size, device="cuda"):
+        last = progress
+    goal, objective = float(last.losses.total), last.objective
+    encoder = Encoder(VGG19, load("vgg19"), device="cuda", padding=objective.config.padding)
+    evaluate = AutogradEngine(encoder).evaluator(objective, last.alpha)
+    pixels = torch.rand_like(last.image).requires_grad_()
+    optimizer, began = torch.optim.LBFGS([pixels], max_iter=1), time.perf_counter()
+
+    def closure() -> float:
+        evaluation = evaluate(pixels)
+        pixels.grad = evaluation.gradient * pixels.numel()
+        return float(evaluation.losses.total) * pixels.numel()
+
+    total = float("inf")
+    for _ in range(PLAIN_STEPS):
+        total = float(optimizer.step(closure)) / pixels.numel()
+        if total <= goal:
+            break
+    return {"impasto_s": last.elapsed_s, "plain_s": time.perf_counter() - began, "goal": goal, "plain_total": total}
+
+
+def compare_with_cpu(size: int) -> dict[str, float]:
+    """Return the losses of the default run at the same options on the card and on the CPU, in float32 on both."""
+    totals = {
+        device: impasto.stylize(PHOTO, PAINTING, size=size, device=device, precision="float32").losses["total"]
+        for device in ("cuda", "cpu")
+    }
+    return totals | {"ratio": totals["cuda"] / totals["cpu"]}
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quick", action="store_true", help="only sizes up to 1024 px")
+    given = parser.parse_args()
+    logging.getLogger("impasto").setLevel(logging.ERROR)
+    report: dict[str, Any] = {"card": torch.cuda.get_device_name(), "torch": torch.__version__}
+    parts: dict[str, Callable[[], Any]] = {"512 px, first in the process": lambda: paint(512)}
+    for size in SIZES[:2] if given.quick else SIZES:
+        parts[f"{size} px, warm"] = lambda size=size: min(
+            (paint(size) for _ in range(3 if size < 2048 else 1)), key=lambda run: run["seconds"]
+        )
+    parts |= {f"evaluation at {size} px": lambda size=size: compare_evaluations(size) for size in (256, 512, 1024)}
+    parts["card and CPU, 256 px"] = lambda: compare_with_cpu(256)
+    parts["plain loop, 512 px"] = lambda: compare_plain_loop(512)
+    if not given.quick:
+        parts[f"{LARGE[0]} px in 8 GB"] = lambda: paint(LARGE[0], memory=LARGE_MEMORY)
+        parts["64 megapixels, one step in 16 GB"] = lambda: paint(
+            HUGE[0], memory=HUGE_MEMORY, iterations=1, scales=1, palette_strength=0
+        )
+    for name, measure in parts.items():
+        try:
+            report[name] = measure()
+        except Exception as error:  # the other figures are still worth having
+            report[name] = {"failed": f"{type(error).__name__}: {error}"}
+        print(f"{name:34}", json.dumps(report[name], default=lambda value: round(value, 4)), flush=True)
+        if given.json:
+            given.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
