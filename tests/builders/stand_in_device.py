@@ -117,6 +117,8 @@ def stand_in_card(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
     patch.setattr(ModelCache, "encoder", encoder)
     patch.setattr(torch.cuda, "mem_get_info", lambda: (int(16e9), int(16e9)))
+    for name in ("memory_reserved", "memory_allocated", "empty_cache"):
+        patch.setattr(torch.cuda, name, lambda: 0)
     patch.setattr(planning, "_devices", lambda: {"cuda": True, "mps": False, "cpu": True})
     patch.setattr(planning, "_choose_once", lambda device, precision, threads: (precision or "bfloat16", None))
     with _Card(), _Reading():

@@ -6,6 +6,8 @@ the next one.
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,10 @@ RECORDED_LOSSES = frozenset({"gram", "covariance", "centered", "mean-std", "neig
 """Style losses that read no value and take no roots of matrices. After a failed recording, those fail for good."""
 
 
+RECORDED_PX = 1 << 21
+"""Pixels up to which recordings pay: a card takes longer for the work than Python for the calls with more."""
+
+
 def can_record(style_loss: str) -> bool:
     """Return True if evaluations with this style loss can be recorded."""
     return style_loss in RECORDED_LOSSES
@@ -25,36 +31,37 @@ def can_record(style_loss: str) -> bool:
 class RecordedEvaluator:
     """An evaluator on a CUDA card that records its second evaluation, and repeats it for images of the same size.
 
-    The first one prepares the libraries, which a recording cannot.
+    The first one prepares the libraries, which a recording cannot. A recording has memory of its own; where there is
+    too little, images are evaluated as before.
     """
 
-    def __init__(self, evaluate: Evaluator) -> None:
-        self.evaluate = evaluate
-        self._is_prepared = False
+    def __init__(self, evaluate: Evaluator, record: Evaluator) -> None:
+        self.evaluate, self.record, self._calls = evaluate, record, 0
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, image: Tensor) -> Evaluation:
         """Evaluate an image."""
-        if not self._is_prepared:
-            self._is_prepared = True
-            return self.evaluate(image)
+        self._calls += 1
+        if self._calls == 2 and image.shape[2] * image.shape[3] <= RECORDED_PX:
+            torch.cuda.empty_cache()  # the memory of the first evaluation
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self._graph = self._record(image)
         if self._graph is None:
-            self._record(image)
-        assert self._graph is not None
+            return self.evaluate(image)
         self._image.copy_(image)
         self._graph.replay()
         # The next replay writes into the same memory.
         return Evaluation(self._result.losses.copy(), self._result.gradient.clone())
 
-    def _record(self, image: Tensor) -> None:
+    def _record(self, image: Tensor) -> torch.cuda.CUDAGraph:
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._image = image.clone()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             graph.capture_begin(capture_error_mode="thread_local")
             try:
-                self._result = self.evaluate(self._image)
+                self._result = self.record(self._image)
             finally:
                 graph.capture_end()
         torch.cuda.current_stream().wait_stream(stream)
-        self._graph = graph
+        return graph

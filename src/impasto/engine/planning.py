@@ -33,6 +33,9 @@ Precision = Literal["float32", "bfloat16"]
 SAFE_SHARE = 0.8
 """Share of the free memory that a run may take by default."""
 
+CARD_SHARE = 0.75
+"""Share of the memory of a card that tensors fill: it is given out in pieces that do not always fit."""
+
 MIN_SPEEDUP = 1.15
 """Minimum speed-up before switching: the time that bfloat16 saves must exceed that of finishing in float32."""
 
@@ -64,6 +67,8 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
         torch.set_num_threads(threads)  # before timing
     precision, winograd_channels = _choose_once(device, options.precision, threads)
     budget = options.memory or available_bytes(device)
+    if device == "cuda":
+        budget *= CARD_SHARE
     if options.memory and budget < ROOMY_BYTES:
         winograd_channels = None
     memory = plan_memory(work, budget, precision=precision, winograd_channels=winograd_channels)
@@ -85,7 +90,8 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
 def available_bytes(device: Device) -> float:
     """Return the memory that a run on a device may take by default: a share of what is free."""
     if device == "cuda":
-        return SAFE_SHARE * torch.cuda.mem_get_info()[0]
+        own_cache = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return SAFE_SHARE * (torch.cuda.mem_get_info()[0] + own_cache)
     if device == "mps":  # shared with the processor
         return SAFE_SHARE * min(float(torch.mps.recommended_max_memory()), free_memory_bytes())
     return SAFE_SHARE * free_memory_bytes()

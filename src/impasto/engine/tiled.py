@@ -11,8 +11,11 @@ reported losses are measured in the encoder's own precision.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -42,6 +45,13 @@ from impasto.errors import ConfigError
 
 __all__ = ["TiledEngine"]
 
+logger = logging.getLogger("impasto")
+
+MIN_TILE_PX = 128
+"""Tiles are not made smaller than this when a card runs out of memory."""
+
+Result = TypeVar("Result")
+
 
 class TiledEngine:
     """An engine that convolves in `dtype`, and cuts images into tiles of about `tile_px`; None: whole.
@@ -67,7 +77,7 @@ class TiledEngine:
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for most steps."""
-        return self._recorded(objective, lambda image: self._evaluate(objective, image, alpha, precise=False))
+        return self._evaluator(objective, lambda image: self._evaluate(objective, image, alpha, precise=False))
 
     def precise_evaluator(self, objective: Objective, alpha: float) -> Evaluator | None:
         """Return the evaluator for the last steps, if it differs."""
@@ -78,17 +88,38 @@ class TiledEngine:
             with tf32_convolutions():  # on a card; float32 proper is ten times slower there
                 return self._evaluate(objective, image, alpha, precise=True)
 
-        return self._recorded(objective, evaluate)
+        return self._evaluator(objective, evaluate)
 
-    def _recorded(self, objective: Objective, evaluate: Evaluator) -> Evaluator:
-        """Return an evaluator that repeats a recording, where images are measured as a whole on a CUDA card."""
-        can = self.encoder.device.type == "cuda" and self.tile_px is None and can_record(objective.config.style_loss)
-        return RecordedEvaluator(evaluate) if can else evaluate
+    def _evaluator(self, objective: Objective, evaluate: Evaluator) -> Evaluator:
+        """Return an evaluator that stays within memory, and repeats a recording on a CUDA card where it can."""
+
+        def evaluate_within_memory(image: Tensor) -> Evaluation:
+            return self._within_memory(lambda: evaluate(image), image)
+
+        is_cuda = self.encoder.device.type == "cuda"
+        if is_cuda and self.tile_px is None and can_record(objective.config.style_loss):
+            return RecordedEvaluator(evaluate_within_memory, evaluate)
+        return evaluate_within_memory
+
+    def _within_memory(self, measure: Callable[[], Result], image: Tensor) -> Result:
+        """Measure an image, in ever smaller tiles while a card runs out of memory. Raises `ConfigError`."""
+        while True:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                return measure()
+            self.tile_px = self.tile_px or max(image.shape[2:])
+            if self.tile_px <= MIN_TILE_PX:
+                raise ConfigError("The memory of the card is full. Lower --size, close other programs, or use the CPU.")
+            self.tile_px = max(MIN_TILE_PX, self.tile_px // 2)
+            self._forget()
+            torch.cuda.empty_cache()
+            logger.warning("The memory of the card is full. Continuing in tiles of %d px.", self.tile_px)
 
     @torch.no_grad()
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Compute features of the whole image, kept in the store if it takes several tiles."""
-        taps = frozenset(layers)
+        return self._within_memory(lambda: self._features(image, frozenset(layers)), image)
+
+    def _features(self, image: Tensor, taps: frozenset[str]) -> Features:
         tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps)]
         if len(tiles) == 1:
             return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False).features
@@ -107,18 +138,24 @@ class TiledEngine:
         self, image: Tensor, layers: Iterable[str], masks: dict[str, Tensor] | None = None
     ) -> dict[str, tuple[Moments, ...]]:
         """Compute moments of each layer, of the whole image or of each region."""
-        taps = frozenset(layers)
+        return self._within_memory(lambda: self._moments(image, frozenset(layers), masks or {}), image)
+
+    def _moments(self, image: Tensor, taps: frozenset[str], masks: dict[str, Tensor]) -> dict[str, tuple[Moments, ...]]:
         tiles = [
-            TileTargets(tile, taps, style_layers=taps, masks=crop_masks(tile, masks or {}))
-            for tile in self._cut(image, taps)
+            TileTargets(tile, taps, style_layers=taps, masks=crop_masks(tile, masks)) for tile in self._cut(image, taps)
         ]
         return sum_stats(self._backend_for(tiles).stats(image, tiles, precise=True)).moments
 
     @torch.no_grad()
     def measure(self, objective: Objective, image: Tensor, alpha: float) -> Losses:
         """Compute losses without a gradient."""
-        measured, _ = self._measure(objective, image, self._select(objective, image), precise=True, keep=False)
-        return objective.combine(measured, alpha)
+
+        def measure() -> Losses:
+            tiles = self._select(objective, image)
+            measured, _ = self._measure(objective, image, tiles, precise=True, keep=False)
+            return objective.combine(measured, alpha)
+
+        return self._within_memory(measure, image)
 
     @torch.no_grad()
     def _evaluate(self, objective: Objective, image: Tensor, alpha: float, *, precise: bool) -> Evaluation:
@@ -177,7 +214,7 @@ class TiledEngine:
             self._selected = weakref.ref(objective, self._forget), tiles
         return tiles
 
-    def _forget(self, _: weakref.ref[Objective]) -> None:
+    def _forget(self, _: weakref.ref[Objective] | None = None) -> None:
         """Free the tiles together with their objective."""
         self._selected = None, []
 
