@@ -32,7 +32,7 @@ INDEXING = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default)
 class _CardTensor(torch.Tensor):
     """A tensor that claims to be on the card, and holds its values on the CPU."""
 
-    values: torch.Tensor
+    on_cpu: torch.Tensor
 
     @staticmethod
     def __new__(cls, values: torch.Tensor) -> _CardTensor:
@@ -44,14 +44,13 @@ class _CardTensor(torch.Tensor):
             dtype=values.dtype,
             device=CARD,
         )
-        made.values = values
+        made.on_cpu = values
         return made
 
-    def __repr__(self) -> str:
-        return f"on the card: {self.values!r}"
-
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _compute(func, args, kwargs or {})
 
 
@@ -61,13 +60,13 @@ class _Reading(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.Tensor.tolist and isinstance(args[0], _CardTensor):
-            return args[0].values.tolist()
+            return args[0].on_cpu.tolist()
         if func is torch.tensor and torch.device(kwargs.get("device") or "cpu") == CARD:
             return func(*args, **kwargs | {"device": "cpu"}).to(CARD)
         return func(*args, **kwargs)
 
 
-class _Card(TorchDispatchMode):
+class _Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _compute(func, args, kwargs or {})
 
@@ -85,13 +84,13 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             if not isinstance(tensor, _CardTensor) and tensor.ndim:
                 raise RuntimeError(f"{func}: tensors on the CPU and on the card")
     if func is torch.ops.aten.copy_.default:
-        args[0].values.copy_(_unwrap(args[1])) if isinstance(args[0], _CardTensor) else args[0].copy_(_unwrap(args[1]))
+        args[0].on_cpu.copy_(_unwrap(args[1])) if isinstance(args[0], _CardTensor) else args[0].copy_(_unwrap(args[1]))
         return args[0]
     if device is not None:
         on_card = torch.device(device) == CARD
         kwargs = kwargs | {"device": torch.device("cpu")}
     results = func(*tree_map(_unwrap, args), **tree_map(_unwrap, kwargs))
-    known = {id(tensor.values): tensor for tensor in tensors if isinstance(tensor, _CardTensor)}
+    known = {id(tensor.on_cpu): tensor for tensor in tensors if isinstance(tensor, _CardTensor)}
 
     def wrap(value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
@@ -104,7 +103,7 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _unwrap(value: Any) -> Any:
-    return value.values if isinstance(value, _CardTensor) else value
+    return value.on_cpu if isinstance(value, _CardTensor) else value
 
 
 @contextlib.contextmanager
@@ -121,5 +120,5 @@ def stand_in_card(patch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr(torch.cuda, name, lambda: 0)
     patch.setattr(planning, "_devices", lambda: {"cuda": True, "mps": False, "cpu": True})
     patch.setattr(planning, "_choose_once", lambda device, precision, threads: (precision or "bfloat16", None))
-    with _Card(), _Reading():
+    with _Card(), _Reading():  # type: ignore[no-untyped-call]
         yield

@@ -43,15 +43,20 @@ class RecordedEvaluator:
         """Evaluate an image."""
         self._calls += 1
         if self._calls == 2 and image.shape[2] * image.shape[3] <= RECORDED_PX:
-            torch.cuda.empty_cache()  # the memory of the first evaluation
-            with contextlib.suppress(torch.OutOfMemoryError):
-                self._graph = self._record(image)
+            self._graph = self._try_to_record(image)
         if self._graph is None:
             return self.evaluate(image)
         self._image.copy_(image)
         self._graph.replay()
         # The next replay writes into the same memory.
         return Evaluation(self._result.losses.copy(), self._result.gradient.clone())
+
+    def _try_to_record(self, image: Tensor) -> torch.cuda.CUDAGraph | None:
+        for _ in range(2):
+            with contextlib.suppress(torch.OutOfMemoryError):
+                return self._record(image)
+            torch.cuda.empty_cache()  # what the first evaluation used
+        return None
 
     def _record(self, image: Tensor) -> torch.cuda.CUDAGraph:
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -37,7 +37,8 @@ if hasattr(os, "register_at_fork"):
 def torch_state(threads: int | None = None) -> Iterator[None]:
     """Compute in full float32 by default, on the CPU by default, with gradients, without autocast, and on `threads`.
 
-    `None` keeps the number of threads. Raises `ForkError` in a process that was forked from one that has computed.
+    A card computes the same bits each time. `None` keeps the number of threads. Raises `ForkError` in a process that
+    was forked from one that has computed.
     """
     if _Fork.lost_threads:
         raise ForkError(
@@ -55,9 +56,12 @@ def torch_state(threads: int | None = None) -> Iterator[None]:
         for device in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        cudnn, cuda = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.cuda)
-        for operation in (cudnn.conv, cuda.matmul):  # torch convolves in TF32 by default
+        backends: Any = torch.backends
+        cudnn, cuda, mkldnn = backends.cudnn, backends.cuda, backends.mkldnn
+        for operation in (cudnn.conv, cuda.matmul, mkldnn.conv, mkldnn.matmul):  # cudnn convolves in TF32 by default
             stack.enter_context(_precision(operation, "ieee"))
+        stack.callback(setattr, cudnn, "deterministic", cudnn.deterministic)
+        cudnn.deterministic = True
         if default_type is not torch.float32:
             torch.set_default_dtype(torch.float32)
             stack.callback(torch.set_default_dtype, default_type)
