@@ -28,6 +28,8 @@ from impasto.engine import cuda_graphs
 from impasto.engine.cuda_graphs import RecordedEvaluator
 from impasto.engine.tiled import TiledEngine
 from impasto.errors import ConfigError
+from impasto.jobs.capacity import max_workers
+from impasto.jobs.executors.local import select_card
 from impasto.run import ModelCache, Result, Run, drive
 from impasto.run.checkpoint import read_checkpoint
 
@@ -205,3 +207,15 @@ def test_the_direction_of_l_bfgs_is_the_same_computed_at_once(count: int) -> Non
     gradient = torch.randn(1, 3, 8, 9, generator=generator)
     expected = apply_inverse_hessian(store, gradient, pairs)
     torch.testing.assert_close(_apply_at_once(gradient, pairs), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_has_one_worker_for_each_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    with stand_in_card(monkeypatch):
+        assert max_workers([build("cuda", {}, {})]) == 3
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [select_card(number)["CUDA_VISIBLE_DEVICES"] for number in range(4)] == ["0", "1", "2", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [select_card(number)["CUDA_VISIBLE_DEVICES"] for number in range(2)] == ["5", "7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    assert select_card(0) == {}

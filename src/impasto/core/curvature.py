@@ -54,7 +54,7 @@ def _apply_at_once(gradient: Tensor, pairs: Sequence[Pair]) -> Tensor:
     """
     steps, changes, _ = zip(*pairs, strict=True) if pairs else ((), (), ())
     vectors = torch.stack([gradient, *steps, *changes]).flatten(1)
-    products = (vectors @ vectors.T).double().cpu().numpy()
+    products = (vectors @ vectors.T).cpu().double().numpy()
     weights, first_change = products[0] * 0, 1 + len(steps)
     weights[0] = -1
     coefficients = []
@@ -68,4 +68,4 @@ def _apply_at_once(gradient: Tensor, pairs: Sequence[Pair]) -> Tensor:
     for number, coefficient in enumerate(reversed(coefficients)):
         step, change = 1 + number, first_change + number
         weights[step] += coefficient - weights @ products[change] / products[step, change]
-    return (torch.from_numpy(weights).to(vectors) @ vectors).view_as(gradient)
+    return (torch.from_numpy(weights).to(vectors.dtype).to(vectors.device) @ vectors).view_as(gradient)

@@ -18,7 +18,6 @@ __all__ = ["RecordedEvaluator", "can_record"]
 RECORDED_LOSSES = frozenset({"gram", "covariance", "centered", "mean-std", "neighbor"})
 """Style losses that read no value and take no roots of matrices. After a failed recording, those fail for good."""
 
-
 RECORDED_PX = 1 << 21
 """Pixels up to which recordings pay: a card takes longer for the work than Python for the calls with more."""
 

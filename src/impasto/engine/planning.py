@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Plan, RunOptions
+from impasto.config.style_losses import compares_neighbors
+from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.pyramid import plan_scales
 from impasto.engine import DTYPES
 from impasto.engine.limits import default_threads, free_memory_bytes
@@ -46,6 +48,9 @@ ROOMY_BYTES = 2e9
 """--memory below which Winograd's kernels, four times as large, are not worth their space."""
 
 CHANNELS, SIDE_PX = 256, 48
+TRIAL_MACS = 9.0 * CHANNELS**2 * SIDE_PX**2
+"""Channels, side and multiplications of the convolution that is timed."""
+
 ROUNDS = 3
 """Rounds of timings, of which the fastest counts."""
 
@@ -131,7 +136,8 @@ class Estimate:
 def estimate(work: Workload, plan: Plan) -> Estimate:
     """Estimate the time, memory and disk space of a run, within about a third. Times one convolution."""
     network, config = work.network, work.config
-    step_s = _pixel_s(work, plan) * OVERHEAD
+    direct_s = _time_direct(plan.device, DTYPES[plan.precision]) / TRIAL_MACS
+    step_s = _pixel_s(work, plan, direct_s) * OVERHEAD
     seconds = 0.0
     for scale in plan_scales(
         work.height,
@@ -145,20 +151,22 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         if len(tiles) > 1:  # with margins, and two forward passes each
             pixels = round(1.5 * sum(tile.pixels for tile in tiles))
         seconds += (scale.iterations + 2) * pixels * step_s
+        if compares_neighbors(config.style_loss):  # the search compares each cell with each of the styles'
+            cells = scale.height * scale.width / CELL_PX**2
+            style_cells = sum(height * width for height, width in work.styles) * cells / work.pixels
+            seconds += cells * style_cells * COMPONENTS * direct_s
     history = plan.lbfgs_history or config.lbfgs_history
     needs = memory_needs(work, plan.tile_px, history, plan.on_disk, plan.precision, plan.winograd_channels)
     return Estimate(seconds, needs.memory_bytes, needs.disk_bytes)
 
 
-def _pixel_s(work: Workload, plan: Plan) -> float:
-    """Estimate the seconds per pixel of a forward and a backward pass."""
-    trial_macs = 9.0 * CHANNELS**2 * SIDE_PX**2
-    direct = _time_direct(plan.device, DTYPES[plan.precision]) / trial_macs
-    winograd = _time_winograd() / trial_macs if plan.winograd_channels else direct
+def _pixel_s(work: Workload, plan: Plan, direct_s: float) -> float:
+    """Estimate the seconds per pixel of a forward and a backward pass, by those of a multiplication."""
+    winograd_s = _time_winograd() / TRIAL_MACS if plan.winograd_channels else direct_s
     total = 0.0
     for layer in work.chain:
         macs = layer.kernel**2 * layer.inputs * layer.outputs / work.network.stride(layer.name) ** 2
-        total += 2 * macs * (winograd if uses_winograd(layer, plan.winograd_channels) else direct)
+        total += 2 * macs * (winograd_s if uses_winograd(layer, plan.winograd_channels) else direct_s)
     return total
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from impasto.config import RunOptions
 from impasto.config.roles import build_inputs
 from impasto.distributed import Cluster
@@ -91,9 +93,11 @@ def select_gpus(cluster: Cluster, device: str | None) -> Cluster:
 
 
 def max_workers(runs: Sequence[Run], cluster: Cluster | None = None) -> int:
-    """Return how many workers fit at once: one per processor or card, within the memory."""
-    if cluster is not None and cluster.gpus:
-        return cluster.gpus
+    """Return how many workers fit at once: one per card, or per processor within the memory."""
+    uses_cards = cluster is None and any(run.plan.device == "cuda" for run in runs)
+    cards = torch.cuda.device_count() if uses_cards else cluster.gpus if cluster is not None else 0
+    if cards:
+        return cards
     memory_each = max((run.estimate().memory_bytes for run in runs), default=0)
     cores = available_cores() if cluster is None else cluster.cpus
     memory = free_memory_bytes() if cluster is None else cluster.memory

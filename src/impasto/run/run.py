@@ -181,10 +181,10 @@ class Run:
         fall = self.trace.recent_fall(SETTLING_STEPS)
         if self.config.iterations is None and fall is not None and fall > UNSETTLED_FALL:
             logger.warning(
-                "The picture has not settled: its loss fell by %.0f %% in the last %d steps. Give it more with "
-                "--effort best or --iterations.",
+                "The picture has not settled: its loss fell by %.0f %% in the last %d steps. Give it more with %s.",
                 100 * fall,
                 SETTLING_STEPS,
+                "--iterations" if self.config.effort == "best" else "--effort best or --iterations",
             )
 
     def set_alpha(self, alpha: float) -> AlphaChange:

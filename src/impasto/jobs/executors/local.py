@@ -7,17 +7,21 @@ the current step and exit; later workers continue with these jobs.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
+
+import torch
 
 from impasto.jobs.model import JobError
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import worker_name
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "select_card"]
 
 EXIT_TIMEOUT_S = 20.0
 """Time for a worker to release its job: one step of a large picture."""
@@ -27,6 +31,13 @@ MIN_BACKOFF_S, MAX_BACKOFF_S, HEALTHY_S = 0.1, 30.0, 10.0
 
 NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 """On Windows, keeps Ctrl-C from the workers, as a new session does elsewhere: this process tells them to stop."""
+
+
+def select_card(number: int) -> dict[str, str]:
+    """Return the variables that give a worker one of several CUDA cards, in turn; none where there is one or none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = visible.split(",") if visible else [str(card) for card in range(torch.cuda.device_count())]
+    return {"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if len(cards) > 1 else {}
 
 
 class LocalExecutor:
@@ -42,7 +53,9 @@ class LocalExecutor:
         self._start_error: OSError | None = None
 
     def __enter__(self) -> LocalExecutor:
-        self._threads = [threading.Thread(target=self._supervise, daemon=True) for _ in range(self.count)]
+        self._threads = [
+            threading.Thread(target=self._supervise, args=(number,), daemon=True) for number in range(self.count)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -62,13 +75,14 @@ class LocalExecutor:
         if self._start_error is not None and not self._processes:
             raise JobError(f"No worker process can be started: {self._start_error}. Free some memory, then try again.")
 
-    def _supervise(self) -> None:
+    def _supervise(self, number: int) -> None:
         """Keep one worker process running."""
+        environment = os.environ | select_card(number)
         backoff_s = MIN_BACKOFF_S
         while not self._closing.is_set():
             started_s = time.monotonic()
             try:
-                self._run_process()
+                self._run_process(environment)
                 self._start_error = None
             except OSError as error:
                 self._start_error = error
@@ -76,9 +90,9 @@ class LocalExecutor:
             backoff_s = MIN_BACKOFF_S if healthy else min(2 * backoff_s, MAX_BACKOFF_S)
             self._closing.wait(backoff_s)
 
-    def _run_process(self) -> None:
+    def _run_process(self, environment: Mapping[str, str]) -> None:
         with subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, start_new_session=True, creationflags=NEW_GROUP
+            self.command, stdin=subprocess.PIPE, env=environment, start_new_session=True, creationflags=NEW_GROUP
         ) as process:
             self._processes.add(process.pid)
             try:
