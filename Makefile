@@ -11,7 +11,7 @@ TEST_WORKERS ?= 2
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 FAST := not slow and not weights and not browser and not cluster
 
-.PHONY: demo test test-fast coverage check format docs figures bench dist check-release clean
+.PHONY: demo test test-fast coverage check format docs figures bench bench-quick dist check-release clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
@@ -56,6 +56,14 @@ figures: $(VENV)/installed-dev
 	$(BIN)/python scripts/draw_triptych.py
 	$(BIN)/python scripts/draw_studio.py
 	$(BIN)/python examples/artistic_control.py
+
+# About five minutes.
+bench-quick: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/startup.py --repeats 3
+	$(BIN)/python benchmarks/step.py --size 256 512 --repeats 3
+	$(BIN)/python benchmarks/memory.py --megapixels 1
+	$(BIN)/python benchmarks/studio.py --size 256 --repeats 2 --watchers 10 --jobs 20
+	$(BIN)/python benchmarks/versus_pastiche.py --size 128 --steps 100
 
 # The races take hours: see each script for the short ones.
 bench: $(VENV)/installed-dev

@@ -32,6 +32,7 @@ from impasto.config.style_losses import (
     uses_dense_layers,
 )
 from impasto.config.types import (
+    Augmentation,
     Auto,
     FourierPower,
     Layers,
@@ -131,6 +132,13 @@ class Config(Options):
         description="Long side of the style image relative to the picture, or in pixels (300px): 0.5 gives finer "
         "strokes, 2 broader ones. Style images are never enlarged. Comma-separated, one for each style.",
         example=0.5,
+    )
+    style_augment: Augmentation = option(
+        "none",
+        group=STYLE,
+        description="Views of the style that are measured together: as it is, with its mirror image, or turned by "
+        "quarters. For strokes and parts in more directions than the painting has.",
+        example="rotate",
     )
     color: Literal["palette", "style", "luminance", "match"] = option(
         "palette",

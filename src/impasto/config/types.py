@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO",
+    "Augmentation",
     "Auto",
     "Bytes",
     "FourierPower",
@@ -54,6 +55,9 @@ __all__ = [
     "parse_lengths",
     "parse_numbers",
 ]
+
+Augmentation: TypeAlias = Literal["none", "mirror", "rotate"]
+"""Views of a style that are measured together."""
 
 
 def parse_auto(value: Any) -> Any:

@@ -47,10 +47,13 @@ class Area:
     paintings: tuple[tuple[int, float, Tensor | None], ...]
 
 
-def find_matches(query: Descriptions, paintings: Sequence[Descriptions], areas: Sequence[Area]) -> Tensor:
+def find_matches(
+    query: Descriptions, paintings: Sequence[Descriptions], areas: Sequence[Area], views: int = 1
+) -> Tensor:
     """Match the cells of a picture, -> (2, rows, columns), int32: the painting of each, and the cell there.
 
-    Cells outside all areas keep cell 0 of painting 0.
+    Each `views` paintings in a row are views of one, which has the share of all of them. Cells outside all areas keep
+    cell 0 of painting 0.
     """
     matches = torch.zeros((2, len(query.vectors)), dtype=torch.int32, device=query.vectors.device)
     for area in areas:
@@ -62,7 +65,7 @@ def find_matches(query: Descriptions, paintings: Sequence[Descriptions], areas: 
         parts = [_directions(paintings[number], cells) for number, cells in zip(numbers, inside, strict=True)]
         vectors = query.vectors[places]
         wanted = F.normalize(vectors - vectors.mean(dim=0), dim=1, eps=MIN_LENGTH)
-        chosen = _most_similar(wanted, parts, [share for _, share, _ in area.paintings])
+        chosen = _most_similar(wanted, *_join_views(parts, [share for _, share, _ in area.paintings], views))
         grid = _make_grid([paintings[number].shape for number in numbers], inside)
         chosen = _cohere(wanted, torch.cat(parts), chosen, _make_grid([query.shape], [places]), grid)
         owners = [torch.full_like(cells, number) for number, cells in zip(numbers, inside, strict=True)]
@@ -81,6 +84,12 @@ def _directions(painting: Descriptions, cells: Tensor) -> Tensor:
     vectors = painting.vectors[cells] - painting.vectors[cells].mean(dim=0)
     lengths = torch.hypot(vectors.norm(dim=1), painting.rest[cells]).clamp(min=MIN_LENGTH)
     return vectors / lengths[:, None]
+
+
+def _join_views(parts: list[Tensor], shares: list[float], views: int) -> tuple[list[Tensor], list[float]]:
+    """Return the directions and the share of all views of each painting together."""
+    firsts = range(0, len(parts), views)
+    return [torch.cat(parts[at : at + views]) for at in firsts], [sum(shares[at : at + views]) for at in firsts]
 
 
 def _most_similar(wanted: Tensor, parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:

@@ -31,6 +31,7 @@ from impasto.core.pyramid import Scale
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
 from impasto.core.targets import Query, build_objective
 from impasto.core.tensor_store import TensorStore, clamp_unit
+from impasto.core.views import view_regions, view_styles
 
 __all__ = [
     "AlphaAt",
@@ -279,7 +280,8 @@ def objective_at(
     content = resize_to_scale(inputs.content.pixels, scale).to(device)
     minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
-    return build_objective(engine, content, styles, config, inputs.regions, query=query)
+    views, regions = view_styles(styles, config.style_augment), view_regions(inputs.regions, config.style_augment)
+    return build_objective(engine, content, views, config, regions, query=query)
 
 
 def resize_style(style: Style, scale: Scale, minimum_px: int) -> Tensor:

@@ -24,6 +24,7 @@ from impasto.core.objective import ContentTarget, Objective, RegionTarget, Style
 from impasto.core.statistics import mask_area
 from impasto.core.style_losses import StyleLoss, find_style_loss
 from impasto.core.tensor_store import TensorStore
+from impasto.core.views import count_views
 
 __all__ = ["Query", "build_objective"]
 
@@ -60,8 +61,9 @@ def build_objective(
 ) -> Objective:
     """Measure the content and each style (share, image), whose sizes may differ. Raises `LayerError`.
 
-    With `regions`, each region is painted from the styles that it names; otherwise the whole image from all. `query` is
-    what neighbors are searched by, besides the content.
+    `styles` are all views of each style by `config.style_augment`, one after another. With `regions`, each region is
+    painted from the styles that it names; otherwise the whole image from all. `query` is what neighbors are searched
+    by, besides the content.
     """
     layers = [name for name, _ in config.style_layers]
     features = engine.features(content, [name for name, _ in config.content_layers])
@@ -147,7 +149,8 @@ def _neighbor_targets(
         if query.image is not None:
             wanted.vectors.lerp_(describe(cells_of(query.image), basis).vectors, 1 - query.content_share)
         areas = _areas([share for share, _ in styles], regions, wanted.shape, paintings)
-        matches = find_matches(wanted, [describe(painting, basis) for painting in paintings], areas)
+        described, views = [describe(painting, basis) for painting in paintings], count_views(config.style_augment)
+        matches = find_matches(wanted, described, areas, views)
     strength, targets = _strength(config), []
     for name, weight in _weights(config.style_layers, config):
         height, width = (network.output_px(name, side) for side in content.shape[2:])

@@ -20,6 +20,7 @@ from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.image import fit
 from impasto.core.method import Progress, RunInputs, finalize, stylize_steps
+from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
 from impasto.engine.memory import Workload, vector_bytes
@@ -108,6 +109,7 @@ class Run:
             fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=True)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
+        styles *= count_views(config.style_augment)
         return Workload(height, width, styles, config, count_regions(opened))
 
     def estimate(self) -> Estimate:
