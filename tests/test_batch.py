@@ -419,7 +419,8 @@ def test_narrow_terminal_keeps_the_remaining_time(width: int, monkeypatch: pytes
 
 
 def test_memory_and_cores_limit_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs: Any = [SimpleNamespace(estimate=lambda: SimpleNamespace(memory_bytes=2_000_000_000))]
+    plan, estimate = SimpleNamespace(device="cpu"), SimpleNamespace(memory_bytes=2_000_000_000)
+    needs: Any = [SimpleNamespace(plan=plan, estimate=lambda: estimate)]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     for free, count in ((1_000_000_000, 1), (5_000_000_000, 2), (100_000_000_000, 8)):
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
