@@ -19,6 +19,7 @@ from torch import Tensor
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.networks import VGG19, architecture
+from impasto.config.style_losses import STYLE_LOSSES, can_record
 from impasto.core.curvature import _apply_at_once, apply_inverse_hessian, make_pair
 from impasto.core.encoder import Encoder, Weights
 from impasto.core.evaluate import Evaluation
@@ -219,3 +220,14 @@ def test_a_batch_has_one_worker_for_each_card(monkeypatch: pytest.MonkeyPatch) -
     assert [select_card(number)["CUDA_VISIBLE_DEVICES"] for number in range(2)] == ["5", "7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     assert select_card(0) == {}
+
+
+def test_only_losses_that_cuda_can_record_are_recorded() -> None:
+    assert {name for name in STYLE_LOSSES if can_record(name)} == {
+        "gram",
+        "covariance",
+        "centered",
+        "mean-std",
+        "neighbor",
+    }
+    assert not can_record("of a package")

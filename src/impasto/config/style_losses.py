@@ -14,6 +14,7 @@ __all__ = [
     "STYLE_LOSS_NAMES",
     "StyleLossEntry",
     "StyleLossName",
+    "can_record",
     "compares_neighbors",
     "describe_style_losses",
     "register_style_loss",
@@ -27,7 +28,8 @@ class StyleLossEntry:
 
     With `needs_features` it needs all features of a picture at once, so it works neither in tiles nor with masks.
     With `dense` it gains from more layers than the published method has, and they are its default. With `neighbors`
-    features are compared position by position with those of the most similar places of the style.
+    features are compared position by position with those of the most similar places of the style. With `takes_roots`
+    it takes roots of matrices, which a CUDA graph cannot record.
     """
 
     help: str
@@ -35,6 +37,7 @@ class StyleLossEntry:
     needs_features: bool = False
     dense: bool = False
     neighbors: bool = False
+    takes_roots: bool = False
 
 
 STYLE_LOSSES = {
@@ -46,7 +49,9 @@ STYLE_LOSSES = {
         "covariance, and the means with a small weight", "impasto.core.statistics:centered_matrices", dense=True
     ),
     "mean-std": StyleLossEntry("means and deviations", "impasto.core.style_losses:mean_and_std"),
-    "wasserstein": StyleLossEntry("distance between Gaussians", "impasto.core.style_losses:WASSERSTEIN"),
+    "wasserstein": StyleLossEntry(
+        "distance between Gaussians", "impasto.core.style_losses:WASSERSTEIN", takes_roots=True
+    ),
     "sliced-wasserstein": StyleLossEntry(
         "distributions along many directions", "impasto.core.style_losses:SLICED_WASSERSTEIN", needs_features=True
     ),
@@ -76,6 +81,12 @@ def register_style_loss(name: str, path: str) -> None:
 def compares_neighbors(name: str) -> bool:
     """Return True if a style loss compares each position with the most similar place of the style."""
     return name in STYLE_LOSSES and STYLE_LOSSES[name].neighbors
+
+
+def can_record(name: str) -> bool:
+    """Return True if a CUDA graph can record a style loss. Those of packages are not tried: a failure breaks CUDA."""
+    entry = STYLE_LOSSES.get(name)
+    return entry is not None and not (entry.needs_features or entry.takes_roots)
 
 
 def uses_dense_layers(name: str) -> bool:

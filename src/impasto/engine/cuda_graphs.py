@@ -13,18 +13,10 @@ from torch import Tensor
 
 from impasto.core.evaluate import Evaluation, Evaluator
 
-__all__ = ["RecordedEvaluator", "can_record"]
-
-RECORDED_LOSSES = frozenset({"gram", "covariance", "centered", "mean-std", "neighbor"})
-"""Style losses that read no value and take no roots of matrices. After a failed recording, those fail for good."""
+__all__ = ["RecordedEvaluator"]
 
 RECORDED_PX = 1 << 21
 """Pixels up to which recordings pay: a card takes longer for the work than Python for the calls with more."""
-
-
-def can_record(style_loss: str) -> bool:
-    """Return True if evaluations with this style loss can be recorded."""
-    return style_loss in RECORDED_LOSSES
 
 
 class RecordedEvaluator:

@@ -17,7 +17,7 @@ from impasto.engine.tiles import alignment_px, margin_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["MemoryPlan", "Workload", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
+__all__ = ["MIN_TILE_PX", "MemoryPlan", "Workload", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
 
 LIBRARIES_BYTES = 400e6
 """Memory of torch, libvips and Python before the first step."""

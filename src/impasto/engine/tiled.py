@@ -20,6 +20,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from impasto.config.style_losses import can_record
 from impasto.core import losses as loss
 from impasto.core.encoder import Encoder, Features
 from impasto.core.evaluate import Evaluation, Evaluator
@@ -28,9 +29,10 @@ from impasto.core.statistics import Moments, to_float32
 from impasto.core.tensor_store import TensorStore, zeros
 from impasto.engine.allocation import trim_freed_memory
 from impasto.engine.backprop import ForwardCache
-from impasto.engine.cuda_graphs import RecordedEvaluator, can_record
+from impasto.engine.cuda_graphs import RecordedEvaluator
 from impasto.engine.gradients import compute_gradients
 from impasto.engine.local_tiles import LocalTiles, TileBackend, TileBackendFactory
+from impasto.engine.memory import MIN_TILE_PX
 from impasto.engine.tile_targets import (
     TileTargets,
     crop_masks,
@@ -46,9 +48,6 @@ from impasto.errors import ConfigError
 __all__ = ["TiledEngine"]
 
 logger = logging.getLogger("impasto")
-
-MIN_TILE_PX = 128
-"""Tiles are not made smaller than this when a card runs out of memory."""
 
 Result = TypeVar("Result")
 
@@ -172,7 +171,7 @@ class TiledEngine:
                 self.store.release(gradient)
             trim_freed_memory()  # descent has its own use for it
         if gradients.variation is not None and objective.config.tv_weight:
-            self._variation(objective, image, into=gradient, slope=gradients.variation)
+            self._variation(objective, image, into=gradient, slope=gradients.variation.to(image.device))
         if gradients.pooled is not None:
             self._add_unpooled(gradients.pooled, gradient)
         return Evaluation(losses, gradient)
@@ -244,9 +243,9 @@ class TiledEngine:
                 across = loss.variation(rows[:, :, : bottom - top], 3, objective.config.tv_norm)
                 part = scale * (across + loss.variation(rows, 2, objective.config.tv_norm))
             total += part.detach()
-            if into is not None:
+            if into is not None and slope is not None:
                 (gradient,) = torch.autograd.grad(part, rows)
-                into[:, :, top : bottom + 1] += gradient if slope is None else gradient * slope.to(gradient.device)
+                into[:, :, top : bottom + 1] += gradient * slope
                 self.store.release(into)
             self.store.release(image)
         return total
