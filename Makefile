@@ -9,6 +9,7 @@ TEST_WORKERS ?= 2
 # One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
 # tests/conftest.py.
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster
 
 .PHONY: demo test test-fast coverage check format docs figures bench bench-quick dist check-release clean
@@ -85,9 +86,10 @@ dist: $(VENV)/installed-dev
 check-release:
 	$(PYTHON) scripts/check_release.py "$(TAG)"
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --force-reinstall --no-deps ./kernels || echo "./kernels could not be built: runs are slower without it"
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -24,8 +24,8 @@ from impasto.core.evaluate import AutogradEngine
 from impasto.core.targets import build_objective
 from impasto.engine import DTYPES
 from impasto.engine.allocation import keep_freed_memory
-from impasto.engine.planning import choose_convolution
 from impasto.engine.tiled import TiledEngine
+from impasto.engine.timing import choose_convolution
 from impasto.weights import load
 
 
@@ -57,14 +57,13 @@ def measure(size: int, repeats: int) -> dict[str, dict[str, float]]:
     """Measure the seconds of each variant at one size: median, minimum, maximum."""
     encoder = Encoder(VGG19, load("vgg19"))
     content, style, target = (torch.rand(1, 3, size, size) for _ in range(3))
-    objective = build_objective(AutogradEngine(encoder), content, [(1.0, style)], Config().resolve(size, size))
+    objective = build_objective(TiledEngine(encoder), content, [(1.0, style)], Config().resolve(size, size))
     plain = AutogradEngine(encoder).evaluator(objective, objective.config.alpha)
     variants: dict[str, Callable[[], object]] = {"autograd float32": lambda: plain(target)}
     for name, dtype in DTYPES.items():
-        _, winograd = choose_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
-        evaluate = TiledEngine(encoder, dtype=dtype, winograd_channels=winograd).evaluator(
-            objective, objective.config.alpha
-        )
+        choice = choose_convolution("cpu", "float32" if dtype == torch.float32 else "bfloat16")
+        engine = TiledEngine(encoder, dtype=dtype, winograd_channels=choice.winograd_channels, kernels=choice.kernels)
+        evaluate = engine.evaluator(objective, objective.config.alpha)
         variants[f"chained {name}"] = lambda evaluate=evaluate: evaluate(target)  # type: ignore[misc]
         variants[f"convolutions {name}"] = convolutions(encoder, size, dtype)
     seconds: dict[str, list[float]] = {name: [] for name in variants}

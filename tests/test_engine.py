@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import torch
 from builders.networks import random_weights
 from builders.objectives import assert_same_evaluation, evaluate_plain, plain_objective, relative_error, resolve_config
 from builders.pixels import random_image
-from torch import Tensor
 
 import impasto
 from impasto.config import RunOptions
@@ -21,10 +21,11 @@ from impasto.config.networks import ALEXNET, NETWORKS, VGG19, Network
 from impasto.config.style_losses import STYLE_LOSSES
 from impasto.core.encoder import Encoder
 from impasto.core.objective import Objective
-from impasto.engine import planning
+from impasto.engine import timing
 from impasto.engine.memory import Workload
 from impasto.engine.planning import make_plan
 from impasto.engine.tiled import TiledEngine
+from impasto.engine.timing import ConvolutionChoice, Precision
 from impasto.engine.winograd import Winograd, Workspace
 from impasto.errors import ConfigError
 from impasto.weights import load
@@ -190,24 +191,37 @@ def test_auto_plan_is_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("float32", "bfloat16", "winograd", "expected"),
+    ("float32", "bfloat16", "winograd", "compiled", "expected"),
     [
-        (1.0, 0.5, 0.8, ("bfloat16", None)),
-        (1.0, 0.95, 0.9, ("float32", None)),
-        (1.0, 0.95, 0.5, ("float32", 128)),
-        (1.0, 0.5, 0.4, ("bfloat16", 128)),
+        (1.0, 0.5, 0.8, None, ("bfloat16", None, None)),
+        (1.0, 0.95, 0.9, None, ("float32", None, None)),
+        (1.0, 0.95, 0.5, None, ("float32", 128, None)),
+        (1.0, 0.5, 0.4, None, ("bfloat16", 128, None)),
+        (1.0, 0.5, 0.8, (0.4, 0.2), ("bfloat16", 64, "avx9")),
+        (1.0, 0.5, 0.8, (0.4, 0.38), ("float32", 64, "avx9")),
+        (1.0, 0.5, 0.8, (0.9, 0.45), ("bfloat16", None, None)),
+        (1.0, 2.0, 0.8, (0.4, math.inf), ("float32", 64, "avx9")),
+        (1.0, 0.95, 0.5, (0.45, math.inf), ("float32", 128, None)),
     ],
 )
 def test_chooses_the_faster_convolution(
-    float32: float, bfloat16: float, winograd: float, expected: tuple[str, int | None], monkeypatch: pytest.MonkeyPatch
+    float32: float,
+    bfloat16: float,
+    winograd: float,
+    compiled: tuple[float, float] | None,
+    expected: tuple[Precision, int | None, str | None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def seconds(convolve: Any, x: Tensor, clock: object) -> float:
-        if isinstance(convolve, Winograd):
-            return winograd
-        return float32 if x.dtype == torch.float32 else bfloat16
+    def seconds(_device: str, choice: ConvolutionChoice, _clock: object) -> float:
+        is_half = choice.precision == "bfloat16"
+        if choice.kernels is not None:
+            assert compiled is not None
+            return compiled[is_half]
+        return winograd if choice.winograd_channels else (float32, bfloat16)[is_half]
 
-    monkeypatch.setattr(planning, "_fastest", seconds)
-    assert planning.choose_convolution("cpu") == expected
+    monkeypatch.setattr(timing, "time_convolution", seconds)
+    monkeypatch.setattr(timing, "best_set", lambda: "avx9" if compiled else None)
+    assert timing.choose_convolution("cpu") == ConvolutionChoice(*expected)
 
 
 def test_missing_device_error_names_it() -> None:

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from impasto.config import Config
 from impasto.core.encoder import Encoder
 from impasto.engine import planning
+from impasto.engine.timing import ConvolutionChoice, Precision
 from impasto.run.model_cache import ModelCache
 
 __all__ = ["stand_in_card"]
@@ -119,6 +120,10 @@ def stand_in_card(patch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("memory_reserved", "memory_allocated", "empty_cache"):
         patch.setattr(torch.cuda, name, lambda: 0)
     patch.setattr(planning, "_devices", lambda: {"cuda": True, "mps": False, "cpu": True})
-    patch.setattr(planning, "_choose_once", lambda device, precision, threads: (precision or "bfloat16", None))
+
+    def choose(_device: str, precision: Precision | None, _threads: int) -> ConvolutionChoice:
+        return ConvolutionChoice(precision or "bfloat16", None, None)
+
+    patch.setattr(planning, "_choose_once", choose)
     with _Card(), _Reading():  # type: ignore[no-untyped-call]
         yield

@@ -52,6 +52,9 @@ class Plan(Options):
     winograd_channels: int | None = Field(
         None, ge=1, description="Channels from which 3x3 convolutions use Winograd's algorithm. None: never."
     )
+    kernels: str | None = Field(
+        None, description="Instruction set of the compiled kernels. None: PyTorch's own operations."
+    )
     tile_px: int | None = Field(None, ge=1, description="Side of the tiles, in pixels. None: the whole picture.")
     lbfgs_history: int | None = Field(None, ge=1, description="Steps that L-BFGS remembers. None: as configured.")
     on_disk: bool = Field(False, description="Keep large tensors on disk.")

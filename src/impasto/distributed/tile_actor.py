@@ -42,7 +42,10 @@ class TileActor:
         torch.set_num_threads(plan.threads)
         self.device = plan.device
         self.local = LocalTiles(
-            unpack(encoder, plan.device), dtype=DTYPES[plan.precision], winograd_channels=plan.winograd_channels
+            unpack(encoder, plan.device),
+            dtype=DTYPES[plan.precision],
+            winograd_channels=plan.winograd_channels,
+            kernels=plan.kernels,
         )
         self.objective, self.targets = -1, dict[int, TileTargets]()
         self.kept: tuple[int, int, ForwardCache] | None = None
@@ -64,7 +67,7 @@ class TileActor:
         forward = self._forward(task, targets, pixels, keep=task.keep)
         if task.keep:
             self.kept = (task.evaluation, task.tile, forward)
-        return pack(measure_tile(targets, forward.features))
+        return pack(measure_tile(targets, forward.features, self.local.chain(precise=task.precise).operations))
 
     @torch.no_grad()
     def gradients(self, task: TileTask, pixels: bytes, gradients: bytes) -> bytes:
@@ -76,8 +79,8 @@ class TileActor:
         else:
             del kept  # before the forward pass needs as much memory
             forward = self._forward(task, targets, pixels, keep=True)
-        inject = make_injector(targets, unpack(gradients, self.device))
-        return pack(self.local.chain(precise=task.precise).backward(forward, inject))
+        chain = self.local.chain(precise=task.precise)
+        return pack(chain.backward(forward, make_injector(targets, unpack(gradients, self.device), chain.operations)))
 
     def _forward(self, task: TileTask, targets: TileTargets, pixels: bytes, *, keep: bool) -> ForwardCache:
         self.kept = None

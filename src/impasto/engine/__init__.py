@@ -27,6 +27,7 @@ def build_engine(
         encoder,
         dtype=DTYPES[plan.precision],
         winograd_channels=plan.winograd_channels,
+        kernels=plan.kernels,
         tile_px=plan.tile_px,
         store=store,
         tile_backend=tile_backend,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +20,10 @@ from torch import Tensor
 from impasto.config.networks import Layer
 from impasto.core.encoder import POOLING_GAIN, Encoder, Features
 from impasto.core.statistics import to_float32
-from impasto.engine.winograd import Winograd, Workspace, uses_winograd
+from impasto.engine.operations import Convolution, Operations
 
 __all__ = ["ForwardCache", "InjectGradient", "ManualBackprop"]
 
-Convolution = Callable[[Tensor], Tensor]
 InjectGradient = Callable[[str, Tensor | None, Tensor], Tensor]
 """(layer, gradient so far or None at the deepest, features) -> the gradient with that of the losses added."""
 
@@ -35,36 +35,33 @@ class ForwardCache:
     layers: tuple[Layer, ...]
     features: Features = field(default_factory=dict)
     rectified: dict[str, Tensor] = field(default_factory=dict)
-    indices: dict[str, Tensor] = field(default_factory=dict)
+    indices: dict[str, Tensor | None] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
     shapes: dict[str, torch.Size] = field(default_factory=dict)
 
 
 class ManualBackprop:
-    """A network in one precision, with convolutions for both directions, made at first use.
+    """A network in the precision of `operations`, with convolutions for both directions, made at first use."""
 
-    3×3 convolutions of at least `winograd_channels` use Winograd's algorithm; None: no convolution does.
-    """
-
-    def __init__(self, encoder: Encoder, dtype: torch.dtype, winograd_channels: int | None) -> None:
-        self.encoder, self.dtype, self.winograd_channels = encoder, dtype, winograd_channels
+    def __init__(self, encoder: Encoder, operations: Operations) -> None:
+        self.encoder, self.operations = encoder, operations
         self.gain = POOLING_GAIN[encoder.pooling]
-        self._workspace = Workspace()
         self._forward: dict[str, Convolution] = {}
         self._backward: dict[str, Convolution] = {}
 
     def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True) -> ForwardCache:
         """Run the network as deep as `taps` reach. Without `keep` only their features are stored."""
         cache = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
-        x = self.encoder.normalize(image).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for layer in cache.layers:
+        x = self.encoder.normalize(image).to(self.operations.dtype).contiguous(memory_format=torch.channels_last)
+        for layer, following in zip_longest(cache.layers, cache.layers[1:]):
             if keep:
                 cache.shapes[layer.name] = x.shape
             if layer.kind == "conv":
-                x = self._convolution(layer)(x)
+                # ReLU in place, unless the features before it are requested.
+                is_rectified = following is not None and following.kind == "relu" and layer.name not in taps
+                x = self._convolution(layer)(x, rectify=is_rectified)
             elif layer.kind == "relu":
-                # In place, unless the input is itself among the requested features.
-                x = F.relu(x) if any(x is features for features in cache.features.values()) else F.relu_(x)
+                x = x if is_rectified else F.relu(x)
                 if keep:
                     cache.rectified[layer.name] = x
             else:
@@ -81,7 +78,7 @@ class ManualBackprop:
             return F.avg_pool2d(x, window, stride).mul_(self.gain)
         if not keep:
             return F.max_pool2d(x, window, stride)
-        pooled, cache.indices[layer.name] = F.max_pool2d_with_indices(x, window, stride)
+        pooled, cache.indices[layer.name] = self.operations.max_pool(x, layer)
         return pooled
 
     def backward(self, cache: ForwardCache, inject: InjectGradient) -> Tensor:
@@ -118,18 +115,14 @@ class ManualBackprop:
             before - ((after - 1) * layer.stride + layer.kernel - 2 * layer.padding)
             for before, after in zip(shape[2:], gradient.shape[2:], strict=True)
         ]
-        kernel = self.encoder.kernels[layer.name].to(self.dtype)
+        kernel = self.encoder.kernels[layer.name].to(self.operations.dtype)
         return F.conv_transpose2d(gradient, kernel, stride=layer.stride, padding=layer.padding, output_padding=left_out)
 
     def _pool_backward(self, layer: Layer, gradient: Tensor, cache: ForwardCache) -> Tensor:
         x, window, stride = cache.inputs.pop(layer.name), [layer.kernel] * 2, [layer.stride] * 2
-        result: Tensor
         if self.encoder.pooling == "max":
-            result = torch.ops.aten.max_pool2d_with_indices_backward(
-                gradient, x, window, stride, [0, 0], [1, 1], False, cache.indices.pop(layer.name)
-            )
-            return result
-        result = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
+            return self.operations.max_pool_backward(gradient, x, layer, cache.indices.pop(layer.name))
+        result: Tensor = torch.ops.aten.avg_pool2d_backward(gradient, x, window, stride, [0, 0], False, True, None)
         return result.mul_(self.gain)
 
     def _convolution(self, layer: Layer, *, backward: bool = False) -> Convolution:
@@ -141,11 +134,7 @@ class ManualBackprop:
                 kernel = kernel.flip(2, 3).transpose(0, 1)
             else:
                 bias = self.encoder.biases[layer.name]
-            if uses_winograd(layer, self.winograd_channels):
-                prepared[layer.name] = Winograd(kernel, bias, self._workspace)
-            else:
-                bias = None if bias is None else bias.to(self.dtype)
-                prepared[layer.name] = _direct(layer, kernel.to(self.dtype), bias)
+            prepared[layer.name] = self.operations.convolution(layer, kernel, bias)
         return prepared[layer.name]
 
 
@@ -165,11 +154,6 @@ def _fold_reflected(gradient: Tensor, dim: int, frame: int) -> Tensor:
     inner.narrow(dim, 1, frame).add_(before.flip(dim))
     inner.narrow(dim, -1 - frame, frame).add_(after.flip(dim))
     return inner
-
-
-def _direct(layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return lambda x: F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
 
 
 def _keeps_size(layer: Layer) -> bool:

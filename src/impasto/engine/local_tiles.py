@@ -17,6 +17,7 @@ from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.engine.allocation import trim_freed_memory
 from impasto.engine.backprop import ForwardCache, ManualBackprop
 from impasto.engine.gradients import Gradients
+from impasto.engine.operations import choose_operations
 from impasto.engine.tile_targets import TileStats, TileTargets, crop_features, make_injector, measure_tile
 
 __all__ = ["LocalTiles", "TileBackend", "TileBackendFactory"]
@@ -50,14 +51,15 @@ class LocalTiles:
         *,
         dtype: torch.dtype | None = None,
         winograd_channels: int | None = None,
+        kernels: str | None = None,
         store: TensorStore | None = None,
     ) -> None:
         self.encoder, exact = encoder, encoder.mean.dtype
         self.store: TensorStore = store or RamStore(encoder.device)
-        self.float32_chain = ManualBackprop(encoder, exact, winograd_channels)
+        self.float32_chain = ManualBackprop(encoder, choose_operations(exact, winograd_channels, kernels))
         self.fast_chain = self.float32_chain
-        if dtype not in (None, exact):
-            self.fast_chain = ManualBackprop(encoder, dtype, winograd_channels)
+        if dtype is not None and dtype is not exact:
+            self.fast_chain = ManualBackprop(encoder, choose_operations(dtype, winograd_channels, kernels))
 
     def chain(self, *, precise: bool) -> ManualBackprop:
         """Return the network in the encoder's precision, or in the faster one."""
@@ -72,7 +74,7 @@ class LocalTiles:
     def stats(self, image: Tensor, tiles: Sequence[TileTargets], *, precise: bool) -> Iterator[TileStats]:
         """Yield the content errors and moments of each tile."""
         for tile, forward in self.forward(image, tiles, precise=precise):
-            yield measure_tile(tile, forward.features)
+            yield measure_tile(tile, forward.features, self.chain(precise=precise).operations)
             self.store.release(*tile.tensors)
             del forward
 
@@ -81,7 +83,8 @@ class LocalTiles:
     ) -> Iterator[tuple[TileTargets, Tensor]]:
         """Yield d(total)/d(pixels) of each tile with its margin."""
         for tile, forward in self.forward(image, tiles, precise=precise, keep=True):
-            yield tile, self.chain(precise=precise).backward(forward, make_injector(tile, gradients))
+            chain = self.chain(precise=precise)
+            yield tile, chain.backward(forward, make_injector(tile, gradients, chain.operations))
             self.store.release(*tile.tensors)
             del forward
 

@@ -12,19 +12,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
 from impasto.core.objective import Objective
 from impasto.core.statistics import Moments, mask_area
 from impasto.engine.backprop import InjectGradient
-from impasto.engine.gradients import (
-    Gradients,
-    add_content_gradient,
-    add_neighbor_gradient,
-    add_style_gradient,
-    moments_in_chunks,
-)
+from impasto.engine.gradients import Gradients, add_neighbor_gradient
+from impasto.engine.operations import Operations
 from impasto.engine.tiles import Tile
 
 __all__ = [
@@ -110,17 +104,17 @@ def crop_features(targets: TileTargets, features: Features) -> Features:
     return {layer: values[targets.tile.in_tile(layer)] for layer, values in features.items()}
 
 
-def measure_tile(targets: TileTargets, features: Features) -> TileStats:
+def measure_tile(targets: TileTargets, features: Features, operations: Operations) -> TileStats:
     """Measure a tile by its features."""
     own = crop_features(targets, features)
     return TileStats(
         {
-            layer: share * loss.content_error(own[layer], target)
+            layer: share * operations.content_error(own[layer], target)
             for layer, (target, share) in targets.content.items()
             if target.numel()
         },
         {
-            layer: moments_in_chunks(own[layer], targets.masks.get(layer), targets.areas.get(layer, ()))
+            layer: operations.moments(own[layer], targets.masks.get(layer), targets.areas.get(layer, ()))
             for layer in targets.style_layers
         },
         {layer: neighbor_distance(own[layer], target) for layer, target in targets.neighbors.items()},
@@ -142,7 +136,7 @@ def sum_stats(stats: Iterable[TileStats]) -> TileStats:
     return total
 
 
-def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
+def make_injector(targets: TileTargets, gradients: Gradients, operations: Operations) -> InjectGradient:
     """Return a function that adds the losses' gradient at a tile's own features, and nothing in the margin."""
     tile = targets.tile
 
@@ -154,7 +148,7 @@ def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
         by_error = gradients.errors.get(layer)
         if by_error is not None:
             target, share = targets.content[layer]
-            add_content_gradient(own_total, own, target, share * by_error)
+            operations.add_content_gradient(own_total, own, target, share * by_error)
         neighbors = targets.neighbors.get(layer)
         if neighbors is not None:
             (style,) = gradients.style[layer]
@@ -162,7 +156,7 @@ def make_injector(targets: TileTargets, gradients: Gradients) -> InjectGradient:
             return total
         masks = targets.masks.get(layer)
         for number, style in enumerate(gradients.style.get(layer, ())):
-            add_style_gradient(own_total, own, style, None if masks is None else masks[number])
+            operations.add_style_gradient(own_total, own, style, None if masks is None else masks[number])
         return total
 
     return inject

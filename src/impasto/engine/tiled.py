@@ -64,12 +64,13 @@ class TiledEngine:
         *,
         dtype: torch.dtype | None = None,
         winograd_channels: int | None = None,
+        kernels: str | None = None,
         tile_px: int | None = None,
         store: TensorStore | None = None,
         tile_backend: TileBackendFactory | None = None,
     ) -> None:
         self.encoder, self.tile_px = encoder, tile_px
-        self.local = LocalTiles(encoder, dtype=dtype, winograd_channels=winograd_channels, store=store)
+        self.local = LocalTiles(encoder, dtype=dtype, winograd_channels=winograd_channels, kernels=kernels, store=store)
         self.backend: TileBackend = tile_backend(self.local) if tile_backend else self.local
         self.store = self.local.store
         self._selected: tuple[weakref.ref[Objective] | None, list[TileTargets]] = None, []
@@ -162,8 +163,9 @@ class TiledEngine:
         measured, forward = self._measure(objective, image, tiles, precise=precise, keep=True)
         losses, gradients = compute_gradients(objective, measured, alpha)
         if forward is not None:
-            inject = make_injector(tiles[0].to(self.encoder.device), gradients)
-            gradient = self.local.chain(precise=precise).backward(forward, inject).to(image.device)
+            chain = self.local.chain(precise=precise)
+            inject = make_injector(tiles[0].to(self.encoder.device), gradients, chain.operations)
+            gradient = chain.backward(forward, inject).to(image.device)
         else:
             gradient = zeros(self.store, image)
             for tile, part in self.backend.gradients(image, tiles, gradients, precise=precise):
@@ -185,7 +187,7 @@ class TiledEngine:
             total = sum_stats(self.backend.stats(image, tiles, precise=precise))
         else:
             [(tile, forward)] = self.local.forward(image, tiles, precise=precise, keep=keep)
-            total = measure_tile(tile, forward.features)
+            total = measure_tile(tile, forward.features, self.local.chain(precise=precise).operations)
         style: dict[str, tuple[StyleMeasurement, ...]] = dict(total.moments)
         style |= {layer: (distance,) for layer, distance in total.distances.items()}
         if forward is not None and objective.needs_features:

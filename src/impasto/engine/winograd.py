@@ -19,28 +19,38 @@ from torch import Tensor
 
 from impasto.config.networks import Layer
 
-__all__ = ["Winograd", "Workspace", "uses_winograd"]
+__all__ = ["Winograd", "Workspace", "transform_kernel", "uses_winograd"]
 
 CHUNK = 1 << 16
 """Patches times channels that are transformed at a time: 9 MB of float32."""
 
-BT = torch.tensor(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    dtype=torch.float64,
-)
-G = torch.tensor(
-    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64
-) / torch.tensor([24.0])
-AT = torch.tensor(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=torch.float64
-)
+# region points
+A, B = 0.75, 1.5
+"""Interpolation points: 0, ±A, ±B and infinity. Rounding errors are a sixth of those with 0, ±1, ±2, and half of them
+where products are rounded to bfloat16. The compiled kernels have the same."""
+# endregion
+
+
+def _transforms() -> tuple[Tensor, Tensor, Tensor]:
+    """Return Bᵀ (6, 6), G (6, 3) and Aᵀ (4, 6), in float64 (Cook & Toom, as in 1509.09308)."""
+    points, sums, product = (0.0, A, -A, B, -B), A**2 + B**2, (A * B) ** 2
+    rows = [[product, 0, -sums, 0, 1, 0]]
+    rows += [[0, -x * other**2, -(other**2), x, 1, 0] for x, other in ((A, B), (-A, B), (B, A), (-B, A))]
+    rows += [[0, product, 0, -sums, 0, 1]]
+    divisors = [math.prod(x - other for other in points if other != x) for x in points]
+    kernel = [[x**power / divisor for power in range(3)] for x, divisor in zip(points, divisors, strict=True)]
+    output = [[x**power for x in points] + [float(power == 3)] for power in range(4)]
+    matrices = rows, [*kernel, [0, 0, 1]], output
+    bt, g, at = (torch.tensor(matrix, dtype=torch.float64) for matrix in matrices)
+    return bt, g, at
+
+
+BT, G, AT = _transforms()
+
+
+def transform_kernel(kernel: Tensor) -> Tensor:
+    """Compute G kernel Gᵀ in float64, (O, I, 3, 3) -> (36, I, O)."""
+    return torch.einsum("xi,yj,ocij->xyco", G, G, kernel.double()).flatten(0, 1)
 
 
 def uses_winograd(layer: Layer, winograd_channels: int | None) -> bool:
@@ -73,8 +83,7 @@ class Winograd:
     def __init__(self, kernel: Tensor, bias: Tensor | None, workspace: Workspace) -> None:
         dtype = torch.promote_types(kernel.dtype, torch.float32)
         self.outputs, self.inputs = kernel.shape[:2]
-        wide = kernel.double()
-        self.kernel = torch.einsum("xi,yj,ocij->xyco", G, G, wide).flatten(0, 1).to(dtype).contiguous()
+        self.kernel = transform_kernel(kernel).to(dtype).contiguous()
         self.bias = bias.to(dtype) if bias is not None else None
         self.input_transform, self.output_transform = torch.kron(BT, BT).to(dtype), torch.kron(AT, AT).to(dtype)
         self.workspace = workspace
