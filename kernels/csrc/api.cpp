@@ -41,8 +41,9 @@ EXPORT const Kernels* impasto_find(const char* name, int bfloat16) {
 
 EXPORT void impasto_set_start_team(void* function) { start_team = reinterpret_cast<StartTeam>(function); }
 
-EXPORT void impasto_pack_kernel(const Kernels* kernels, const float* transformed, void* packed, int inputs, int outputs) {
-    kernels->pack_kernel(transformed, packed, inputs, outputs);
+EXPORT void impasto_pack_kernel(const Kernels* kernels, const float* kernel, void* packed, int inputs, int outputs,
+                                int threads) {
+    kernels->pack_kernel({kernel, packed, inputs, outputs, threads});
 }
 
 EXPORT void impasto_convolve(const Kernels* kernels, const void* input, const void* kernel, const float* bias, void* output, int height, int width,

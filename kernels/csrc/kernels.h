@@ -7,6 +7,13 @@
 
 namespace impasto {
 
+struct Packing {
+    const float* kernel;  // (outputs, inputs, 3, 3)
+    void* packed;         // 36 · inputs · outputs values, in the order of `convolve`
+    int inputs, outputs;
+    int threads;
+};
+
 struct Convolution {
     const void* input;   // (height, width, inputs)
     const void* kernel;  // as `pack_kernel` returns it
@@ -54,7 +61,7 @@ struct Pooling {
 
 // The kernels of one instruction set, for one type of tensors.
 struct Kernels {
-    void (*pack_kernel)(const float* transformed, void* packed, int inputs, int outputs);
+    void (*pack_kernel)(const Packing&);
     void (*convolve)(const Convolution&);
     void (*add_moments)(const Moments&);
     void (*add_products)(const Products&);

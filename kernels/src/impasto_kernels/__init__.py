@@ -64,10 +64,10 @@ class Kernels:
             raise ValueError(f"This processor has no {numbers} kernels for the instruction set {self.name!r}.")
         self._library.impasto_set_start_team(c_void_p(start_team or None))
 
-    def pack(self, transformed: int, packed: int, inputs: int, outputs: int) -> None:
-        """Reorder a kernel (36, inputs, outputs) of float32 into the type and order of `convolve`."""
+    def pack(self, kernel: int, packed: int, inputs: int, outputs: int) -> None:
+        """Transform a kernel (outputs, inputs, 3, 3) of float32 into 36 · inputs · outputs values for `convolve`."""
         self._library.impasto_pack_kernel(
-            self._kernels, c_void_p(transformed), c_void_p(packed), c_int(inputs), c_int(outputs)
+            self._kernels, c_void_p(kernel), c_void_p(packed), c_int(inputs), c_int(outputs), c_int(self._threads())
         )
 
     def convolve(

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from impasto.core.statistics import Moments
-from impasto.engine.winograd import transform_kernel
 
 __all__ = ["CHANNELS", "CompiledConvolution", "Kernels", "best_set", "load_kernels"]
 
@@ -41,9 +40,9 @@ class Kernels:
     def pack(self, kernel: Tensor, dtype: torch.dtype) -> Tensor:
         """Transform a kernel (O, I, 3, 3), and reorder it for `convolve`."""
         outputs, inputs = kernel.shape[:2]
-        transformed = transform_kernel(kernel).float().contiguous()
-        packed = torch.empty(transformed.shape, dtype=dtype)
-        self._compiled.pack(transformed.data_ptr(), packed.data_ptr(), inputs, outputs)
+        kernel = kernel.float().contiguous()
+        packed = torch.empty((36, inputs, outputs), dtype=dtype)
+        self._compiled.pack(kernel.data_ptr(), packed.data_ptr(), inputs, outputs)
         return packed
 
     def convolve(self, x: Tensor, packed: Tensor, bias: Tensor | None, *, rectify: bool) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from impasto.config.networks import Layer
 
-__all__ = ["Winograd", "Workspace", "transform_kernel", "uses_winograd"]
+__all__ = ["Winograd", "Workspace", "uses_winograd"]
 
 CHUNK = 1 << 16
 """Patches times channels that are transformed at a time: 9 MB of float32."""
@@ -46,11 +46,6 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
 
 
 BT, G, AT = _transforms()
-
-
-def transform_kernel(kernel: Tensor) -> Tensor:
-    """Compute G kernel Gᵀ in float64, (O, I, 3, 3) -> (36, I, O)."""
-    return torch.einsum("xi,yj,ocij->xyco", G, G, kernel.double()).flatten(0, 1)
 
 
 def uses_winograd(layer: Layer, winograd_channels: int | None) -> bool:
@@ -83,7 +78,8 @@ class Winograd:
     def __init__(self, kernel: Tensor, bias: Tensor | None, workspace: Workspace) -> None:
         dtype = torch.promote_types(kernel.dtype, torch.float32)
         self.outputs, self.inputs = kernel.shape[:2]
-        self.kernel = transform_kernel(kernel).to(dtype).contiguous()
+        transformed = torch.einsum("xi,yj,ocij->xyco", G, G, kernel.double())
+        self.kernel = transformed.flatten(0, 1).to(dtype).contiguous()
         self.bias = bias.to(dtype) if bias is not None else None
         self.input_transform, self.output_transform = torch.kron(BT, BT).to(dtype), torch.kron(AT, AT).to(dtype)
         self.workspace = workspace
