@@ -27,7 +27,7 @@ from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
 from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
-from impasto.weights import load
+from impasto.weights import cache_folder, load
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -86,6 +86,17 @@ def no_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert spec is not None
     assert spec.origin is not None
     return tmp_path_factory.mktemp("cache") / "weights", Path(spec.origin).with_name("vgg19")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use a cache folder with the user's decoded weights, and with nothing else of theirs."""
+    own, folder = cache_folder(), tmp_path_factory.mktemp("own-cache")
+    own.mkdir(parents=True, exist_ok=True)
+    (folder / "weights").symlink_to(own, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_CACHE", str(folder))
+        yield
 
 
 @pytest.fixture(autouse=True)

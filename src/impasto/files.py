@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import platformdirs
+
 from impasto.errors import OutputError
 
 try:
@@ -21,13 +23,30 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["ScratchFolder", "atomic_write", "remove_abandoned_folders", "require_distinct", "require_writable"]
+__all__ = [
+    "ScratchFolder",
+    "atomic_write",
+    "remove_abandoned_folders",
+    "require_distinct",
+    "require_writable",
+    "try_lock",
+    "user_cache_folder",
+]
 
 
 PREFIX, LOCK_NAME = "impasto-", ".impasto-lock"
 
 NEW_S = 10.0
 """Age below which a scratch folder is never taken for abandoned."""
+
+
+def user_cache_folder() -> Path:
+    """Return `$IMPASTO_CACHE`, or the system's cache folder of this user. It need not exist."""
+    chosen = os.environ.get("IMPASTO_CACHE")
+    try:
+        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")
+    except RuntimeError:  # no home folder: a temporary folder is better than none
+        return Path(tempfile.gettempdir()) / "impasto"
 
 
 def require_writable(path: Path) -> None:
@@ -124,7 +143,7 @@ class ScratchFolder:
         self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
         self.path = Path(self._folder.name)
         self._lock = (self.path / LOCK_NAME).open("w")
-        _try_lock(self._lock)
+        try_lock(self._lock)
 
     def __enter__(self) -> Path:
         return self.path
@@ -146,12 +165,12 @@ def remove_abandoned_folders(parent: Path | None = None) -> None:
             if time.time() - lock.stat().st_mtime < NEW_S:  # perhaps not locked yet
                 continue
             with lock.open("r+") as file:
-                is_abandoned = _try_lock(file)
+                is_abandoned = try_lock(file)
             if is_abandoned:
                 shutil.rmtree(folder)
 
 
-def _try_lock(file: IO[str]) -> bool:
+def try_lock(file: IO[str]) -> bool:
     """Lock a file until it is closed. Return False if another process has locked it."""
     if fcntl is None:  # on Windows a file that is open cannot be removed, which is as good
         return True

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import AfterValidator, TypeAdapter
 
 from impasto.config import Plan, RunOptions
 from impasto.config.style_losses import compares_neighbors
 from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.pyramid import plan_scales
+from impasto.engine.kernels import best_set
 from impasto.engine.limits import default_threads, free_memory_bytes
 from impasto.engine.memory import Workload, memory_needs, plan_memory
+from impasto.engine.plan_cache import describe_machine, recall
 from impasto.engine.tiles import cut_tiles
 from impasto.engine.timing import TRIAL_MACS, ConvolutionChoice, Precision, choose_convolution, time_convolution
 from impasto.engine.winograd import uses_winograd
@@ -167,5 +170,18 @@ def _devices() -> dict[Device, bool]:
 
 @cache
 def _choose_once(device: str, precision: Precision | None, threads: int) -> ConvolutionChoice:
-    """Choose once per process, so that all of its pictures are painted alike."""
-    return choose_convolution(device, precision)
+    """Choose once per machine, and once per process, so that all pictures of a batch are painted alike."""
+    key = describe_machine(device) | {"precision": precision, "threads": threads}
+    return recall(lambda: choose_convolution(device, precision), CHOICE, **key)
+
+
+def _require_usable(choice: ConvolutionChoice) -> ConvolutionChoice:
+    """Raise `ValueError` for a choice that no timing on this machine makes."""
+    channels = choice.winograd_channels
+    if (channels is not None and channels < 1) or choice.kernels not in (None, best_set()):
+        raise ValueError(f"{choice} is not possible on this machine")
+    return choice
+
+
+CHOICE = TypeAdapter(Annotated[ConvolutionChoice, AfterValidator(_require_usable)])
+"""Checks what an earlier run wrote."""

@@ -27,7 +27,7 @@ from impasto.engine.memory import Workload, vector_bytes
 from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.torch_state import torch_state
 from impasto.errors import DivergenceError
-from impasto.files import remove_abandoned_folders
+from impasto.files import remove_abandoned_folders, user_cache_folder
 from impasto.images.detail import is_flat
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
@@ -36,7 +36,6 @@ from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
 from impasto.run.result import Result
-from impasto.weights import cache_folder
 
 __all__ = ["Run"]
 
@@ -126,7 +125,7 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """The engine that the plan names. Raises `OutputError` if its disk store would not fit the disk."""
-        store = DiskStore(cache_folder().parent / "scratch") if self.plan.on_disk else None
+        store = DiskStore(user_cache_folder() / "scratch") if self.plan.on_disk else None
         if store is not None:
             store.require(vector_bytes(self.workload, self._lbfgs_history))
         return self.cache.engine(self.plan, self.encoder, store, self.tile_backend)

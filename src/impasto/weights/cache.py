@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
-import platformdirs
 import safetensors
 from safetensors.torch import save_file
 
 from impasto.core.encoder import Weights
 from impasto.errors import OutputError, WeightsError
-from impasto.files import atomic_write
+from impasto.files import atomic_write, user_cache_folder
 from impasto.weights.decoding import as_tensors
 from impasto.weights.heads import Heads, heads_as_tensors
 
@@ -20,12 +18,8 @@ __all__ = ["cache_folder", "cached_path", "create_cache_folder", "recorded_sha25
 
 
 def cache_folder() -> Path:
-    """Return the folder of weights below `$IMPASTO_CACHE` or the system's cache folder of this user."""
-    chosen = os.environ.get("IMPASTO_CACHE")
-    try:
-        return (Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")) / "weights"
-    except RuntimeError:  # no home folder: a temporary folder is better than none
-        return Path(tempfile.gettempdir()) / "impasto" / "weights"
+    """Return the folder of weights in the cache of this user."""
+    return user_cache_folder() / "weights"
 
 
 def cached_path(name: str) -> Path:
