@@ -15,7 +15,7 @@ from impasto.samples.canvas import Floats
 Flow: TypeAlias = Callable[[Floats], Floats]
 
 _ALONG_PX, _ACROSS_PX = 0.55, 0.75  # Sample spacing that leaves no pixel of a stroke uncovered.
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18  # Small enough for the cache of a processor.
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ def cover(shape: tuple[int, ...], paths: Floats, half_widths: Floats, *, ragged:
     sides = normals * half_widths[..., None]
     owner = np.full(height * width, -1, np.int64)
     per_chunk = max(1, _CHUNK // (n_along * n_across))
+    nearest = np.rint((across + 1) / 2 * (ragged.shape[1] - 1)).astype(np.int32) if ragged is not None else None
     for first in range(0, len(paths), per_chunk):
         chunk = slice(first, first + per_chunk)
-        center = _resample(paths[chunk], along)[:, :, None]
-        side = _resample(sides[chunk], along)[:, :, None]
-        spot = np.floor((center + side * across[:, None]) * height).astype(np.int32)
-        x, y = spot[..., 0], spot[..., 1]
+        # Coordinates in arrays of their own, which are contiguous, take half the time.
+        centers, lengths = (np.moveaxis(_resample(values[chunk], along), -1, 0) for values in (paths, sides))
+        x, y = (
+            np.floor((center[:, :, None] + length[:, :, None] * across) * height).astype(np.int32)
+            for center, length in zip(centers, lengths, strict=True)
+        )
         keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         if ragged is not None:
-            nearest = np.rint((across + 1) / 2 * (ragged.shape[1] - 1)).astype(np.int32)
             keep &= along[:, None] <= ragged[chunk][:, None, nearest]
         sample = np.flatnonzero(keep)
         owner[(y * width + x).ravel()[sample]] = sample + first * n_along * n_across
@@ -95,7 +97,8 @@ def sample_bristles(table: Floats, marks: Marks) -> Floats:
     i = np.minimum(a.astype(np.int32), n_along - 2)
     j = np.minimum(b.astype(np.int32), n_across - 2)
     u, v = a - i, b - j
-    s = marks.stroke
-    near = table[s, i, j] * (1 - v) + table[s, i, j + 1] * v
-    far = table[s, i + 1, j] * (1 - v) + table[s, i + 1, j + 1] * v
+    at = (marks.stroke * n_along + i) * n_across + j
+    values = table.ravel()
+    near = values.take(at) * (1 - v) + values.take(at + 1) * v
+    far = values.take(at + n_across) * (1 - v) + values.take(at + n_across + 1) * v
     return np.asarray(near * (1 - u) + far * u, dtype=np.float32)

@@ -72,11 +72,12 @@ def _add_strokes(
     table = rng.uniform(0, 1, (count, 1, hairs)) + rng.normal(0, 0.15, (count, 6, hairs))
     streak = sample_bristles(table.astype(np.float32), marks)
     mix = np.clip(streak * 1.6 - 0.8, 0, 1)[:, None] * 0.7
-    paint = first[marks.stroke] * (1 - mix) + second[marks.stroke] * mix
+    paint = first.take(marks.stroke, axis=0) * (1 - mix) + second.take(marks.stroke, axis=0) * mix
     paint *= (0.92 + 0.16 * streak)[:, None]
     load = np.clip(1.15 - 0.5 * marks.along + 0.4 * (streak - 0.5), 0.5, 1)[:, None]
     flat, height = color.reshape(-1, 3), relief.reshape(-1)
-    flat[marks.pixel] += (paint - flat[marks.pixel]) * load
+    before = flat.take(marks.pixel, axis=0)
+    flat[marks.pixel] = before + (paint - before) * load
     edge = marks.across**2
     body = (1 - edge**3) * (0.6 + 0.5 * edge) * (1.1 - 0.4 * marks.along)
     rise = width * 0.10 * body + 0.0016 * (streak - 0.5)
