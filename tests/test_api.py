@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -28,6 +29,17 @@ def test_all_names_are_sorted_and_exist() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
         impasto.stylise  # noqa: B018
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_finding_a_name_leaves_the_garbage_collector_as_it_was(enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        assert impasto.stylize is not None
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_package_is_typed() -> None:
