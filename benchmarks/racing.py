@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -20,10 +19,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyvips
 
-from impasto import samples
+from impasto import Config, images, samples
+from impasto.core.method import objective_at
+from impasto.engine.plan_cache import describe_machine
+from impasto.run import prepare_run
+from impasto.run.loading import load_inputs
 
 ENVIRONMENTS = Path(__file__).parent / ".environments"
 
@@ -119,6 +124,24 @@ def paint(folder: Path, content: Path, style: Path, steps: int, *options: str) -
     return run([*command, "--iterations", str(steps), "--save-every", "5", *options], folder, "result*.png")
 
 
+def score_by(content: Path, style: Path, config: Config | None = None, **options: Any) -> Callable[[Path], float]:
+    """Return a function that measures the total of a picture, an image or an array in a file, in float32."""
+    ready = prepare_run(content, style, config, precision="float32", **options)
+    inputs = load_inputs(ready.inputs, ready.resolved, ready.options, ready.engine)
+    objective = objective_at(inputs, inputs.scales[-1], ready.resolved, ready.engine)
+
+    def score(picture: Path) -> float:
+        loaded = images.load(np.load(picture) if picture.suffix == ".npy" else picture)
+        return ready.engine.measure(objective, loaded.pixels, ready.config.alpha).as_floats()["total"]
+
+    return score
+
+
+def describe_processors() -> str:
+    """Return the kind and the number of this machine's processors."""
+    return f"{describe_machine('cpu')['hardware']}, {os.cpu_count()} processors"
+
+
 def first_reaching(pictures: list[tuple[float, Path]], loss: float, score: Callable[[Path], float]) -> int | None:
     """Find the first of `pictures` that reaches the loss, by bisection: losses fall over time."""
     low, high = 0, len(pictures)
@@ -179,8 +202,9 @@ def report(title: str, outcomes: list[Outcome], *, as_json: bool) -> None:
     # A race that was not won within its steps has no ratio, and must not be left out of the median.
     median = statistics.median(ratios) if len(ratios) == len(outcomes) else None
     if as_json:
-        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors"
-        print(json.dumps({"machine": machine, "time_ratio": median, "races": [asdict(o) for o in outcomes]}))
+        print(
+            json.dumps({"machine": describe_processors(), "time_ratio": median, "races": [asdict(o) for o in outcomes]})
+        )
         return
     print(title)
     for o in outcomes:

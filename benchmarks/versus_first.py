@@ -14,12 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from racing import Run, arguments, paint, pictures, race, report, run
-
-from impasto import images
-from impasto.core.method import objective_at
-from impasto.run import prepare_run
-from impasto.run.loading import load_inputs
+from racing import Run, arguments, paint, pictures, race, report, run, score_by
 
 FIRST = "7277298"
 HERE = Path(__file__).parent.parent
@@ -42,13 +37,7 @@ def main() -> None:
             command = [sys.executable, "-m", "impasto", "stylize", str(photo), str(painting), "-o", "result.png"]
             return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
 
-        ready = prepare_run(photo, painting, size=options.size, padding="zero", precision="float32")
-        scene = load_inputs(ready.inputs, ready.resolved, ready.options, ready.engine)
-        objective = objective_at(scene, scene.scales[-1], ready.resolved, ready.engine)
-
-        def score(picture: Path) -> float:
-            return ready.engine.measure(objective, images.load(picture).pixels, ready.config.alpha).as_floats()["total"]
-
+        score = score_by(photo, painting, size=options.size, padding="zero")
         # The weights are decoded once, as they are on our side.
         rival("warm", "--size", "64", "--iterations", "1")
         outcomes = [
