@@ -36,6 +36,9 @@ ROWS = 16
 
 POWER_ITERATIONS = 2
 
+NOISE = 10
+"""Rounding errors of a length, in units of the precision of the longest."""
+
 MIN_LENGTH = 1e-12
 """Smallest length that is divided by, for layers that never fire and pictures of one color."""
 
@@ -142,8 +145,12 @@ def fit_basis(pictures: Sequence[Cells]) -> Basis:
     random = torch.randn(sample.shape[1], COMPONENTS, generator=torch.Generator().manual_seed(0)).to(sample)
     directions: Tensor = torch.linalg.qr(random).Q
     for _ in range(POWER_ITERATIONS):
-        directions = torch.linalg.qr(sample.T @ (sample @ directions)).Q
-    return Basis(factors, directions)
+        directions, triangle = torch.linalg.qr(sample.T @ (sample @ directions))
+    # Where cells are few or alike, the last directions are rounding errors, which differ from machine to machine.
+    lengths = triangle.diagonal().abs()
+    is_known = lengths > NOISE * torch.finfo(lengths.dtype).eps * lengths.max()
+    is_known[0] = True
+    return Basis(factors, directions[:, is_known])
 
 
 def _factor(part: Tensor) -> Tensor:
