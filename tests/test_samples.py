@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 from functools import cache
@@ -120,6 +121,19 @@ def test_photo_is_small_and_opens(name: str) -> None:
         assert 256 <= max(image.size) <= 512
         assert not image.getexif()
         assert np.asarray(image).std() > 30
+
+
+@every_painting
+def test_thumbnail_matches_the_painting(name: str) -> None:
+    """The files that ship are those of `scripts/draw_thumbnails.py`, whatever version of libjpeg wrote them."""
+    path = samples.thumbnail_path(name)
+    assert path.stat().st_size < 16_000
+    picture, encoded = Image.fromarray(painted(name, 512)), io.BytesIO()
+    picture.thumbnail((samples.THUMBNAIL_PX, samples.THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    picture.save(encoded, "JPEG", quality=75)
+    with Image.open(path) as shipped, Image.open(encoded) as expected:
+        assert (shipped.format, max(shipped.size)) == ("JPEG", samples.THUMBNAIL_PX)
+        assert np.abs(np.asarray(shipped, float) - np.asarray(expected, float)).mean() < 1
 
 
 def test_credits_name_author_and_license() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import impasto
+from impasto import samples
 from impasto.cli import main
 from impasto.config.presets import load_preset
 from impasto.errors import ConfigError
@@ -328,6 +329,17 @@ def test_queue_length_is_bounded(tmp_path: Path, photo: Path, painting: Path) ->
         request = job_request(client, photo, painting)
         statuses = [client.post("/api/jobs", json=request).status_code for _ in range(5)]
     assert statuses == [201, 201, 201, 409, 409]
+
+
+def test_thumbnails_of_paintings_need_no_drawing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a painting is drawn")
+
+    monkeypatch.setattr("impasto.samples.paint", refuse)
+    for name in samples.PAINTINGS:
+        for side in (192, 96):
+            response = client.get(f"/api/samples/{name}/thumbnail?side={side}")
+            assert max(Image.open(io.BytesIO(response.content)).size) == side
 
 
 # ---- Jobs and results ----------------------------------------------------------------------------

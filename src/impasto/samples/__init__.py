@@ -3,7 +3,8 @@
 The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in the public domain
 (CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
 
-The paintings are not files: `paint` draws them with numpy, from a seed.
+The paintings are not files: `paint` draws them with numpy, from a seed. That takes a second, so `thumbnails` has small
+copies to show meanwhile, made by `scripts/draw_thumbnails.py`.
 
 - `swirl`: a windy night over fields, in thick strokes of oil.
 - `dots`: a bay at sundown, in dots of unmixed paint.
@@ -22,9 +23,23 @@ from numpy.typing import NDArray
 from impasto.errors import InputError
 from impasto.samples import dots, ink, mosaic, swirl
 
-__all__ = ["NAMES", "PAINTINGS", "PHOTOS", "Photo", "clamp_size", "credit", "paint", "photo_path"]
+__all__ = [
+    "NAMES",
+    "PAINTINGS",
+    "PHOTOS",
+    "THUMBNAIL_PX",
+    "Photo",
+    "clamp_size",
+    "credit",
+    "paint",
+    "photo_path",
+    "thumbnail_path",
+]
 
 MIN_PX, MAX_PX = 64, 2048
+
+THUMBNAIL_PX = 192
+"""Long side of a painting's thumbnail."""
 
 _PAINTERS = {"swirl": swirl.draw, "dots": dots.draw, "mosaic": mosaic.draw, "ink": ink.draw}
 
@@ -78,6 +93,11 @@ def clamp_size(size_px: int) -> int:
 def photo_path(name: str) -> Path:
     """Return the path of one of `PHOTOS`, a JPEG. Raises `InputError`."""
     return Path(__file__).with_name(f"{_photo(name).name}.jpg")
+
+
+def thumbnail_path(name: str) -> Path:
+    """Return the path of a small JPEG of one of `PAINTINGS`, as `paint` draws it at 512 px."""
+    return Path(__file__).with_name("thumbnails") / f"{name}.jpg"
 
 
 def credit(name: str) -> str:

@@ -85,6 +85,13 @@ class Pictures:
                 images.save(path, images.load(resolve_picture(SAMPLE + name, size_px)).pixels)
         return NamedImage(SAMPLE + name, path)
 
+    def sample_thumbnail(self, name: str, long_side_px: int) -> bytes:
+        """Encode a small JPEG of a sample, of a painting without drawing it if it is small enough."""
+        if name in samples.PAINTINGS and long_side_px <= samples.THUMBNAIL_PX:
+            path = samples.thumbnail_path(name)
+            return path.read_bytes() if long_side_px == samples.THUMBNAIL_PX else self.thumbnail(path, long_side_px)
+        return self.thumbnail(self.sample(name, DEFAULT_SIZE_PX).pixels, long_side_px)
+
     def draw_samples(self) -> None:
         """Draw all paintings in advance, at the default size."""
         for name in samples.PAINTINGS:

@@ -66,7 +66,7 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/samples/{name}/thumbnail", responses=JPEG, response_class=Response)
     def sample_thumbnail(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
         """Return a small JPEG of a sample."""
-        return _jpeg(pictures.thumbnail(pictures.sample(name, 512).pixels, side), CACHE_A_DAY)
+        return _jpeg(pictures.sample_thumbnail(name, side), CACHE_A_DAY)
 
 
 def add_job_routes(app: FastAPI, studio: Studio) -> None:

@@ -8,7 +8,7 @@ import { el, formatNumber } from "./dom.js";
 import { JobActions } from "./job-actions.js";
 import { formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
 import { LossChart } from "./loss-chart.js";
-import { thumbnailUrl } from "./picture-refs.js";
+import { SMALL_PX, thumbnailUrl } from "./picture-refs.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused", "cancelling"]);
 const [NORMAL_PX, LARGE_PX, PREVIEW_PX] = [1024, 2048, 640];
@@ -17,6 +17,14 @@ const LARGE_FROM_PX = 1100; // a frame of more device pixels gets a large result
 const WAITING_TEXTS = { queued: "It starts when the jobs before it are done.", running: "Getting ready…" };
 
 const resultUrl = (job, side) => `/api/jobs/${job.id}/thumbnail?side=${side}`;
+
+/** An image that shows a small copy until the large one is loaded: a sample painting may still have to be drawn. */
+function sharpeningImage(picture, alt) {
+  const image = el("img", { src: thumbnailUrl(picture, SMALL_PX), alt });
+  const large = el("img", { src: thumbnailUrl(picture, NORMAL_PX) });
+  large.decode().then(() => (image.src = large.src), () => {});
+  return image;
+}
 
 export class JobView {
   /** `onUseSettings` receives a job, `results` returns all finished jobs, `go(id, other)` shows a job, alone or beside another. */
@@ -36,7 +44,7 @@ export class JobView {
     this.host.classList.remove("active");
     const figure = (picture) => {
       const name = shortName(picture.name);
-      return el("figure", {}, el("div", { class: "canvas" }, el("img", { src: thumbnailUrl(picture, NORMAL_PX), alt: name })), el("figcaption", {}, name));
+      return el("figure", {}, el("div", { class: "canvas" }, sharpeningImage(picture, name)), el("figcaption", {}, name));
     };
     const styles = pictures.styles.map(({ picture }) => figure(picture));
     this.host.replaceChildren(

@@ -1,5 +1,8 @@
 // References to pictures: samples by name, uploaded files by hash.
 
+/** The side of a small copy. Those of sample paintings are there before the paintings are drawn. */
+export const SMALL_PX = 192;
+
 /** The URL of a picture whose long side is at most `side` pixels. */
 export const thumbnailUrl = (picture, side) =>
   picture.sample ? `/api/samples/${picture.sample}/thumbnail?side=${side}` : `/api/files/${picture.sha256}/thumbnail?side=${side}`;

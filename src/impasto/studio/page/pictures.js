@@ -5,7 +5,7 @@ import { announce, button, byId, el } from "./dom.js";
 import { acceptFiles } from "./drop-zones.js";
 import { inputsOfKind, joinNames, shortName } from "./labels.js";
 import { editMask } from "./mask-editor.js";
-import { isSamePicture, thumbnailUrl, toReference } from "./picture-refs.js";
+import { isSamePicture, SMALL_PX, thumbnailUrl, toReference } from "./picture-refs.js";
 
 const FILE_TYPES = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif";
 const MAX_SHARE = 5; // a painting weighs from 1/5 to 5
@@ -60,7 +60,7 @@ export class Pictures {
 
   createSample(sample, role) {
     const node = button("", () => this.use(sample, role, true), { class: "sample", title: sample.credit, "aria-label": `Sample ${ROLES[role]}: ${sample.name}` });
-    node.append(el("img", { src: thumbnailUrl(sample, 96), alt: "", width: 44, height: 44, loading: "lazy" }));
+    node.append(el("img", { src: thumbnailUrl(sample, SMALL_PX), alt: "", width: 44, height: 44 }));
     node.sample = sample;
     return node;
   }
@@ -176,7 +176,7 @@ export class Pictures {
     const recipe = picture.recipe && button("Use its settings", () => this.onUseSettings(picture), { class: "quiet", title: "Impasto painted this picture" });
     const name = el("span", { class: "name", title: shortName(picture.name) }, shortName(picture.name), el("small", {}, size));
     const about = el("div", { class: "about" }, name, el("span", { class: "row" }, recipe, ...buttons));
-    return el("li", { class: "chosen" }, el("img", { src: thumbnailUrl(picture, 256), alt: "", class: "thumb" }), about);
+    return el("li", { class: "chosen" }, el("img", { src: thumbnailUrl(picture, SMALL_PX), alt: "", class: "thumb" }), about);
   }
 
   createStyleRow(entry, index) {
