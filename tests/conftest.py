@@ -225,5 +225,9 @@ def page(studio: RunningStudio, watched: WatchedPage) -> Iterator[Page]:
         page.wait_for_timeout(100)
     outside = [url for url in watched.requests if not url.startswith((studio.address, "data:", "blob:"))]
     # Browsers report closed streams and abandoned image loads as failed requests.
-    errors = [text for text in watched.complaints if not re.match(r"failed: .*/api/(events|files|jobs|samples)", text)]
+    errors = [
+        text
+        for text in watched.complaints
+        if not re.match(r"failed: .*/api/(events|files|jobs|samples|sketches)", text)
+    ]
     assert (outside, errors) == ([], [])

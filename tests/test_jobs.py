@@ -301,7 +301,11 @@ def test_refuses_to_remove_a_running_job(store: JobStore) -> None:
     with pytest.raises(JobError, match="running"):
         store.remove(job.id)
     store.finish(claim, {})
+    checkpoints = [store.checkpoint_folder / f"{number}-1-3.impasto" for number in (job.id, 10 * job.id)]
+    for path in checkpoints:
+        path.touch()
     store.remove(job.id)
+    assert [path.exists() for path in checkpoints] == [False, True]
     assert store.jobs() == []
     assert store.losses(job.id) == []
     for command in (store.get, store.cancel, store.retry, store.remove):

@@ -27,6 +27,7 @@ from impasto.engine.allocation import keep_freed_memory
 from impasto.images import require_output
 from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
+from impasto.jobs.sketches import SketchWorker
 from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker, worker_name
 
@@ -244,23 +245,29 @@ def _work(
         pull_weights=functools.partial(pull_missing, quiet=quiet),
         checkpoint_interval_s=checkpoint_interval_s,
     )
+    sketch_worker = SketchWorker(queue_worker, stopped)
+
+    def revision() -> tuple[int, int]:
+        return store.revision(), sketch_worker.revision()
+
     if warm_up:
         queue_worker.warm_up()
     while not stopped():
-        revision = store.revision()
+        seen = revision()
         job = queue_worker.run_one()
         if job is None:
             if drain:
                 return
-            _wait_for_change(store, revision, stopped)
+            if sketch_worker.run_one() is None:
+                _wait_for_change(revision, seen, stopped)
         elif not quiet:
             console.print(f"job {job.id} is {job.state}{f': {job.error}' if job.error else ''}")
 
 
-def _wait_for_change(store: JobStore, revision: int, stopped: Callable[[], bool]) -> None:
-    """Wait until the queue changes, or until a lease may have expired."""
+def _wait_for_change(revision: Callable[[], object], seen: object, stopped: Callable[[], bool]) -> None:
+    """Wait until a queue changes, or until a lease may have expired."""
     deadline_s = time.monotonic() + MAX_IDLE_S
-    while time.monotonic() < deadline_s and not stopped() and store.revision() == revision:
+    while time.monotonic() < deadline_s and not stopped() and revision() == seen:
         time.sleep(POLL_S)
 
 

@@ -95,6 +95,11 @@ class JobStore:
         """Return the number of queued jobs."""
         return int(self._database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
 
+    def is_busy(self) -> bool:
+        """Return True if a job is running or waits for a worker."""
+        active = "state = 'running' OR (state = 'queued' AND NOT paused)"
+        return bool(self._database.read(f"SELECT 1 FROM jobs WHERE {active} LIMIT 1"))
+
     def losses(self, number: int, *, after: int = 0) -> list[dict[str, float]]:
         """Return a job's losses by step, for the steps after step number `after`."""
         rows = self._database.read("SELECT * FROM losses WHERE job = ? AND step > ? ORDER BY step", (number, after))
@@ -144,6 +149,8 @@ class JobStore:
             execute("DELETE FROM jobs WHERE id = ?", (number,))
             execute("UPDATE revisions SET removed = last")
         self.previews.remove(number)
+        for path in self.checkpoint_folder.glob(f"{number}-*"):
+            path.unlink(missing_ok=True)
 
     # ---- For workers ---------------------------------------------------------------------------
 

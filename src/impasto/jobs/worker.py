@@ -48,7 +48,7 @@ class Worker:
     """Paints jobs of the queue, one at a time, and keeps networks loaded in between.
 
     `observer` is called after every step. `pull_weights` downloads the weights of a network if they are missing. Set
-    `stopping` to release the current job after its current step.
+    `stopping` to release the current job after its current step. Workers of one process may share a `cache`.
     """
 
     def __init__(
@@ -59,10 +59,11 @@ class Worker:
         observer: Callable[[Job, Progress], None] | None = None,
         pull_weights: Callable[[str], None] | None = None,
         checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
+        cache: ModelCache | None = None,
     ) -> None:
         self.store, self.name, self.observer, self.pull_weights = store, name, observer, pull_weights
         self.checkpoint_interval_s = checkpoint_interval_s
-        self.cache = ModelCache(cache_measurements=True)
+        self.cache = cache or ModelCache(cache_measurements=True)
         self.stopping = False
 
     def warm_up(self) -> None:

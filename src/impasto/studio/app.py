@@ -25,7 +25,7 @@ from impasto.jobs import BrokenQueueError, JobError, UnknownJobError
 from impasto.studio.auth import COOKIE, AccessMiddleware, SignInError
 from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
-from impasto.studio.routes import add_job_routes, add_picture_routes
+from impasto.studio.routes import add_job_routes, add_picture_routes, add_sketch_routes
 from impasto.studio.schemas import Problem, Token
 from impasto.studio.studio import Studio
 
@@ -77,6 +77,7 @@ def create_app(studio: Studio) -> FastAPI:
     _add_page_routes(app)
     _add_session_routes(app, studio)
     add_picture_routes(app, studio)
+    add_sketch_routes(app, studio)
     add_job_routes(app, studio)
     return app
 

@@ -16,7 +16,7 @@ from impasto.studio.pictures import FORMATS, download_name, load_recipe
 from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecipeView
 from impasto.studio.studio import Studio
 
-__all__ = ["add_job_routes", "add_picture_routes"]
+__all__ = ["add_job_routes", "add_picture_routes", "add_sketch_routes"]
 
 MAX_UPLOAD_BYTES = 200 * 1000 * 1000
 
@@ -33,8 +33,11 @@ BINARY = {
 }
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 
+SKETCH = JPEG | {202: {"description": "It is not painted yet. Ask again."}}
+
 JobNumber = Annotated[int, InPath(description="The number of the job.", ge=1, lt=2**63)]
 Hash = Annotated[str, InPath(description="The SHA-256 of an uploaded file.", pattern="^[0-9a-f]{64}$")]
+Wait = Annotated[float, Query(description="Maximum seconds to wait for the picture.", ge=0, le=60)]
 Side = Annotated[int, Query(description="Maximum long side in pixels.", ge=16, le=2048)]
 
 
@@ -67,6 +70,24 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
     def sample_thumbnail(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
         """Return a small JPEG of a sample."""
         return _jpeg(pictures.sample_thumbnail(name, side), CACHE_A_DAY)
+
+
+def add_sketch_routes(app: FastAPI, studio: Studio) -> None:
+    """Add sketches: small pictures of a pair, before it is painted."""
+
+    @app.post("/api/sketches", responses=SKETCH, response_class=Response)
+    async def sketch(paint: PaintRequest, request: Request, wait: Wait = 25.0) -> Response:
+        """Return a small JPEG of what a request would paint, after a few steps. It waits while the queue is busy.
+
+        The size and the number of steps are fixed, and `run` and `priority` are ignored. To cancel, close the
+        connection.
+        """
+
+        async def is_wanted() -> bool:
+            return not (studio.events.closed or await request.is_disconnected())
+
+        content = await studio.sketches.paint(paint, wait, is_wanted)
+        return Response(status_code=202) if content is None else _jpeg(content)
 
 
 def add_job_routes(app: FastAPI, studio: Studio) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from impasto.jobs.model import JobError
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
+from impasto.jobs.sketches import find_sketches
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import worker_name
 
@@ -102,7 +103,8 @@ class LocalExecutor:
             finally:
                 self._processes.discard(process.pid)
         with contextlib.suppress(JobError):  # else the lease expires
-            self.store.expire_worker(worker_name(process.pid))
+            for queue in filter(None, (self.store, find_sketches(self.store))):
+                queue.expire_worker(worker_name(process.pid))
 
     def _stop(self, process: subprocess.Popen[bytes]) -> None:
         """Ask a worker to stop by closing its standard input. Kill it after a timeout, or once it has no job."""

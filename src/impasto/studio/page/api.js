@@ -17,24 +17,34 @@ function errorText(status, body) {
   }
 }
 
-async function request(method, path, data) {
+async function send(method, path, data, signal) {
   const headers = data === undefined ? {} : { "content-type": "application/json" };
   const body = data === undefined ? undefined : JSON.stringify(data);
-  const response = await fetch(path, { method, headers, body }).catch(() => {
+  const response = await fetch(path, { method, headers, body, signal }).catch(() => {
     throw new ApiError(NO_RESPONSE);
   });
   if (response.status === 401 && path !== "/api/session") {
     await signIn();
-    return request(method, path, data);
+    return send(method, path, data, signal);
   }
-  const text = await response.text();
-  if (!response.ok) throw new ApiError(errorText(response.status, text));
+  if (!response.ok) throw new ApiError(errorText(response.status, await response.text()));
+  return response;
+}
+
+async function request(method, path, data) {
+  const text = await (await send(method, path, data)).text();
   return text ? JSON.parse(text) : null;
 }
 
 export const get = (path) => request("GET", path);
 export const post = (path, data) => request("POST", path, data);
 export const remove = (path) => request("DELETE", path);
+
+/** Post a request for a picture. Return it as a blob, or null if it is not ready yet. Aborting `signal` cancels the request. */
+export async function postForPicture(path, data, signal) {
+  const response = await send("POST", path, data, signal);
+  return response.status === 202 ? null : response.blob();
+}
 
 /** Upload a file. `onProgress` receives the share that is sent, from 0 to 1. */
 export function upload(file, name, onProgress = () => {}) {

@@ -18,7 +18,7 @@ export const el = (tag, attributes = {}, ...children) => fill(document.createEle
 /** Create an SVG element. */
 export const svgEl = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-export const button = (text, onclick, attributes = {}) => el("button", { type: "button", onclick, ...attributes }, text);
+export const button = (text, onclick, attributes = {}, ...children) => el("button", { type: "button", onclick, ...attributes }, text, ...children);
 
 export const byId = (id) => document.getElementById(id);
 

@@ -1,7 +1,7 @@
 // The settings, generated from the options that the server describes: the most important ones first, the rest folded.
 
 import { alphaControl, middleOf } from "./alpha.js";
-import { byId, el } from "./dom.js";
+import { button, byId, el } from "./dom.js";
 import { choiceLabel } from "./labels.js";
 
 const SIZES = [256, 384, 512, 768, 1024, 2048];
@@ -16,12 +16,15 @@ export class Form {
     this.startNode = startNode;
     this.preset = el("select", { id: "preset", onchange: () => this.choosePreset(this.preset.value) });
     this.preset.append(...options.presets.map(({ name }) => el("option", { value: name }, name)));
+    this.presetButtons = options.presets.map((preset) => this.presetButton(preset));
+    this.presetPictures = el("details", { class: "presets" }, el("summary", {}, "See every preset"), el("div", {}, ...this.presetButtons));
     this.help = el("p", { class: "help", id: "preset-help" });
     this.preset.setAttribute("aria-describedby", this.help.id);
     const front = this.fields.filter((field) => field.order !== null).sort((a, b) => a.order - b.order);
     byId("settings").append(
       el("div", { class: "field" }, el("label", { for: "preset" }, "Preset"), this.preset),
       this.help,
+      this.presetPictures,
       ...front.filter((field) => field.name === "alpha").map((field) => this.alpha(field)),
       el("div", { class: "front" }, ...front.filter((field) => field.name !== "alpha").map((field) => this.field(field, false))),
       startNode,
@@ -29,6 +32,20 @@ export class Form {
       el("details", {}, el("summary", {}, "All options"), ...this.groups()),
     );
     this.choosePreset(options.presets[0].name);
+  }
+
+  /** A button that chooses a preset, with a place for a picture of it. */
+  presetButton({ name, help, config }) {
+    const choose = () => {
+      this.preset.value = name;
+      this.preset.dispatchEvent(new Event("change", { bubbles: true }));
+    };
+    return button("", choose, { class: "preset", title: help, value: name }, el("span", { class: "sketch" }, el("img", { alt: "", hidden: true })), el("span", {}, name), el("small", { hidden: this.isReady({ config }) }, "to be downloaded"));
+  }
+
+  /** True if a preset paints without a download. */
+  isReady({ config }) {
+    return this.options.networks[config.network ?? this.defaults.network];
   }
 
   alpha(field) {
@@ -100,6 +117,7 @@ export class Form {
   choosePreset(name) {
     this.preset.value = name;
     this.help.textContent = this.base.help;
+    for (const node of this.presetButtons) node.setAttribute("aria-pressed", node.value === name);
     this.show(this.base.config);
   }
 

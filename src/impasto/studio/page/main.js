@@ -8,12 +8,16 @@ import { Gallery } from "./gallery.js";
 import { JobView } from "./job-view.js";
 import { jobTitle, roleKind, shortName, stateLabel } from "./labels.js";
 import { Pictures } from "./pictures.js";
+import { sketchPlaces } from "./sketch-places.js";
+import { Sketches } from "./sketches.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused"]);
+const BUSY = new Set(["queued", "running", "pausing", "cancelling"]); // a paused job lets others go first
 
 const jobs = new Map();
 let isLoaded = false;
 let pictures = null;
+let sketches = null;
 const problem = byId("problem");
 const runningLink = byId("running-job");
 
@@ -108,7 +112,10 @@ const jobView = new JobView(byId("job"), {
 });
 const gallery = new Gallery(byId("jobs"));
 pictures = new Pictures(options.samples, {
-  onChange: () => pictures !== null && jobView.job === null && jobView.showStart(pictures),
+  onChange() {
+    sketches?.update();
+    if (pictures !== null && jobView.job === null) jobView.showStart(pictures);
+  },
   async onUseSettings(picture) {
     try {
       useSettings(await get(`/api/files/${picture.sha256}/recipe`));
@@ -118,6 +125,10 @@ pictures = new Pictures(options.samples, {
   },
 });
 const form = new Form(options, pictures.startNode);
+const isBusy = () => [...jobs.values()].some(({ state }) => BUSY.has(state));
+sketches = new Sketches(sketchPlaces(form, pictures, isBusy));
+for (const kind of ["input", "change"]) byId("request").addEventListener(kind, () => sketches.update());
+form.presetPictures.addEventListener("toggle", () => sketches.update());
 
 /** Show which field is invalid. Return true if there is one. */
 function showInvalidField() {
@@ -167,3 +178,4 @@ addEventListener("hashchange", () => {
   if (byId("jobs").contains(document.activeElement)) byId("job").focus({ preventScroll: true });
 });
 showSelected();
+sketches.update();
