@@ -34,6 +34,7 @@ def take_screenshot(page: Page, address: str) -> bytes:
         if size == "256":
             expect(page.get_by_text("Download", exact=True)).to_be_visible(timeout=TIMEOUT_MS)
             page.get_by_role("button", name="mosaic").click()
+            expect(page.get_by_alt_text("Sketch: cat as mosaic")).to_be_visible(timeout=TIMEOUT_MS)
     expect(page.get_by_text(re.compile(r"Step (7|8|9)\d of")).first).to_be_visible(timeout=TIMEOUT_MS)
     return page.screenshot()
 

@@ -5,19 +5,27 @@ python scripts/draw_thumbnails.py
 
 from __future__ import annotations
 
+import io
+
 from PIL import Image
 
 from impasto import samples
 
 
+def draw_thumbnail(name: str) -> bytes:
+    """Draw a painting as a small JPEG."""
+    picture, content = Image.fromarray(samples.paint(name)), io.BytesIO()
+    picture.thumbnail((samples.THUMBNAIL_PX, samples.THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    picture.save(content, "JPEG", quality=75, optimize=True)
+    return content.getvalue()
+
+
 def main() -> None:
-    """Write a small JPEG of each painting."""
+    """Write the thumbnail of each painting."""
     for name in samples.PAINTINGS:
-        picture = Image.fromarray(samples.paint(name))
-        picture.thumbnail((samples.THUMBNAIL_PX, samples.THUMBNAIL_PX), Image.Resampling.LANCZOS)
         path = samples.thumbnail_path(name)
         path.parent.mkdir(exist_ok=True)
-        picture.save(path, quality=75, optimize=True)
+        path.write_bytes(draw_thumbnail(name))
 
 
 if __name__ == "__main__":
