@@ -30,16 +30,16 @@ Precision = Literal["float32", "bfloat16"]
 MIN_SPEEDUP = 1.15
 """Minimum speed-up before switching: the time that bfloat16 saves must exceed that of finishing in float32."""
 
-SIDE_PX = 48
+SIDE_PX = 96
 TRIAL = next(layer for layer in VGG19.layers if layer.name == "conv3_2")
 TRIAL_MACS = 9.0 * TRIAL.inputs * TRIAL.outputs * SIDE_PX**2
 """The convolution that is timed, VGG's most frequent one, and its multiplications."""
 
-ROUNDS = 3
+ROUNDS = 4
 """Rounds of timings, of which the fastest counts."""
 
 MAX_TICK_S = 0.001
-"""Coarsest clock that can time a convolution of some 5 to 30 ms."""
+"""Coarsest clock that can time a convolution of some 3 to 20 ms."""
 
 WINOGRAD_CHANNELS = 128
 """Where Winograd's convolution in PyTorch is faster at 256 channels, it is at 128, and gains nothing at 64."""
@@ -58,7 +58,7 @@ class ConvolutionChoice:
 
 @torch.no_grad()
 def choose_convolution(device: str, precision: Precision | None = None) -> ConvolutionChoice:
-    """Time one convolution in every way that this machine has, and return the fastest. Takes a quarter of a second."""
+    """Time one convolution in every way that this machine has, and return the fastest. Takes about a second."""
     # CPU time, which other busy processes do not add to. Of 16 processes, eight at a time on two busy cores, all chose
     # alike, and each figure was within 5 %. With wall-clock time figures varied by half, and four chose differently.
     is_fine = time.get_clock_info("process_time").resolution < MAX_TICK_S  # Windows has ticks of 16 ms
