@@ -1,4 +1,4 @@
-"""Draw the figures of the docs with the commands that the pages show: `make figures`. Takes about 20 minutes.
+"""Draw the figures of the docs with the commands that the pages show: `make figures`. Takes about 25 minutes.
 
 python scripts/draw_figures.py [NAME ...]
 """
@@ -42,6 +42,10 @@ COMMANDS = (
     "impasto insight sweep sample:cat sample:mosaic --over alpha=5,20 --over style-scale=0.5,1 --size 256 -o parts.jpg",
     "impasto insight sweep sample:cat sample:ink --over alpha=2,5 --over style-loss=centered,gram --size 256"
     " -o lines.jpg",
+    "impasto insight sweep sample:cat sample:poster --over alpha=2,5 --over init=noise,recolored --size 256"
+    " -o poster.jpg",
+    "impasto insight sweep sample:cat sample:fire --over alpha=2,5 --size 256 -o fire.jpg",
+    "impasto insight sweep sample:cat sample:stone --over color=palette,luminance --size 256 -o stone.jpg",
     "impasto insight sweep sample:cat sample:swirl --over alpha=5,20 --over style-loss=centered,neighbor --size 256"
     " -o neighbors.jpg",
     "python examples/gradients.py gradients.jpg",

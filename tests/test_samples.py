@@ -20,7 +20,7 @@ from impasto.errors import InputError
 
 SIZE_PX = 160
 
-DRAW_THUMBNAILS = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "draw_thumbnails.py"))
+FEW_COLORS = ("poster", "stone", "fire")
 
 every_painting = pytest.mark.parametrize("name", samples.PAINTINGS)
 every_photo = pytest.mark.parametrize("name", samples.PHOTOS)
@@ -46,8 +46,8 @@ def energy(picture: NDArray[np.uint8], block_px: int) -> float:
     return float(np.abs(np.diff(blocks, axis=0)).mean() + np.abs(np.diff(blocks, axis=1)).mean()) / 2
 
 
-def test_ships_four_paintings_and_a_photo() -> None:
-    assert samples.PAINTINGS == ("swirl", "dots", "mosaic", "ink")
+def test_ships_seven_styles_and_a_photo() -> None:
+    assert samples.PAINTINGS == ("swirl", "dots", "mosaic", "ink", "poster", "stone", "fire")
     assert samples.PHOTOS == ("cat",)
 
 
@@ -89,15 +89,15 @@ def test_colors_have_a_wide_range(name: str) -> None:
     picture = painted(name).reshape(-1, 3).astype(float)
     low, high = np.percentile(picture.mean(axis=1), (2, 98))
     assert high - low > 90
-    assert len(np.unique(picture // 32, axis=0)) > 30
-    if name != "ink":
+    assert len(np.unique(picture // 32, axis=0)) > (15 if name in FEW_COLORS else 30)
+    if name not in ("ink", "stone"):
         assert np.ptp(picture, axis=1).mean() > 50
 
 
 @every_painting
 def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
     picture = painted(name)
-    assert energy(picture, 1) > 4
+    assert energy(picture, 1) > (2 if name == "poster" else 4)
     assert energy(picture, 4) > 3
     assert energy(picture, 16) > 3
 
@@ -105,7 +105,7 @@ def test_has_texture_at_fine_and_coarse_scales(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "monet"}, r"monet.*swirl, dots, mosaic, ink"),
+        ({"name": "monet"}, r"monet.*swirl, dots, mosaic, ink, poster"),
         ({"name": "swirl", "size_px": 63}, r"63 px.*64 to 2048"),
         ({"name": "swirl", "size_px": 2049}, r"2049 px.*64 to 2048"),
         ({"name": "swirl", "seed": -1}, "seed -1"),

@@ -1,15 +1,17 @@
-"""The pictures that ship with Impasto: a photo as content, and four paintings as styles.
+"""The pictures that ship with Impasto: a photo as content, and seven pictures as styles.
 
 The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in the public domain
 (CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
 
-The paintings are not files: `paint` draws them with numpy, from a seed. That takes a second, so `thumbnails` has small
-copies to show meanwhile, made by `scripts/draw_thumbnails.py`.
+The styles are not files: `paint` draws them with numpy, from a seed.
 
 - `swirl`: a windy night over fields, in thick strokes of oil.
 - `dots`: a bay at sundown, in dots of unmixed paint.
 - `mosaic`: a sun over the sea, in glass tiles.
 - `ink`: mountains in mist and bamboo, in ink on paper.
+- `poster`: a sun over hills, in six flat colors.
+- `stone`: cracked layers of rock, as in a photo.
+- `fire`: flames in the dark, as in a photo.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.errors import InputError
-from impasto.samples import dots, ink, mosaic, swirl
+from impasto.samples import dots, fire, ink, mosaic, poster, stone, swirl
 
 __all__ = [
     "NAMES",
@@ -38,10 +40,15 @@ __all__ = [
 
 MIN_PX, MAX_PX = 64, 2048
 
-THUMBNAIL_PX = 192
-"""Long side of a painting's thumbnail."""
-
-_PAINTERS = {"swirl": swirl.draw, "dots": dots.draw, "mosaic": mosaic.draw, "ink": ink.draw}
+_PAINTERS = {
+    "swirl": swirl.draw,
+    "dots": dots.draw,
+    "mosaic": mosaic.draw,
+    "ink": ink.draw,
+    "poster": poster.draw,
+    "stone": stone.draw,
+    "fire": fire.draw,
+}
 
 
 @dataclass(frozen=True)
