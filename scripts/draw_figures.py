@@ -28,7 +28,7 @@ COMMANDS = (
     "impasto insight recombine sample:cat sample:ink --styles sample:swirl sample:dots sample:mosaic"
     " --size 184 -o recombine.jpg",
     "python examples/watch_steps.py stages.jpg",
-    "impasto stylize sample:cat sample:swirl --size 256 -o cat.png --timelapse film.webp --timelapse-seconds 2",
+    "impasto stylize sample:cat sample:swirl --size 320 -o cat.png --timelapse film.webp --timelapse-seconds 2",
     "impasto insight features sample:cat --layers relu1_1,relu2_1,relu3_1,relu4_1,relu5_1 --strongest 6"
     " -o features.jpg",
     "impasto insight reconstruct sample:cat --size 184 -o reconstruct.jpg",
