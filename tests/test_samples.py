@@ -20,6 +20,8 @@ from impasto.errors import InputError
 
 SIZE_PX = 160
 
+DRAW_THUMBNAILS = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "draw_thumbnails.py"))
+
 FEW_COLORS = ("poster", "stone", "fire")
 
 every_painting = pytest.mark.parametrize("name", samples.PAINTINGS)

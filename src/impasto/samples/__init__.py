@@ -3,7 +3,8 @@
 The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in the public domain
 (CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
 
-The styles are not files: `paint` draws them with numpy, from a seed.
+The styles are not files: `paint` draws them with numpy, from a seed. That takes a second, so `thumbnails` has small
+copies to show meanwhile, made by `scripts/draw_thumbnails.py`.
 
 - `swirl`: a windy night over fields, in thick strokes of oil.
 - `dots`: a bay at sundown, in dots of unmixed paint.
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 MIN_PX, MAX_PX = 64, 2048
+
+THUMBNAIL_PX = 192
+"""Long side of a painting's thumbnail."""
 
 _PAINTERS = {
     "swirl": swirl.draw,
