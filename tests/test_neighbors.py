@@ -123,7 +123,9 @@ def test_basis_has_no_directions_of_rounding_errors() -> None:
     channels = [64, 128, 256, 512]
     features = {
         name: part.view(1, -1, 40, 40).repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-        for name, part, factor in zip(("relu1_1", "relu2_1", "relu3_1"), torch.split(few, channels), (4, 2, 1), strict=False)
+        for name, part, factor in zip(
+            ("relu1_1", "relu2_1", "relu3_1"), torch.split(few, channels), (4, 2, 1), strict=False
+        )
     }
     basis = fit_basis([cells_of(features)])
     assert basis.directions is not None
