@@ -20,7 +20,8 @@ from impasto.images.color import LEAST_DEVIATION, recolor
 from impasto.images.detail import FLAT_DETAIL, is_flat, measure_detail
 from impasto.images.oklab import to_oklab
 from impasto.metrics.colors import palette as palette_distance
-from impasto.run import Run
+from impasto.run import Run, drive, prepare_run
+from impasto.run.checkpoint import read_checkpoint
 from impasto.run.loss_trace import LossTrace
 
 RED, BLACK = (0.8, 0.13, 0.13), (0.0, 0.0, 0.0)
@@ -125,13 +126,73 @@ def test_fall_of_the_total_is_measured_over_recorded_steps() -> None:
     assert trace.recent_fall(9) is None
 
 
+PHOTO, SWIRL = samples.photo_path("cat"), samples.paint("swirl", size_px=64)
+
+
+@pytest.fixture
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run has settled, and the most steps that it gets are few."""
+    for name, value in (("SETTLING_STEPS", 2), ("UNSETTLED_FALL", 1e-6), ("MAX_STEPS", 52)):
+        monkeypatch.setattr(f"impasto.run.run.{name}", value)
+
+
 @pytest.mark.weights
-def test_warns_of_a_run_that_has_not_settled(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    photo, style = samples.photo_path("cat"), samples.paint("swirl", size_px=64)
-    monkeypatch.setattr("impasto.run.run.SETTLING_STEPS", 2)
+def test_run_gets_more_steps_until_it_has_settled(unsettled: None, caplog: pytest.LogCaptureFixture) -> None:
+    planned = Config().resolve(32, 32).iterations
     with caplog.at_level(logging.WARNING, logger="impasto"):
-        impasto.stylize(photo, style, size=32, iterations=4)  # the number that was asked for
-        assert "has not settled" not in caplog.text
-        monkeypatch.setattr("impasto.run.run.UNSETTLED_FALL", 1e-6)
-        impasto.stylize(photo, style, size=32, effort="draft")
+        *_, last = (progress for progress in impasto.stylize_steps(PHOTO, SWIRL, size=32))
+    assert planned < 52 <= last.iteration < 54
+    assert last.is_last
+    assert last.planned_steps == last.step
     assert "has not settled: its loss fell by" in caplog.text
+
+
+@pytest.mark.weights
+def test_run_with_a_given_number_of_steps_keeps_it(unsettled: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="impasto"):
+        assert impasto.stylize(PHOTO, SWIRL, size=32, iterations=4).iterations == 4
+    assert "has not settled" not in caplog.text
+
+
+@pytest.mark.weights
+def test_draft_is_not_made_longer(unsettled: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="impasto"):
+        result = impasto.stylize(PHOTO, SWIRL, size=32, effort="draft")
+    assert result.iterations == Config(effort="draft").resolve(32, 32).iterations
+    assert "Give it more with --iterations" in caplog.text
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("more", [0, 1, 2, 3])
+def test_longer_run_resumes_to_the_same_picture(unsettled: None, more: int, tmp_path: Path) -> None:
+    """Also from its last planned step, and from the last but one of those that it got."""
+    whole = impasto.stylize(PHOTO, SWIRL, size=32)
+    stop = Config().resolve(32, 32).iterations + more
+    run = prepare_run(PHOTO, SWIRL, size=32)
+    for progress in run.steps():
+        if (progress.scale, progress.iteration) == (len(progress.inputs.scales), stop):
+            run.save_checkpoint(tmp_path / "run.checkpoint")
+            break
+    resumed = drive(prepare_run(PHOTO, SWIRL, size=32), checkpoint=read_checkpoint(tmp_path / "run.checkpoint"))
+    assert resumed.iterations == whole.iterations
+    assert torch.equal(resumed.image, whole.image)
+
+
+@pytest.mark.weights
+def test_longer_run_is_reproduced(unsettled: None, tmp_path: Path) -> None:
+    painted = tmp_path / "painted.png"
+    whole = impasto.stylize("sample:cat", "sample:swirl", size=32)
+    whole.save(painted)
+    again = impasto.reproduce(painted)
+    assert again.iterations == whole.iterations
+    assert torch.equal(again.image, whole.image)
+
+
+@pytest.mark.weights
+def test_change_of_alpha_is_not_taken_for_a_fall(unsettled: None) -> None:
+    planned = Config().resolve(32, 32).iterations
+    run = prepare_run(PHOTO, SWIRL, size=32)
+    for progress in run.steps():
+        if (progress.scale, progress.iteration) == (len(progress.inputs.scales), planned - 1):
+            run.set_alpha(0.5)
+    assert run.result().iterations == planned

@@ -28,6 +28,10 @@ from impasto.errors import ConfigError, WeightsError
 STEPS_PX, MAX_STEPS_FACTOR = 512, 2
 """Above this long side a picture takes more steps, up to so many times (benchmarks/alpha.py)."""
 
+SETTLING_STEPS, UNSETTLED_FALL, MAX_STEPS = 10, 0.1, 200
+"""A picture has not settled if its loss falls by more in the last steps. On ten pairs it falls by .01 to .06. It gets
+as many steps again, up to a maximum, which is enough for paintings of one color."""
+
 EFFORTS = {"draft": 0.5, "normal": 1.0, "best": 2.0}
 """Steps relative to the usual number, by name."""
 

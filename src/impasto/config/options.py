@@ -16,9 +16,12 @@ from impasto.config.networks import (
     COARSEST_PX,
     DEEP_WEIGHT,
     EFFORTS,
+    MAX_STEPS,
     MAX_STEPS_FACTOR,
     NEIGHBOR_COARSEST_PX,
+    SETTLING_STEPS,
     STEPS_PX,
+    UNSETTLED_FALL,
     NetworkName,
     architecture,
     default_scales,
@@ -263,7 +266,8 @@ class Config(Options):
         group=MAIN,
         label="Steps",
         description=f"Number of steps at full size. auto: {_ITERATIONS}; up to {MAX_STEPS_FACTOR} times as many above "
-        f"{STEPS_PX} px; by --effort.",
+        f"{STEPS_PX} px; by --effort. More, up to {MAX_STEPS}, while the loss falls by over {UNSETTLED_FALL:.0%} in "
+        f"{SETTLING_STEPS} steps.",
         example=3,
     )
     effort: Literal["draft", "normal", "best"] = option(

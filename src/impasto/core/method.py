@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -78,6 +78,11 @@ class RunInputs:
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
+
+    def lengthen(self, iterations: int) -> RunInputs:
+        """Return the same inputs with more steps at full size."""
+        *coarser, full = self.scales
+        return replace(self, scales=(*coarser, replace(full, iterations=full.iterations + iterations)))
 
     def initial_picture(self, init: str) -> Picture | None:
         """Return the picture that the target starts from by `Config.init`; None: noise."""

@@ -10,16 +10,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
+from impasto.config.networks import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.image import fit
-from impasto.core.method import Progress, RunInputs, finalize, stylize_steps
+from impasto.core.method import Progress, ResumePoint, RunInputs, finalize, stylize_steps
 from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
@@ -40,9 +41,6 @@ from impasto.run.result import Result
 __all__ = ["Run"]
 
 logger = logging.getLogger("impasto")
-
-SETTLING_STEPS, UNSETTLED_FALL = 10, 0.1
-"""A run has not settled if its total falls by more in the last steps. On ten pairs it falls by .01 to .06."""
 
 
 @dataclass(eq=False)
@@ -153,40 +151,57 @@ class Run:
                 self.trace.restore(checkpoint.trace_state)
                 resume_point = checkpoint.load(self.engine.store)
 
+                if resume_point.scale == len(inputs.scales):
+                    inputs = self._lengthen(inputs, resume_point.state.iteration)
+        return self._record(inputs, config, resume_point)
+
+    def _record(
+        self, inputs: RunInputs, config: ResolvedConfig, resume_point: ResumePoint | None
+    ) -> Generator[Progress, None, None]:
+        """Yield the steps, and more until the picture has settled."""
+
         def alpha_at(scale: int, iteration: int) -> float:
             return self.schedule.alpha_at(scale, iteration, config.alpha)
 
-        steps = stylize_steps(inputs, config, engine=self.engine, alpha_at=alpha_at, resume_point=resume_point)
-        return self._record(steps)
+        while True:
+            steps = stylize_steps(inputs, config, engine=self.engine, alpha_at=alpha_at, resume_point=resume_point)
+            with contextlib.closing(steps):
+                while True:
+                    try:
+                        with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
+                            progress = next(steps, None)
+                    except DivergenceError as error:
+                        if self.latest is None:
+                            raise
+                        logger.warning("%s The run ends here, with the picture of the step before.", error)
+                        return
+                    if progress is None:
+                        break
+                    self.trace.record(progress)
+                    if progress.is_last:
+                        progress = replace(progress, inputs=self._lengthen(inputs, progress.iteration))
+                    self.latest = progress
+                    yield progress
+            if self.latest is None or self.latest.is_last:
+                return
+            inputs, resume_point = self.latest.inputs, self.latest
 
-    def _record(self, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
-        with contextlib.closing(steps):
-            while True:
-                try:
-                    with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
-                        progress = next(steps, None)
-                except DivergenceError as error:
-                    if self.latest is None:
-                        raise
-                    logger.warning("%s The run ends here, with the picture of the step before.", error)
-                    return
-                if progress is None:
-                    return
-                self.latest = progress
-                self.trace.record(progress)
-                if progress.is_last:
-                    self._warn_if_unsettled()
-                yield progress
-
-    def _warn_if_unsettled(self) -> None:
-        fall = self.trace.recent_fall(SETTLING_STEPS)
-        if self.config.iterations is None and fall is not None and fall > UNSETTLED_FALL:
-            logger.warning(
-                "The picture has not settled: its loss fell by %.0f %% in the last %d steps. Give it more with %s.",
-                100 * fall,
-                SETTLING_STEPS,
-                "--iterations" if self.config.effort == "best" else "--effort best or --iterations",
-            )
+    def _lengthen(self, inputs: RunInputs, iteration: int) -> RunInputs:
+        """Return inputs with the steps that a run has after this step at full size: more if it has not settled."""
+        while iteration > inputs.scales[-1].iterations:  # given more before
+            inputs = inputs.lengthen(SETTLING_STEPS)
+        fall, last = self.trace.recent_fall(SETTLING_STEPS), len(inputs.scales)
+        steps = range(max(1, iteration - SETTLING_STEPS), iteration + 1)
+        has_one_alpha = len({self.schedule.alpha_at(last, step, self.config.alpha) for step in steps}) == 1
+        is_open = self.config.iterations is None and iteration == inputs.scales[-1].iterations
+        if not (is_open and has_one_alpha) or fall is None or fall <= UNSETTLED_FALL:
+            return inputs
+        message = "The picture has not settled: its loss fell by %.0f %% in the last %d steps."
+        if self.config.effort == "draft" or iteration >= MAX_STEPS:
+            logger.warning(f"{message} Give it more with --iterations.", 100 * fall, SETTLING_STEPS)
+            return inputs
+        logger.info(f"{message} It gets as many again.", 100 * fall, SETTLING_STEPS)
+        return inputs.lengthen(SETTLING_STEPS)
 
     def set_alpha(self, alpha: float) -> AlphaChange:
         """Continue with another α after the latest step."""
