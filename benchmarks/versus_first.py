@@ -2,8 +2,9 @@
 
     python benchmarks/versus_first.py [--steps 75 75 75] [--ours 100] [--size 512] [--json]
 
-The first version is a commit from before the engine, with plain autograd. Both run as whole processes with their own
-defaults; the first version's objective (with zero padding) scores both. Needs the repository with its history.
+The first version is a commit from before the engine, with plain autograd, whose objective is today's preset `classic`.
+Both run as whole processes; the first version's objective (with zero padding) scores both. Needs the repository with
+its history.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 from racing import Run, arguments, paint, pictures, race, report, run, score_by
+
+from impasto.config.presets import load_preset
 
 FIRST = "7277298"
 HERE = Path(__file__).parent.parent
@@ -37,14 +40,15 @@ def main() -> None:
             command = [sys.executable, "-m", "impasto", "stylize", str(photo), str(painting), "-o", "result.png"]
             return run([*command, "--quiet", *asked], work / name, "result.png", surroundings)
 
-        score = score_by(photo, painting, size=options.size, padding="zero")
+        classic = ["--preset", "classic", "--init", "noise", *size]
+        score = score_by(photo, painting, load_preset("classic"), size=options.size, init="noise", padding="zero")
         # The weights are decoded once, as they are on our side.
         rival("warm", "--size", "64", "--iterations", "1")
         outcomes = [
             race(
                 steps,
                 lambda n, i=i: rival(f"first-{i}", *size, "--iterations", str(n)),  # type: ignore[misc]
-                lambda n, i=i: paint(work / f"impasto-{i}", photo, painting, options.ours or n, *size),  # type: ignore[misc]
+                lambda n, i=i: paint(work / f"impasto-{i}", photo, painting, options.ours or n, *classic),  # type: ignore[misc]
                 score,
                 lambda _: [],
             )

@@ -20,6 +20,8 @@ SOURCES = Path("csrc")
 
 def sources() -> list[str]:
     """Return the sources for this processor."""
+    # First those that run on every processor: inline functions of the standard library are linked from the first file
+    # that has them.
     names = ["api", "parallel", "baseline"]
     if platform.machine().lower() in ("x86_64", "amd64"):
         names += X86_FLAGS

@@ -128,12 +128,12 @@ def test_invalid_memory_amount_is_a_one_line_error(text: str) -> None:
 
 
 def test_the_estimate_counts_the_search_for_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "_time_direct", lambda *_: 1.0)  # for 1.36e9 multiplications
+    monkeypatch.setattr(planning, "time_convolution", lambda *_: 1.0)  # for 5.4e9 multiplications
     plan = Plan(device="cpu", threads=1, torch=torch.__version__)
     config = Config(style_loss="neighbor", scales=1).resolve(512, 512)
     small, large = (estimate(Workload(512, 512, ((side, side),), config), plan).seconds for side in (256, 2048))
     # 128² cells of the target, 64² and 512² of the style, 256 components.
-    assert large - small == pytest.approx(128**2 * (512**2 - 64**2) * 256 / (9 * 256**2 * 48**2))
+    assert large - small == pytest.approx(128**2 * (512**2 - 64**2) * 256 / (9 * 256**2 * 96**2))
 
 
 def test_estimate_grows_with_the_work() -> None:

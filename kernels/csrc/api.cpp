@@ -11,7 +11,9 @@ namespace {
 
 const InstructionSet* const sets[] = {
 #if defined(__x86_64__)
-    &avx512_bf16, &avx512, &avx2,
+    &avx512_bf16,
+    &avx512,
+    &avx2,
 #endif
     &baseline,
 };
@@ -46,34 +48,38 @@ EXPORT void impasto_pack_kernel(const Kernels* kernels, const float* kernel, voi
     kernels->pack_kernel({kernel, packed, inputs, outputs, threads});
 }
 
-EXPORT void impasto_convolve(const Kernels* kernels, const void* input, const void* kernel, const float* bias, void* output, int height, int width,
-                      int inputs, int outputs, int rectify, int threads) {
+EXPORT void impasto_convolve(const Kernels* kernels, const void* input, const void* kernel, const float* bias,
+                             void* output, int height, int width, int inputs, int outputs, int rectify, int threads) {
     kernels->convolve({input, kernel, bias, output, height, width, inputs, outputs, rectify != 0, threads});
 }
 
-EXPORT void impasto_add_moments(const Kernels* kernels, const void* rows, ptrdiff_t count, int channels, float* sum, float* outer, int threads) {
+EXPORT void impasto_add_moments(const Kernels* kernels, const void* rows, ptrdiff_t count, int channels, float* sum,
+                                float* outer, int threads) {
     kernels->add_moments({rows, count, channels, sum, outer, threads});
 }
 
-EXPORT void impasto_add_products(const Kernels* kernels, void* total, const void* rows, const float* matrix, const float* vector, ptrdiff_t count,
-                          int channels, int threads) {
+EXPORT void impasto_add_products(const Kernels* kernels, void* total, const void* rows, const float* matrix,
+                                 const float* vector, ptrdiff_t count, int channels, int threads) {
     kernels->add_products({total, rows, matrix, vector, count, channels, threads});
 }
 
-EXPORT void impasto_measure_difference(const Kernels* kernels, const void* values, const float* target, ptrdiff_t count, double* sums, int threads) {
+EXPORT void impasto_measure_difference(const Kernels* kernels, const void* values, const float* target, ptrdiff_t count,
+                                       double* sums, int threads) {
     kernels->measure_difference({values, target, count, sums, nullptr, 0, 0, threads});
 }
 
-EXPORT void impasto_add_difference(const Kernels* kernels, void* total, const void* values, const float* target, ptrdiff_t count, float by_square,
-                            float by_absolute, int threads) {
+EXPORT void impasto_add_difference(const Kernels* kernels, void* total, const void* values, const float* target,
+                                   ptrdiff_t count, float by_square, float by_absolute, int threads) {
     kernels->add_difference({values, target, count, nullptr, total, by_square, by_absolute, threads});
 }
 
-EXPORT void impasto_pool(const Kernels* kernels, const void* input, void* output, int height, int width, int channels, int threads) {
+EXPORT void impasto_pool(const Kernels* kernels, const void* input, void* output, int height, int width, int channels,
+                         int threads) {
     kernels->pool({input, nullptr, output, height, width, channels, threads});
 }
 
-EXPORT void impasto_pool_backward(const Kernels* kernels, const void* input, const void* gradient, void* output, int height, int width, int channels, int threads) {
+EXPORT void impasto_pool_backward(const Kernels* kernels, const void* input, const void* gradient, void* output,
+                                  int height, int width, int channels, int threads) {
     kernels->pool_backward({input, gradient, output, height, width, channels, threads});
 }
 

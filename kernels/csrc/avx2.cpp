@@ -8,7 +8,9 @@
 
 namespace impasto {
 
-const InstructionSet avx2{"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, set_avx2::kernels_of<set_avx2::Float32>(),
-    {}};
+const InstructionSet avx2{"avx2",
+                          [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
+                          set_avx2::kernels_of<set_avx2::Float32>(),
+                          {}};
 
 }  // namespace impasto

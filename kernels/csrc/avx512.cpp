@@ -8,7 +8,9 @@
 
 namespace impasto {
 
-const InstructionSet avx512{"avx512", [] { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); }, set_avx512::kernels_of<set_avx512::Float32>(),
-    {}};
+const InstructionSet avx512{"avx512",
+                            [] { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); },
+                            set_avx512::kernels_of<set_avx512::Float32>(),
+                            {}};
 
 }  // namespace impasto

@@ -8,7 +8,8 @@
 
 namespace impasto {
 
-const InstructionSet avx512_bf16{"avx512_bf16", [] { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl"); }, set_avx512_bf16::kernels_of<set_avx512_bf16::Float32>(),
-    set_avx512_bf16::kernels_of<set_avx512_bf16::BFloat16>()};
+const InstructionSet avx512_bf16{
+    "avx512_bf16", [] { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl"); },
+    set_avx512_bf16::kernels_of<set_avx512_bf16::Float32>(), set_avx512_bf16::kernels_of<set_avx512_bf16::BFloat16>()};
 
 }  // namespace impasto

@@ -6,7 +6,6 @@
 
 namespace impasto {
 
-const InstructionSet baseline{"baseline", [] { return true; }, set_baseline::kernels_of<set_baseline::Float32>(),
-    {}};
+const InstructionSet baseline{"baseline", [] { return true; }, set_baseline::kernels_of<set_baseline::Float32>(), {}};
 
 }  // namespace impasto

@@ -1,5 +1,5 @@
-// The kernels, which are compiled once for each instruction set. Tensors are channels-last, in float32 or bfloat16; numbers
-// of channels are multiples of 64.
+// The kernels, which are compiled once for each instruction set. Tensors are channels-last, in float32 or bfloat16;
+// numbers of channels are multiples of 64.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ struct Moments {
 };
 
 struct Products {
-    void* total;       // (count, channels), which rows · matrix + vector is added to
-    const void* rows;  // (count, channels)
+    void* total;                   // (count, channels), which rows · matrix + vector is added to
+    const void* rows;              // (count, channels)
     const float *matrix, *vector;  // (channels, channels) and (channels); vector may be null
     ptrdiff_t count;
     int channels;
@@ -52,7 +52,7 @@ struct Difference {
 };
 
 struct Pooling {
-    const void* input;  // (height, width, channels)
+    const void* input;     // (height, width, channels)
     const void* gradient;  // (height / 2, width / 2, channels), for the backward pass
     void* output;
     int height, width, channels;

@@ -14,21 +14,19 @@ StartTeam start_team = nullptr;
 namespace {
 
 struct Team {
-    const std::function<void(int, int)>* task;
+    const std::function<void(int)>* task;
     int count;
-    std::atomic<int> next_task{0};
-    std::atomic<int> next_thread{0};
+    std::atomic<int> next{0};
 };
 
 void work(void* data) {
     auto* team = static_cast<Team*>(data);
-    const int thread = team->next_thread++;
-    for (int number = team->next_task++; number < team->count; number = team->next_task++) (*team->task)(number, thread);
+    for (int number = team->next++; number < team->count; number = team->next++) (*team->task)(number);
 }
 
 }  // namespace
 
-void run_tasks(int count, int threads, const std::function<void(int, int)>& task) {
+void run_tasks(int count, int threads, const std::function<void(int)>& task) {
     Team team;
     team.task = &task;
     team.count = count;

@@ -12,8 +12,8 @@ namespace impasto {
 using StartTeam = void (*)(void (*)(void*), void*, unsigned, unsigned);
 extern StartTeam start_team;
 
-// Calls task(number, thread) for each number below `count`, with threads numbered from 0.
-void run_tasks(int count, int threads, const std::function<void(int, int)>& task);
+// Calls task(number) for each number below `count`, on as many threads.
+void run_tasks(int count, int threads, const std::function<void(int)>& task);
 
 // Returns memory of the calling thread, aligned to cache lines, valid until it takes the same slot, 0 or 1, again.
 void* workspace(int slot, size_t bytes);
