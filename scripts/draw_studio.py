@@ -27,7 +27,7 @@ def take_screenshot(page: Page, address: str) -> bytes:
     """Return a screenshot of a default run that is two thirds done, with one picture in the gallery."""
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(address)
-    for size, steps in (("256", "20"), ("512", "45")):
+    for size, steps in (("256", "20"), ("512", "60")):
         page.get_by_label("Size", exact=True).fill(size)
         page.get_by_label("Steps", exact=True).fill(steps)
         page.get_by_role("button", name="Paint", exact=True).click()
@@ -35,7 +35,7 @@ def take_screenshot(page: Page, address: str) -> bytes:
             expect(page.get_by_text("Download", exact=True)).to_be_visible(timeout=TIMEOUT_MS)
             page.get_by_role("button", name="mosaic").click()
             expect(page.get_by_alt_text("Sketch: cat as mosaic")).to_be_visible(timeout=TIMEOUT_MS)
-    expect(page.get_by_text(re.compile(r"Step (7|8|9)\d of")).first).to_be_visible(timeout=TIMEOUT_MS)
+    expect(page.get_by_text(re.compile(r"Step 1[0-2]\d of")).first).to_be_visible(timeout=TIMEOUT_MS)
     return page.screenshot()
 
 

@@ -195,7 +195,7 @@ VGG19 = Network(
     _VGG19_LAYERS,
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    iterations=45,
+    iterations=60,
     dense_content_layers=DENSE_VGG_CONTENT,
     dense_style_layers=_dense_vgg(_VGG19_LAYERS),
     dense_strength=DENSE_VGG_STRENGTH,
@@ -215,7 +215,7 @@ VGG16 = Network(
     _VGG16_LAYERS,
     content_layers=("relu4_2",),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    iterations=45,
+    iterations=60,
     dense_content_layers=DENSE_VGG_CONTENT,
     dense_style_layers=_dense_vgg(_VGG16_LAYERS),
     dense_strength=DENSE_VGG_STRENGTH,
@@ -269,7 +269,7 @@ WEIGHTS = {source.name: source for network in NETWORKS.values() for source in ne
 
 
 def describe_by_network(value: Callable[[Network], object]) -> str:
-    """Return a default of every network for a help text: `45 (vgg19, vgg16), 200 (alexnet)`."""
+    """Return a default of every network for a help text: `60 (vgg19, vgg16), 200 (alexnet)`."""
     names: dict[str, list[str]] = {}
     for network in NETWORKS.values():
         names.setdefault(str(value(network)), []).append(network.name)
