@@ -63,7 +63,7 @@ def test_second_process_reads_what_the_first_measured(timings: list[str]) -> Non
 
 
 def test_a_process_keeps_its_choice(timings: list[str]) -> None:
-    """All pictures of a batch are painted alike, also when the cache is emptied meanwhile."""
+    """All pictures of a batch are painted alike, also when the cache is emptied in between."""
     first = choose()
     assert forget() == 1
     assert planning._choose_once("cpu", None, 2).winograd_channels == first[1]
@@ -80,7 +80,7 @@ CHANGES: dict[str, Callable[[pytest.MonkeyPatch, Path], object]] = {
     "features of the processor": lambda patch, cpuinfo: cpuinfo.write_text(INTEL.replace("avx2", "avx2 amx")),
     "torch": lambda patch, _: patch.setattr(torch, "__version__", "1.0"),
     "impasto": lambda patch, _: patch.setattr(plan_cache, "__version__", "0.0"),
-    "kernels": lambda patch, _: patch.setattr(plan_cache, "_kernels", lambda: "avx1024 1.0"),
+    "kernels": lambda patch, _: patch.setattr(plan_cache, "describe_kernels", lambda: "avx1024 1.0"),
     "code": lambda patch, _: patch.setattr(plan_cache, "_engine_sha256", lambda: "changed"),
     "instructions": lambda patch, _: patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2"),
 }

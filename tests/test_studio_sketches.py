@@ -1,4 +1,4 @@
-"""Sketches of the studio: painted once, while nothing else waits, and only as long as somebody wants them."""
+"""Sketches of the studio: painted once, while no job waits, and only as long as a client asks for them."""
 
 from __future__ import annotations
 

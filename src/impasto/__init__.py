@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _import_fast(module: str) -> ModuleType:
-    """Import a module without looking for unused objects meanwhile, which takes a fifth of the time with torch."""
+    """Import a module with garbage collection off: it takes a fifth of the time that importing torch takes."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,7 @@
 """Compiled kernels for tensors in memory, which are passed by their addresses.
 
-Tensors are channels-last, contiguous, in float32 or bfloat16; numbers of channels are multiples of `CHANNELS`. Nothing
-of this is checked here: a wrong address or size ends the process.
+Tensors are channels-last, contiguous, in float32 or bfloat16; numbers of channels are multiples of 64. Nothing of this
+is checked here: a wrong address or size ends the process.
 """
 
 from __future__ import annotations
@@ -14,29 +14,24 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-__all__ = ["CHANNELS", "INTERFACE", "Kernels", "__version__", "best_set"]
+__all__ = ["INTERFACE", "Kernels", "__version__", "best_set"]
 
 INTERFACE = 1
 """Changes with the meaning of any function. Programs use the interface that they know, and no other."""
-
-CHANNELS = 64
-"""Numbers of channels are multiples of this one."""
 
 LIBRARY = Path(__file__).with_name("kernels.so")
 
 
 def best_set() -> str:
     """Return the name of the best instruction set of this processor."""
-    library = _load()
-    library.impasto_best_set.restype = c_char_p
-    name: bytes = library.impasto_best_set()
+    name: bytes = _load().impasto_best_set()
     return name.decode()
 
 
 @cache
 def _load() -> ctypes.CDLL:
     library = ctypes.CDLL(str(LIBRARY))
-    library.impasto_find.restype = c_void_p
+    library.impasto_best_set.restype, library.impasto_find.restype = c_char_p, c_void_p
     return library
 
 

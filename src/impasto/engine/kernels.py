@@ -20,7 +20,7 @@ from torch import Tensor
 
 from impasto.core.statistics import Moments
 
-__all__ = ["CHANNELS", "CompiledConvolution", "Kernels", "best_set", "load_kernels"]
+__all__ = ["CHANNELS", "CompiledConvolution", "Kernels", "best_set", "describe_kernels", "load_kernels"]
 
 logger = logging.getLogger("impasto")
 
@@ -34,14 +34,14 @@ CHANNELS = 64
 class Kernels:
     """The kernels for features in one type, float32 or bfloat16: contiguous, channels-last, (1, C, h, w)."""
 
-    def __init__(self, compiled: Any) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: Any, dtype: torch.dtype) -> None:
+        self._compiled, self.dtype = compiled, dtype
 
-    def pack(self, kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    def pack(self, kernel: Tensor) -> Tensor:
         """Transform a kernel (O, I, 3, 3), and reorder it for `convolve`."""
         outputs, inputs = kernel.shape[:2]
         kernel = kernel.float().contiguous()
-        packed = torch.empty((36, inputs, outputs), dtype=dtype)
+        packed = torch.empty((36, inputs, outputs), dtype=self.dtype)
         self._compiled.pack(kernel.data_ptr(), packed.data_ptr(), inputs, outputs)
         return packed
 
@@ -102,10 +102,10 @@ class Kernels:
 
 
 class CompiledConvolution:
-    """A convolution of stride 1 and zero padding 1: (1, I, h, w) -> (1, O, h, w), in the type of `dtype`."""
+    """A convolution of stride 1 and zero padding 1: (1, I, h, w) -> (1, O, h, w), in the type of the kernels."""
 
-    def __init__(self, kernels: Kernels, kernel: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
-        self._kernels, self._packed = kernels, kernels.pack(kernel, dtype)
+    def __init__(self, kernels: Kernels, kernel: Tensor, bias: Tensor | None) -> None:
+        self._kernels, self._packed = kernels, kernels.pack(kernel)
         self._bias = None if bias is None else bias.float().contiguous()
 
     def __call__(self, x: Tensor, *, rectify: bool = False) -> Tensor:
@@ -125,7 +125,7 @@ def load_kernels(name: str, dtype: torch.dtype) -> Kernels | None:
     except (ImportError, OSError, ValueError) as error:
         logger.warning("Compiled kernels for %s are not used: %s", str(dtype).removeprefix("torch."), error)
         return None
-    return Kernels(compiled)
+    return Kernels(compiled, dtype)
 
 
 @cache
@@ -137,6 +137,12 @@ def best_set() -> str | None:
         logger.info("No compiled kernels (pip install impasto-kernels): %s", error)
         return None
     return name
+
+
+def describe_kernels() -> str | None:
+    """Return the instruction set and the version of the compiled kernels, or None if there are none."""
+    name = best_set()
+    return None if name is None else f"{name} {_module().__version__}"
 
 
 def _module() -> Any:

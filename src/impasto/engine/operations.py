@@ -78,17 +78,17 @@ class Operations:
 
 
 class CompiledOperations(Operations):
-    """The same operations in compiled kernels. What these cannot do is left to PyTorch."""
+    """The same operations in compiled kernels, and in PyTorch where these do not apply."""
 
-    def __init__(self, dtype: torch.dtype, winograd_channels: int | None, kernels: Kernels) -> None:
-        super().__init__(dtype, winograd_channels)
+    def __init__(self, kernels: Kernels, winograd_channels: int | None) -> None:
+        super().__init__(kernels.dtype, winograd_channels)
         self._kernels = kernels
 
     def convolution(self, layer: Layer, kernel: Tensor, bias: Tensor | None) -> Convolution:
         """Prepare a convolution."""
         is_possible = layer.inputs % CHANNELS == layer.outputs % CHANNELS == 0
         if is_possible and uses_winograd(layer, self.winograd_channels):
-            return CompiledConvolution(self._kernels, kernel, bias, self.dtype)
+            return CompiledConvolution(self._kernels, kernel, bias)
         return super().convolution(layer, kernel, bias)
 
     def max_pool(self, x: Tensor, layer: Layer) -> tuple[Tensor, Tensor | None]:
@@ -137,7 +137,7 @@ def choose_operations(dtype: torch.dtype, winograd_channels: int | None, kernels
     if kernels is not None:
         loaded = load_kernels(kernels, dtype)
         if loaded is not None:
-            return CompiledOperations(dtype, winograd_channels, loaded)
+            return CompiledOperations(loaded, winograd_channels)
     return Operations(dtype, winograd_channels)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ import torch
 from pydantic import TypeAdapter
 
 from impasto import __version__
-from impasto.engine.kernels import best_set
+from impasto.engine.kernels import describe_kernels
 from impasto.errors import OutputError
 from impasto.files import atomic_write, try_lock, user_cache_folder
 
@@ -92,14 +91,8 @@ def describe_machine(device: str) -> Key:
         "torch": torch.__version__,
         "impasto": __version__,
         "engine": _engine_sha256(),
-        "kernels": _kernels() if device == "cpu" else None,
+        "kernels": describe_kernels() if device == "cpu" else None,
     }
-
-
-def _kernels() -> str | None:
-    """Return the instruction set and the version of the compiled kernels, or None if there are none."""
-    name = best_set()
-    return None if name is None else f"{name} {importlib.import_module('impasto_kernels').__version__}"
 
 
 def _card() -> str:

@@ -24,7 +24,7 @@ def open_sketches(store: JobStore) -> JobStore:
 
 
 def find_sketches(store: JobStore) -> JobStore | None:
-    """Return the queue of sketches, or None if nobody has asked for one yet."""
+    """Return the queue of sketches, or None if there has been no sketch yet."""
     return open_sketches(store) if (store.folder / FOLDER).is_dir() else None
 
 

@@ -150,7 +150,6 @@ class Run:
                 checkpoint.require_same_run(self._recipe(inputs, *checkpoint.position))
                 self.trace.restore(checkpoint.trace_state)
                 resume_point = checkpoint.load(self.engine.store)
-
                 if resume_point.scale == len(inputs.scales):
                     inputs = self._lengthen(inputs, resume_point.state.iteration)
         return self._record(inputs, config, resume_point)
@@ -159,32 +158,39 @@ class Run:
         self, inputs: RunInputs, config: ResolvedConfig, resume_point: ResumePoint | None
     ) -> Generator[Progress, None, None]:
         """Yield the steps, and more until the picture has settled."""
+        while True:
+            last = yield from self._record_planned(inputs, config, resume_point)
+            if last is None or last.is_last:
+                return
+            inputs, resume_point = last.inputs, last
+
+    def _record_planned(
+        self, inputs: RunInputs, config: ResolvedConfig, resume_point: ResumePoint | None
+    ) -> Generator[Progress, None, Progress | None]:
+        """Yield the planned steps. Return the last one, whose inputs may have more; None if the run is over."""
 
         def alpha_at(scale: int, iteration: int) -> float:
             return self.schedule.alpha_at(scale, iteration, config.alpha)
 
-        while True:
-            steps = stylize_steps(inputs, config, engine=self.engine, alpha_at=alpha_at, resume_point=resume_point)
-            with contextlib.closing(steps):
-                while True:
-                    try:
-                        with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
-                            progress = next(steps, None)
-                    except DivergenceError as error:
-                        if self.latest is None:
-                            raise
-                        logger.warning("%s The run ends here, with the picture of the step before.", error)
-                        return
-                    if progress is None:
-                        break
-                    self.trace.record(progress)
-                    if progress.is_last:
-                        progress = replace(progress, inputs=self._lengthen(inputs, progress.iteration))
-                    self.latest = progress
-                    yield progress
-            if self.latest is None or self.latest.is_last:
-                return
-            inputs, resume_point = self.latest.inputs, self.latest
+        last = None
+        steps = stylize_steps(inputs, config, engine=self.engine, alpha_at=alpha_at, resume_point=resume_point)
+        with contextlib.closing(steps):
+            while True:
+                try:
+                    with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
+                        progress = next(steps, None)
+                except DivergenceError as error:
+                    if self.latest is None:
+                        raise
+                    logger.warning("%s The run ends here, with the picture of the step before.", error)
+                    return None
+                if progress is None:
+                    return last
+                self.trace.record(progress)
+                if progress.is_last:
+                    progress = replace(progress, inputs=self._lengthen(inputs, progress.iteration))
+                self.latest = last = progress
+                yield progress
 
     def _lengthen(self, inputs: RunInputs, iteration: int) -> RunInputs:
         """Return inputs with the steps that a run has after this step at full size: more if it has not settled."""

@@ -4,7 +4,7 @@ The photo `cat` is "Chelsea the cat" by Stefan van der Walt, who placed it in th
 (CC0 1.0). It comes from scikit-image 0.26.0, `skimage/data/chelsea.png`, re-encoded as JPEG.
 
 The styles are not files: `paint` draws them with numpy, from a seed. That takes a second, so `thumbnails` has small
-copies to show meanwhile, made by `scripts/draw_thumbnails.py`.
+copies to show until then, made by `scripts/draw_thumbnails.py`.
 
 - `swirl`: a windy night over fields, in thick strokes of oil.
 - `dots`: a bay at sundown, in dots of unmixed paint.
