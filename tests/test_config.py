@@ -62,8 +62,11 @@ def test_auto_values_follow_network_and_size() -> None:
     assert vgg.fourier_power < alexnet.fourier_power
     sides = (128, 512, 1024, 2048, 8000)
     steps = NETWORKS["vgg19"].iterations
-    expected = [steps, steps, round(steps * 2**0.5), 2 * steps, 2 * steps]
-    assert [resolve_config(height=side, width=side // 2).iterations for side in sides] == expected
+    assert [resolve_config(height=side, width=side // 2).iterations for side in sides] == [steps] * 5
+    assert [resolve_config(height=side // 2, width=side).detail_transfer for side in sides] == [1, 1, 0, 0, 0]
+    for style_loss, detail in (("gram", 1), ("covariance", 0), ("neighbor", 0)):
+        assert resolve_config(style_loss=style_loss, height=1024, width=768).detail_transfer == detail
+    assert resolve_config(height=2048, width=2048, detail_transfer=0.5).detail_transfer == 0.5
     assert [resolve_config(height=side // 2, width=side).scales for side in (100, 512, 1024)] == [1, 3, 4]
     assert resolve_config(styles=3).style_weights == (1, 1, 1)
 

@@ -385,6 +385,7 @@ def test_sweep_options_are_parsed_and_validated() -> None:
 
 COMPANIONS: dict[str, dict[str, Any]] = {
     "enlarge": {"size": 176},
+    "enlarge_style": {"style_scale": 8},
     "clamp": {"noise_std": 0.8},
     "lbfgs_history": {"iterations": 20},
     "scales": {"size": 64},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from builders.objectives import evaluate_plain, measure_losses, plain_objective, resolve_config, tiny_config
@@ -55,6 +57,18 @@ def test_relative_units_normalize_losses_and_weights(tiny: Encoder) -> None:
     torch.testing.assert_close(in_relative.style, VGG19.dense_strength * mean)
     gram = plain_objective(tiny, random_image(1), random_image(2), tiny_config(style_loss="gram"))
     assert sum(target.weight for target in gram.style) == pytest.approx(1)  # the published layers count once
+
+
+def test_large_pictures_weigh_style_by_their_size(tiny: Encoder) -> None:
+    def strength(height: int, width: int, **options: Any) -> float:
+        objective = plain_objective(tiny, random_image(1, height, width), random_image(2), tiny_config(**options))
+        return sum(target.weight for target in objective.style)
+
+    assert strength(16, 512) == strength(40, 30) == pytest.approx(VGG19.dense_strength)
+    assert strength(16, 768) == strength(768, 16) == pytest.approx(1.5 * VGG19.dense_strength)
+    assert strength(16, 2048) == pytest.approx(4 * VGG19.dense_strength)
+    assert strength(16, 2048, style_loss="gram") == pytest.approx(1)
+    assert strength(16, 2048, units="absolute") == strength(40, 30, units="absolute")
 
 
 def test_black_style_gives_finite_losses(tiny: Encoder) -> None:

@@ -56,5 +56,5 @@ def test_narrow_images_have_no_scale_below_the_minimum() -> None:
 
 def test_first_and_last_scale_get_most_steps() -> None:
     plan = default_plan(768, 1024, 45, minimum_px=16)
-    assert [(scale.width, scale.iterations) for scale in plan] == [(128, 45), (256, 20), (512, 20), (1024, 45)]
+    assert [(scale.width, scale.iterations) for scale in plan] == [(128, 45), (256, 20), (512, 40), (1024, 45)]
     assert [scale.iterations for scale in default_plan(300, 400, 200)] == [60, 20, 200]

@@ -22,9 +22,11 @@ from impasto.core.objective import Objective
 from impasto.core.optimize import descend
 from impasto.core.targets import build_objective
 from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chunks, rms, weighted_sum
+from impasto.engine import tiles
+from impasto.engine.backprop import ForwardCache
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.tiled import TiledEngine
-from impasto.engine.tiles import cut_tiles, margin_px
+from impasto.engine.tiles import cut_tiles, largest_tile_pixels, margin_px, precise_tile_px
 from impasto.errors import OutputError
 
 
@@ -109,6 +111,42 @@ def test_tiled_targets_match_untiled(network: Network, tmp_path: Path) -> None:
     for (result, scale), (expected, expected_scale) in zip(targets(tiled), targets(plain), strict=True):
         torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
         assert scale == pytest.approx(expected_scale, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tile_px"), [(1422, 2048, None), (4096, 2707, None), (2707, 4096, 1024), (300, 4000, None)]
+)
+def test_tiles_in_float32_have_half_the_pixels(height: int, width: int, tile_px: int | None) -> None:
+    image = VGG19, ["relu1_1", "relu5_1"], height, width
+    side = precise_tile_px(*image, tile_px)
+    assert side is not None
+    assert 0.3 <= largest_tile_pixels(*image, side) / largest_tile_pixels(*image, tile_px) <= 0.6
+    assert precise_tile_px(VGG19, ["relu5_1"], 700, 1024, None) is None
+    assert precise_tile_px(VGG19, ["relu5_1"], 2048, 2048, 128) == 128
+
+
+@pytest.mark.slow
+def test_precise_measurements_of_a_large_image_take_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "LARGE_PIXELS", 200 * 600)
+    encoder = Encoder(VGG16, random_weights(VGG16))
+    whole, mixed = TiledEngine(encoder), TiledEngine(encoder, dtype=torch.bfloat16)
+    content, style, target = (random_image(seed, 200, 600) for seed in (1, 2, 3))
+    config = resolve_config(network="vgg16")
+    widths: list[int] = []
+    forward = mixed.local.float32_chain.forward
+
+    def record(pixels: Tensor, *rest: Any, **options: Any) -> ForwardCache:
+        widths.append(pixels.shape[3])
+        return forward(pixels, *rest, **options)
+
+    monkeypatch.setattr(mixed.local.float32_chain, "forward", record)
+    expected, found = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, mixed))
+    precise = mixed.precise_evaluator(found, 5.0)
+    assert precise is not None
+    assert_same_evaluation(precise(target), whole.evaluator(expected, 5.0)(target), 1e-4)
+    assert 200 < max(widths) < 400
+    assert not mixed.evaluator(found, 5.0)(target).gradient.isnan().any()
+    assert mixed.local.fast_chain is not mixed.local.float32_chain
 
 
 def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,3 +122,25 @@ def test_style_is_enlarged_only_as_far_as_it_helps(
     style = np.full((long_side_px, long_side_px, 3), 0.5, np.float32)
     run = prepare_run(photo, style, **SMALL | {"size": 256, "enlarge": True, "style_scale": scale})
     assert run.workload.styles == ((measured_px, measured_px),)
+
+
+@pytest.mark.weights
+def test_style_is_enlarged_on_request(photo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    style = np.random.default_rng(4).uniform(0, 1, (225, 300, 3)).astype(np.float32)
+
+    def load(**options: Any) -> tuple[int, ...]:
+        caplog.clear()
+        run = prepare_run(photo, style, **SMALL | {"size": 768, "enlarge": True} | options)
+        loaded = load_inputs(run.inputs, run.resolved, run.options, run.engine).styles[0].picture.pixels.shape[2:]
+        assert run.workload.styles == (tuple(loaded),)
+        return tuple(loaded)
+
+    assert load() == (225, 300)
+    assert "has only 300 px for a picture of 768 px, so its strokes come out finer" in caplog.text
+    assert load(style_scale="0.5") == (225, 300)
+    assert not caplog.text
+    assert load(size=512) == (225, 300)
+    assert not caplog.text
+    assert load(enlarge_style=True) == (576, 768)
+    assert "gives soft strokes" in caplog.text
+    assert load(enlarge_style=True, style_scale="2") == (900, 1200)

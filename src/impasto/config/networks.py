@@ -25,8 +25,9 @@ from impasto.config.types import LayerWeight
 from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, WeightsFile, WeightsSource
 from impasto.errors import ConfigError, WeightsError
 
-STEPS_PX, MAX_STEPS_FACTOR = 512, 2
-"""Above this long side a picture takes more steps, up to so many times (benchmarks/alpha.py)."""
+LARGE_PX = 512
+"""Long side above which a picture is large: the network sees less and less of it at once, so that content keeps
+smaller and smaller detail, and a style is easily satisfied (benchmarks/large.py)."""
 
 SETTLING_STEPS, UNSETTLED_FALL, MAX_STEPS = 10, 0.1, 200
 """A picture has not settled if its loss falls by more in the last steps. On ten pairs it falls by .01 to .06. It gets
@@ -104,9 +105,12 @@ class Network:
             return self.dense_content_layers or content, self.dense_style_layers or style
         return content, style
 
-    def steps(self, size_px: int, effort: float = 1.0) -> int:
-        """Return the steps for a long side in pixels; `effort` multiplies them."""
-        return round(effort * self.iterations * min(math.sqrt(max(size_px / STEPS_PX, 1)), MAX_STEPS_FACTOR))
+    def strength(self, size_px: int) -> float:
+        """Return the factor of the relative style loss of dense layers, at a scale with this long side in pixels.
+
+        It grows with the size of large pictures, so that one α gives paintings of one kind at every size.
+        """
+        return self.dense_strength * max(1.0, size_px / LARGE_PX)
 
     def convention(self, sha256: str) -> InputConvention:
         """Return the input that a file's weights expect, by its SHA-256; torchvision's if the file is not known."""

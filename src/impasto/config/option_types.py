@@ -27,6 +27,7 @@ class BatchOptions(TypedDict, total=False):
     content_weight: float
     style_weights: NumbersLike | None
     style_scale: LengthsLike
+    enlarge_style: bool
     style_augment: Literal["none", "mirror", "rotate"]
     color: Literal["palette", "style", "luminance", "match"]
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"]

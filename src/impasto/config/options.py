@@ -16,11 +16,10 @@ from impasto.config.networks import (
     COARSEST_PX,
     DEEP_WEIGHT,
     EFFORTS,
+    LARGE_PX,
     MAX_STEPS,
-    MAX_STEPS_FACTOR,
     NEIGHBOR_COARSEST_PX,
     SETTLING_STEPS,
-    STEPS_PX,
     UNSETTLED_FALL,
     NetworkName,
     architecture,
@@ -133,8 +132,16 @@ class Config(Options):
         (Length(1.0),),
         group=STYLE,
         description="Long side of the style image relative to the picture, or in pixels (300px): 0.5 gives finer "
-        "strokes, 2 broader ones. Style images are never enlarged. Comma-separated, one for each style.",
+        "strokes, 2 broader ones. Small style images are not enlarged, unless you give --enlarge-style. "
+        "Comma-separated, one for each style.",
         example=0.5,
+    )
+    enlarge_style: bool = option(
+        False,
+        group=STYLE,
+        description="Enlarge a painting that is smaller than the style scale asks for, up to 4 times: its strokes "
+        "become as broad as those of a larger one, but softer.",
+        example=True,
     )
     style_augment: Augmentation = option(
         "none",
@@ -265,9 +272,8 @@ class Config(Options):
         None,
         group=MAIN,
         label="Steps",
-        description=f"Number of steps at full size. auto: {_ITERATIONS}; up to {MAX_STEPS_FACTOR} times as many above "
-        f"{STEPS_PX} px; by --effort. More, up to {MAX_STEPS}, while the loss falls by over {UNSETTLED_FALL:.0%} in "
-        f"{SETTLING_STEPS} steps.",
+        description=f"Number of steps at full size. auto: {_ITERATIONS}; by --effort. More, up to {MAX_STEPS}, while "
+        f"the loss falls by over {UNSETTLED_FALL:.0%} in {SETTLING_STEPS} steps.",
         example=3,
     )
     effort: Literal["draft", "normal", "best"] = option(
@@ -288,7 +294,8 @@ class Config(Options):
         None,
         group=DESCENT,
         description="Share of the photo's fine detail that is added when the target is enlarged, which saves a tenth "
-        "of the steps. auto: 1; 0 with --style-loss neighbor, which paints the detail itself.",
+        "of the steps. auto: 1; 0 where the style is to paint the detail: with --style-loss neighbor, and above "
+        f"{LARGE_PX} px with {_DENSE_LOSSES}.",
         example=0.5,
     )
     lbfgs_history: int = option(
@@ -331,6 +338,7 @@ class Config(Options):
         `flat` tells that the styles are flat colors with little detail.
         """
         network, by_neighbors = architecture(self.network), compares_neighbors(self.style_loss)
+        paints_detail = uses_dense_layers(self.style_loss) and max(height, width) > LARGE_PX
         content_layers, style_layers = network.default_layers(self.style_loss)
         values: dict[str, Any] = {
             "content_layers": content_layers,
@@ -338,8 +346,8 @@ class Config(Options):
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
             "init": "recolored" if flat else "noise",
-            "detail_transfer": 0.0 if by_neighbors else 1.0,
-            "iterations": network.steps(max(height, width), EFFORTS[self.effort]),
+            "detail_transfer": 0.0 if by_neighbors or paints_detail else 1.0,
+            "iterations": round(EFFORTS[self.effort] * network.iterations),
             "palette_strength": (FLAT_PALETTE_STRENGTH if flat else 1.0) if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}

@@ -80,7 +80,8 @@ def build_objective(
             shares, parts = [region.share for region in regions], _measure_regions(engine, styles, layers, regions)
         else:
             shares, parts = [1.0], [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
-        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config))
+        strength = _strength(config, max(content.shape[2:]))
+        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config, strength))
     lines = loss.laplacian(loss.pool_image(content, engine.store)) if config.laplacian_weight else None
     return Objective(
         content=tuple(_content_targets(features, config, engine.store)),
@@ -151,7 +152,7 @@ def _neighbor_targets(
         areas = _areas([share for share, _ in styles], regions, wanted.shape, paintings)
         described, views = [describe(painting, basis) for painting in paintings], count_views(config.style_augment)
         matches = find_matches(wanted, described, areas, views)
-    strength, targets = _strength(config), []
+    strength, targets = _strength(config, max(content.shape[2:])), []
     for name, weight in _weights(config.style_layers, config):
         height, width = (network.output_px(name, side) for side in content.shape[2:])
         directions, center = assemble(name, (height, width), paintings, matches, store)
@@ -187,20 +188,22 @@ def _content_targets(features: Features, config: ResolvedConfig, store: TensorSt
         yield ContentTarget(features[name], _scale(loss.energy(_rows(features[name], store)), config), name, weight)
 
 
-def _style_targets(parts: Sequence[tuple[float, StyleParts]], config: ResolvedConfig) -> Iterator[StyleTarget]:
-    style_loss, strength = find_style_loss(config.style_loss), _strength(config)
+def _style_targets(
+    parts: Sequence[tuple[float, StyleParts]], config: ResolvedConfig, strength: float
+) -> Iterator[StyleTarget]:
+    style_loss = find_style_loss(config.style_loss)
     for name, weight in _weights(config.style_layers, config):
         values = [(share, style_loss.target(part[name])) for share, part in parts]
         regions = [RegionTarget(value, _scale(style_loss.energy(value), config), share) for share, value in values]
         yield StyleTarget(name, strength * weight, tuple(regions))
 
 
-def _strength(config: ResolvedConfig) -> float:
+def _strength(config: ResolvedConfig, size_px: int) -> float:
     if config.units == "absolute":
         return 1.0
     if compares_neighbors(config.style_loss):
         return NEIGHBOR_STRENGTH
-    return architecture(config.network).dense_strength if uses_dense_layers(config.style_loss) else 1.0
+    return architecture(config.network).strength(size_px) if uses_dense_layers(config.style_loss) else 1.0
 
 
 def _scale(energy: float, config: ResolvedConfig) -> float:

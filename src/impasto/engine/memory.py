@@ -13,7 +13,7 @@ from impasto.config.networks import Layer, Network, architecture
 from impasto.config.style_losses import compares_neighbors
 from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.style_losses import needs_features
-from impasto.engine.tiles import alignment_px, margin_px
+from impasto.engine.tiles import alignment_px, largest_tile_pixels, margin_px, precise_tile_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
@@ -34,8 +34,9 @@ FILTER_VECTORS = 2.0
 MAX_TILE_PX, COMFORTABLE_TILE_PX, MIN_TILE_PX = 2048, 512, 128
 """Smaller tiles than the comfortable ones are slow, because margins take most of their pixels."""
 
-DISK_HISTORY = 8
-"""Steps that L-BFGS remembers on disk: each takes as much space as two images."""
+SHORT_HISTORY = 8
+"""Steps that L-BFGS remembers where it is short of space: each takes as much as two images. The loss after 60 steps is
+.9 % higher than with 20."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,22 @@ class MemoryPlan:
 
 def plan_memory(work: Workload, budget: float, *, precision: str, winograd_channels: int | None) -> MemoryPlan:
     """Return the fastest plan that fits `budget` bytes. Raises `ConfigError` if none does."""
-    history, kernels = work.config.lbfgs_history, (precision, winograd_channels)
-    whole = memory_needs(work, None, history, False, *kernels)
-    if whole.memory_bytes <= budget:
-        return whole
+    kernels = precision, winograd_channels
+    histories = sorted({work.config.lbfgs_history, min(work.config.lbfgs_history, SHORT_HISTORY)}, reverse=True)
+    for history in histories:
+        whole = memory_needs(work, None, history, False, *kernels)
+        if whole.memory_bytes <= budget:
+            return whole
     if work.needs_whole_image:
         raise ConfigError(
             f"style_loss = {work.config.style_loss!r} needs whole images: {work.width}x{work.height} px take "
             f"{whole.memory_bytes / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or use another."
         )
-    in_memory = _largest_tiles(work, budget, history, False, *kernels)
-    if in_memory and in_memory.tile_px and in_memory.tile_px >= COMFORTABLE_TILE_PX:
-        return in_memory
-    on_disk = _largest_tiles(work, budget, min(history, DISK_HISTORY), True, *kernels)
+    for history in histories:
+        in_memory = _largest_tiles(work, budget, history, False, *kernels)
+        if in_memory and in_memory.tile_px and in_memory.tile_px >= COMFORTABLE_TILE_PX:
+            return in_memory
+    on_disk = _largest_tiles(work, budget, histories[-1], True, *kernels)
     if on_disk:
         return on_disk
     least = memory_needs(work, MIN_TILE_PX, 1, True, *kernels).memory_bytes
@@ -119,9 +123,12 @@ def _largest_tiles(
     smallest = memory_needs(work, MIN_TILE_PX, history, on_disk, precision, winograd_channels)
     room = budget - smallest.memory_bytes + (MIN_TILE_PX + margins) ** 2 * pixel_bytes
     side = (int(max(room, 0) / pixel_bytes) ** 0.5 - margins) // step * step
-    tile_px = max(int(min(MAX_TILE_PX, side)), MIN_TILE_PX)
-    plan = memory_needs(work, tile_px, history, on_disk, precision, winograd_channels)
-    return plan if plan.memory_bytes <= budget else None
+    # Smaller where the last steps in float32 need more than that.
+    for tile_px in range(max(int(min(MAX_TILE_PX, side)), MIN_TILE_PX), MIN_TILE_PX - 1, -step):
+        plan = memory_needs(work, tile_px, history, on_disk, precision, winograd_channels)
+        if plan.memory_bytes <= budget:
+            return plan
+    return None
 
 
 def memory_needs(
@@ -129,10 +136,7 @@ def memory_needs(
 ) -> MemoryPlan:
     """Compute the memory and disk space of a way to run."""
     fixed = LIBRARIES_BYTES + _network_bytes(work, precision, winograd_channels)
-    pixels = max(work.pixels, *(height * width for height, width in work.styles))
-    if tile_px is not None:
-        pixels = min(pixels, (tile_px + 2 * margin_px(work.network, work.layers)) ** 2)
-    measuring = fixed + pixels * _pass_bytes(work, precision)
+    measuring = fixed + _measuring_bytes(work, tile_px, precision)
     vectors = vector_bytes(work, history)
     if not on_disk:
         return MemoryPlan(tile_px, history, False, measuring + vectors, 0)
@@ -140,6 +144,19 @@ def memory_needs(
     filter_vectors = FILTER_VECTORS if work.config.parametrization == "fourier" else 1
     filtering = fixed + filter_vectors * PIXEL_BYTES * work.pixels
     return MemoryPlan(tile_px, history, True, max(measuring, filtering, fixed + _matching_bytes(work)), vectors)
+
+
+def _measuring_bytes(work: Workload, tile_px: int | None, precision: str) -> float:
+    """Compute the bytes of a forward and a backward pass of the largest tile, in either precision."""
+    pixels = max(work.pixels, *(height * width for height, width in work.styles))
+    if tile_px is not None:
+        pixels = min(pixels, (tile_px + 2 * margin_px(work.network, work.layers)) ** 2)
+    measuring = pixels * _pass_bytes(work, precision)
+    if precision == "float32" or work.needs_whole_image:
+        return measuring
+    image = work.network, work.layers, work.height, work.width
+    precise_pixels = largest_tile_pixels(*image, precise_tile_px(*image, tile_px))
+    return max(measuring, precise_pixels * _pass_bytes(work, "float32"))
 
 
 def tile_fits(work: Workload, tile_px: int, budget: float, precision: str, winograd_channels: int | None) -> bool:

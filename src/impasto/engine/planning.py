@@ -103,7 +103,7 @@ def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None
         )  # fmt: skip
     if plan.lbfgs_history is not None and plan.lbfgs_history < work.config.lbfgs_history:
         logger.warning(
-            "L-BFGS remembers %d steps instead of %d, to save disk space. Raise --memory to keep more.",
+            "L-BFGS remembers %d steps instead of %d, to save space. Raise --memory to keep more.",
             plan.lbfgs_history, work.config.lbfgs_history,
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ from impasto.engine.tile_targets import (
     select_targets,
     sum_stats,
 )
-from impasto.engine.tiles import Tile, cut_tiles
+from impasto.engine.tiles import Tile, cut_tiles, precise_tile_px
 from impasto.engine.torch_state import tf32_convolutions
 from impasto.errors import ConfigError
 
@@ -55,6 +55,7 @@ Result = TypeVar("Result")
 class TiledEngine:
     """An engine that convolves in `dtype`, and cuts images into tiles of about `tile_px`; None: whole.
 
+    In the encoder's own precision, large images are cut into smaller tiles, so that these take no more memory.
     `tile_backend` measures the tiles of images that have several; by default this process does.
     """
 
@@ -73,7 +74,7 @@ class TiledEngine:
         self.local = LocalTiles(encoder, dtype=dtype, winograd_channels=winograd_channels, kernels=kernels, store=store)
         self.backend: TileBackend = tile_backend(self.local) if tile_backend else self.local
         self.store = self.local.store
-        self._selected: tuple[weakref.ref[Objective] | None, list[TileTargets]] = None, []
+        self._selected: dict[bool, tuple[weakref.ref[Objective], list[TileTargets]]] = {}
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for most steps."""
@@ -120,7 +121,7 @@ class TiledEngine:
         return self._within_memory(lambda: self._features(image, frozenset(layers)), image)
 
     def _features(self, image: Tensor, taps: frozenset[str]) -> Features:
-        tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps)]
+        tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps, precise=True)]
         if len(tiles) == 1:
             return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False).features
         whole: Features = {}
@@ -142,7 +143,8 @@ class TiledEngine:
 
     def _moments(self, image: Tensor, taps: frozenset[str], masks: dict[str, Tensor]) -> dict[str, tuple[Moments, ...]]:
         tiles = [
-            TileTargets(tile, taps, style_layers=taps, masks=crop_masks(tile, masks)) for tile in self._cut(image, taps)
+            TileTargets(tile, taps, style_layers=taps, masks=crop_masks(tile, masks))
+            for tile in self._cut(image, taps, precise=True)
         ]
         return sum_stats(self._backend_for(tiles).stats(image, tiles, precise=True)).moments
 
@@ -151,7 +153,7 @@ class TiledEngine:
         """Compute losses without a gradient."""
 
         def measure() -> Losses:
-            tiles = self._select(objective, image)
+            tiles = self._select(objective, image, precise=True)
             measured, _ = self._measure(objective, image, tiles, precise=True, keep=False)
             return objective.combine(measured, alpha)
 
@@ -159,7 +161,7 @@ class TiledEngine:
 
     @torch.no_grad()
     def _evaluate(self, objective: Objective, image: Tensor, alpha: float, *, precise: bool) -> Evaluation:
-        tiles = self._select(objective, image)
+        tiles = self._select(objective, image, precise=precise)
         measured, forward = self._measure(objective, image, tiles, precise=precise, keep=True)
         losses, gradients = compute_gradients(objective, measured, alpha)
         if forward is not None:
@@ -201,28 +203,32 @@ class TiledEngine:
         """Return the backend; an image of one tile is measured here."""
         return self.backend if len(tiles) > 1 else self.local
 
-    def _select(self, objective: Objective, image: Tensor) -> list[TileTargets]:
+    def _select(self, objective: Objective, image: Tensor, *, precise: bool) -> list[TileTargets]:
         """Return the tiles of an objective, always in the same list: a backend may have sent them already."""
-        reference, tiles = self._selected
+        reference, tiles = self._selected.get(precise, (None, []))
         if reference is None or reference() is not objective:
-            cut = self._cut(image, objective.layers)
+            cut = self._cut(image, objective.layers, precise=precise and not objective.needs_features)
             if objective.needs_features and len(cut) > 1:
                 raise ConfigError(
                     f"style_loss = {objective.config.style_loss!r} needs the whole image, and this one is measured in "
                     "tiles. Raise --memory, lower --size, or use another style loss."
                 )
             tiles = [select_targets(objective, tile) for tile in cut]
-            self._selected = weakref.ref(objective, self._forget), tiles
+            self._selected[precise] = weakref.ref(objective, self._forget), tiles
         return tiles
 
     def _forget(self, _: weakref.ref[Objective] | None = None) -> None:
         """Free the tiles together with their objective."""
-        self._selected = None, []
+        self._selected = {}
 
-    def _cut(self, image: Tensor, taps: frozenset[str]) -> list[Tile]:
+    def _cut(self, image: Tensor, taps: frozenset[str], *, precise: bool) -> list[Tile]:
         height, width = image.shape[2:]
         self.encoder.require_size(image, taps)
-        return cut_tiles(self.encoder.network, taps, height, width, self.tile_px)
+        network, tile_px = self.encoder.network, self.tile_px
+        takes_more = precise and self.local.fast_chain is not self.local.float32_chain
+        if takes_more and self.encoder.device.type == "cpu":
+            tile_px = precise_tile_px(network, taps, height, width, tile_px)
+        return cut_tiles(network, taps, height, width, tile_px)
 
     def _allocate(self, layer: str, image: Tensor) -> Tensor:
         """Allocate the features of a layer, channels-last."""

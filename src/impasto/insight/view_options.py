@@ -33,7 +33,7 @@ ALONE = {
 UNUSED_OPTIONS: dict[str, frozenset[str]] = {
     "features": OPTIONS - LOOKING,
     "gram": OPTIONS - LOOKING - {"seed"},
-    "reconstruct": frozenset({*ALONE, *_about("style"), "content_layers", "init"}),
+    "reconstruct": frozenset({*ALONE, *_about("style"), "enlarge_style", "content_layers", "init"}),
     "texture": frozenset(
         {*ALONE, *_about("content"), "style_layers", "style_weights", "laplacian_weight", "detail_transfer"}
     ),

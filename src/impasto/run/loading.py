@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
-from impasto.config.networks import architecture
+from impasto.config.networks import LARGE_PX, architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.core.evaluate import Engine
 from impasto.core.image import Picture
@@ -92,7 +92,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
-    _warn_of_small_styles(inputs, colors.styles)
+    _warn_of_small_styles(inputs, colors.styles, max(height, width))
     return RunInputs(
         content=colors.content,
         styles=colors.styles,
@@ -110,7 +110,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
 def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedConfig, height: int, width: int) -> int:
     """Return the long side to measure a style at, for a target of this size.
 
-    A narrow style keeps the sides that the network needs, and a small one is enlarged up to `SMALL_STYLE_PX`.
+    A narrow style keeps the sides that the network needs. A small one is enlarged up to `SMALL_STYLE_PX`, or as far as
+    `MAX_STYLE_ENLARGEMENT` allows with `Config.enlarge_style`.
     """
     network = architecture(config.network)
     min_px = max(network.minimum_px(name) for name, _ in config.style_layers)
@@ -118,11 +119,12 @@ def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedCon
     own_px = max(style.size)
     if min(style.size) < min_px:
         return own_px  # the encoder refuses it by name
-    return min(wanted_px, max(own_px, min(SMALL_STYLE_PX, MAX_STYLE_ENLARGEMENT * own_px)))
+    enlarged_px = MAX_STYLE_ENLARGEMENT * own_px
+    return min(wanted_px, enlarged_px if config.enlarge_style else max(own_px, min(SMALL_STYLE_PX, enlarged_px)))
 
 
-def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...]) -> None:
-    """Warn of each style that was enlarged much, as its strokes will be soft."""
+def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...], size_px: int) -> None:
+    """Warn of each style whose strokes will be soft, or fine, because it has few pixels for a picture of this size."""
     for opened, style in zip(inputs.styles, styles, strict=True):
         own_px, loaded_px = max(opened.size), max(style.picture.pixels.shape[2:])
         if loaded_px > SOFT_ENLARGEMENT * own_px:
@@ -132,6 +134,14 @@ def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...]) -> None:
                 opened.label,
                 own_px,
                 loaded_px,
+            )
+        elif size_px > LARGE_PX and round(style.scale * size_px) > SOFT_ENLARGEMENT * loaded_px:
+            logger.warning(
+                "%s has only %d px for a picture of %d px, so its strokes come out finer than in the painting. For "
+                "broader ones, give a larger picture of it, or --enlarge-style, which makes them softer.",
+                opened.label,
+                loaded_px,
+                size_px,
             )
 
 
