@@ -53,6 +53,7 @@ TEXTS = {
     "style_scale": "LengthsLike",
     "memory": "int | str",
     "init": "ImageLike",
+    "bleed": "float | str",
 }
 """Options with a parser of their own, by the types that it accepts."""
 

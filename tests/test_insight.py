@@ -394,6 +394,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "tv_norm": {"tv_weight": 100},
     "learning_rate": {"optimizer": "adam"},
     "effort": {"iterations": None},
+    **{name: {"print": "12x12mm"} for name in ("dpi", "fit", "bleed")},
 }
 """Other options that an option needs to have an effect."""
 
@@ -416,7 +417,8 @@ def test_option_changes_the_picture_or_is_refused(view: str, photo: Path, painti
     def draw(**options: Any) -> Tensor:
         steps = {} if view in ("features", "gram") else {"iterations": 5}
         shallow = {"style_layers": "relu2_1", "content_layers": "relu2_1"} if view == "recombine" else {}
-        view_result = VIEWS[view](small, painting, **({"size": 48} | steps | shallow | options))
+        size = {} if "print" in options else {"size": 48}
+        view_result = VIEWS[view](small, painting, **(size | steps | shallow | options))
         return view_result if isinstance(view_result, Tensor) else view_result.paint()
 
     plain: dict[str, Tensor] = {}

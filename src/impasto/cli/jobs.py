@@ -22,6 +22,7 @@ from impasto.cli.paint import prepare
 from impasto.cli.parameters import CheckpointInterval, DataDir, Json, MaskParameters, Preset, Quiet, open_store
 from impasto.cli.signals import catch_signals
 from impasto.config import Config, RunOptions
+from impasto.config.print_size import NO_PRINT
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.images import require_output
@@ -61,7 +62,8 @@ def add(
 ) -> int:
     """Add a run to the queue. Its pictures are copied, so you can change or delete them."""
     run = prepare([content, *style], preset, options | masks.as_options())
-    height, width = run.workload.height, run.workload.width  # raises if an input is not a picture
+    run.workload  # noqa: B018 - raises if an input is not a picture
+    height, width = run.frame.canvas
     if output is not None:
         require_output(output, bits=run.options.bits, height=height, width=width)
     place = str(output.absolute()) if output is not None else None
@@ -88,7 +90,11 @@ def _row(job: Job) -> tuple[str, ...]:
     """Return the cells of a job in `jobs list`."""
     names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
     done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
-    size, alpha = str(job.config["size"]), " → ".join(f"{value:g}" for value in job.alphas)
+    config = Config(**job.config)
+    size, alpha = (
+        str(config.size if config.print == NO_PRINT else config.print),
+        " → ".join(map("{:g}".format, job.alphas)),
+    )
     return str(job.id), job.error or _state(job), done, *names, alpha, size
 
 

@@ -17,7 +17,7 @@ from impasto.distributed.tile_backend import SERVICE, distribute_tiles
 from impasto.errors import ConfigError
 from impasto.run import Run, prepare_run
 from impasto.run.observers import CheckpointWriter
-from impasto.samples.sources import resolve_picture
+from impasto.samples.sources import SAMPLE, resolve_picture
 
 __all__ = ["paint", "prepare"]
 
@@ -48,7 +48,7 @@ def paint(
 def prepare(pictures: Sequence[str], preset: str, options: dict[str, Any]) -> Run:
     """Build the run that paints the first picture, a file or `sample:NAME`, in the style of the others."""
     config = load_preset(preset)
-    content, *styles = (resolve_picture(name, options.get("size", config.size)) for name in pictures)
+    content, *styles = (name if name.startswith(SAMPLE) else resolve_picture(name, config.size) for name in pictures)
     return prepare_run(content, styles, config, **options)
 
 

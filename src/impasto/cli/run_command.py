@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Sequence
@@ -79,7 +80,8 @@ class RunCommand:
     def _prepare(self) -> None:
         """Check all files before anything is downloaded or painted, then say what a large run will take."""
         path = self._path()
-        images.require_output(path, bits=self.run.options.bits)
+        height, width = self.run.frame.canvas
+        images.require_output(path, bits=self.run.options.bits, height=height, width=width)
         written = [path, *self.outputs.check(path), *([self.checkpoints.path] if self.checkpoints else [])]
         pictures = pictures_by_role(self.run.opened_inputs).values()
         require_distinct(written, map(images.get_path, [*pictures, self.run.inputs.weights]))
@@ -92,7 +94,7 @@ class RunCommand:
 
     def _observers(self, catcher: SignalCatcher, view: ProgressView) -> list[Observer]:
         """Return the observers of the run, in the order in which they see a step."""
-        observers: list[Observer] = [_FirstStep(self._path(), catcher), view.on_step, self.outputs.observe]
+        observers: list[Observer] = [_defer_signals(catcher), view.on_step, self.outputs.observe]
         if self.checkpoints is not None:
             observers.append(self.checkpoints)
         if self.run.options.save_every:
@@ -121,23 +123,20 @@ class RunCommand:
             console.print(message)
 
 
-class _FirstStep:
-    """An observer of the first step: the size is known then, and signals wait for the next step."""
+def _defer_signals(catcher: SignalCatcher) -> Observer:
+    """Return an observer that lets signals wait for the next step, once there is a first one."""
 
-    def __init__(self, path: Path, catcher: SignalCatcher) -> None:
-        self.path, self.catcher = path, catcher
+    def observe(run: Run, progress: Progress) -> None:
+        catcher.deferring = True
 
-    def __call__(self, run: Run, progress: Progress) -> None:
-        if self.catcher.deferring:
-            return
-        full = progress.inputs.scales[-1]
-        images.require_output(self.path, bits=run.options.bits, height=full.height, width=full.width)
-        self.catcher.deferring = True
+    return observe
 
 
 def _announce(run: Run) -> None:
     """Plan the run, which refuses one that cannot fit, and print the estimate of a large one."""
-    plan, work = run.plan, run.workload
+    plan, work, note = run.plan, run.workload, run.print_note
+    if note is not None and not note.is_low and not logging.getLogger("impasto").isEnabledFor(logging.INFO):
+        console.print(note.text)  # the log has it otherwise
     if work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.tile_px:
         return
     expected = run.estimate()

@@ -53,6 +53,10 @@ class BatchOptions(TypedDict, total=False):
     detail_transfer: float | None
     lbfgs_history: int
     learning_rate: float
+    print: str
+    dpi: float
+    fit: Literal["crop", "pad", "inside"]
+    bleed: float | str
     device: Literal["cpu", "cuda", "mps"] | None
     precision: Literal["float32", "bfloat16"] | None
     threads: int | None

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from impasto.config import print_size
 from impasto.config.checks import require_layers, require_shares
 from impasto.config.model import Options, option
 from impasto.config.networks import (
@@ -308,6 +309,10 @@ class Config(Options):
         example=1,
     )
     learning_rate: float = option(0.05, group=DESCENT, gt=0, le=100, description="Step size of Adam.", example=0.3)
+    print: print_size.PrintSize = print_size.PRINT
+    dpi: print_size.Resolution = print_size.DPI
+    fit: print_size.Fit = print_size.FIT
+    bleed: print_size.Millimeters = print_size.BLEED
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -326,7 +331,23 @@ class Config(Options):
             raise ConfigError(
                 "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."
             )
+        if self.print != print_size.NO_PRINT:
+            self._require_print()
         return self
+
+    def _require_print(self) -> None:
+        if self.size != Config.model_fields["size"].default:
+            raise ConfigError("print and size both set the pixels: leave one of them out. For a proof, lower dpi.")
+        if self.bleed and self.fit == "inside":
+            raise ConfigError("fit = 'inside' has no paper to bleed into. Use crop or pad, or leave out bleed.")
+        print_size.require_px(print_size.parse_paper(self.print), self.bleed, self.dpi)
+
+    @property
+    def longest_px(self) -> int:
+        """The long side of the picture, or of the print with its bleed. A small photo may give less."""
+        if self.print == print_size.NO_PRINT:
+            return self.size
+        return max(print_size.parse_paper(self.print).size_px(self.dpi, self.bleed))
 
     def overrides(self) -> dict[str, Any]:
         """Return the options that differ from the defaults, as JSON has them."""

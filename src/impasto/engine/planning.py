@@ -110,11 +110,12 @@ def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None
 
 @dataclass(frozen=True)
 class Estimate:
-    """The expected seconds, memory and disk space of a run."""
+    """The expected seconds, memory and disk space of a run; `note` tells what resolution a print will have."""
 
     seconds: float
     memory_bytes: float
     disk_bytes: float
+    note: str = ""
 
 
 def estimate(work: Workload, plan: Plan) -> Estimate:

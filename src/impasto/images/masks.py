@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.config.run_options import MAX_MEGAPIXELS
-from impasto.core.image import resize
+from impasto.core.framing import Frame
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ImageError
 from impasto.images.decode import to_srgb
@@ -23,7 +23,7 @@ from impasto.images.label_colors import (
     to_color_sample,
 )
 from impasto.images.opened_image import OpenedImage, open_image
-from impasto.images.read import iter_rows, load
+from impasto.images.read import crop_to_frame, iter_rows, load
 from impasto.images.row_blocks import iter_row_blocks
 
 __all__ = ["Mask", "count_regions", "load_mask"]
@@ -49,27 +49,31 @@ def load_mask(
     store: TensorStore,
     max_megapixels: float = MAX_MEGAPIXELS,
     labels: tuple[str, ...] = (),
+    frame: Frame | None = None,
 ) -> Mask:
     """Read the mask of a picture of this size, with the mask's own orientation applied.
+
+    With the `frame` of its picture, it is a mask of the whole photo, and is cropped like it.
 
     Transparent pixels are black in a gray mask, and belong to no region in a label map. Colors are matched with
     `labels` if given, found otherwise. Raises `ImageError` if the aspect differs from the picture's (`what`
     names it), or if there are too many colors.
     """
     opened = open_image(source, max_megapixels=max_megapixels)
-    _require_aspect(opened, height, width, what)
+    frame = frame or Frame.whole(height, width)
+    _require_aspect(opened, *frame.source, what)
     sample = sample_colors(opened)
     if sample.is_colored:
         palette = [_parse_color(color) for color in labels] or find_label_colors(sample, _name(opened))
         limit = MATCH_DISTANCE**2 + 1 if labels else float("inf")
-        areas = _split_by_color(opened, height, width, palette, store, limit=limit)
+        areas = _split_by_color(opened, frame, palette, store, limit=limit)
         return Mask(areas, opened.name, opened.sha256)
-    picture = load(opened, long_side_px=max(height, width), enlarge=True, store=store)
+    picture = load(opened, frame=frame, store=store)
     gray = store.empty((1, 1, *picture.pixels.shape[2:]))
     alpha = picture.alpha if picture.alpha is not None else gray.new_ones(()).expand_as(gray)
     for out, rows, opaque in iter_row_blocks(store, gray, picture.pixels, alpha):
         torch.mul(rows.mean(dim=1, keepdim=True), opaque, out=out)
-    return Mask({"": resize(gray, height, width).clamp_(0, 1)}, picture.name, picture.sha256)
+    return Mask({"": gray}, picture.name, picture.sha256)
 
 
 def count_regions(source: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> int:
@@ -90,8 +94,7 @@ def _require_aspect(mask: OpenedImage, height: int, width: int, what: str) -> No
 
 def _split_by_color(
     mask: OpenedImage,
-    height: int,
-    width: int,
+    frame: Frame,
     palette: list[tuple[int, ...]],
     store: TensorStore,
     *,
@@ -101,10 +104,11 @@ def _split_by_color(
 
     Each pixel belongs to its nearest color, or to none if the squared distance is not below `limit`.
     """
+    height, width = frame.size
     areas = [store.empty((1, 1, height, width)) for _ in palette]
     counts = [0.0] * len(palette)
     with mask.decode() as image:
-        image = to_srgb(image, mask.label)
+        image = crop_to_frame(to_srgb(image, mask.label), frame)
         # Nearest neighbor: a mixture of two labels would be a third one.
         image = image.resize(width / image.width, vscale=height / image.height, kernel="nearest")
         for rows, values in iter_rows(image):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.config.run_options import MAX_MEGAPIXELS
+from impasto.core.framing import Frame
 from impasto.core.image import Picture, fit
 from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import ImageError
@@ -21,7 +22,7 @@ from impasto.images.opened_image import open_image
 
 logger = logging.getLogger("impasto")
 
-__all__ = ["iter_rows", "load"]
+__all__ = ["crop_to_frame", "iter_rows", "load"]
 
 MIN_ALPHA = 1 / 255
 """Largest alpha below which a picture counts as wholly transparent."""
@@ -38,10 +39,11 @@ def load(
     *,
     long_side_px: int | None = None,
     enlarge: bool = False,
+    frame: Frame | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
     store: TensorStore | None = None,
 ) -> Picture:
-    """Read a picture into `store`, resized to `long_side_px` (antialiased, Lanczos 3).
+    """Read a picture into `store`, resized to `long_side_px` or cropped and resized to `frame` (Lanczos 3).
 
     The orientation is applied, the embedded profile converted to sRGB, and alpha split off; transparent pixels
     continue the visible colors. Arrays are (H, W), (H, W, C) or (C, H, W), integers over their whole
@@ -51,7 +53,14 @@ def load(
     with opened.decode() as image:
         if "n-pages" in image.get_fields() and (count := image.get("n-pages")) > 1:
             logger.warning("%s holds %d pictures or pages. Only the first is used.", opened.label, count)
-        image = _resize(to_srgb(image, opened.label), long_side_px, enlarge=enlarge)
+        image = to_srgb(image, opened.label)
+        height, width = image.height, image.width
+        if frame is not None:
+            image = crop_to_frame(image, frame)
+            height, width = frame.size
+        elif long_side_px is not None:
+            height, width = fit(height, width, long_side_px, enlarge=enlarge)
+        image = _resize(image, height, width)
         pixels = store.empty((1, 3, image.height, image.width))
         alpha = store.empty((1, 1, image.height, image.width)) if image.bands == 4 else None
         for rows, values in iter_rows(image):
@@ -67,9 +76,16 @@ def load(
     if alpha is not None:
         alpha.clamp_(0, 1)
         if float(alpha.max()) < MIN_ALPHA:
-            raise ImageError(f"{opened.label} is wholly transparent. Give a picture with visible parts.")
+            part = "" if frame is None or frame.crop == frame.source else ", in the part that the print shows"
+            raise ImageError(f"{opened.label} is wholly transparent{part}. Give a picture with visible parts.")
         _fill_transparent(pixels, alpha, store)
     return Picture(pixels, alpha, opened.name, opened.sha256)
+
+
+def crop_to_frame(image: Any, frame: Frame) -> Any:
+    """Return the part of a libvips image that a print shows."""
+    top, left, height, width = frame.crop_of(image.height, image.width)
+    return image.crop(left, top, width, height)
 
 
 def iter_rows(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
@@ -82,11 +98,8 @@ def iter_rows(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         yield slice(top, top + count), np.atleast_3d(part.numpy())
 
 
-def _resize(image: Any, long_side_px: int | None, *, enlarge: bool) -> Any:
+def _resize(image: Any, height: int, width: int) -> Any:
     """Resize a libvips image in sRGB. Alpha is multiplied into its colors."""
-    height, width = image.height, image.width
-    if long_side_px is not None:
-        height, width = fit(height, width, long_side_px, enlarge=enlarge)
     # Colors of transparent pixels are arbitrary: without this they would bleed into visible ones.
     flat = image.premultiply(max_alpha=1.0) if image.hasalpha() else image
     if (height, width) != (image.height, image.width):

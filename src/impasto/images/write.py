@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.config.print_size import MM_PER_INCH
 from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import OutputError
 from impasto.files import atomic_write, require_writable
@@ -54,12 +55,14 @@ def save(
     *,
     bits: int = 8,
     quality: int = 95,
+    dpi: float = 300,
     note: str = "",
     store: TensorStore | None = None,
 ) -> None:
     """Write an image (1, 3, H, W) in [0, 1] and its alpha; JPEG has no alpha and is flattened over white.
 
-    `note` (ASCII) is stored as PNG text and XMP. An existing file is replaced only by a complete one.
+    The file has an sRGB profile and, unless it is a WebP, its resolution. `note` (ASCII) is stored as PNG text and XMP.
+    An existing file is replaced only by a complete one.
     Raises `OutputError`.
     """
     require_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
@@ -69,11 +72,13 @@ def save(
     array = quantize(pixels, alpha, bits, store or RamStore())
     errors = vips_errors(f"{path} could not be written", OutputError)
     with atomic_write(path) as temporary, temporary.open("wb") as file, errors:
-        image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if bits == 8 else "rgb16")
+        image = pyvips.Image.new_from_array(array).copy(
+            interpretation="srgb" if bits == 8 else "rgb16", xres=dpi / MM_PER_INCH, yres=dpi / MM_PER_INCH
+        )
         if note:
             attach_note(image, note)
         target = pyvips.Target.new_to_descriptor(file.fileno())
-        image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
+        image.write_to_target(target, suffix, profile="srgb", **_save_options(suffix, quality, array.nbytes))
 
 
 def encode_jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:
@@ -106,4 +111,5 @@ def _save_options(suffix: str, quality: int, size_bytes: int) -> dict[str, Any]:
         return {"compression": 6}
     # Viewers can open single tiles of a large file. A TIFF above 4 GB must be a BigTIFF.
     tiles = {"tile": True, "tile_width": 256, "tile_height": 256} if size_bytes > TILED_TIFF_BYTES else {}
-    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size_bytes > BIGTIFF_BYTES, **tiles}
+    bigtiff = size_bytes > BIGTIFF_BYTES
+    return {"compression": "deflate", "predictor": "horizontal", "resunit": "inch", "bigtiff": bigtiff, **tiles}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config.presets import load_preset
+from impasto.config.print_size import NO_PRINT
+from impasto.core.framing import Frame
 from impasto.run import Run, prepare_run
 
-__all__ = ["DEFAULT_SIZE_PX", "PLAIN_METHOD", "display_names", "load_view_image", "prepare_view"]
+__all__ = ["DEFAULT_SIZE_PX", "PLAIN_METHOD", "display_names", "load_view_image", "prepare_view", "with_view_size"]
 
 PLAIN_METHOD = load_preset("classic").overrides() | {"init": "noise"}
 """Options of the method that the views explain: Gram matrices, at the published layers, from noise."""
@@ -23,19 +25,30 @@ DEFAULT_SIZE_PX = 256
 """Default long side of a view: large enough to see, and fast."""
 
 
+def with_view_size(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the default size of a view, unless they are those of a print."""
+    return {**({} if options.get("print", NO_PRINT) != NO_PRINT else {"size": DEFAULT_SIZE_PX}), **options}
+
+
 def prepare_view(picture: Any, **options: Any) -> Run:
     """Prepare a run whose content and style are the same picture; options as for `stylize`."""
-    return prepare_run(picture, picture, **({"size": DEFAULT_SIZE_PX} | options))
+    return prepare_run(picture, picture, **with_view_size(options))
 
 
-def load_view_image(run: Run, picture: Any, layers: Iterable[str] | None = None) -> Tensor:
-    """Load a picture (1, 3, H, W) at the size of a run.
+def load_view_image(
+    run: Run, picture: Any, layers: Iterable[str] | None = None, *, frame: Frame | None = None
+) -> Tensor:
+    """Load a picture (1, 3, H, W) at the size of a run, in the `frame` of a print if given.
 
     Raises `ImageError`, and `LayerError` if it is too small for `layers` (default: all layers of the run).
     """
     config = run.planned
     pixels = images.load(
-        picture, long_side_px=config.size, enlarge=config.enlarge, max_megapixels=run.options.max_megapixels
+        picture,
+        long_side_px=config.longest_px,
+        enlarge=config.enlarge,
+        frame=frame,
+        max_megapixels=run.options.max_megapixels,
     ).pixels
     if layers is None:
         layers = [layer.name for layer in (*config.content_layers, *config.style_layers)]

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config.roles import assign_roles, kind_of, pictures_by_role
-from impasto.core.image import resize, thumbnail
+from impasto.core.framing import frame_content, mount
+from impasto.core.image import thumbnail
+from impasto.core.tensor_store import RamStore
 from impasto.errors import RecipeError
 from impasto.files import atomic_write, require_writable
 from impasto.insight.command import stylize_command
@@ -128,21 +130,29 @@ def build_report(
     shown = thumbnail(image, MAX_PX)
     height, width = shown.shape[2:]
 
-    def load(role: str, **size: Any) -> Tensor | None:
-        return images.load(inputs[role], **size).pixels if inputs.get(role) is not None else None
+    def load(role: str) -> Tensor | None:
+        return images.load(inputs[role], long_side_px=MAX_PX).pixels if inputs.get(role) is not None else None
 
-    content = load("content", long_side_px=max(height, width), enlarge=True)
     return Report(
         name=name,
         recipe=recipe,
         image=shown,
         size=size or (image.shape[2], image.shape[3]),
-        content=resize(content, height, width).clamp(0, 1) if content is not None else None,
-        styles=[(role, load(role, long_side_px=MAX_PX)) for role in recipe.inputs if kind_of(role) == "style"],
+        content=_load_content(inputs.get("content"), recipe, height, width),
+        styles=[(role, load(role)) for role in recipe.inputs if kind_of(role) == "style"],
         losses=losses or {},
         frames=film.select(FRAMES) if film else (),
         seconds=seconds,
     )
+
+
+def _load_content(content: Any, recipe: Recipe, height: int, width: int) -> Tensor | None:
+    """Load the photo as it lies in the picture, at this size of it."""
+    if content is None:
+        return None
+    opened = images.open_image(content)
+    frame = frame_content(opened.size, recipe.config).scaled_to(height, width)
+    return mount(images.load(opened, frame=frame).pixels, frame, RamStore())
 
 
 def build_run_report(run: Run, result: Result, *, name: str, film: Film | None = None) -> Report:

@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto.config import Config
 from impasto.core.image import thumbnail
 from impasto.errors import ConfigError
-from impasto.insight.inputs import DEFAULT_SIZE_PX, display_names, load_view_image
+from impasto.insight.inputs import display_names, load_view_image, with_view_size
 from impasto.insight.run_grid import GridCell, RunGrid
 from impasto.insight.view_options import require_used_options
 from impasto.render.grid import Cell
@@ -36,7 +36,7 @@ def recombine(contents: Any, styles: Any, **options: Any) -> RunGrid:
         raise ConfigError("There is nothing to combine. Give at least one content and one style.")
     require_used_options("recombine", options)
     _require_few(len(contents) * len(styles))
-    options = {"size": DEFAULT_SIZE_PX} | options
+    options = with_view_size(options)
     cache = ModelCache(cache_measurements=True)
     names = display_names([*contents, *styles])
     content_names, style_names = names[: len(contents)], names[len(contents) :]
@@ -48,10 +48,10 @@ def recombine(contents: Any, styles: Any, **options: Any) -> RunGrid:
         for content, content_name in zip(contents, content_names, strict=True)
     ]
     first = cells[0][0].run
-    header = [thumbnail(load_view_image(first, style), first.config.size) for style in styles]
+    header = [thumbnail(load_view_image(first, style), first.config.longest_px) for style in styles]
     rows: list[list[GridCell | Tensor | Cell | None]] = [[None, *header]]
     for content, row in zip(contents, cells, strict=True):
-        rows.append([load_view_image(row[0].run, content), *row])
+        rows.append([load_view_image(row[0].run, content, frame=row[0].run.frame), *row])
     return RunGrid(
         rows,
         column_labels=["", *style_names],
@@ -85,7 +85,7 @@ def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> 
     values = {name: as_tuple(each) for name, each in over.items()}
     _require_sweep(values, options)
     (column_option, column_values), (row_option, row_values) = (*values.items(), ("", [None]))[:2]
-    options = {"size": DEFAULT_SIZE_PX} | options
+    options = with_view_size(options)
     cache = ModelCache(cache_measurements=True)
     settings, rows = [], []
     for row_value in row_values:

@@ -14,11 +14,16 @@ LOOKING = {"size", "enlarge", "network", "pooling", "padding", "device", "thread
 """What matters where nothing is painted; what is measured there is float32 in any case."""
 
 
+PRINT = {"print", "dpi", "fit", "bleed"}
+"""A view is no print; those that compare paintings may be."""
+
+
 def _about(part: str) -> set[str]:
     return {name for name in OPTIONS if name.startswith(f"{part}_")}
 
 
 ALONE = {
+    *PRINT,
     "alpha",
     "content_weight",
     "effort",

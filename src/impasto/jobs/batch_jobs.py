@@ -61,10 +61,10 @@ class BatchJobs:
 
         Raises `JobError` if it failed, now or before.
         """
-        name = f"{source} {item.config.size}" if source.startswith(SAMPLE) else source
+        name = f"{source} {item.config.longest_px}" if source.startswith(SAMPLE) else source
         if name not in stored:
             try:
-                stored[name] = store_source(self.store, resolve_picture(source, item.config.size))
+                stored[name] = store_source(self.store, resolve_picture(source, item.config.longest_px))
             except ImpastoError as error:
                 stored[name] = str(error)
         result = stored[name]

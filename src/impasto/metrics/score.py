@@ -2,8 +2,8 @@
 
 Laws: the networks are not the one that Impasto paints with by default, because a network favors a picture that was
 optimized against it; `style` means little for a picture painted with VGG16, `content` for one painted with AlexNet.
-A picture is scored at its own size. The content is resized to it; the style gets its long side but is never enlarged,
-as when painting. Transparent parts of the style are not measured.
+A picture is scored at its own size. The content is resized to it, and cropped as for its print; the style gets its long
+side but is never enlarged, as when painting. Transparent parts of the style are not measured.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from impasto import images
 from impasto.config.networks import ALEXNET, LPIPS, VGG16
 from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.core.encoder import Encoder
-from impasto.core.image import resize
+from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.masks import downsample_masks
 from impasto.core.style_losses import find_style_loss
 from impasto.core.targets import MIN_ENERGY
 from impasto.core.tensor_store import RamStore
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.torch_state import torch_state
-from impasto.errors import ImageError
+from impasto.errors import ImageError, RecipeError
 from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
 from impasto.metrics.colors import histogram, palette
 from impasto.metrics.lpips import lpips
 from impasto.metrics.structure import TILE_PX, cfsd, patch, sliced_wasserstein
+from impasto.run import read_recipe
 from impasto.weights import Heads, load, load_heads
 
 __all__ = [
@@ -118,10 +119,22 @@ def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: f
     min_px = max(MIN_PX, *map(ALEXNET.minimum_px, ALEXNET.style_layers))
     _require_side(image, "The picture", picture, min_px)
     long_side_px = max(height, width)
-    content_pixels = images.load(content, long_side_px=long_side_px, enlarge=True, max_megapixels=max_megapixels).pixels
+    opened = images.open_image(content, max_megapixels=max_megapixels)
+    frame = _frame_of(image, opened).scaled_to(height, width)
+    content_pixels = mount(images.load(opened, frame=frame).pixels, frame, RamStore())
     painting = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels)
     _require_side(style, "The style", painting.pixels, max(map(VGG16.minimum_px, VGG16.style_layers)))
-    return ScoreInputs(resize(content_pixels, height, width).clamp_(0, 1), painting.pixels, picture, painting.alpha)
+    return ScoreInputs(content_pixels, painting.pixels, picture, painting.alpha)
+
+
+def _frame_of(image: Any, content: images.OpenedImage) -> Frame:
+    """Return the frame of the print that a picture is, by its recipe; that of the whole content for other pictures."""
+    path = images.get_path(image)
+    try:
+        recipe = read_recipe(path) if path is not None else None
+    except RecipeError:
+        recipe = None
+    return Frame.whole(*content.size) if recipe is None else frame_content(content.size, recipe.config)
 
 
 def load_score_networks() -> ScoreNetworks:

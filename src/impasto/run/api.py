@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.config import Config, Inputs, RunOptions
+from impasto.config.print_size import NO_PRINT
 from impasto.config.types import is_named_start
 from impasto.core.method import Progress
 from impasto.engine.planning import Estimate
@@ -42,7 +43,9 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
     run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
     given = config.model_dump() if config is not None else {}
     merged = Config(**(given | options))
-    content, *styles = (_find_sample(picture, merged.size) for picture in (content, *as_tuple(style)))
+    if merged.print != NO_PRINT and "size" in options:
+        raise ConfigError("print and size both set the pixels: leave one of them out. For a proof, lower dpi.")
+    content, *styles = (_find_sample(picture, merged.longest_px) for picture in (content, *as_tuple(style)))
     return Run(Inputs(content=content, styles=tuple(styles), **files), merged, run_options, **shared)
 
 

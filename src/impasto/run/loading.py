@@ -14,6 +14,7 @@ from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
 from impasto.config.networks import LARGE_PX, architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.core.evaluate import Engine
+from impasto.core.framing import Frame, frame_content
 from impasto.core.image import Picture
 from impasto.core.masks import Region
 from impasto.core.method import RunInputs, Style
@@ -63,7 +64,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     """Load pictures and masks at the sizes that the run measures them at. Raises `ImageError`, `ConfigError`."""
     require_init(inputs, config)
     inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
-    content = images.load(inputs.content, long_side_px=config.size, enlarge=config.enlarge, store=store)
+    frame = frame_content(inputs.content.size, config)
+    content = images.load(inputs.content, frame=frame, store=store)
     height, width = content.pixels.shape[2:]
     styles = tuple(
         Style(
@@ -79,8 +81,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     loaded |= assign_roles("style", [style.picture for style in styles])
     init = None
     if inputs.init is not None:
-        loaded["init"] = init = images.load(inputs.init, long_side_px=4 * config.size, store=store)
-    masks = _load_masks(inputs, content, styles, config, store)
+        loaded["init"] = init = images.load(inputs.init, long_side_px=4 * config.longest_px, store=store)
+    masks = _load_masks(inputs, content, frame, styles, config, store)
     records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
     visible = _find_visible_parts(styles, config)
     regions = (
@@ -159,7 +161,12 @@ def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tenso
 
 
 def _load_masks(
-    inputs: Inputs, content: Picture, styles: tuple[Style, ...], config: Config, store: TensorStore
+    inputs: Inputs,
+    content: Picture,
+    frame: Frame,
+    styles: tuple[Style, ...],
+    config: Config,
+    store: TensorStore,
 ) -> dict[str, Mask]:
     """Load the masks by role, each at the size of its picture."""
     if not (inputs.content_masks or inputs.style_masks or inputs.protect is not None):
@@ -169,11 +176,11 @@ def _load_masks(
             f"style_loss = {config.style_loss!r} does not support masks. Choose another, or leave out the masks."
         )
 
-    def load(mask: object, picture: Picture, labels: tuple[str, ...] = ()) -> Mask:
+    def load(mask: object, picture: Picture, labels: tuple[str, ...] = (), frame: Frame | None = None) -> Mask:
         name = picture.name or "its picture"
-        return images.load_mask(mask, *picture.pixels.shape[2:], what=name, store=store, labels=labels)
+        return images.load_mask(mask, *picture.pixels.shape[2:], what=name, store=store, labels=labels, frame=frame)
 
-    content_masks = [load(mask, content) for mask in inputs.content_masks]
+    content_masks = [load(mask, content, frame=frame) for mask in inputs.content_masks]
     labels = tuple(color for mask in content_masks for color in mask.areas if color)
     # One style may have several masks; `pair_masks` refuses a wrong number.
     style_masks = [
@@ -182,7 +189,7 @@ def _load_masks(
     ]
     masks = assign_roles("content_mask", content_masks) | assign_roles("style_mask", style_masks)
     if inputs.protect is not None:
-        masks["protect"] = protect = load(inputs.protect, content)
+        masks["protect"] = protect = load(inputs.protect, content, frame=frame)
         if "" not in protect.areas:
             raise ConfigError(
                 f"{protect.name or 'The mask'} is colored, and protect takes a gray mask: white parts keep the content."

@@ -77,7 +77,7 @@ class SnapshotWriter:
         _, pixels = render(progress, RamStore())
         path = unused_path(self.output.with_name(f"{self.output.stem}-{self.steps:04d}{self.output.suffix}"))
         try:
-            images.save(path, pixels, progress.inputs.content.alpha, quality=run.options.quality)
+            images.save(path, *run.place_on_paper(pixels, progress), quality=run.options.quality, dpi=run.config.dpi)
         except OutputError as error:  # a snapshot that fails must not lose the run
             logger.warning("%s", error)
 

@@ -62,7 +62,13 @@ class Result:
         given = {name: value for name, value in (("bits", bits), ("quality", quality)) if value is not None}
         run = RunOptions(**(self.recipe.run.model_dump() | given))
         note = self.recipe.model_copy(update={"run": run}).to_json()
-        options: dict[str, Any] = {"bits": run.bits, "quality": run.quality, "note": note, "store": self.store}
+        options: dict[str, Any] = {
+            "bits": run.bits,
+            "quality": run.quality,
+            "dpi": self.recipe.config.dpi,
+            "note": note,
+            "store": self.store,
+        }
         if isinstance(target, (str, os.PathLike)):
             images.save(Path(target), self.image, self.alpha, **options)
             return Path(target)

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from torch import Tensor
+
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
 from impasto.config.networks import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
+from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.image import fit
 from impasto.core.method import Progress, ResumePoint, RunInputs, finalize, stylize_steps
 from impasto.core.views import count_views
@@ -35,6 +38,7 @@ from impasto.run.checkpoint import Checkpoint, write_checkpoint
 from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_length_px, style_shares
 from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
+from impasto.run.print_note import PrintNote, describe_print
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
 from impasto.run.result import Result
 
@@ -79,10 +83,20 @@ class Run:
         self.__dict__.pop("opened_inputs", None)
 
     @cached_property
+    def frame(self) -> Frame:
+        """The part of the photo to paint, and its place on the paper. Raises `ImageError`, `ConfigError`."""
+        return frame_content(self.opened_inputs.content.size, self.config)
+
+    @property
     def size(self) -> tuple[int, int]:
-        """The height and width of the picture. Raises `ImageError`."""
-        content = self.opened_inputs.content
-        return fit(content.height, content.width, self.config.size, enlarge=self.config.enlarge)
+        """The height and width to paint, without the paper around. Raises `ImageError`, `ConfigError`."""
+        return self.frame.size
+
+    @cached_property
+    def print_note(self) -> PrintNote | None:
+        """The resolution that the pictures have in a print. Raises `ImageError`, `ConfigError`."""
+        opened, scales = self.opened_inputs, style_shares(self.opened_inputs, self.planned, *self.size)
+        return describe_print(opened.content, opened.styles, [scale for _, scale in scales], self.frame, self.planned)
 
     @cached_property
     def planned(self) -> ResolvedConfig:
@@ -112,7 +126,8 @@ class Run:
     def estimate(self) -> Estimate:
         """Estimate the time, memory and disk space of this run, within about a third."""
         with torch_state(self.plan.threads):
-            return estimate(self.workload, self.plan)
+            expected = estimate(self.workload, self.plan)
+        return replace(expected, note=self.print_note.text if self.print_note else "")
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -140,6 +155,8 @@ class Run:
         belongs to another run or is damaged.
         """
         remove_abandoned_folders()
+        if self.print_note is not None:
+            logger.log(logging.WARNING if self.print_note.is_low else logging.INFO, "%s", self.print_note.text)
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
         resume_point = None
         with torch_state(self.plan.threads):
@@ -226,17 +243,25 @@ class Run:
         position = progress.scale, progress.iteration
         with torch_state(self.plan.threads):
             image, losses = finalize(progress, self.resolved, engine=self.engine)
+        image, alpha = self.place_on_paper(image.cpu(), progress)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
         recipe = self._recipe(progress.inputs, *position)
         return Result(
-            image=image.cpu(),
-            alpha=progress.inputs.content.alpha,
+            image=image,
+            alpha=alpha,
             losses=losses.as_floats(),
             iterations=progress.iteration if progress.scale == len(progress.inputs.scales) else 0,
             evaluations=progress.evaluations,
             seconds=progress.elapsed_s + time.perf_counter() - began,
             recipe=recipe.model_copy(update={"stopped": stopped, "trace": self.trace.columns()}),
             store=self.engine.store,
+        )
+
+    def place_on_paper(self, pixels: Tensor, progress: Progress) -> tuple[Tensor, Tensor | None]:
+        """Return a painting and its alpha with the white paper of a print around it."""
+        alpha = progress.inputs.content.alpha
+        return mount(pixels, self.frame, self.engine.store), None if alpha is None else mount(
+            alpha, self.frame, self.engine.store
         )
 
     def _require_step(self) -> Progress:

@@ -119,10 +119,13 @@ class Pictures:
             shutil.copyfile(source, path)
             return path
         picture = images.load(source, max_megapixels=float("inf"))
-        options = read_recipe(source).run
+        recipe = read_recipe(source)
+        options = recipe.run
         bits = options.bits if kind in ("png", "tiff") else 8
         note = images.read_note(source) or ""
-        images.save(path, picture.pixels, picture.alpha, bits=bits, quality=options.quality, note=note)
+        images.save(
+            path, picture.pixels, picture.alpha, bits=bits, quality=options.quality, dpi=recipe.config.dpi, note=note
+        )
         return path
 
 

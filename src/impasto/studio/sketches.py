@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from impasto import __version__, images, weights
 from impasto.config import Config, RunOptions
+from impasto.config.print_size import NO_PRINT
 from impasto.config.roles import pictures_by_role
 from impasto.errors import WeightsError
 from impasto.images import NamedImage
@@ -151,8 +152,7 @@ class Sketches:
 
 
 def _sketch_config(config: Config) -> Config:
-    """Return the options of a request, at the size and with the steps of a sketch."""
+    """Return the options of a request, at the size and with the steps of a sketch; a print at a low resolution."""
     scales = 1 if config.scales == 1 else None
-    return Config(
-        **(config.model_dump() | {"size": SIZE_PX, "iterations": STEPS, "effort": "normal", "scales": scales})
-    )
+    size = {"size": SIZE_PX} if config.print == NO_PRINT else {"dpi": config.dpi * SIZE_PX / config.longest_px}
+    return Config(**(config.model_dump() | size | {"iterations": STEPS, "effort": "normal", "scales": scales}))

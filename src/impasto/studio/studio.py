@@ -40,7 +40,7 @@ class Studio:
         config, options = read_config(request), read_run_options(request)
 
         def open_picture(ref: PictureRef) -> NamedImage:
-            return self.pictures.source(ref, config.size)
+            return self.pictures.source(ref, config.longest_px)
 
         run = build_run(request, config, options, open_picture, open_picture)
         return JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))
