@@ -54,6 +54,7 @@ TEXTS = {
     "memory": "int | str",
     "init": "ImageLike",
     "bleed": "float | str",
+    "profile": "str | PathLike[str]",
 }
 """Options with a parser of their own, by the types that it accepts."""
 

@@ -314,7 +314,8 @@ def test_pink_noise_spectrum_falls_as_one_over_f() -> None:
 
 def test_save_validates_its_arguments(tiny: Encoder, tmp_path: Path) -> None:
     _, result = paint(tiny, tiny_config(iterations=1))
-    for options in ({"bits": 7}, {"quality": 0}, {"quality": 1000}):
+    invalid: list[dict[str, Any]] = [{"bits": 7}, {"quality": 0}, {"quality": 1000}, {"intent": "best"}]
+    for options in invalid:
         with pytest.raises(ConfigError):
             result.save(tmp_path / "o.png", **options)
     assert not list(tmp_path.iterdir())

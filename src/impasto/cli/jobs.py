@@ -65,7 +65,7 @@ def add(
     run.workload  # noqa: B018 - raises if an input is not a picture
     height, width = run.frame.canvas
     if output is not None:
-        require_output(output, bits=run.options.bits, height=height, width=width)
+        require_output(output, bits=run.options.bits, height=height, width=width, profile=run.profile)
     place = str(output.absolute()) if output is not None else None
     job = submit(open_store(data_dir), run.inputs, run.config, run.options, output=place, priority=priority)
     print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")

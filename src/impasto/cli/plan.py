@@ -15,7 +15,7 @@ from impasto.config import RunOptions
 __all__ = ["plan"]
 
 
-@with_options(RunOptions, without=("max_megapixels", "bits", "quality", "save_every"))
+@with_options(RunOptions, without=("max_megapixels", "bits", "profile", "intent", "quality", "save_every"))
 def plan(
     *,
     measure_again: Annotated[

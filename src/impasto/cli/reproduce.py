@@ -32,6 +32,7 @@ def reproduce(
     ] = None,
     protect: Annotated[Path | None, Parameter(help="The mask of protected areas, if it was moved.")] = None,
     weights: Annotated[Path | None, Parameter(help="The weights file, if one was used and moved.")] = None,
+    profile: Annotated[Path | None, Parameter(help="The color profile, if one was used and moved.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -49,6 +50,6 @@ def reproduce(
         "style_mask": style_mask or [],
         "protect": [protect] if protect else [],
     }
-    run = prepare_recorded_run(recipe, folder=picture.parent, pictures=moved, weights=weights)
+    run = prepare_recorded_run(recipe, folder=picture.parent, pictures=moved, weights=weights, profile=profile)
     default = f"{file_stem(picture.name)}_again{picture.suffix}"
     return RunCommand(run, output, default, json, quiet).execute(stop_where_recorded(recipe))

@@ -63,6 +63,8 @@ class BatchOptions(TypedDict, total=False):
     memory: int | str | None
     max_megapixels: float
     bits: Literal[8, 16]
+    profile: str | PathLike[str]
+    intent: Literal["perceptual", "relative", "saturation", "absolute"]
     quality: int
     save_every: int | None
 

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from impasto.config.model import Options, option
 from impasto.config.types import Auto, Bytes
 
-__all__ = ["CHECKPOINT_INTERVAL_S", "FILM_S", "MAX_MEGAPIXELS", "Inputs", "Plan", "RunOptions"]
+__all__ = [
+    "BUILT_IN_PROFILES",
+    "CHECKPOINT_INTERVAL_S",
+    "FILM_S",
+    "MAX_MEGAPIXELS",
+    "SRGB",
+    "Inputs",
+    "Intent",
+    "Plan",
+    "RunOptions",
+]
 
 MACHINE, FILES = "Speed and memory", "Files"
+
+SRGB = "srgb"
+BUILT_IN_PROFILES = (SRGB, "p3", "cmyk")
+"""Color profiles that come with libvips, by name."""
+
+Intent = Literal["perceptual", "relative", "saturation", "absolute"]
 
 MAX_MEGAPIXELS = 250.0
 CHECKPOINT_INTERVAL_S = 60.0
 FILM_S = 6.0
 """Default length of a film, in seconds."""
+
+
+def _profile_as_text(value: Any) -> Any:
+    """Return a path, or a built-in profile's name in any case, as text."""
+    text = str(value)
+    return text.lower() if text.lower() in BUILT_IN_PROFILES else text
 
 
 class Inputs(Options):
@@ -95,6 +117,23 @@ class RunOptions(Options):
     )
     bits: Literal[8, 16] = option(
         8, group=FILES, description="Bits per channel of the output. 16 needs PNG or TIFF.", example=16
+    )
+    profile: Annotated[str, BeforeValidator(_profile_as_text)] = option(
+        SRGB,
+        group=FILES,
+        label="Color profile",
+        description="Color profile to convert the output to, and to embed: a FILE.icc of a printer and paper, RGB, or "
+        "CMYK for TIFF; or srgb, p3, or cmyk, a general press.",
+        example="p3",
+    )
+    intent: Intent = option(
+        "relative",
+        group=FILES,
+        label="Rendering intent",
+        description="Conversion of colors that the profile cannot show. relative: keep the others, and map black to "
+        "black. perceptual: shift all, keeping their distances. saturation: keep them strong. absolute: show the "
+        "screen's white on the paper too.",
+        example="perceptual",
     )
     quality: int = option(95, group=FILES, ge=1, le=100, description="Quality of JPEG and WebP output.", example=80)
     save_every: Auto[int] = option(

@@ -3,6 +3,7 @@
 from impasto.images.masks import Mask, count_regions, load_mask
 from impasto.images.metadata import read_note
 from impasto.images.opened_image import NamedImage, OpenedImage, get_name, get_path, open_image
+from impasto.images.profiles import OutputProfile, load_profile
 from impasto.images.read import load
 from impasto.images.row_blocks import iter_row_blocks
 from impasto.images.write import encode_jpeg, quantize, require_output, save
@@ -11,6 +12,7 @@ __all__ = [
     "Mask",
     "NamedImage",
     "OpenedImage",
+    "OutputProfile",
     "count_regions",
     "encode_jpeg",
     "get_name",
@@ -18,6 +20,7 @@ __all__ = [
     "iter_row_blocks",
     "load",
     "load_mask",
+    "load_profile",
     "open_image",
     "quantize",
     "read_note",

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.config.print_size import MM_PER_INCH
+from impasto.config.run_options import SRGB, Intent
 from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import OutputError
 from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
 from impasto.images.metadata import attach_note
+from impasto.images.profiles import OutputProfile, convert, load_profile
 
 __all__ = ["encode_jpeg", "quantize", "require_output", "save"]
 
@@ -33,7 +35,12 @@ MAX_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 """Most pixels a side, where a format has a limit that a picture can reach."""
 
 
-def require_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1) -> None:
+CMYK_SUFFIXES = (".tif", ".tiff")
+
+
+def require_output(
+    path: Path, *, bits: int = 8, height: int = 1, width: int = 1, profile: OutputProfile | None = None
+) -> None:
     """Raise `OutputError` if `save` could not write an image of this size to `path`, before it is painted."""
     suffix = path.suffix.lower()
     if suffix not in FORMAT_BITS:
@@ -42,6 +49,8 @@ def require_output(path: Path, *, bits: int = 8, height: int = 1, width: int = 1
     if bits > FORMAT_BITS[suffix]:
         limit = f"{suffix} holds {FORMAT_BITS[suffix]} bits, not {bits}"
         raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif, or --bits 8.")
+    if profile is not None and profile.space == "cmyk" and suffix not in CMYK_SUFFIXES:
+        raise OutputError(f"{path} cannot be written: {profile.name} is a CMYK profile, which needs .tif. Use .tif.")
     if suffix in MAX_SIDE_PX and max(height, width) > MAX_SIDE_PX[suffix]:
         limit = f"{suffix} holds at most {MAX_SIDE_PX[suffix]} px a side, not {width}x{height}"
         raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif.")
@@ -56,29 +65,32 @@ def save(
     bits: int = 8,
     quality: int = 95,
     dpi: float = 300,
+    profile: OutputProfile | None = None,
+    intent: Intent = "relative",
     note: str = "",
     store: TensorStore | None = None,
 ) -> None:
-    """Write an image (1, 3, H, W) in [0, 1] and its alpha; JPEG has no alpha and is flattened over white.
+    """Write an image (1, 3, H, W) in [0, 1] and its alpha. JPEG and CMYK have no alpha: it is flattened over white.
 
-    The file has an sRGB profile and, unless it is a WebP, its resolution. `note` (ASCII) is stored as PNG text and XMP.
-    An existing file is replaced only by a complete one.
+    The pixels are converted to `profile` (default: sRGB), which is embedded. The file has its resolution, unless it is
+    a WebP. `note` (ASCII) is stored as PNG text and XMP. An existing file is replaced only by a complete one.
     Raises `OutputError`.
     """
-    require_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3])
+    profile = profile or load_profile(SRGB)
+    require_output(path, bits=bits, height=pixels.shape[2], width=pixels.shape[3], profile=profile)
     suffix = path.suffix.lower()
-    if alpha is not None and suffix in (".jpg", ".jpeg"):
+    if alpha is not None and (suffix in (".jpg", ".jpeg") or profile.space == "cmyk"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
-    array = quantize(pixels, alpha, bits, store or RamStore())
+    depth = bits if profile.is_srgb else 16  # rounded once, after the conversion
+    array = quantize(pixels, alpha, depth, store or RamStore())
     errors = vips_errors(f"{path} could not be written", OutputError)
     with atomic_write(path) as temporary, temporary.open("wb") as file, errors:
-        image = pyvips.Image.new_from_array(array).copy(
-            interpretation="srgb" if bits == 8 else "rgb16", xres=dpi / MM_PER_INCH, yres=dpi / MM_PER_INCH
-        )
+        image = pyvips.Image.new_from_array(array).copy(interpretation="srgb" if depth == 8 else "rgb16")
+        image = convert(image, profile, intent, bits).copy(xres=dpi / MM_PER_INCH, yres=dpi / MM_PER_INCH)
         if note:
             attach_note(image, note)
         target = pyvips.Target.new_to_descriptor(file.fileno())
-        image.write_to_target(target, suffix, profile="srgb", **_save_options(suffix, quality, array.nbytes))
+        image.write_to_target(target, suffix, **_save_options(suffix, quality, array.nbytes))
 
 
 def encode_jpeg(pixels: Tensor, *, quality: int = 85) -> bytes:

@@ -14,7 +14,7 @@ from impasto.config import Config, RunOptions
 from impasto.config.roles import assign_roles
 from impasto.distributed import LOCAL, Driver
 from impasto.errors import ConfigError, ImpastoError, OutputError
-from impasto.images import require_output
+from impasto.images import load_profile, require_output
 from impasto.jobs.batch_jobs import BatchJobs
 from impasto.jobs.batch_plan import (
     BatchItem,
@@ -185,8 +185,9 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output} cannot be created: {error.strerror}. Choose another -o.") from error
+    profile = load_profile(options.profile)
     for item in items:
-        require_output(item.output, bits=options.bits)
+        require_output(item.output, bits=options.bits, profile=profile)
     return missing
 
 

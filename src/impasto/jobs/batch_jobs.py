@@ -13,13 +13,14 @@ from typing import Any
 
 from impasto import images
 from impasto.config import RunOptions
+from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.errors import ImpastoError
 from impasto.files import atomic_write
 from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.batch_report import BatchReport
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
-from impasto.jobs.submit import key_of, store_source
+from impasto.jobs.submit import key_of, store_profile, store_source
 from impasto.samples.sources import SAMPLE, resolve_picture
 
 __all__ = ["BatchJobs"]
@@ -45,9 +46,11 @@ class BatchJobs:
         """Add jobs for the missing pictures. An unreadable input fails its items only."""
         stored: dict[str, StoredFile | str] = {}
         first_outputs: dict[Any, Path] = {}
+        profile = store_profile(self.store, self.options)
         for item in self.report.items:
             try:
                 files = {role: self._store(stored, role, source, item) for role, source in item.sources.items()}
+                files |= profile
                 key = key_of(item.config.model_dump(mode="json"), files)
                 first = first_outputs.setdefault((key, _file_format(item.output, self.options)), item.output)
                 if first != item.output:
@@ -162,9 +165,10 @@ def _other_picture(output: Path) -> JobError:
 
 
 def _file_format(output: Path, options: RunOptions) -> tuple[Any, ...]:
-    """Return what a picture's key does not include: the file's format, depth and quality."""
+    """Return what a picture's key does not include: the file's format, depth, color profile and quality."""
     suffix = output.suffix.lower()
-    return suffix, options.bits, options.quality if suffix in LOSSY_SUFFIXES else None
+    profile = options.profile if options.profile in BUILT_IN_PROFILES else None  # a file is in the key
+    return suffix, options.bits, profile, options.intent, options.quality if suffix in LOSSY_SUFFIXES else None
 
 
 def _job_to_await(same: Sequence[Job], output: str) -> Job | None:

@@ -16,6 +16,7 @@ from impasto.config import Config, Plan, RunOptions
 from impasto.config.roles import build_inputs
 from impasto.core.method import Progress
 from impasto.errors import ImpastoError, OutputError, RecipeError, one_line
+from impasto.images import OutputProfile, load_profile
 from impasto.jobs.model import Job, JobCommand, JobEnded, JobError, JobUpdate, PlanChosen, StepLosses, StepsDone
 from impasto.run import ModelCache, Observer, Run, iterate
 from impasto.run.alpha_schedule import AlphaSchedule
@@ -96,13 +97,14 @@ class JobPainter:
         job = self.job
         run = Run(
             build_inputs(
-                {role: self._input(role) for role in job.inputs if role != "weights"},
+                {role: self._input(role) for role in job.inputs if role not in ("weights", "profile")},
                 self._input("weights") if "weights" in job.inputs else None,
             ),
             Config(**job.config),
             RunOptions(**job.run),
             recorded_plan=Plan(**job.plan) if job.plan is not None else None,
             cache=self.cache,
+            recorded_profile=self._profile(),
             schedule=AlphaSchedule(AlphaChange(**change) for change in job.alpha_changes),
         )
         run.plan  # noqa: B018 - raises if the run cannot be planned
@@ -110,10 +112,19 @@ class JobPainter:
 
     def _input(self, role: str) -> Any:
         """Return an input file under its original name. Raises `JobError` if the file is missing."""
+        path, name = self._file(role), self.job.inputs[role]["name"]
+        return restore_picture(name, path) if name else path
+
+    def _profile(self) -> OutputProfile | None:
+        """Return the color profile that was stored with the job."""
+        if "profile" not in self.job.inputs:
+            return None
+        return load_profile(self._file("profile"), name=str(self.job.inputs["profile"]["name"]))
+
+    def _file(self, role: str) -> Path:
         if role not in self.files or not self.files[role].is_file():
             raise JobError(f"The {role} file of job {self.job.id} is missing from the queue. Add the job again.")
-        name = self.job.inputs[role]["name"]
-        return restore_picture(name, self.files[role]) if name else self.files[role]
+        return self.files[role]
 
     def _steps(self, run: Run) -> Iterator[Progress]:
         """Resume from the checkpoint. If it is damaged, start over rather than fail the job."""
@@ -137,7 +148,7 @@ class JobPainter:
     def _finish(self, run: Run) -> JobEnded:
         job = self.job
         result = run.result()
-        suffix = Path(job.output).suffix if job.output else ".png"
+        suffix = Path(job.output).suffix if job.output else ".tif" if run.profile.space == "cmyk" else ".png"
         picture = result.save(self.folder / f"{job.id}-{job.attempt}{suffix}")
         summary = {
             "suffix": suffix,

@@ -10,13 +10,14 @@ from typing import Any
 
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.roles import pictures_by_role
+from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.files import ScratchFolder
-from impasto.images import NamedImage, get_name, load, save
+from impasto.images import NamedImage, get_name, load, load_profile, save
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.samples.sources import SAMPLE
 
-__all__ = ["key_of", "set_job_alpha", "store_source", "submit"]
+__all__ = ["key_of", "set_job_alpha", "store_profile", "store_source", "submit"]
 
 
 def submit(
@@ -32,14 +33,26 @@ def submit(
     run = run or RunOptions()
     sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
     files = {role: store_source(store, source) for role, source in sources.items()}
+    files |= store_profile(store, run)
     options = config.model_dump(mode="json")
     return store.add(
         options, files, key=key_of(options, files), run=run.model_dump(mode="json"), output=output, priority=priority
     )
 
 
+def store_profile(store: JobStore, run: RunOptions) -> dict[str, dict[str, str | None]]:
+    """Copy the color profile of a run into the queue's files and return it by its role; nothing for a built-in one.
+
+    Raises `ConfigError` if it cannot be used.
+    """
+    if run.profile in BUILT_IN_PROFILES:
+        return {}
+    load_profile(run.profile)
+    return {"profile": store_source(store, Path(run.profile))}
+
+
 def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]]) -> str:
-    """Return the hash that identifies a picture: of its options, pictures and weights."""
+    """Return the hash that identifies a picture: of its options, pictures, weights and color profile."""
     identity = {"config": config, "inputs": {role: file["sha256"] for role, file in inputs.items()}}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

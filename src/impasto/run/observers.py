@@ -77,7 +77,14 @@ class SnapshotWriter:
         _, pixels = render(progress, RamStore())
         path = unused_path(self.output.with_name(f"{self.output.stem}-{self.steps:04d}{self.output.suffix}"))
         try:
-            images.save(path, *run.place_on_paper(pixels, progress), quality=run.options.quality, dpi=run.config.dpi)
+            images.save(
+                path,
+                *run.place_on_paper(pixels, progress),
+                quality=run.options.quality,
+                dpi=run.config.dpi,
+                profile=run.profile,
+                intent=run.options.intent,
+            )
         except OutputError as error:  # a snapshot that fails must not lose the run
             logger.warning("%s", error)
 

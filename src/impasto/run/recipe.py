@@ -73,6 +73,7 @@ class Recipe(Options):
     )
     weights_name: str | None = Field(description="Base name of the weights file, if one was given.")
     weights_sha256: str
+    profile_sha256: str | None = Field(None, description="SHA-256 of the profile's file; its base name is in run.")
     alpha_changes: tuple[AlphaChange, ...] = Field((), description="Changes of α, in order; it began as in config.")
     stopped: StopPoint | None = None
     trace: Trace | None = None

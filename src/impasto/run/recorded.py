@@ -11,10 +11,10 @@ import torch
 
 from impasto.config import RunOptions
 from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
-from impasto.config.run_options import MAX_MEGAPIXELS
+from impasto.config.run_options import BUILT_IN_PROFILES, MAX_MEGAPIXELS, SRGB
 from impasto.engine.planning import require_device
 from impasto.errors import RecipeError
-from impasto.images import OpenedImage, open_image
+from impasto.images import OpenedImage, OutputProfile, load_profile, open_image
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, read_checkpoint
 from impasto.run.loop import StopCondition, drive
@@ -32,26 +32,40 @@ Pictures = Mapping[str, Sequence[Any]]
 """Pictures by kind (`content`, `style`, `content_mask` …), in place of those that a recipe names."""
 
 
-def reproduce(picture: str | Path, *, pictures: Pictures | None = None, weights: str | Path | None = None) -> Result:
+def reproduce(
+    picture: str | Path,
+    *,
+    pictures: Pictures | None = None,
+    weights: str | Path | None = None,
+    profile: str | Path | None = None,
+) -> Result:
     """Repeat the run recorded in `picture`: the same pixels on the same machine with the same versions.
 
     Inputs are looked for beside the picture and in the working directory, and must be unchanged; `pictures` gives
-    those that are elsewhere, by kind: `{"content": ["photo.jpg"]}`. Raises `RecipeError`, `ImageError`, `ConfigError`,
-    `WeightsError`.
+    those that are elsewhere, by kind: `{"content": ["photo.jpg"]}`. `weights` and `profile` are such files too. Raises
+    `RecipeError`, `ImageError`, `ConfigError`, `WeightsError`.
     """
     path = Path(picture)
     recipe = read_recipe(path)
-    run = prepare_recorded_run(recipe, folder=path.parent, pictures=pictures, weights=weights)
+    run = prepare_recorded_run(recipe, folder=path.parent, pictures=pictures, weights=weights, profile=profile)
     return drive(run, stop=stop_where_recorded(recipe))
 
 
-def resume(checkpoint: str | Path, *, pictures: Pictures | None = None, weights: str | Path | None = None) -> Result:
+def resume(
+    checkpoint: str | Path,
+    *,
+    pictures: Pictures | None = None,
+    weights: str | Path | None = None,
+    profile: str | Path | None = None,
+) -> Result:
     """Continue the run saved in a checkpoint to its end: the same pixels as if it had never stopped.
 
     Inputs are found as by `reproduce`. Raises what it raises.
     """
     saved: Checkpoint = read_checkpoint(Path(checkpoint))
-    run = prepare_recorded_run(saved.recipe, folder=saved.path.parent, pictures=pictures, weights=weights)
+    run = prepare_recorded_run(
+        saved.recipe, folder=saved.path.parent, pictures=pictures, weights=weights, profile=profile
+    )
     return drive(run, checkpoint=saved)
 
 
@@ -67,6 +81,7 @@ def prepare_recorded_run(
     folder: Path,
     pictures: Pictures | None = None,
     weights: str | Path | None = None,
+    profile: str | Path | None = None,
     cache: ModelCache | None = None,
 ) -> Run:
     """Build the run of a recipe, with its plan and its changes of α.
@@ -92,6 +107,7 @@ def prepare_recorded_run(
         recorded_plan=recipe.plan,
         recorded_config=recipe.resolved,
         schedule=AlphaSchedule(recipe.alpha_changes),
+        recorded_profile=_find_profile(recipe, profile, folder),
         cache=cache or ModelCache(),
     )
     if run.encoder.weights_sha256 != recipe.weights_sha256:
@@ -158,6 +174,23 @@ def _find_weights(recipe: Recipe, given: str | Path | None, folder: Path) -> Pat
         if (place / name).is_file():
             return place / name
     raise RecipeError(f"The weights {recipe.weights_name} are missing. Give them with --weights FILE.")
+
+
+def _find_profile(recipe: Recipe, given: str | Path | None, folder: Path) -> OutputProfile:
+    """Return the profile of a recipe: `given`, or a file of its name. Raises `RecipeError`: missing, or changed."""
+    name, sha256 = recipe.run.profile, recipe.profile_sha256
+    if sha256 is None and given is None:
+        return load_profile(name if name in BUILT_IN_PROFILES else SRGB)
+    found = given
+    if given is None:  # a recipe is not trusted: its name must not lead elsewhere
+        paths = [place / Path(name).name for place in (folder, Path())]
+        found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise RecipeError(f"The color profile {name} is missing. Put it beside the picture, or use --profile FILE.")
+    profile = load_profile(found)
+    if profile.sha256 != sha256:
+        raise RecipeError(f"{found} is not the color profile of this recipe, {name}: its SHA-256 differs.")
+    return profile
 
 
 def _count(recipe: Recipe, kind: str) -> int:

@@ -32,6 +32,7 @@ from impasto.engine.planning import Estimate, estimate, make_plan
 from impasto.engine.torch_state import torch_state
 from impasto.errors import DivergenceError
 from impasto.files import remove_abandoned_folders, user_cache_folder
+from impasto.images import OutputProfile
 from impasto.images.detail import is_flat
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
@@ -52,8 +53,8 @@ class Run:
     """One picture to paint: from what, how, and the network that measures it.
 
     `recorded_plan` and `recorded_config` repeat an earlier run exactly; without them a plan is chosen for this machine,
-    and the config is resolved for the size of the picture. Runs that share a `cache` share networks and measurements.
-    `schedule` holds the changes of α, past and still to come.
+    and the config is resolved for the size of the picture. `recorded_profile` is used in place of the options'. Runs
+    that share a `cache` share networks and measurements. `schedule` holds the changes of α, past and still to come.
     """
 
     inputs: Inputs
@@ -64,6 +65,7 @@ class Run:
     schedule: AlphaSchedule = field(default_factory=AlphaSchedule)
     tile_backend: TileBackendFactory | None = None
     recorded_config: ResolvedConfig | None = None
+    recorded_profile: OutputProfile | None = None
     trace: LossTrace = field(default_factory=LossTrace, init=False)
     latest: Progress | None = field(default=None, init=False)
 
@@ -123,6 +125,11 @@ class Run:
         styles *= count_views(config.style_augment)
         return Workload(height, width, styles, config, count_regions(opened))
 
+    @cached_property
+    def profile(self) -> OutputProfile:
+        """The color profile of the output. Raises `ConfigError`."""
+        return self.recorded_profile or images.load_profile(self.options.profile)
+
     def estimate(self) -> Estimate:
         """Estimate the time, memory and disk space of this run, within about a third."""
         with torch_state(self.plan.threads):
@@ -155,6 +162,7 @@ class Run:
         belongs to another run or is damaged.
         """
         remove_abandoned_folders()
+        self.profile  # noqa: B018 - raises if there is none
         if self.print_note is not None:
             logger.log(logging.WARNING if self.print_note.is_low else logging.INFO, "%s", self.print_note.text)
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
@@ -255,6 +263,7 @@ class Run:
             seconds=progress.elapsed_s + time.perf_counter() - began,
             recipe=recipe.model_copy(update={"stopped": stopped, "trace": self.trace.columns()}),
             store=self.engine.store,
+            profile=self.profile,
         )
 
     def place_on_paper(self, pixels: Tensor, progress: Progress) -> tuple[Tensor, Tensor | None]:
@@ -275,7 +284,8 @@ class Run:
             version=__version__,
             config=self.config,
             resolved=self.resolved,
-            run=self.options,
+            run=self.options.model_copy(update={"profile": self.profile.name}),
+            profile_sha256=self.profile.sha256,
             plan=self.plan,
             inputs=dict(inputs.records),
             weights_name=images.get_name(self.inputs.weights),

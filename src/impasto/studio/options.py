@@ -18,7 +18,7 @@ __all__ = ["Field", "Form", "form"]
 FIRST = ("alpha", "size", "iterations", "color", "init", "network")
 """The options at the top of the form, in their order."""
 
-RUN = ("bits", "quality", "precision", "memory")
+RUN = ("bits", "profile", "intent", "quality", "precision", "memory")
 """The run options that the page may set."""
 
 

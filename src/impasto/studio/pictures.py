@@ -12,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from impasto import images, samples
 from impasto.config import Config
+from impasto.config.run_options import SRGB
 from impasto.errors import ImageError, RecipeError
 from impasto.files import ScratchFolder
-from impasto.images import NamedImage
+from impasto.images import NamedImage, OutputProfile
 from impasto.jobs import Job, JobError, JobStore
 from impasto.run import read_recipe
+from impasto.run.recipe import Recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
 from impasto.studio.schemas import FileView, InputView, PictureRef, RecipeView
 
@@ -120,13 +122,27 @@ class Pictures:
             return path
         picture = images.load(source, max_megapixels=float("inf"))
         recipe = read_recipe(source)
-        options = recipe.run
-        bits = options.bits if kind in ("png", "tiff") else 8
-        note = images.read_note(source) or ""
+        options, profile = recipe.run, self._profile(job, recipe)
+        if profile.space == "cmyk" and kind != "tiff":
+            profile = images.load_profile(SRGB)
         images.save(
-            path, picture.pixels, picture.alpha, bits=bits, quality=options.quality, dpi=recipe.config.dpi, note=note
+            path,
+            picture.pixels,
+            picture.alpha,
+            bits=options.bits if kind in ("png", "tiff") else 8,
+            quality=options.quality,
+            dpi=recipe.config.dpi,
+            profile=profile,
+            intent=options.intent,
+            note=images.read_note(source) or "",
         )
         return path
+
+    def _profile(self, job: Job, recipe: Recipe) -> OutputProfile:
+        """Return the color profile of a finished picture, which is stored with its job if it is a file."""
+        if "profile" not in job.inputs:
+            return images.load_profile(recipe.run.profile)
+        return images.load_profile(self.file(str(job.inputs["profile"]["sha256"])), name=recipe.run.profile)
 
 
 def base_name(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from impasto.config import Config, RunOptions
 from impasto.config.presets import PRESETS, load_preset
+from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.images import NamedImage
 from impasto.jobs import JobError
 from impasto.run import Run, prepare_run
@@ -30,7 +31,10 @@ def read_run_options(request: PaintRequest) -> RunOptions:
     """Return the run options of a request. Raises `JobError` for those that only the studio's owner may set."""
     if refused := ", ".join(sorted(request.run.keys() - set(RUN))):
         raise JobError(f"{refused} cannot be set from the page. Allowed options are {', '.join(RUN)}.")
-    return RunOptions(**request.run)
+    options = RunOptions(**request.run)
+    if options.profile not in BUILT_IN_PROFILES:  # never a path
+        raise JobError(f"There is no profile {options.profile!r}. Use one of {', '.join(BUILT_IN_PROFILES)}.")
+    return options
 
 
 def build_run(

@@ -27,7 +27,7 @@ Layers = Annotated[str | None, Parameter(help="Layers, comma-separated, such as 
 Picture = Annotated[str, Parameter(help="A picture: a file, - for standard input, or sample:NAME.")]
 Pictures = Annotated[list[str], Parameter(help="Pictures: files, or sample:NAME.", negative="")]
 
-SAVING_OPTIONS = ("bits", "quality")
+SAVING_OPTIONS = ("bits", "profile", "intent", "quality")
 """Options that a sheet does not use."""
 
 
