@@ -36,7 +36,7 @@ Output = Annotated[
     Path | None,
     Parameter(
         name=["-o", "--output"],
-        help="File to write: .png, .jpg, .webp or .tif. Default: a new name made from the inputs.",
+        help="File to write: .png, .jpg, .webp, .tif or .exr. Default: a new name made from the inputs.",
     ),
 ]
 Preset = Annotated[str, Parameter(help="Name of a preset, or a FILE.toml. Other options override it.")]

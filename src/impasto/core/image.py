@@ -16,12 +16,16 @@ __all__ = ["Picture", "fit", "resize", "thumbnail"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A loaded image, its name, and the SHA-256 of the file or array that it came from."""
+    """A loaded image, its name, and the SHA-256 of the file or array that it came from.
+
+    `peak` is the linear light that the tone curve of an OpenEXR file takes to 1.
+    """
 
     pixels: Tensor
     alpha: Tensor | None
     name: str | None
     sha256: str
+    peak: float = 1.0
 
 
 def fit(height: int, width: int, long_side_px: int, *, enlarge: bool) -> tuple[int, int]:

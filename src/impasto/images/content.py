@@ -21,10 +21,13 @@ import numpy as np
 import pyvips
 
 from impasto.errors import ImageError
-from impasto.images.formats import BY_PILLOW, FORMATS, HEAD_BYTES, require_no_camera_raw, require_readable
-from impasto.images.memory_images import encode_file, encode_pil, is_lab_tiff, to_float_array
+from impasto.images.exr import read_exr
+from impasto.images.formats import FORMATS, HEAD_BYTES, WITHOUT_LIBVIPS, require_no_camera_raw, require_readable
+from impasto.images.memory_images import Encoded, encode_file, encode_pil, is_lab_tiff, to_float_array
 
 __all__ = [
+    "NOTE_FIELD",
+    "PEAK_FIELD",
     "CheckSize",
     "Content",
     "FileContent",
@@ -36,6 +39,9 @@ __all__ = [
     "read_pil",
     "read_stream",
 ]
+
+NOTE_FIELD, PEAK_FIELD = "png-comment-0-impasto", "impasto-peak"
+"""Fields of a libvips image: the recipe, and the peak of an OpenEXR's tone curve."""
 
 MAX_STREAM_BYTES = 500 * 10**6
 """Maximum size of a picture that comes through a pipe, and so is kept in memory."""
@@ -81,7 +87,7 @@ class FileContent:
             self._state = self._read_state()
         self._format = require_readable(head, label)
         self._sha256: str | None = None
-        self._encoded = _encode_by_pillow(self._file, self._format, label, check_size)
+        self._encoded = _encode_here(self._file, self._format, label, check_size)
 
     @property
     def sha256(self) -> str:
@@ -95,7 +101,7 @@ class FileContent:
     def image(self) -> Any:
         """Return a new libvips image of the file, not decoded."""
         if self._encoded is not None:
-            return _from_encoded(*self._encoded)
+            return _from_encoded(self._encoded)
         self._file.seek(0)
         load = getattr(pyvips.Image, FORMATS[self._format])
         stream = pyvips.Source.new_from_descriptor(self._file.fileno())  # duplicates the descriptor
@@ -129,9 +135,9 @@ def read_bytes(data: bytes, label: str, check_size: CheckSize) -> MemoryContent:
     """Return the content of a file's bytes. Raises `ImageError`."""
     kind = require_readable(data[:HEAD_BYTES], label)
     sha256 = hashlib.sha256(data).hexdigest()
-    encoded = _encode_by_pillow(io.BytesIO(data), kind, label, check_size)
+    encoded = _encode_here(io.BytesIO(data), kind, label, check_size)
     if encoded is not None:
-        return MemoryContent(sha256, lambda: _from_encoded(*encoded))
+        return MemoryContent(sha256, lambda: _from_encoded(encoded))
     load = getattr(pyvips.Image, FORMATS[kind].replace("_source", "_buffer"))
     return MemoryContent(sha256, lambda: load(data, fail_on="error", access="random"))
 
@@ -151,29 +157,34 @@ def read_stream(stream: IO[bytes], label: str) -> bytes:
     return data
 
 
-def _encode_by_pillow(file: IO[bytes], kind: str, label: str, check_size: CheckSize) -> tuple[bytes, int] | None:
-    """Let Pillow decode a file that libvips does not read, and encode it without loss; None for other files."""
+def _encode_here(file: IO[bytes], kind: str, label: str, check_size: CheckSize) -> Encoded | None:
+    """Decode a file that libvips does not read, and encode it without loss; None for other files."""
     if kind == "tiff":
         require_no_camera_raw(file, label)
     file.seek(0)
-    if kind not in BY_PILLOW and not (kind == "tiff" and is_lab_tiff(file)):
+    if kind not in WITHOUT_LIBVIPS and not (kind == "tiff" and is_lab_tiff(file)):
         return None
     file.seek(0)
+    if kind == "exr":
+        return read_exr(file, label, check_size)
     return encode_file(file, kind, label, check_size)
 
 
 def read_pil(picture: Any, label: str, check_size: CheckSize) -> MemoryContent:
     """Return the content of a PIL image. Raises `ImageError`."""
     check_size(picture.height, picture.width)
-    data, orientation = encode_pil(picture, label)
-    sha256 = hashlib.sha256(data + bytes([orientation])).hexdigest()
-    return MemoryContent(sha256, lambda: _from_encoded(data, orientation))
+    encoded = encode_pil(picture, label)
+    sha256 = hashlib.sha256(encoded.data + bytes([encoded.orientation])).hexdigest()
+    return MemoryContent(sha256, lambda: _from_encoded(encoded))
 
 
-def _from_encoded(data: bytes, orientation: int) -> Any:
-    """Return what `encode_pil` or `encode_file` encoded as a libvips image, not decoded."""
-    image = pyvips.Image.new_from_buffer(data, "").copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+def _from_encoded(encoded: Encoded) -> Any:
+    """Return a file that was encoded here as a libvips image, not decoded."""
+    image = pyvips.Image.new_from_buffer(encoded.data, "").copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", encoded.orientation)
+    image.set_type(pyvips.GValue.gdouble_type, PEAK_FIELD, encoded.peak)
+    if encoded.note:
+        image.set_type(pyvips.GValue.gstr_type, NOTE_FIELD, encoded.note)
     return image
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyvips
 
 from impasto.errors import ImageError, OutputError
+from impasto.images.formats import ACCEPTED
 
 __all__ = ["require_pixel_format", "to_srgb", "vips_errors"]
 
@@ -105,7 +106,5 @@ def vips_errors(what: str, kind: type[ImageError] | type[OutputError] = ImageErr
     except pyvips.Error as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         detail = re.sub(r"^\w+: ", "", lines[-1].strip()) if lines else "unknown reason"  # without libvips' class name
-        advice = (
-            "Is it a complete JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP?" if kind is ImageError else "Is the disk full?"
-        )
+        advice = f"Is it a complete {ACCEPTED}?" if kind is ImageError else "Is the disk full?"
         raise kind(f"{what}: {detail}. {advice}") from error

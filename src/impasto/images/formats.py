@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import IO
 
 from impasto.errors import ImageError
+from impasto.images.exr import require_exr
 
 __all__ = [
-    "BY_PILLOW",
+    "ACCEPTED",
     "FORMATS",
     "HEAD_BYTES",
+    "WITHOUT_LIBVIPS",
     "detect_format",
     "require_no_camera_raw",
     "require_readable",
@@ -28,8 +30,10 @@ FORMATS = {
 """Each format that libvips reads, with the loader to use. Chosen by itself, libvips may take another: 8.18 gives JPEGs
 with a gain map to a loader of HDR pictures."""
 
-BY_PILLOW = ("bmp", "heic")
-"""Formats that Pillow reads: libvips' distribution on PyPI does not. HEIC needs the extra `impasto[heic]`."""
+WITHOUT_LIBVIPS = ("bmp", "heic", "psd", "exr")
+"""Formats that libvips' distribution on PyPI does not read. HEIC and OpenEXR need the extras `heic` and `exr`."""
+
+ACCEPTED = "JPEG, PNG, WebP, AVIF, TIFF, GIF, BMP, PSD or EXR"
 
 HEAD_BYTES = 512
 
@@ -52,8 +56,8 @@ SIGNATURES = (
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"%PDF", "PDF"),
-    (0, b"8BPS", "Photoshop"),
-    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"8BPS", "psd"),
+    (0, b"v/1\x01", "exr"),
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"IIRO", "camera raw"),
     (0, b"IIU\0", "camera raw"),
@@ -97,8 +101,12 @@ def require_readable_file(path: Path) -> None:
 def require_readable(head: bytes, label: str) -> str:
     """Return the format of a file from its first bytes. Raises `ImageError` if it is not read here."""
     name = detect_format(head)
-    if name in FORMATS or name == "bmp":
+    if name in FORMATS or name in ("bmp", "psd"):
         return str(name)
+    if name == "exr":
+        if require_exr() is None:
+            raise ImageError(f"{label}: OpenEXR is not read here. Export it as TIFF, or install impasto[exr].")
+        return name
     if name == "heic":
         try:
             import pillow_heif  # noqa: F401 - only to see if it is there
@@ -106,8 +114,8 @@ def require_readable(head: bytes, label: str) -> str:
             raise ImageError(f"{label}: HEIC is not read here. Export it as JPEG, or install impasto[heic].") from None
         return name
     if name is not None:
-        raise ImageError(f"{label} is in an unsupported format, {name}. Give JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP.")
-    raise ImageError(f"{label} cannot be read as an image. Is it a complete JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP?")
+        raise ImageError(f"{label} is in an unsupported format, {name}. Give {ACCEPTED}.")
+    raise ImageError(f"{label} cannot be read as an image. Is it a complete {ACCEPTED}?")
 
 
 def require_no_camera_raw(file: IO[bytes], label: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +15,23 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from impasto.errors import ImageError
+from impasto.images.psd import PsdHeader, open_psd, read_deep_psd
 
-__all__ = ["encode_file", "encode_pil", "is_lab_tiff", "to_float_array"]
+__all__ = ["Encoded", "encode_file", "encode_pil", "is_lab_tiff", "to_float_array"]
 
 EXIF_ORIENTATION = 0x0112
 
 
-def encode_pil(picture: Any, label: str) -> tuple[bytes, int]:
+class Encoded(NamedTuple):
+    """A picture as the bytes of a lossless file, with its orientation, and the peak and note of an OpenEXR."""
+
+    data: bytes
+    orientation: int = 1
+    peak: float = 1.0
+    note: str = ""
+
+
+def encode_pil(picture: Any, label: str) -> Encoded:
     """Return a PIL image as the bytes of a lossless file with its profile, and its EXIF orientation."""
     buffer = io.BytesIO()
     try:
@@ -33,11 +43,11 @@ def encode_pil(picture: Any, label: str) -> tuple[bytes, int]:
         picture.save(buffer, kind, exif=b"", icc_profile=picture.info.get("icc_profile"))
     except Exception as error:  # PIL raises any type, even SyntaxError
         raise ImageError(f"{label} cannot be read: {error}. Give a complete image in mode RGB or RGBA.") from error
-    return buffer.getvalue(), orientation if orientation in range(1, 9) else 1
+    return Encoded(buffer.getvalue(), orientation if orientation in range(1, 9) else 1)
 
 
-def encode_file(file: IO[bytes], kind: str, label: str, check_size: Callable[[int, int], None]) -> tuple[bytes, int]:
-    """Return a BMP, HEIC or Lab TIFF as a lossless file, and its EXIF orientation. Raises `ImageError`.
+def encode_file(file: IO[bytes], kind: str, label: str, check_size: Callable[[int, int], None]) -> Encoded:
+    """Return a BMP, HEIC, PSD or Lab TIFF as a lossless file. Raises `ImageError`.
 
     `check_size` gets height and width before the pixels are decoded.
     """
@@ -48,6 +58,12 @@ def encode_file(file: IO[bytes], kind: str, label: str, check_size: Callable[[in
             opened = pillow_heif.open_heif(file)
             check_size(*reversed(opened.size))
             picture = opened.to_pillow()
+        elif kind == "psd":
+            header = PsdHeader(file, label)
+            check_size(header.height, header.width)
+            if header.bits == 16:
+                return Encoded(read_deep_psd(file, header))
+            picture = open_psd(file, header)
         else:
             # These classes, and not `Image.open`: it warns of sizes far below the limit of Impasto.
             picture = (BmpImageFile if kind == "bmp" else TiffImageFile)(file)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyvips
 
+from impasto.images.content import NOTE_FIELD
 from impasto.images.decode import vips_errors
 from impasto.images.opened_image import open_image
 
 __all__ = ["attach_note", "read_note"]
 
-NOTE_FIELD = "png-comment-0-impasto"
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:impasto="urn:impasto:1"><impasto:recipe>{}</impasto:recipe>'

@@ -21,6 +21,7 @@ import pyvips
 from impasto.config.run_options import MAX_MEGAPIXELS
 from impasto.errors import ImageError
 from impasto.images.content import (
+    PEAK_FIELD,
     CheckSize,
     Content,
     FileContent,
@@ -49,7 +50,7 @@ class OpenedImage:
     """A picture that was opened: its name and its upright size are known, hash and pixels are read on request.
 
     `label` names it in error messages; `path` is None for arrays and PIL images. An alpha channel may be opaque
-    everywhere.
+    everywhere. `peak` is that of the tone curve of an OpenEXR file, 1 for other pictures.
     """
 
     name: str | None
@@ -59,6 +60,7 @@ class OpenedImage:
     width: int
     has_alpha: bool
     _content: Content
+    peak: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,7 +121,8 @@ def open_image(source: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> Opened
         has_alpha = bool(image.hasalpha())
     else:  # an array, whose bands have no names
         has_alpha = image.bands in (2, 4)
-    return OpenedImage(name, label, path, height, width, has_alpha, content)
+    peak = float(image.get(PEAK_FIELD)) if PEAK_FIELD in image.get_fields() else 1.0
+    return OpenedImage(name, label, path, height, width, has_alpha, content, peak)
 
 
 def _open_content(source: Any, path: Path | None, label: str, check_size: CheckSize) -> Content:

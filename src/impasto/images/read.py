@@ -79,7 +79,7 @@ def load(
             part = "" if frame is None or frame.crop == frame.source else ", in the part that the print shows"
             raise ImageError(f"{opened.label} is wholly transparent{part}. Give a picture with visible parts.")
         _fill_transparent(pixels, alpha, store)
-    return Picture(pixels, alpha, opened.name, opened.sha256)
+    return Picture(pixels, alpha, opened.name, opened.sha256, opened.peak)
 
 
 def crop_to_frame(image: Any, frame: Frame) -> Any:

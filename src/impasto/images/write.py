@@ -17,12 +17,13 @@ from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import OutputError
 from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
+from impasto.images.exr import require_exr, write_exr
 from impasto.images.metadata import attach_note
 from impasto.images.profiles import OutputProfile, convert, load_profile
 
 __all__ = ["encode_jpeg", "quantize", "require_output", "save"]
 
-FORMAT_BITS = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16}
+FORMAT_BITS = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16, ".exr": 16}
 """Output formats, and the most bits that each can hold."""
 
 BLOCK_PX = 1 << 21
@@ -45,10 +46,15 @@ def require_output(
     suffix = path.suffix.lower()
     if suffix not in FORMAT_BITS:
         given = suffix or "a name without an extension"
-        raise OutputError(f"{path} cannot be written: {given} is not supported. Use .png, .jpg, .webp or .tif.")
+        raise OutputError(f"{path} cannot be written: {given} is not supported. Use .png, .jpg, .webp, .tif or .exr.")
     if bits > FORMAT_BITS[suffix]:
         limit = f"{suffix} holds {FORMAT_BITS[suffix]} bits, not {bits}"
         raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif, or --bits 8.")
+    if suffix == ".exr":
+        if require_exr() is None:
+            raise OutputError(f"{path} cannot be written: OpenEXR is missing. Install impasto[exr], or use .tif.")
+        if profile is not None and not profile.is_srgb:
+            raise OutputError(f"{path} cannot be written: an EXR holds linear light, and no profile. Use .tif.")
     if profile is not None and profile.space == "cmyk" and suffix not in CMYK_SUFFIXES:
         raise OutputError(f"{path} cannot be written: {profile.name} is a CMYK profile, which needs .tif. Use .tif.")
     if suffix in MAX_SIDE_PX and max(height, width) > MAX_SIDE_PX[suffix]:
@@ -67,13 +73,15 @@ def save(
     dpi: float = 300,
     profile: OutputProfile | None = None,
     intent: Intent = "relative",
+    peak: float = 1.0,
     note: str = "",
     store: TensorStore | None = None,
 ) -> None:
     """Write an image (1, 3, H, W) in [0, 1] and its alpha. JPEG and CMYK have no alpha: it is flattened over white.
 
-    The pixels are converted to `profile` (default: sRGB), which is embedded. The file has its resolution, unless it is
-    a WebP. `note` (ASCII) is stored as PNG text and XMP. An existing file is replaced only by a complete one.
+    The pixels are converted to `profile` (default: sRGB), which is embedded; an EXR holds linear light up to `peak`.
+    The file has its resolution, unless it is a WebP. `note` (ASCII) is stored as text or XMP. An existing file is
+    replaced only by a complete one.
     Raises `OutputError`.
     """
     profile = profile or load_profile(SRGB)
@@ -81,6 +89,10 @@ def save(
     suffix = path.suffix.lower()
     if alpha is not None and (suffix in (".jpg", ".jpeg") or profile.space == "cmyk"):
         pixels, alpha = torch.lerp(torch.ones_like(alpha), pixels, alpha), None
+    if suffix == ".exr":
+        with atomic_write(path) as temporary:
+            write_exr(temporary, pixels, alpha, peak=peak, dpi=dpi, note=note)
+        return
     depth = bits if profile.is_srgb else 16  # rounded once, after the conversion
     array = quantize(pixels, alpha, depth, store or RamStore())
     errors = vips_errors(f"{path} could not be written", OutputError)

@@ -84,6 +84,7 @@ class SnapshotWriter:
                 dpi=run.config.dpi,
                 profile=run.profile,
                 intent=run.options.intent,
+                peak=progress.inputs.content.peak,
             )
         except OutputError as error:  # a snapshot that fails must not lose the run
             logger.warning("%s", error)

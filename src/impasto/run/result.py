@@ -50,6 +50,7 @@ class Result:
     recipe: Recipe
     store: TensorStore
     profile: OutputProfile
+    peak: float = 1.0
 
     @overload
     def save(self, target: str | Path, **options: Unpack[FileOptions]) -> Path: ...
@@ -62,8 +63,8 @@ class Result:
     ) -> Path | None:
         """Write the picture with its recipe inside. Returns the path. Raises `OutputError`, `ConfigError`.
 
-        The ending of a path sets its format: .png, .jpg, .webp or .tif. `format` sets that of an open file. `options`
-        are `bits`, `quality`, `profile` and `intent`, in place of those of the run.
+        The ending of a path sets its format: .png, .jpg, .webp, .tif or .exr. `format` sets that of an open file.
+        `options` are `bits`, `quality`, `profile` and `intent`, in place of those of the run.
         """
         given = {name: value for name, value in options.items() if value is not None}
         run, profile = RunOptions(**(self.recipe.run.model_dump() | given)), self.profile
@@ -85,7 +86,7 @@ class Result:
     def _encoding(self, run: RunOptions, profile: OutputProfile) -> dict[str, Any]:
         """Return the options of a file as `images.save` takes them."""
         values = {"bits": run.bits, "quality": run.quality, "profile": profile, "intent": run.intent}
-        return values | {"dpi": self.recipe.config.dpi, "store": self.store}
+        return values | {"dpi": self.recipe.config.dpi, "peak": self.peak, "store": self.store}
 
     def to_numpy(self) -> NDArray[np.uint8]:
         """Return the picture as an array of uint8, (H, W, 3), or (H, W, 4) with alpha."""

@@ -264,6 +264,7 @@ class Run:
             recipe=recipe.model_copy(update={"stopped": stopped, "trace": self.trace.columns()}),
             store=self.engine.store,
             profile=self.profile,
+            peak=progress.inputs.content.peak,
         )
 
     def place_on_paper(self, pixels: Tensor, progress: Progress) -> tuple[Tensor, Tensor | None]:
