@@ -20,10 +20,13 @@ from impasto.core.tensor_store import RamStore
 from impasto.errors import ConfigError, OutputError, RecipeError
 from impasto.images.profiles import load_profile
 from impasto.jobs import JobStore
+from impasto.jobs.model import JobError
 from impasto.jobs.submit import submit
 from impasto.jobs.worker import Worker
 from impasto.run import read_recipe
 from impasto.run.recorded import reproduce
+from impasto.studio import Studio
+from impasto.studio.schemas import JobView, PaintRequest, PictureRef
 
 INTENTS = ("perceptual", "relative", "saturation", "absolute")
 BLACK_POINT, EXACT = 0x2000, 0x0100
@@ -132,6 +135,21 @@ def test_recipe_has_no_folder_and_reproduces_with_the_same_profile(
     capsys.readouterr()
     assert main(["stylize", *arguments[:3], "b.png", "--profile", str(elsewhere)]) == 2
     assert "needs .tif" in capsys.readouterr().err
+
+
+def test_studio_takes_prints_and_built_in_profiles_only(photo: Path, painting: Path, press: Path) -> None:
+    studio = Studio(JobStore(press.parent / "studio"))
+    content, style = (PictureRef(sha256=studio.store.files.add(path), name=path.name) for path in (photo, painting))
+
+    def submit_print(profile: str) -> JobView:
+        config = {"print": "20x20mm", "dpi": 90, "bleed": "1mm"}
+        return studio.submit(PaintRequest(content=content, styles=[style], config=config, run={"profile": profile}))
+
+    job = submit_print("cmyk")
+    assert (job.config["print"], job.config["bleed"]) == ("20x20mm", 1.0)
+    assert "photo: 300 px for 2.2 cm" in job.note
+    with pytest.raises(JobError, match="no profile"):
+        submit_print(str(press))
 
 
 @pytest.mark.weights

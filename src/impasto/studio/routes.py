@@ -49,7 +49,7 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
     async def upload(
         request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "picture"
     ) -> FileView:
-        """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF or GIF."""
+        """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF, GIF, PSD or OpenEXR."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             url = request.url.include_query_params(name="photo.jpg")
             raise HTTPException(415, f"Send the file as the body, not as a form: curl --data-binary @photo.jpg '{url}'")

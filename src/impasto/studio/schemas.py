@@ -112,6 +112,7 @@ class JobView(Schema):
     inputs: list[InputView]
     result: ResultView | None
     error: str | None
+    note: str = Field("", description="In answer to a new job: the resolution that its pictures have in a print.")
     revision: int
 
     @classmethod

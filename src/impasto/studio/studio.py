@@ -43,4 +43,5 @@ class Studio:
             return self.pictures.source(ref, config.longest_px)
 
         run = build_run(request, config, options, open_picture, open_picture)
-        return JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))
+        view = JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))
+        return view.model_copy(update={"note": run.print_note.text if run.print_note else ""})

@@ -148,7 +148,7 @@ function showInvalidField() {
 
 byId("request").addEventListener("submit", async (event) => {
   event.preventDefault();
-  problem.textContent = "";
+  problem.textContent = byId("note").textContent = "";
   if (showInvalidField()) return;
   const paint = byId("paint");
   paint.disabled = true;
@@ -156,6 +156,7 @@ byId("request").addEventListener("submit", async (event) => {
     const settings = form.toRequest(pictures.weights);
     const job = await post("/api/jobs", { ...settings, ...pictures.toRequest(form.values(form.fields)) });
     jobs.set(job.id, job);
+    byId("note").textContent = job.note;
     announce(`${jobTitle(job)}: ${stateLabel(job)}`);
     if (!ACTIVE.has(jobs.get(selection().id)?.state)) go(job.id);
     showJobs();

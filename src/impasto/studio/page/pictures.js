@@ -7,7 +7,7 @@ import { inputsOfKind, joinNames, shortName } from "./labels.js";
 import { editMask } from "./mask-editor.js";
 import { isSamePicture, SMALL_PX, thumbnailUrl, toReference } from "./picture-refs.js";
 
-const FILE_TYPES = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif";
+const FILE_TYPES = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif,.psd,.exr";
 const MAX_SHARE = 5; // a painting weighs from 1/5 to 5
 const ROLES = { content: "photo", style: "painting", start: "start picture" };
 
