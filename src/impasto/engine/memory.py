@@ -109,7 +109,7 @@ def plan_memory(work: Workload, budget: float, *, precision: str, winograd_chann
     least = memory_needs(work, MIN_TILE_PX, 1, True, *kernels).memory_bytes
     raise ConfigError(
         f"{work.width}x{work.height} px does not fit {budget / 1e9:.2g} GB of memory: it needs {least / 1e9:.2g} GB. "
-        "Raise --memory, or lower --size."
+        "Raise --memory, or lower --size or --dpi."
     )
 
 
