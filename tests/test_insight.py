@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from impasto import images, insight, samples
 from impasto.cli import main
 from impasto.config import Config
 from impasto.config.model import example_of
+from impasto.config.wrap import Dims
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
 from impasto.core.image import thumbnail
@@ -180,9 +182,9 @@ def test_cache_returns_measurements_and_misses_changes(tiny: Encoder, noise_imag
     measured_layers: list[str] = []
 
     class Counting(AutogradEngine):
-        def features(self, image: Tensor, layers: object) -> dict[str, Tensor]:
-            measured_layers.extend(layers)  # type: ignore[arg-type]
-            return super().features(image, list(layers))  # type: ignore[call-overload]
+        def features(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> dict[str, Tensor]:
+            measured_layers.extend(layers)
+            return super().features(image, list(layers), wrap)
 
     engine = CachingEngine(Counting(tiny))
     first = engine.features(noise_image, ["relu1_1"])

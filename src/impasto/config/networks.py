@@ -131,6 +131,17 @@ class Network:
         """Return the layers up to and including `deepest`."""
         return self.layers[: self.names.index(deepest) + 1]
 
+    @cached_property
+    def can_wrap(self) -> bool:
+        """True if every layer takes each pixel once, so that it can go on across the edges of a picture."""
+
+        def goes_on(layer: Layer) -> bool:
+            if layer.kind == "conv":
+                return layer.stride == 1 and layer.kernel == 2 * layer.padding + 1
+            return layer.kernel == layer.stride and layer.padding == 0
+
+        return all(map(goes_on, self.layers))
+
     def output_px(self, layer: str, side_px: int) -> int:
         """Return the number of positions of `layer` along a side of `side_px`; 0 if it cannot be computed."""
         for link in self.upto(layer):

@@ -19,6 +19,7 @@ class BatchOptions(TypedDict, total=False):
     alpha: float
     size: int
     enlarge: bool
+    wrap: Literal["none", "x", "y", "both"]
     network: str
     content_layers: LayersLike | None
     style_layers: LayersLike | None

@@ -48,6 +48,7 @@ from impasto.config.types import (
     StepCount,
     format_layers,
 )
+from impasto.config.wrap import Wrap, require_wrapping, side_multiples
 from impasto.errors import ConfigError
 
 __all__ = ["Config", "ResolvedConfig"]
@@ -88,6 +89,14 @@ class Config(Options):
     )
     enlarge: bool = option(
         False, group=MAIN, description="Enlarge a photo that is smaller than the size.", example=True
+    )
+    wrap: Wrap = option(
+        "none",
+        group=MAIN,
+        label="Edges that meet",
+        description="Directions in which the edges of the picture meet, for a picture that repeats without a seam. x: "
+        "left and right. y: top and bottom.",
+        example="both",
     )
     network: NetworkName = option(
         "vgg19", group=MAIN, description="Pretrained network that measures content and style.", example="vgg16"
@@ -319,6 +328,7 @@ class Config(Options):
         network = architecture(self.network)
         require_layers("content_layers", self.content_layers, network)
         require_layers("style_layers", self.style_layers, network)
+        require_wrapping(self.wrap, network)
         require_shares(self.style_weights)
         if not self.style_scale:
             raise ConfigError("style_scale is empty. Write 1, or a size for each style.")
@@ -391,6 +401,12 @@ class ResolvedConfig(Config):
     palette_strength: Share
     init: Start
     detail_transfer: Share
+
+    @property
+    def side_multiples(self) -> tuple[int, int]:
+        """The numbers that the height and the width of the target are multiples of, because edges meet."""
+        layers = [name for name, _ in (*self.content_layers, *self.style_layers)]
+        return side_multiples(self.wrap, architecture(self.network), layers)
 
     def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config.networks import Network
+from impasto.config.wrap import Dims
 from impasto.core.encoder import Features
 from impasto.core.statistics import to_float32
 from impasto.core.tensor_store import TensorStore
@@ -45,12 +46,16 @@ MIN_LENGTH = 1e-12
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of a picture, described by its features at some layers, on the device that computes."""
+    """The cells of a picture, described by its features at some layers, on the device that computes.
+
+    Along the dimensions `wrap` the edges of the picture meet.
+    """
 
     features: Features
     network: Network
     store: TensorStore
     device: torch.device
+    wrap: Dims = ()
 
     @cached_property
     def side_px(self) -> int:
@@ -87,8 +92,8 @@ class Cells:
             self.store.release(used)
         else:
             values, scale = to_float32(features[0]), self.side_px / stride
-            above, below, down = _between(first, last, scale, height, values)
-            left, right, across = _between(0, self.shape[1], scale, width, values)
+            above, below, down = _between(first, last, scale, height, values, wraps=2 in self.wrap)
+            left, right, across = _between(0, self.shape[1], scale, width, values, wraps=3 in self.wrap)
             rows = values[:, above].lerp(values[:, below], down[:, None])
             found = rows[:, :, left].lerp(rows[:, :, right], across)
             self.store.release(features)
@@ -100,9 +105,15 @@ def _take(values: Tensor, dim: int, count: int) -> Tensor:
     return values.index_select(dim, torch.arange(count, device=values.device).clamp(max=values.shape[dim] - 1))
 
 
-def _between(first: int, last: int, scale: float, size: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _between(
+    first: int, last: int, scale: float, size: int, like: Tensor, *, wraps: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return for centers of cells the positions of a coarser layer on both sides, and the way from one to the other."""
-    place = ((torch.arange(first, last, device=like.device, dtype=like.dtype) + 0.5) * scale - 0.5).clamp(0, size - 1)
+    place = (torch.arange(first, last, device=like.device, dtype=like.dtype) + 0.5) * scale - 0.5
+    if wraps:
+        before = place.floor().long()
+        return before % size, (before + 1) % size, place - before
+    place = place.clamp(0, size - 1)
     before = place.long()
     return before, (before + 1).clamp(max=size - 1), place - before
 
@@ -112,12 +123,13 @@ class Descriptions:
     """The hypercolumns of a picture's cells in few dimensions.
 
     `vectors` is (cells, components), `rest` the length of what they leave out, (cells,), and `shape` the rows and
-    columns of cells.
+    columns of cells. Along the dimensions `wrap` the edges of the picture meet.
     """
 
     vectors: Tensor
     rest: Tensor
     shape: tuple[int, int]
+    wrap: Dims = ()
 
 
 @dataclass(frozen=True)
@@ -180,4 +192,4 @@ def describe(cells: Cells, basis: Basis) -> Descriptions:
         centered = (rows - mean) * basis.factors
         vectors.append(centered if basis.directions is None else centered @ basis.directions)
         rest.append((centered.square().sum(dim=1) - vectors[-1].square().sum(dim=1)).clamp_(min=0).sqrt_())
-    return Descriptions(torch.cat(vectors), torch.cat(rest), cells.shape)
+    return Descriptions(torch.cat(vectors), torch.cat(rest), cells.shape, cells.wrap)

@@ -18,12 +18,15 @@ from torch import Tensor
 
 from impasto.config.networks import Layer, Network
 from impasto.config.weights_sources import Triple
+from impasto.config.wrap import SIDES, Dims
+from impasto.core.image import pad_sides
 from impasto.errors import LayerError
 
 __all__ = ["POOLING_GAIN", "Encoder", "Features", "Padding", "Pooling", "Weights"]
 
 Features = dict[str, Tensor]
 Padding = Literal["zero", "replicate", "reflect"]
+PadMode = Literal["constant", "replicate", "reflect", "circular"]
 Pooling = Literal["max", "avg", "avg-rescaled"]
 
 POOLING_GAIN = {"max": 1.0, "avg": 1.0, "avg-rescaled": 2.0}
@@ -55,7 +58,8 @@ class Encoder:
     """A frozen chain of convolution, ReLU and pooling layers, with the normalization of its weights.
 
     `encoder(image, layers)` computes the features of those layers and nothing deeper. `padding` extends the image at
-    its edges: zero padding shows up as a painted frame.
+    its edges: zero padding shows up as a painted frame. Along the dimensions `wrap` of a call, the image goes on at its
+    other edge instead.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Encoder:
         """The device of the weights, where images must be too."""
         return self.mean.device
 
-    def __call__(self, image: Tensor, layers: Iterable[str]) -> Features:
+    def __call__(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> Features:
         """Compute features of `layers`, shallow to deep. Raises `LayerError` if the image is too small."""
         names = set(layers)
         if unknown := names - set(self.network.names):
@@ -92,23 +96,36 @@ class Encoder:
             raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}. It has {known}.")
         deepest = max(names, key=self.network.names.index)
         self.require_size(image, [deepest])
-        x = self.normalize(image)
+        x = self.normalize(image, wrap)
         features = {}
-        for layer in self.layers_to(deepest):
-            x = self._apply(layer, x)
+        for layer in self.layers_to(deepest, wrap):
+            x = self._apply(layer, x, wrap)
             if layer.name in names:
                 features[layer.name] = x
         return features
 
-    def normalize(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor, wrap: Dims = ()) -> Tensor:
         """Normalize an image as the weights expect, and pad it unless that is done with zeros."""
-        x = (image - self.mean) / self.std
-        return x if self.padding == "zero" else F.pad(x, [self.network.layers[0].padding] * 4, mode=self.padding)
+        x, frame = (image - self.mean) / self.std, self.network.layers[0].padding
+        if self._pads_with_zeros(wrap):
+            return x
+        for mode in dict.fromkeys(self.pad_mode(dim, wrap) for dim in SIDES):
+            x = pad_sides(x, frame, tuple(dim for dim in SIDES if self.pad_mode(dim, wrap) == mode), mode)
+        return x
 
-    def layers_to(self, deepest: str) -> tuple[Layer, ...]:
+    def pad_mode(self, dim: int, wrap: Dims) -> PadMode:
+        """Return the way in which an image is extended along a dimension, as PyTorch names it."""
+        if dim in wrap:
+            return "circular"
+        return "constant" if self.padding == "zero" else self.padding
+
+    def layers_to(self, deepest: str, wrap: Dims = ()) -> tuple[Layer, ...]:
         """Return the layers down to `deepest`; the first one does not pad if `normalize` has padded the image."""
         first, *rest = self.network.upto(deepest)
-        return (first if self.padding == "zero" else replace(first, padding=0), *rest)
+        return (first if self._pads_with_zeros(wrap) else replace(first, padding=0), *rest)
+
+    def _pads_with_zeros(self, wrap: Dims) -> bool:
+        return self.padding == "zero" and not wrap
 
     def minimum_px(self, layers: Iterable[str]) -> int:
         """Return the smallest image side at which all `layers` have at least one position."""
@@ -125,10 +142,12 @@ class Encoder:
                 "Use a larger image, raise --size, or drop the layer."
             )
 
-    def _apply(self, layer: Layer, x: Tensor) -> Tensor:
+    def _apply(self, layer: Layer, x: Tensor, wrap: Dims) -> Tensor:
         if layer.kind == "conv":
             kernel, bias = self.kernels[layer.name], self.biases[layer.name]
-            return F.conv2d(x, kernel, bias, stride=layer.stride, padding=layer.padding)
+            padding = [0 if dim in wrap else layer.padding for dim in SIDES]
+            x = pad_sides(x, layer.padding, wrap) if wrap and layer.padding else x
+            return F.conv2d(x, kernel, bias, stride=layer.stride, padding=padding)
         if layer.kind == "relu":
             return F.relu(x)
         if self.pooling == "max":

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from impasto.config.wrap import Dims
 from impasto.core.encoder import Encoder, Features
 from impasto.core.objective import Losses, Objective
 from impasto.core.statistics import Moments, compute_moments_by_region
@@ -34,8 +35,8 @@ class Engine(Protocol):
     encoder: Encoder
     store: TensorStore
 
-    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Compute features of an image (1, 3, H, W) at `layers`."""
+    def features(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> Features:
+        """Compute features of an image (1, 3, H, W) at `layers`; its edges meet along the dimensions `wrap`."""
 
     def moments(
         self, image: Tensor, layers: Iterable[str], masks: dict[str, Tensor] | None = None
@@ -60,9 +61,9 @@ class AutogradEngine:
         self.store: TensorStore = RamStore(encoder.device)
 
     @torch.no_grad()
-    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+    def features(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> Features:
         """Compute features of an image."""
-        return self.encoder(image, layers)
+        return self.encoder(image, layers, wrap)
 
     @torch.no_grad()
     def moments(
@@ -75,7 +76,7 @@ class AutogradEngine:
     @torch.no_grad()
     def measure(self, objective: Objective, image: Tensor, alpha: float) -> Losses:
         """Compute losses without a gradient."""
-        return objective.losses(image, self.encoder(image, objective.layers), alpha)
+        return objective.losses(image, self.encoder(image, objective.layers, objective.wrap), alpha)
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return losses and gradient of the whole image."""
@@ -83,7 +84,8 @@ class AutogradEngine:
         def evaluate(image: Tensor) -> Evaluation:
             pixels = image.detach().requires_grad_()
             with torch.enable_grad():
-                losses = objective.losses(pixels, self.encoder(pixels, objective.layers), alpha)
+                features = self.encoder(pixels, objective.layers, objective.wrap)
+                losses = objective.losses(pixels, features, alpha)
                 (gradient,) = torch.autograd.grad(losses.total, pixels)
             return Evaluation(losses.copy(), gradient)
 

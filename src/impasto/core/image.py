@@ -6,12 +6,20 @@ Laws: an image is float32, sRGB in [0, 1], (1, 3, H, W); its alpha channel is (1
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Picture", "fit", "resize", "thumbnail"]
+from impasto.config.wrap import Dims
+
+__all__ = ["Picture", "fit", "pad_sides", "resize", "thumbnail"]
+
+
+KERNEL_PX = 3
+"""Reach of the bicubic kernel in pixels of the smaller image, and one more."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,49 @@ def fit(height: int, width: int, long_side_px: int, *, enlarge: bool) -> tuple[i
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Resize an image (1, C, H, W): bicubic, antialiased. Values may leave [0, 1] slightly."""
+def pad_sides(image: Tensor, px: int, dims: Dims, mode: str = "circular") -> Tensor:
+    """Extend an image (1, C, H, W) by `px` at both ends of some dimensions."""
+    across, down = (px if dim in dims else 0 for dim in (3, 2))
+    return F.pad(image, (across, across, down, down), mode=mode)
+
+
+def resize(image: Tensor, height: int, width: int, wrap: Dims = ()) -> Tensor:
+    """Resize an image (1, C, H, W): bicubic, antialiased. Values may leave [0, 1] slightly.
+
+    Along the dimensions `wrap` its edges meet before and after.
+    """
     if image.shape[2:] == (height, width):
         return image
     resized = image.new_empty((1, image.shape[1], height, width))
     for channel in range(image.shape[1]):  # one at a time takes a third of the memory
-        resized[:, channel : channel + 1] = F.interpolate(
-            image[:, channel : channel + 1], (height, width), mode="bicubic", antialias=True, align_corners=False
-        )
+        own = image[:, channel : channel + 1]
+        if wrap:
+            for dim, size in ((2, height), (3, width)):
+                own = _resize_side(own, dim, size, wraps=dim in wrap)
+        else:
+            own = _interpolate(own, height, width)
+        resized[:, channel : channel + 1] = own
     return resized
+
+
+def _interpolate(image: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
+
+
+def _resize_side(image: Tensor, dim: int, size: int, *, wraps: bool) -> Tensor:
+    """Resize one dimension of an image; if it wraps, between copies of the other end."""
+    before = image.shape[dim]
+    if size == before:
+        return image
+    margin_px = after_px = 0
+    if wraps:
+        # Only a margin that becomes whole pixels leaves the image between them where it is.
+        unit_px = before // math.gcd(before, size)
+        margin_px = -(-math.ceil(KERNEL_PX * max(1, before / size)) // unit_px) * unit_px
+        after_px = margin_px * size // before
+        image = image.index_select(dim, torch.arange(-margin_px, before + margin_px, device=image.device) % before)
+    sides = [size + 2 * after_px if dim == side else image.shape[side] for side in (2, 3)]
+    return _interpolate(image, *sides).narrow(dim, after_px, size)
 
 
 def thumbnail(image: Tensor, long_side_px: int, *, enlarge: bool = False) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.config.wrap import SIDES, Dims
+from impasto.core.image import pad_sides
 from impasto.core.statistics import to_float32
 from impasto.core.tensor_store import TensorStore
 
@@ -89,25 +91,28 @@ def pool_image(image: Tensor, store: TensorStore | None = None) -> Tensor:
     return torch.cat(pooled, dim=2)
 
 
-def laplacian(pooled: Tensor) -> Tensor:
+def laplacian(pooled: Tensor, wrap: Dims = ()) -> Tensor:
     """Apply the five-point Laplacian to a pooled image (1, 3, h, w): it responds to lines and edges.
 
     Li et al. 2017 (1707.01253) preserve content by the squared difference of two of these.
     """
-    padded = F.pad(pooled, (1, 1, 1, 1), mode="replicate")
+    edges = tuple(dim for dim in SIDES if dim not in wrap)
+    padded = pad_sides(pad_sides(pooled, 1, wrap), 1, edges, "replicate")
     across = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     return across + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] - 4 * pooled
 
 
-def total_variation(image: Tensor, norm: Norm = "squared") -> Tensor:
+def total_variation(image: Tensor, norm: Norm = "squared", wrap: Dims = ()) -> Tensor:
     """Sum the squared or absolute differences of neighboring pixels of an image (1, 3, H, W).
 
-    Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1. Divide by the image's numel to compare sizes.
+    Mahendran & Vedaldi 2014 (1412.0035), β = 2 or 1. Divide by the image's numel to compare sizes. Along the
+    dimensions `wrap`, the last and the first pixel are neighbors too.
     """
-    return variation(image, 3, norm) + variation(image, 2, norm)
+    return variation(image, 3, norm, wraps=3 in wrap) + variation(image, 2, norm, wraps=2 in wrap)
 
 
-def variation(image: Tensor, dim: int, norm: Norm) -> Tensor:
+def variation(image: Tensor, dim: int, norm: Norm, *, wraps: bool = False) -> Tensor:
     """Sum the differences of neighboring pixels along one dimension."""
-    difference = to_float32(image).diff(dim=dim)
+    image = to_float32(image)
+    difference = image.diff(dim=dim, append=image.narrow(dim, 0, 1) if wraps else None)
     return (difference.abs() if norm == "absolute" else difference.square()).sum()

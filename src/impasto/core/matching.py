@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.config.wrap import Dims
 from impasto.core.cells import MIN_LENGTH, Descriptions
 
 __all__ = ["Area", "find_matches"]
@@ -67,7 +68,7 @@ def find_matches(
         wanted = F.normalize(vectors - vectors.mean(dim=0), dim=1, eps=MIN_LENGTH)
         chosen = _most_similar(wanted, *_join_views(parts, [share for _, share, _ in area.paintings], views))
         grid = _make_grid([paintings[number].shape for number in numbers], inside)
-        chosen = _cohere(wanted, torch.cat(parts), chosen, _make_grid([query.shape], [places]), grid)
+        chosen = _cohere(wanted, torch.cat(parts), chosen, _make_grid([query.shape], [places], query.wrap), grid)
         owners = [torch.full_like(cells, number) for number, cells in zip(numbers, inside, strict=True)]
         matches[:, places] = torch.stack([torch.cat(owners), torch.cat(inside)])[:, chosen].int()
     return matches.view(2, *query.shape)
@@ -136,8 +137,11 @@ class _Grid:
         return self.numbers[self.spots[cells] + down * self.widths[cells] + across]
 
 
-def _make_grid(shapes: Sequence[tuple[int, int]], cells: Sequence[Tensor]) -> _Grid:
-    """Put cells of pictures of some rows and columns, given by their indices, into a grid."""
+def _make_grid(shapes: Sequence[tuple[int, int]], cells: Sequence[Tensor], wrap: Dims = ()) -> _Grid:
+    """Put cells of pictures of some rows and columns, given by their indices, into a grid.
+
+    Along the dimensions `wrap`, the border of a single picture holds the cells of its other edge.
+    """
     spots, widths, first = [], [], 0
     for (rows, columns), indices in zip(shapes, cells, strict=True):
         width = columns + 2
@@ -148,6 +152,9 @@ def _make_grid(shapes: Sequence[tuple[int, int]], cells: Sequence[Tensor]) -> _G
     every = torch.cat(spots)
     numbers = every.new_full((first,), -1)
     numbers[every] = torch.arange(len(every), device=every.device)
+    for dim in wrap:
+        whole = numbers.view(rows + 2, columns + 2).transpose(0, dim - 2)
+        whole[0], whole[-1] = whole[-2], whole[1]
     return _Grid(numbers, every, torch.cat(widths))
 
 

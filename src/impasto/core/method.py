@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core.evaluate import Engine, Evaluator
 from impasto.core.image import Picture, fit, resize
 from impasto.core.masks import Region
@@ -62,6 +63,7 @@ class Style:
 class RunInputs:
     """The loaded pictures of a run, and the sizes of its target.
 
+    At its last size the target is a little larger than the content where edges meet: see `config.wrap.fit_sides`.
     `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
     `move_colors` changes a painted target of any size, whose losses are those after it. `restore_colors` turns a target
     that was painted in brightness alone into the picture. `recolored` is the content in the colors of the styles, where
@@ -212,7 +214,7 @@ def _paint_scale(
         query = Query(matches=last.matches)
     objective = objective_at(inputs, scale, config, engine, query)
     # endregion
-    protected, iteration = protect_at(inputs, scale, store), state.iteration if state else 0
+    protected, iteration = protect_at(inputs, scale, store, objective.wrap), state.iteration if state else 0
     alpha = alpha_at(number, max(iteration, 1))
     while iteration < scale.iterations:
         alpha_before, alpha = alpha, alpha_at(number, iteration + 1)
@@ -253,27 +255,35 @@ def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> t
 
 def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     """Return the target after a step, clamped and at full size, and the picture that it becomes."""
-    inputs, full = progress.inputs, progress.inputs.scales[-1]
-    target = clamp_unit(store, resize(progress.image, full.height, full.width))
+    inputs, full, wrap = progress.inputs, progress.inputs.scales[-1], progress.objective.wrap
+    target = clamp_unit(store, resize(progress.image, full.height, full.width, wrap))
     if inputs.move_colors is not None:
         target = inputs.move_colors(target)
-    protected = protect_at(inputs, full, store)
-    if protected is not None:
-        target = protected.apply(target)  # resizing has mixed both sides of the mask's edge
-    return target, inputs.restore_colors(target) if inputs.restore_colors is not None else target
+    target = picture = _protect(inputs, target, store, wrap)
+    height, width = inputs.content.pixels.shape[2:]
+    if (height, width) != (full.height, full.width):  # painted a little larger, because edges meet
+        picture = _protect(inputs, clamp_unit(store, resize(target, height, width, wrap)), store, wrap)
+    return target, inputs.restore_colors(picture) if inputs.restore_colors is not None else picture
+
+
+def _protect(inputs: RunInputs, image: Tensor, store: TensorStore, wrap: Dims) -> Tensor:
+    """Put the protected content into a resized image: resizing mixes both sides of the mask's edge."""
+    height, width = image.shape[2:]
+    protected = protect_at(inputs, Scale(height, width, 0), store, wrap)
+    return image if protected is None else protected.apply(image)
 
 
 def render_small(progress: Progress, height: int, width: int) -> Tensor:
     """Return the target after a step at a small size, clamped, with its colors moved."""
-    target = resize(progress.image, height, width).clamp(0, 1)
+    target = resize(progress.image, height, width, progress.objective.wrap).clamp(0, 1)
     return progress.inputs.move_colors(target) if progress.inputs.move_colors is not None else target
 
 
-def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore) -> ProtectedImage | None:
+def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore, wrap: Dims) -> ProtectedImage | None:
     """Return the protected content at one scale; None if all of it is painted."""
     if inputs.paint_mask is None:
         return None
-    content, mask = (resize_to_scale(image, scale) for image in (inputs.content.pixels, inputs.paint_mask))
+    content, mask = (resize_to_scale(image, scale, wrap) for image in (inputs.content.pixels, inputs.paint_mask))
     return ProtectedImage(content, mask, store)
 
 
@@ -282,7 +292,7 @@ def objective_at(
 ) -> Objective:
     """Build the objective of one scale, from content and styles at the size of that scale."""
     device = engine.encoder.device
-    content = resize_to_scale(inputs.content.pixels, scale).to(device)
+    content = resize_to_scale(inputs.content.pixels, scale, wrapped_dims(config.wrap)).to(device)
     minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
     views, regions = view_styles(styles, config.style_augment), view_regions(inputs.regions, config.style_augment)

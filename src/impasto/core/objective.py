@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
@@ -137,6 +138,11 @@ class Objective:
         return needs_features(self.config.style_loss)
 
     @property
+    def wrap(self) -> Dims:
+        """The dimensions in which the edges of the image meet."""
+        return wrapped_dims(self.config.wrap)
+
+    @property
     def layers(self) -> frozenset[str]:
         """The layers to measure."""
         return frozenset([target.layer for target in self.content] + [target.layer for target in self.style])
@@ -150,7 +156,7 @@ class Objective:
         """Compute the losses of an image (1, 3, H, W) from all of its features at `layers`."""
         errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}
         style = {t.layer: self.measure_style(t, features[t.layer]) for t in self.style}
-        variation = self.tv_scale(image) * loss.total_variation(image, self.config.tv_norm)
+        variation = self.tv_scale(image) * loss.total_variation(image, self.config.tv_norm, self.wrap)
         pooled = loss.pool_image(image) if self.laplacian else None
         return self.combine(Measurements(errors, style, variation, pooled), alpha)
 
@@ -175,7 +181,7 @@ class Objective:
         style = sum((t.weight * by_style[t.layer] for t in self.style), start=zero)
         lines = zero
         if self.laplacian is not None and measured.pooled is not None:
-            error = (loss.laplacian(measured.pooled) - self.laplacian.value).square().mean()
+            error = (loss.laplacian(measured.pooled, self.wrap) - self.laplacian.value).square().mean()
             lines = error / self.laplacian.scale
         # region total
         total = config.content_weight * content + alpha * style

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.wrap import wrapped_dims
 from impasto.core.curvature import Pair, apply_inverse_hessian, make_pair
 from impasto.core.descent import Descent, Point
 from impasto.core.evaluate import Evaluator
@@ -69,8 +70,8 @@ def descend(
     Raises `DivergenceError` if the loss of the start is not finite.
     """
     store = store or RamStore(start.device)
-    fourier = config.parametrization == "fourier"
-    smooth = fourier_filter(start, config.fourier_power, store) if fourier else lambda z: z
+    fourier, wrap = config.parametrization == "fourier", wrapped_dims(config.wrap)
+    smooth = fourier_filter(start, config.fourier_power, store, wrap) if fourier else lambda z: z
     precise_from = iterations - iterations // PRECISE_SHARE + 1
     descent = Descent(evaluate, smooth, store, clamp=config.clamp, precise=precise, precise_from=precise_from)
     if config.optimizer == "lbfgs":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from impasto.config.wrap import SIDES, Dims
 from impasto.core.tensor_store import RamStore, TensorStore
 
 __all__ = ["Filter", "fourier_filter"]
@@ -16,12 +17,12 @@ KNEE = 0.1
 
 MARGIN_PX = 32
 """Zeros between opposite edges, which are neighbors to a Fourier transform. Without them a bright sky bleeds into the
-dark ground, and both get a rim."""
+dark ground, and both get a rim. Where the edges of the picture meet, they are neighbors, and need none."""
 
 Filter = Callable[[Tensor], Tensor]
 
 
-def fourier_filter(like: Tensor, power: float = 1.0, store: TensorStore | None = None) -> Filter:
+def fourier_filter(like: Tensor, power: float = 1.0, store: TensorStore | None = None, wrap: Dims = ()) -> Filter:
     """Return z -> irfft2(S · rfft2(z)) with S = (f + 0.1)^-power, f in cycles per pixel.
 
     S has unit mean square. As a change of variables it makes descent favor the low frequencies that images are
@@ -29,7 +30,7 @@ def fourier_filter(like: Tensor, power: float = 1.0, store: TensorStore | None =
     """
     memory = store or RamStore(like.device)
     height, width = like.shape[2:]
-    padded = (height + MARGIN_PX, width + MARGIN_PX)
+    padded = tuple(like.shape[dim] + (0 if dim in wrap else MARGIN_PX) for dim in SIDES)
     fy = torch.fft.fftfreq(padded[0], device=like.device)[:, None]
     fx = torch.fft.rfftfreq(padded[1], device=like.device)[None, :]
     response = torch.hypot(fy, fx).add_(KNEE).pow_(-power)

@@ -24,10 +24,19 @@ class Scale:
     iterations: int
 
 
-def plan_scales(height: int, width: int, *, iterations: int, scales: int, minimum_px: int = 1) -> tuple[Scale, ...]:
+def plan_scales(
+    height: int,
+    width: int,
+    *,
+    iterations: int,
+    scales: int,
+    minimum_px: int = 1,
+    multiples: tuple[int, int] = (1, 1),
+) -> tuple[Scale, ...]:
     """Halve (height, width) repeatedly, and return the sizes from coarse to fine with their steps.
 
-    The network needs at least `minimum_px` a side. Raises `ConfigError` if the scales do not fit.
+    Height and width are rounded to `multiples`. The network needs at least `minimum_px` a side. Raises `ConfigError`
+    if the scales do not fit.
     """
     if scales > (fitting := fitting_scales(height, width, minimum_px)):
         raise ConfigError(
@@ -42,6 +51,10 @@ def plan_scales(height: int, width: int, *, iterations: int, scales: int, minimu
             return COARSEST_ITERATIONS
         return LARGE_ITERATIONS if max(height, width) >> level >= LARGE_PX else BETWEEN_ITERATIONS
 
+    def halve(side: int, multiple: int, level: int) -> int:
+        return max(1, round((side >> level) / multiple)) * multiple
+
     return tuple(
-        Scale(height >> level, width >> level, min(iterations, limit(level))) for level in reversed(range(scales))
+        Scale(halve(height, multiples[0], level), halve(width, multiples[1], level), min(iterations, limit(level)))
+        for level in reversed(range(scales))
     )

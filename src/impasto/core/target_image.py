@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core.image import Picture, resize
 from impasto.core.pyramid import Scale
 from impasto.core.tensor_store import TensorStore, clone, iter_chunks
@@ -16,7 +17,14 @@ __all__ = ["initial_target", "pink_noise", "resize_to_scale", "upscale_target"]
 def initial_target(picture: Picture | None, config: ResolvedConfig, scale: Scale, store: TensorStore) -> Tensor:
     """Return the target at the coarsest scale: a picture, or seeded noise around gray."""
     if picture is not None:
-        return clone(store, resize_to_cover(picture.pixels, scale))
+        wrap = wrapped_dims(config.wrap)
+        is_content = config.init in ("content", "recolored")
+        resized = (
+            resize_to_scale(picture.pixels, scale, wrap)
+            if wrap and is_content
+            else resize_to_cover(picture.pixels, scale)
+        )
+        return clone(store, resized)
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     generator = torch.Generator().manual_seed(config.seed)
     target = store.empty((1, 3, scale.height, scale.width))
@@ -48,20 +56,21 @@ def upscale_target(
     Measured at 384 px: 1 % less loss after 50 steps, 5 % less with α = 50. Detail that the style does not want is soon
     painted over.
     """
-    larger = clone(store, resize(target, scale.height, scale.width))
+    wrap = wrapped_dims(config.wrap)
+    larger = clone(store, resize(target, scale.height, scale.width, wrap))
     if config.detail_transfer and config.content_weight:
-        sharp = resize_to_scale(content, scale)
-        blurred = resize(resize_to_scale(sharp, before), scale.height, scale.width)
+        sharp = resize_to_scale(content, scale, wrap)
+        blurred = resize(resize_to_scale(sharp, before, wrap), scale.height, scale.width, wrap)
         for pixels, fine, coarse in iter_chunks(store, larger, sharp, blurred):
             pixels.add_((fine - coarse).to(pixels.device), alpha=config.detail_transfer)
     return larger
 
 
-def resize_to_scale(pixels: Tensor, scale: Scale) -> Tensor:
+def resize_to_scale(pixels: Tensor, scale: Scale, wrap: Dims = ()) -> Tensor:
     """Resize an image to exactly the size of a scale, clamped to [0, 1]."""
     if pixels.shape[2:] == (scale.height, scale.width):
         return pixels
-    return resize(pixels, scale.height, scale.width).clamp_(0, 1)
+    return resize(pixels, scale.height, scale.width, wrap).clamp_(0, 1)
 
 
 def resize_to_cover(pixels: Tensor, scale: Scale) -> Tensor:

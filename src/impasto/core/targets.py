@@ -13,6 +13,7 @@ from impasto.config import ResolvedConfig
 from impasto.config.networks import architecture
 from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.types import LayerWeight
+from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core import losses as loss
 from impasto.core.cells import Cells, describe, fit_basis
 from impasto.core.encoder import Features
@@ -65,8 +66,8 @@ def build_objective(
     painted from the styles that it names; otherwise the whole image from all. `query` is what neighbors are searched
     by, besides the content.
     """
-    layers = [name for name, _ in config.style_layers]
-    features = engine.features(content, [name for name, _ in config.content_layers])
+    layers, wrap = [name for name, _ in config.style_layers], wrapped_dims(config.wrap)
+    features = engine.features(content, [name for name, _ in config.content_layers], wrap)
     masks: dict[str, Tensor] = {}
     if regions:
         region_masks = [region.mask for region in regions]
@@ -82,7 +83,7 @@ def build_objective(
             shares, parts = [1.0], [_measure_styles(engine, styles, layers, find_style_loss(config.style_loss))]
         strength = _strength(config, max(content.shape[2:]))
         style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config, strength))
-    lines = loss.laplacian(loss.pool_image(content, engine.store)) if config.laplacian_weight else None
+    lines = loss.laplacian(loss.pool_image(content, engine.store), wrap) if config.laplacian_weight else None
     return Objective(
         content=tuple(_content_targets(features, config, engine.store)),
         style=style,
@@ -140,15 +141,15 @@ def _neighbor_targets(
     """Match the cells of the target with those of the styles, and put together what they are to have."""
     network, store, layers = engine.encoder.network, engine.store, [name for name, _ in config.style_layers]
 
-    def cells_of(image: Tensor) -> Cells:
-        return Cells(engine.features(image, layers), network, store, engine.encoder.device)
+    def cells_of(image: Tensor, wrap: Dims = ()) -> Cells:
+        return Cells(engine.features(image, layers, wrap), network, store, engine.encoder.device, wrap)
 
-    paintings, matches = [cells_of(image) for _, image in styles], query.matches
+    paintings, matches, wrap = [cells_of(image) for _, image in styles], query.matches, wrapped_dims(config.wrap)
     if matches is None:
         basis = fit_basis(paintings)
-        wanted = describe(cells_of(content), basis)
+        wanted = describe(cells_of(content, wrap), basis)
         if query.image is not None:
-            wanted.vectors.lerp_(describe(cells_of(query.image), basis).vectors, 1 - query.content_share)
+            wanted.vectors.lerp_(describe(cells_of(query.image, wrap), basis).vectors, 1 - query.content_share)
         areas = _areas([share for share, _ in styles], regions, wanted.shape, paintings)
         described, views = [describe(painting, basis) for painting in paintings], count_views(config.style_augment)
         matches = find_matches(wanted, described, areas, views)

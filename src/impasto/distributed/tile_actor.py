@@ -85,7 +85,8 @@ class TileActor:
     def _forward(self, task: TileTask, targets: TileTargets, pixels: bytes, *, keep: bool) -> ForwardCache:
         self.kept = None
         image: Tensor = unpack(pixels, self.device)
-        return self.local.chain(precise=task.precise).forward(image, targets.layers, keep=keep)
+        chain = self.local.chain(precise=task.precise)
+        return chain.forward(image, targets.layers, keep=keep, wrap=targets.tile.wrap)
 
     def _fetch(self, task: TileTask) -> TileTargets:
         """Return the targets of a tile, fetched once; those of an earlier objective are dropped."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from impasto.config import Plan
+from impasto.config.wrap import wrapped_dims
 from impasto.core.encoder import Features
 from impasto.distributed.connection import Cluster, ClusterError
 from impasto.distributed.driver import Driver
@@ -144,7 +145,7 @@ def choose_tile_px(work: Workload, plan: Plan, count: int, room: float) -> int:
 
 
 def _tiles(work: Workload, tile_px: int | None) -> list[Tile]:
-    return cut_tiles(work.network, work.layers, work.height, work.width, tile_px)
+    return cut_tiles(work.network, work.layers, work.height, work.width, tile_px, wrapped_dims(work.config.wrap))
 
 
 class RayTiles:
@@ -214,7 +215,7 @@ class RayTiles:
         sent = len(tiles) if request.gradients is not None else 0
         for number in range(len(tiles)):
             for tile in tiles[sent : number + self._window]:
-                self.driver.send(pack(image[tile.tile.window]))
+                self.driver.send(pack(tile.tile.crop(image)))
                 self.local.store.release(image)
                 sent += 1
             yield self.driver.receive()

@@ -18,8 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config.networks import Layer
+from impasto.config.wrap import SIDES, Dims
 from impasto.core.encoder import POOLING_GAIN, Encoder, Features
 from impasto.core.statistics import to_float32
+from impasto.engine.circular import convolve_circularly
 from impasto.engine.operations import Convolution, Operations
 
 __all__ = ["ForwardCache", "InjectGradient", "ManualBackprop"]
@@ -30,9 +32,13 @@ InjectGradient = Callable[[str, Tensor | None, Tensor], Tensor]
 
 @dataclass
 class ForwardCache:
-    """A forward pass: features of the requested layers, and what the backward pass needs."""
+    """A forward pass: features of the requested layers, and what the backward pass needs.
+
+    Along the dimensions `wrap` the edges of the image met.
+    """
 
     layers: tuple[Layer, ...]
+    wrap: Dims = ()
     features: Features = field(default_factory=dict)
     rectified: dict[str, Tensor] = field(default_factory=dict)
     indices: dict[str, Tensor | None] = field(default_factory=dict)
@@ -46,20 +52,20 @@ class ManualBackprop:
     def __init__(self, encoder: Encoder, operations: Operations) -> None:
         self.encoder, self.operations = encoder, operations
         self.gain = POOLING_GAIN[encoder.pooling]
-        self._forward: dict[str, Convolution] = {}
-        self._backward: dict[str, Convolution] = {}
+        self._forward: dict[Layer, Convolution] = {}
+        self._backward: dict[Layer, Convolution] = {}
 
-    def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True) -> ForwardCache:
+    def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True, wrap: Dims = ()) -> ForwardCache:
         """Run the network as deep as `taps` reach. Without `keep` only their features are stored."""
-        cache = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index)))
-        x = self.encoder.normalize(image).to(self.operations.dtype).contiguous(memory_format=torch.channels_last)
+        cache = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index), wrap), wrap)
+        x = self.encoder.normalize(image, wrap).to(self.operations.dtype).contiguous(memory_format=torch.channels_last)
         for layer, following in zip_longest(cache.layers, cache.layers[1:]):
             if keep:
                 cache.shapes[layer.name] = x.shape
             if layer.kind == "conv":
                 # ReLU in place, unless the features before it are requested.
                 is_rectified = following is not None and following.kind == "relu" and layer.name not in taps
-                x = self._convolution(layer)(x, rectify=is_rectified)
+                x = convolve_circularly(self._convolution(layer), x, layer.padding, wrap, rectify=is_rectified)
             elif layer.kind == "relu":
                 x = x if is_rectified else F.relu(x)
                 if keep:
@@ -90,15 +96,15 @@ class ManualBackprop:
             assert gradient is not None  # the deepest layer is among the requested ones
             gradient = self._layer_backward(layer, gradient, cache)
         assert gradient is not None
-        return (self._fold_padding(to_float32(gradient)) / self.encoder.std).contiguous()
+        return (self._fold_padding(to_float32(gradient), cache) / self.encoder.std).contiguous()
 
-    def _fold_padding(self, gradient: Tensor) -> Tensor:
+    def _fold_padding(self, gradient: Tensor, cache: ForwardCache) -> Tensor:
         """Add the gradient of the image's padding to the pixels that it was copied from."""
-        if self.encoder.padding == "zero":
-            return gradient
-        frame = self.encoder.network.layers[0].padding
-        fold = _fold_reflected if self.encoder.padding == "reflect" else _fold_replicated
-        return fold(fold(gradient, 2, frame), 3, frame)
+        network = self.encoder.network
+        frame = network.layers[0].padding - cache.layers[0].padding
+        for dim in SIDES if frame else ():
+            gradient = FOLDS[self.encoder.pad_mode(dim, cache.wrap)](gradient, dim, frame)
+        return gradient
 
     def _layer_backward(self, layer: Layer, gradient: Tensor, cache: ForwardCache) -> Tensor:
         if layer.kind == "relu":
@@ -108,7 +114,8 @@ class ManualBackprop:
         if layer.kind == "pool":
             return self._pool_backward(layer, gradient, cache)
         if _keeps_size(layer):
-            return self._convolution(layer, backward=True)(gradient)
+            convolve = self._convolution(layer, backward=True)
+            return convolve_circularly(convolve, gradient, layer.padding, cache.wrap)
         # A stride can leave out pixels at the far edge: their gradient is zero.
         shape = cache.shapes[layer.name]
         left_out = [
@@ -128,14 +135,14 @@ class ManualBackprop:
     def _convolution(self, layer: Layer, *, backward: bool = False) -> Convolution:
         """Return the convolution of a layer, or of its input gradient, prepared once."""
         prepared = self._backward if backward else self._forward
-        if layer.name not in prepared:
+        if layer not in prepared:
             kernel, bias = self.encoder.kernels[layer.name], None
             if backward:
                 kernel = kernel.flip(2, 3).transpose(0, 1)
             else:
                 bias = self.encoder.biases[layer.name]
-            prepared[layer.name] = self.operations.convolution(layer, kernel, bias)
-        return prepared[layer.name]
+            prepared[layer] = self.operations.convolution(layer, kernel, bias)
+        return prepared[layer]
 
 
 def _fold_replicated(gradient: Tensor, dim: int, frame: int) -> Tensor:
@@ -154,6 +161,29 @@ def _fold_reflected(gradient: Tensor, dim: int, frame: int) -> Tensor:
     inner.narrow(dim, 1, frame).add_(before.flip(dim))
     inner.narrow(dim, -1 - frame, frame).add_(after.flip(dim))
     return inner
+
+
+def _fold_circular(gradient: Tensor, dim: int, frame: int) -> Tensor:
+    """Add the gradient of a frame to the pixels at the other edge."""
+    before, inner, after = torch.split(gradient, [frame, gradient.shape[dim] - 2 * frame, frame], dim)
+    inner = inner.clone()
+    inner.narrow(dim, -frame, frame).add_(before)
+    inner.narrow(dim, 0, frame).add_(after)
+    return inner
+
+
+def _drop_frame(gradient: Tensor, dim: int, frame: int) -> Tensor:
+    """Remove the gradient of a frame of zeros."""
+    return gradient.narrow(dim, frame, gradient.shape[dim] - 2 * frame)
+
+
+FOLDS = {
+    "constant": _drop_frame,
+    "replicate": _fold_replicated,
+    "reflect": _fold_reflected,
+    "circular": _fold_circular,
+}
+"""The adjoint of each way to extend an image."""
 
 
 def _keeps_size(layer: Layer) -> bool:

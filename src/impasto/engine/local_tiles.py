@@ -96,8 +96,9 @@ class LocalTiles:
             # Free what the tile before left, or the step before: memory in pieces is of no use here.
             if len(tiles) > 1 or image.shape[2] * image.shape[3] >= LARGE_PX:
                 trim_freed_memory()
-            pixels, device = image[tile.tile.window], self.encoder.device  # a store on disk is not on the card
-            yield tile.to(device), self.chain(precise=precise).forward(pixels.to(device), tile.layers, keep=keep)
+            pixels, device = tile.tile.crop(image), self.encoder.device  # a store on disk is not on the card
+            chain = self.chain(precise=precise)
+            yield tile.to(device), chain.forward(pixels.to(device), tile.layers, keep=keep, wrap=tile.tile.wrap)
             self.store.release(image)
 
 

@@ -150,7 +150,9 @@ def _measuring_bytes(work: Workload, tile_px: int | None, precision: str) -> flo
     """Compute the bytes of a forward and a backward pass of the largest tile, in either precision."""
     pixels = max(work.pixels, *(height * width for height, width in work.styles))
     if tile_px is not None:
-        pixels = min(pixels, (tile_px + 2 * margin_px(work.network, work.layers)) ** 2)
+        tile = (tile_px + 2 * margin_px(work.network, work.layers)) ** 2
+        # Where edges meet, the margins of a tile may be larger than the picture.
+        pixels = min(pixels, tile) if work.config.wrap == "none" else tile
     measuring = pixels * _pass_bytes(work, precision)
     if precision == "float32" or work.needs_whole_image:
         return measuring

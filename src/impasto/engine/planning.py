@@ -12,6 +12,7 @@ from pydantic import AfterValidator, TypeAdapter
 
 from impasto.config import Plan, RunOptions
 from impasto.config.style_losses import compares_neighbors
+from impasto.config.wrap import wrapped_dims
 from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.pyramid import plan_scales
 from impasto.engine.kernels import best_set
@@ -130,9 +131,10 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         iterations=config.iterations,
         scales=config.scales,
         minimum_px=max(map(network.minimum_px, work.layers)),
+        multiples=config.side_multiples,
     ):
         pixels = scale.height * scale.width
-        tiles = cut_tiles(network, work.layers, scale.height, scale.width, plan.tile_px)
+        tiles = cut_tiles(network, work.layers, scale.height, scale.width, plan.tile_px, wrapped_dims(config.wrap))
         if len(tiles) > 1:  # with margins, and two forward passes each
             pixels = round(1.5 * sum(tile.pixels for tile in tiles))
         seconds += (scale.iterations + 2) * pixels * step_s

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from impasto.config.style_losses import can_record
+from impasto.config.wrap import Dims
 from impasto.core import losses as loss
 from impasto.core.encoder import Encoder, Features
 from impasto.core.evaluate import Evaluation, Evaluator
@@ -116,14 +117,14 @@ class TiledEngine:
             logger.warning("The memory of the card is full. Continuing in tiles of %d px.", self.tile_px)
 
     @torch.no_grad()
-    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+    def features(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> Features:
         """Compute features of the whole image, kept in the store if it takes several tiles."""
-        return self._within_memory(lambda: self._features(image, frozenset(layers)), image)
+        return self._within_memory(lambda: self._features(image, frozenset(layers), wrap), image)
 
-    def _features(self, image: Tensor, taps: frozenset[str]) -> Features:
-        tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps, precise=True)]
+    def _features(self, image: Tensor, taps: frozenset[str], wrap: Dims) -> Features:
+        tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps, wrap, precise=True)]
         if len(tiles) == 1:
-            return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False).features
+            return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False, wrap=wrap).features
         whole: Features = {}
         for tile, features in self.backend.features(image, tiles):
             for layer, own in features.items():
@@ -171,7 +172,7 @@ class TiledEngine:
         else:
             gradient = zeros(self.store, image)
             for tile, part in self.backend.gradients(image, tiles, gradients, precise=precise):
-                gradient[tile.tile.window] += part.to(gradient.device)
+                tile.tile.add(part.to(gradient.device), into=gradient)
                 self.store.release(gradient)
             trim_freed_memory()  # descent has its own use for it
         if gradients.variation is not None and objective.config.tv_weight:
@@ -207,7 +208,8 @@ class TiledEngine:
         """Return the tiles of an objective, always in the same list: a backend may have sent them already."""
         reference, tiles = self._selected.get(precise, (None, []))
         if reference is None or reference() is not objective:
-            cut = self._cut(image, objective.layers, precise=precise and not objective.needs_features)
+            is_precise = precise and not objective.needs_features
+            cut = self._cut(image, objective.layers, objective.wrap, precise=is_precise)
             if objective.needs_features and len(cut) > 1:
                 raise ConfigError(
                     f"style_loss = {objective.config.style_loss!r} needs the whole image, and this one is measured in "
@@ -221,14 +223,14 @@ class TiledEngine:
         """Free the tiles together with their objective."""
         self._selected = {}
 
-    def _cut(self, image: Tensor, taps: frozenset[str], *, precise: bool) -> list[Tile]:
+    def _cut(self, image: Tensor, taps: frozenset[str], wrap: Dims = (), *, precise: bool) -> list[Tile]:
         height, width = image.shape[2:]
         self.encoder.require_size(image, taps)
         network, tile_px = self.encoder.network, self.tile_px
         takes_more = precise and self.local.fast_chain is not self.local.float32_chain
         if takes_more and self.encoder.device.type == "cpu":
             tile_px = precise_tile_px(network, taps, height, width, tile_px)
-        return cut_tiles(network, taps, height, width, tile_px)
+        return cut_tiles(network, taps, height, width, tile_px, wrap)
 
     def _allocate(self, layer: str, image: Tensor) -> Tensor:
         """Allocate the features of a layer, channels-last."""
@@ -243,17 +245,23 @@ class TiledEngine:
         """Compute total variation a few rows at a time, and add `slope` times its gradient to `into`."""
         height, width = image.shape[2:]
         step = height if self.tile_px is None else max(1, self.tile_px**2 // width)
-        total, scale = to_float32(image.new_zeros(())), objective.tv_scale(image)
+        total, scale, norm = to_float32(image.new_zeros(())), objective.tv_scale(image), objective.config.tv_norm
         for top in range(0, height, step):
-            bottom = min(height, top + step)
+            bottom, last = min(height, top + step), min(height, top + step + 1)
+            wraps = bottom == height and 2 in objective.wrap
             with torch.set_grad_enabled(into is not None):
-                rows = image[:, :, top : bottom + 1].detach().requires_grad_(into is not None)
-                across = loss.variation(rows[:, :, : bottom - top], 3, objective.config.tv_norm)
-                part = scale * (across + loss.variation(rows, 2, objective.config.tv_norm))
+                rows = image[:, :, top:last]
+                rows = torch.cat([rows, image[:, :, :1]], dim=2) if wraps else rows
+                rows = rows.detach().requires_grad_(into is not None)
+                across = loss.variation(rows[:, :, : bottom - top], 3, norm, wraps=3 in objective.wrap)
+                part = scale * (across + loss.variation(rows, 2, norm))
             total += part.detach()
             if into is not None and slope is not None:
                 (gradient,) = torch.autograd.grad(part, rows)
-                into[:, :, top : bottom + 1] += gradient * slope
+                gradient *= slope
+                into[:, :, top:last] += gradient[:, :, : last - top]
+                if wraps:
+                    into[:, :, :1] += gradient[:, :, -1:]
                 self.store.release(into)
             self.store.release(image)
         return total

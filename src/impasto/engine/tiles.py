@@ -4,16 +4,21 @@ A tile covers a rectangle of the image, and a margin around it. It owns the posi
 rectangle, so each position has one owner. Run through the network by itself, a tile gives its own features exactly
 as the whole image does: the margin holds all pixels that they depend on, and rectangles are aligned to the network's
 strides. Only own features take part in a loss. Their gradient reaches no further than the margin, and is added there
-too (Galerne et al. 2022, 2212.13459, crop it instead, and need a larger margin).
+too (Galerne et al. 2022, 2212.13459, crop it instead, and need a larger margin). Where the edges of the image meet, a
+margin goes on at the other edge.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from impasto.config.networks import Network
+from impasto.config.wrap import Dims
 
 __all__ = ["Tile", "alignment_px", "cut_tiles", "largest_tile_pixels", "margin_px", "precise_tile_px"]
 
@@ -30,12 +35,26 @@ PRECISE_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Span:
-    """The pixels of a tile along one side, without and with its margin."""
+    """The pixels of a tile along one side, without and with its margin.
+
+    The margin may reach over an edge, and go on at the other. A tile that is `circular` is a whole side, whose edges
+    meet without a margin.
+    """
 
     start: int
     stop: int
     outer_start: int
     outer_stop: int
+    circular: bool = False
+
+    def pieces(self, side: int) -> Iterator[tuple[slice, slice]]:
+        """Yield the pieces of the tile that are in one in the image: their place there, and in the tile."""
+        first = self.outer_start
+        while first < self.outer_stop:
+            place = first % side
+            count = min(side - place, self.outer_stop - first)
+            yield slice(place, place + count), slice(first - self.outer_start, first - self.outer_start + count)
+            first += count
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,24 @@ class Tile:
         return (self.rows.outer_stop - self.rows.outer_start) * (self.columns.outer_stop - self.columns.outer_start)
 
     @property
-    def window(self) -> tuple[slice, ...]:
-        """The tile with its margin, in an image (1, 3, H, W)."""
-        rows = slice(self.rows.outer_start, self.rows.outer_stop)
-        return slice(None), slice(None), rows, slice(self.columns.outer_start, self.columns.outer_stop)
+    def wrap(self) -> Dims:
+        """The dimensions in which the edges of the tile itself meet."""
+        return tuple(dim for dim, span in ((2, self.rows), (3, self.columns)) if span.circular)
+
+    def crop(self, image: Tensor) -> Tensor:
+        """Return the tile with its margin from an image (1, C, H, W): a view, if it is in one piece."""
+        across = list(self.columns.pieces(self.width))
+        rows = []
+        for row, _ in self.rows.pieces(self.height):
+            parts = [image[:, :, row, column] for column, _ in across]
+            rows.append(parts[0] if len(parts) == 1 else torch.cat(parts, dim=3))
+        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=2)
+
+    def add(self, part: Tensor, into: Tensor) -> None:
+        """Add a tensor of the tile with its margin to one of the image, in place."""
+        for row, own_row in self.rows.pieces(self.height):
+            for column, own_column in self.columns.pieces(self.width):
+                into[:, :, row, column] += part[:, :, own_row, own_column]
 
     def in_image(self, layer: str) -> tuple[slice, ...]:
         """Return the place of the tile's own features among those of the whole image, (1, C, h, w)."""
@@ -103,21 +136,30 @@ def _reach_px(network: Network, layer: str) -> int:
     return max(-first, last - network.stride(layer) + 1)
 
 
-def cut_tiles(network: Network, layers: Iterable[str], height: int, width: int, tile_px: int | None) -> list[Tile]:
-    """Cut an image into tiles of about `tile_px` a side and of similar sizes; None: one tile."""
+def cut_tiles(
+    network: Network, layers: Iterable[str], height: int, width: int, tile_px: int | None, wrap: Dims = ()
+) -> list[Tile]:
+    """Cut an image into tiles of about `tile_px` a side and of similar sizes; None: one tile.
+
+    Its edges meet along the dimensions `wrap`, where a side must be a multiple of the alignment.
+    """
     names = list(layers)
     step, margin = alignment_px(network, names), margin_px(network, names)
 
-    def spans(size: int) -> list[Span]:
+    def spans(size: int, *, wraps: bool) -> list[Span]:
         count = 1 if tile_px is None else max(1, -(-size // tile_px))
         edges = [round(i * size / count / step) * step for i in range(count)] + [size]
-        return [
-            Span(start, stop, max(0, start - margin), min(size, stop + margin))
-            for start, stop in itertools.pairwise(edges)
-            if stop > start
-        ]
+        parts = [(start, stop) for start, stop in itertools.pairwise(edges) if stop > start]
+        if not wraps:
+            return [Span(start, stop, max(0, start - margin), min(size, stop + margin)) for start, stop in parts]
+        if size % step:
+            raise ValueError(f"a side of {size} px cannot wrap: it must be a multiple of {step}")
+        if len(parts) == 1:
+            return [Span(0, size, 0, size, circular=True)]
+        return [Span(start, stop, start - margin, stop + margin) for start, stop in parts]
 
-    return [Tile(network, height, width, rows, columns) for rows in spans(height) for columns in spans(width)]
+    rows, columns = (spans(side, wraps=dim in wrap) for dim, side in ((2, height), (3, width)))
+    return [Tile(network, height, width, row, column) for row in rows for column in columns]
 
 
 def largest_tile_pixels(network: Network, layers: Iterable[str], height: int, width: int, tile_px: int | None) -> int:

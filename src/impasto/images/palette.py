@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.image import resize
-from impasto.core.tensor_store import TensorStore
+from impasto.config.wrap import Dims
+from impasto.core.image import pad_sides, resize
+from impasto.core.tensor_store import TensorStore, clone
 from impasto.images.oklab import from_oklab, to_oklab
 from impasto.images.row_blocks import BLOCK_PX
 
@@ -157,13 +158,20 @@ def _merge(colors: Tensor, weights: Tensor) -> Palette:
     return Palette((sums / counts[:, None]).float(), counts.float())
 
 
-def move_to_palette(store: TensorStore, image: Tensor, areas: Sequence[PaletteArea], strength: float) -> Tensor:
+def move_to_palette(
+    store: TensorStore, image: Tensor, areas: Sequence[PaletteArea], strength: float, wrap: Dims = ()
+) -> Tensor:
     """Return the image with its colors moved to the palettes: wholly for a strength of 1, not at all for 0.
 
-    Masks of another size are resized to the image's.
+    Masks of another size are resized to the image's. Its edges meet along the dimensions `wrap`.
     """
     height, width = image.shape[2:]
-    areas = [(mask if mask is None else resize(mask, height, width), palette) for mask, palette in areas]
+    areas = [(mask if mask is None else resize(mask, height, width, wrap), palette) for mask, palette in areas]
+    if wrap:
+        around = [(mask if mask is None else pad_sides(mask, MARGIN_PX, wrap), palette) for mask, palette in areas]
+        moved = move_to_palette(store, pad_sides(image, MARGIN_PX, wrap), around, strength)
+        top, left = (MARGIN_PX if dim in wrap else 0 for dim in (2, 3))
+        return clone(store, moved[:, :, top : top + height, left : left + width])
     result = store.empty(image.shape, image.dtype)
     step = max(1, BLOCK_PX // width)
     for top in range(0, height, step):

@@ -26,7 +26,7 @@ def lpips(encoder: Encoder, heads: Heads, image: Tensor, other: Tensor, *, tile_
     height, width = image.shape[2:]
     totals = dict.fromkeys(heads.vectors, 0.0)
     for tile in cut_tiles(encoder.network, totals, height, width, tile_px):
-        features = [encoder(picture[tile.window], totals) for picture in (image, other)]
+        features = [encoder(tile.crop(picture), totals) for picture in (image, other)]
         for layer, weights in heads.vectors.items():
             one, two = (_unit_length(maps[layer][tile.in_tile(layer)]) for maps in features)
             weighted = (one - two).square_() * weights.to(one).view(1, -1, 1, 1)

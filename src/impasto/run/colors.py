@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
+from impasto.config.wrap import wrapped_dims
 from impasto.core.image import Picture
 from impasto.core.masks import Region
 from impasto.core.method import Style
@@ -56,8 +57,11 @@ def transfer_colors(
     result = RunColors(recolored if recolored and config.recolor_content else content, styles, recolored=recolored)
     if not config.palette_strength:
         return result
+    wrap = wrapped_dims(config.wrap)
     areas = [(mask, build_palette(parts)) for mask, parts in _parts(styles, visible, regions)]
-    return replace(result, move_colors=lambda painted: move_to_palette(store, painted, areas, config.palette_strength))
+    return replace(
+        result, move_colors=lambda painted: move_to_palette(store, painted, areas, config.palette_strength, wrap)
+    )
 
 
 def _paint_luminance(

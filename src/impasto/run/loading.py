@@ -13,6 +13,7 @@ from impasto import images
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
 from impasto.config.networks import LARGE_PX, architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
+from impasto.config.wrap import fit_sides
 from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content
 from impasto.core.image import Picture
@@ -93,7 +94,14 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     paint_mask = _build_paint_mask(regions, store) if regions else None
     colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
-    scales = plan_scales(height, width, iterations=config.iterations, scales=config.scales, minimum_px=min_px)
+    multiples = config.side_multiples
+    scales = plan_scales(
+        *fit_sides(height, width, multiples),
+        iterations=config.iterations,
+        scales=config.scales,
+        minimum_px=min_px,
+        multiples=multiples,
+    )
     _warn_of_small_styles(inputs, colors.styles, max(height, width))
     return RunInputs(
         content=colors.content,

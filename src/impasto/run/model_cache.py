@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.config import Config, Plan
 from impasto.config.networks import architecture
+from impasto.config.wrap import Dims
 from impasto.core.encoder import Encoder, Features, Weights
 from impasto.core.evaluate import Engine
 from impasto.core.statistics import Moments
@@ -94,9 +95,13 @@ class CachingEngine:
         self.evaluator, self.precise_evaluator = engine.evaluator, engine.precise_evaluator
         self._values: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
-    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+    def features(self, image: Tensor, layers: Iterable[str], wrap: Dims = ()) -> Features:
         """Return the features of an image; do not change them."""
-        return self._cached("features", image, layers, self.engine.features, lambda value: [value])
+
+        def measure(image: Tensor, layers: list[str]) -> Features:
+            return self.engine.features(image, layers, wrap)
+
+        return self._cached(f"features {wrap}", image, layers, measure, lambda value: [value])
 
     def moments(
         self, image: Tensor, layers: Iterable[str], masks: dict[str, Tensor] | None = None

@@ -19,6 +19,7 @@ from torch import Tensor
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
 from impasto.config.networks import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
+from impasto.config.wrap import fit_sides
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content, mount
@@ -123,7 +124,7 @@ class Run:
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
         styles *= count_views(config.style_augment)
-        return Workload(height, width, styles, config, count_regions(opened))
+        return Workload(*fit_sides(height, width, config.side_multiples), styles, config, count_regions(opened))
 
     @cached_property
     def profile(self) -> OutputProfile:
