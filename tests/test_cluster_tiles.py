@@ -46,6 +46,7 @@ def test_actors_match_local_tiles_exactly(report: dict[str, Any]) -> None:
     assert report["same"]
     assert report["same losses"]
     assert report["same neighbors"]
+    assert report["same with edges that meet"]
 
 
 def test_constant_data_is_sent_once(report: dict[str, Any]) -> None:

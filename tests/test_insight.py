@@ -397,6 +397,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "learning_rate": {"optimizer": "adam"},
     "effort": {"iterations": None},
     **{name: {"print": "12x12mm"} for name in ("dpi", "fit", "bleed")},
+    "content_seam": {"wrap": "both"},
 }
 """Other options that an option needs to have an effect."""
 

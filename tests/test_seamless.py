@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from builders.networks import random_weights
 from builders.objectives import assert_same_evaluation, evaluate_plain, plain_objective, relative_error, resolve_config
 from builders.pixels import random_image
+from builders.runs import build_run, picture
 from torch import Tensor
 
+import impasto
 from impasto.config import Config
 from impasto.config.networks import VGG19
 from impasto.config.wrap import Dims, Wrap, fit_sides, wrapped_dims
@@ -22,6 +25,7 @@ from impasto.core.losses import laplacian, total_variation
 from impasto.core.matching import Area, find_matches
 from impasto.core.preconditioner import fourier_filter
 from impasto.core.pyramid import plan_scales
+from impasto.core.seam import close_seam
 from impasto.core.tensor_store import RamStore
 from impasto.engine.kernels import best_set
 from impasto.engine.memory import Workload, memory_needs
@@ -29,6 +33,9 @@ from impasto.engine.tiled import TiledEngine
 from impasto.engine.tiles import cut_tiles
 from impasto.errors import ConfigError
 from impasto.images.palette import build_palette, move_to_palette
+from impasto.metrics.artifacts import seam
+from impasto.run import Result, drive
+from impasto.run.checkpoint import read_checkpoint
 
 WRAPS: list[Wrap] = ["x", "y", "both"]
 
@@ -274,3 +281,96 @@ def test_memory_counts_margins_that_go_around() -> None:
     wrapped = Workload(160, 160, ((64, 64),), resolve_config(wrap="both"))
     needs = [memory_needs(each, 128, 20, False, "float32", None).memory_bytes for each in (work, wrapped)]
     assert needs[1] > needs[0]
+
+
+# ---- Runs ----------------------------------------------------------------------------------------
+
+LAYERS: dict[str, Any] = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1", "iterations": 4}
+
+
+def paint(encoder: Encoder, size: tuple[int, int] = (41, 57), *, inputs: Any = None, **options: Any) -> Result:
+    given = {"content": picture(1, *size), "styles": (picture(2),)} | (inputs or {})
+    return drive(build_run(encoder, Config(**LAYERS | options), **given))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"wrap": "both"},
+        {"wrap": "x", "scales": 2},
+        {"wrap": "y", "init": "style"},
+        {"wrap": "both", "init": "recolored", "scales": 2},
+        {"wrap": "both", "color": "luminance", "content_seam": "blend"},
+        {"wrap": "both", "style_loss": "neighbor", "optimizer": "adam"},
+        {"wrap": "both", "style_loss": "sliced-wasserstein", "parametrization": "pixels"},
+    ],
+    ids=str,
+)
+def test_pictures_of_any_size_have_edges_that_meet(tiny: Encoder, options: dict[str, Any]) -> None:
+    result = paint(tiny, **options)
+    assert result.image.shape == (1, 3, 41, 57)
+    assert result.recipe.config.wrap == options["wrap"]
+
+
+def test_protected_pixels_stay_to_the_bit(tiny: Encoder) -> None:
+    mask = torch.zeros(1, 1, 41, 57)
+    mask[:, :, 10:20, 5:30] = 1
+    content = picture(1, 41, 57)
+    result = paint(tiny, inputs={"content": content, "protect": mask}, wrap="both")
+    assert torch.equal(result.image[:, :, 10:20, 5:30], content[:, :, 10:20, 5:30])
+    assert not torch.equal(result.image, content)
+
+
+def test_runs_resume_to_the_bit(tiny: Encoder, tmp_path: Path) -> None:
+    config = Config(**LAYERS, wrap="both", scales=2)
+    inputs: Any = {"content": picture(1, 41, 57)}
+    whole = drive(build_run(tiny, config, **inputs))
+    stopped = build_run(tiny, config, **inputs)
+    for progress in stopped.steps():
+        if (progress.scale, progress.iteration) == (2, 2):
+            break
+    stopped.save_checkpoint(tmp_path / "run.checkpoint")
+    again = build_run(tiny, config, **inputs)
+    for _ in again.steps(read_checkpoint(tmp_path / "run.checkpoint")):
+        pass
+    assert torch.equal(again.result().image, whole.image)
+
+
+def test_blending_removes_the_jump_and_keeps_detail() -> None:
+    ramp = torch.linspace(0.1, 0.8, 64).expand(1, 3, 48, 64) + 0.1 * random_image(1, 48, 64)
+    store = RamStore("cpu")
+    for wrap, dims in (("x", (3,)), ("both", (2, 3))):
+        closed = close_seam(ramp, dims, store)
+        assert seam(ramp, (3,)) > 10, wrap
+        assert seam(closed, dims) < 1.5, wrap
+        inside = closed[:, :, 8:-8, 8:-8].diff(dim=3) - ramp[:, :, 8:-8, 8:-8].diff(dim=3)
+        assert float(inside.abs().max()) < 0.05, wrap
+        torch.testing.assert_close(close_seam(closed, dims, store), closed, rtol=0, atol=0.02)
+    tall = close_seam(ramp.transpose(2, 3), (2,), store).transpose(2, 3)
+    torch.testing.assert_close(tall, close_seam(ramp, (3,), store), rtol=1e-4, atol=1e-5)
+
+
+def test_blending_needs_edges_that_meet() -> None:
+    with pytest.raises(ConfigError, match="content_seam = 'blend' needs edges that meet: give wrap too"):
+        resolve_config(content_seam="blend")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("options", [{"content_weight": 0.0}, {"content_seam": "blend"}], ids=str)
+def test_painted_pictures_have_no_seam(photo: Path, painting: Path, options: dict[str, Any]) -> None:
+    """An odd size is painted a little larger, and resampled without a seam."""
+    seamless, plain = (
+        impasto.stylize(photo, painting, size=101, iterations=30, wrap=wrap, **options).image
+        for wrap, options in (("both", options), ("none", {}))
+    )
+    assert seamless.shape[2:] == (67, 101)
+    assert seam(seamless, (2, 3)) < 1.3 < 2 < seam(plain, (2, 3))
+
+
+def test_seam_is_measured_across_the_edges_that_meet() -> None:
+    waves = torch.sin(torch.arange(64) * torch.pi / 8).expand(1, 3, 48, 64) * 0.4 + 0.5
+    assert seam(waves, (3,)) == pytest.approx(2**0.5, rel=0.02)  # the edges meet where a wave is steepest
+    assert seam(waves[..., :60], (3,)) > 3
+    assert seam(waves[..., :60].transpose(2, 3), (2, 3)) > 3
+    assert seam(waves, ()) == 0
+    assert seam(torch.zeros(1, 3, 16, 16), (2, 3)) == 1

@@ -116,6 +116,13 @@ def measure(
     ours, theirs = (each.evaluator(objective_for(each, NEIGHBORS), 5.0)(TARGET) for each in (here, engine))
     report["same neighbors"] = is_same(theirs, ours)
 
+    config, window = Config(wrap="both").resolve(160, 240), (..., slice(160), slice(240))
+    ours, theirs = (
+        each.evaluator(build_objective(each, CONTENT[window], [(1.0, STYLE)], config), 5.0)(TARGET[window])
+        for each in (here, engine)
+    )
+    report["same with edges that meet"] = is_same(theirs, ours)
+
     report["same after losing one"], report["failures"] = same_after("kill first"), state("failures")
 
     # Kill an actor between the forward pass, which sums, and the backward pass.

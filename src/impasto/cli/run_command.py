@@ -137,13 +137,14 @@ def _announce(run: Run) -> None:
     plan, work, note = run.plan, run.workload, run.print_note
     if note is not None and not note.is_low and not logging.getLogger("impasto").isEnabledFor(logging.INFO):
         console.print(note.text)  # the log has it otherwise
+    height, width = run.size
     if work.pixels * work.config.iterations < ANNOUNCED_WORK and not plan.tile_px:
         return
     expected = run.estimate()
     disk = f", {expected.disk_bytes / 1e9:.0f} GB of disk" if plan.on_disk else ""
     tiles = f", in tiles of {plan.tile_px} px" if plan.tile_px else ""
     console.print(
-        f"{work.width}x{work.height} px: about {format_duration(expected.seconds)}, "
+        f"{width}x{height} px: about {format_duration(expected.seconds)}, "
         f"{expected.memory_bytes / 1e9:.1f} GB of memory{disk}{tiles}"
     )
 

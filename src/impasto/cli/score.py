@@ -12,6 +12,7 @@ from impasto import images
 from impasto.cli.console import print_table, pull_missing
 from impasto.cli.parameters import Json
 from impasto.config.run_options import MAX_MEGAPIXELS
+from impasto.config.wrap import Wrap
 from impasto.metrics.score import MEANINGS, WEIGHTS, load_score_inputs, load_score_networks, score_images
 from impasto.samples.sources import resolve_picture
 
@@ -36,6 +37,7 @@ def score(
     max_megapixels: Annotated[
         float, Parameter(help="Refuse pictures with more pixels, before decoding them.")
     ] = MAX_MEGAPIXELS,
+    wrap: Annotated[Wrap, Parameter(help="Edges of IMAGE that are to meet: x, y or both. For the seam.")] = "none",
     json: Json = False,
 ) -> int:
     """Score IMAGE against CONTENT and STYLE with networks that it was not optimized for.
@@ -45,7 +47,11 @@ def score(
     picture = images.open_image(resolve_picture(image, SAMPLE_PX), max_megapixels=max_megapixels)
     size_px = max(picture.size)
     inputs = load_score_inputs(
-        resolve_picture(content, size_px), resolve_picture(style, size_px), picture, max_megapixels=max_megapixels
+        resolve_picture(content, size_px),
+        resolve_picture(style, size_px),
+        picture,
+        max_megapixels=max_megapixels,
+        wrap=wrap,
     )
     for name in WEIGHTS:
         pull_missing(name)

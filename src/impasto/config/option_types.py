@@ -20,6 +20,7 @@ class BatchOptions(TypedDict, total=False):
     size: int
     enlarge: bool
     wrap: Literal["none", "x", "y", "both"]
+    content_seam: Literal["keep", "blend"]
     network: str
     content_layers: LayersLike | None
     style_layers: LayersLike | None

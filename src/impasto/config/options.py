@@ -98,6 +98,13 @@ class Config(Options):
         "left and right. y: top and bottom.",
         example="both",
     )
+    content_seam: Literal["keep", "blend"] = option(
+        "keep",
+        group=START,
+        description="Edges of the photo, with --wrap. keep: as they are, so a jump from one to the other is painted. "
+        "blend: without the jump, by a smooth change of colors.",
+        example="blend",
+    )
     network: NetworkName = option(
         "vgg19", group=MAIN, description="Pretrained network that measures content and style.", example="vgg16"
     )
@@ -337,6 +344,8 @@ class Config(Options):
         is_open = not isinstance(self, ResolvedConfig)
         if is_open and self.iterations is not None and self.effort != "normal":
             raise ConfigError("effort and iterations both set the number of steps: leave one of them out.")
+        if not is_open and self.content_seam == "blend" and self.wrap == "none":
+            raise ConfigError("content_seam = 'blend' needs edges that meet: give wrap too, or leave it out.")
         if self.color == "luminance" and (self.palette_strength or self.recolor_content):
             raise ConfigError(
                 "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."

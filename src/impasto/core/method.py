@@ -86,6 +86,12 @@ class RunInputs:
         *coarser, full = self.scales
         return replace(self, scales=(*coarser, replace(full, iterations=full.iterations + iterations)))
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The height and width of the finished picture."""
+        height, width = self.content.pixels.shape[2:]
+        return height, width
+
     def initial_picture(self, init: str) -> Picture | None:
         """Return the picture that the target starts from by `Config.init`; None: noise."""
         pictures = {"recolored": self.recolored, "content": self.content, "image": self.init}
@@ -260,9 +266,8 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     if inputs.move_colors is not None:
         target = inputs.move_colors(target)
     target = picture = _protect(inputs, target, store, wrap)
-    height, width = inputs.content.pixels.shape[2:]
-    if (height, width) != (full.height, full.width):  # painted a little larger, because edges meet
-        picture = _protect(inputs, clamp_unit(store, resize(target, height, width, wrap)), store, wrap)
+    if inputs.picture_size != (full.height, full.width):  # painted a little larger, because edges meet
+        picture = _protect(inputs, clamp_unit(store, resize(target, *inputs.picture_size, wrap)), store, wrap)
     return target, inputs.restore_colors(picture) if inputs.restore_colors is not None else picture
 
 

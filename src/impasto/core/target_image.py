@@ -9,6 +9,7 @@ from impasto.config import ResolvedConfig
 from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core.image import Picture, resize
 from impasto.core.pyramid import Scale
+from impasto.core.seam import close_seam
 from impasto.core.tensor_store import TensorStore, clone, iter_chunks
 
 __all__ = ["initial_target", "pink_noise", "resize_to_scale", "upscale_target"]
@@ -17,14 +18,7 @@ __all__ = ["initial_target", "pink_noise", "resize_to_scale", "upscale_target"]
 def initial_target(picture: Picture | None, config: ResolvedConfig, scale: Scale, store: TensorStore) -> Tensor:
     """Return the target at the coarsest scale: a picture, or seeded noise around gray."""
     if picture is not None:
-        wrap = wrapped_dims(config.wrap)
-        is_content = config.init in ("content", "recolored")
-        resized = (
-            resize_to_scale(picture.pixels, scale, wrap)
-            if wrap and is_content
-            else resize_to_cover(picture.pixels, scale)
-        )
-        return clone(store, resized)
+        return _fit_start(picture.pixels, config, scale, store)
     # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
     generator = torch.Generator().manual_seed(config.seed)
     target = store.empty((1, 3, scale.height, scale.width))
@@ -35,6 +29,16 @@ def initial_target(picture: Picture | None, config: ResolvedConfig, scale: Scale
         target[0, channel] = noise.mul_(config.noise_std).add_(0.5)
         store.release(target)
     return target
+
+
+def _fit_start(pixels: Tensor, config: ResolvedConfig, scale: Scale, store: TensorStore) -> Tensor:
+    """Return a new target from the picture that it starts from."""
+    wrap = wrapped_dims(config.wrap)
+    if not wrap:
+        return clone(store, resize_to_cover(pixels, scale))
+    if config.init in ("content", "recolored"):  # nothing is cropped, so that edges that meet still do
+        return clone(store, resize_to_scale(pixels, scale, wrap))
+    return close_seam(resize_to_cover(pixels, scale), wrap, store)
 
 
 def pink_noise(white: Tensor) -> Tensor:

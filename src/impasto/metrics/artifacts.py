@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.config.wrap import Dims
 from impasto.images.color import compute_luma
 
-__all__ = ["MIN_PX", "border", "checkerboard", "haze", "speckle"]
+__all__ = ["MIN_PX", "border", "checkerboard", "haze", "seam", "speckle"]
 
 ROUNDING = 1 / 12 / 255**2
 """Energy of rounding to 8 bits. Less than this is treated as zero."""
@@ -86,6 +87,20 @@ def checkerboard(image: Tensor) -> float:
     """
     power = _spectrum(compute_luma(image)[0, 0])
     return max(_peak_ratio_of_period(power, period) for period in PERIODS_PX)
+
+
+def seam(image: Tensor, wrap: Dims) -> float:
+    """Compare the steps across the edges of a picture that repeats with the steps inside: about 1 is clean.
+
+    A step is the root mean square difference of neighboring pixels; the result is the largest ratio of the dimensions
+    `wrap`. Pictures painted with `wrap` measure 0.6 to 1.5, others 3 to 6.
+    """
+    ratios = []
+    for dim in wrap:
+        across = image.narrow(dim, 0, 1) - image.narrow(dim, -1, 1)
+        inside = image.diff(dim=dim).square().mean()
+        ratios.append(math.sqrt(float(across.square().mean()) + ROUNDING) / math.sqrt(float(inside) + ROUNDING))
+    return max(ratios, default=0.0)
 
 
 def _peak_ratio_of_period(power: Tensor, period_px: int) -> float:

@@ -16,6 +16,7 @@ from torch import Tensor
 from impasto import images
 from impasto.config.networks import ALEXNET, LPIPS, VGG16
 from impasto.config.run_options import MAX_MEGAPIXELS
+from impasto.config.wrap import Dims, Wrap, wrapped_dims
 from impasto.core.encoder import Encoder
 from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.masks import downsample_masks
@@ -25,7 +26,7 @@ from impasto.core.tensor_store import RamStore
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.torch_state import torch_state
 from impasto.errors import ImageError, RecipeError
-from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, speckle
+from impasto.metrics.artifacts import MIN_PX, border, checkerboard, haze, seam, speckle
 from impasto.metrics.colors import histogram, palette
 from impasto.metrics.lpips import lpips
 from impasto.metrics.structure import TILE_PX, cfsd, patch, sliced_wasserstein
@@ -60,6 +61,7 @@ MEANINGS = {
     "border": "edges unlike the rest: 0 is clean, 0.5 is a frame",
     "haze": "share of the tonal range lost: 0 is clean",
     "checkerboard": "grids of 2, 4 or 8 px: 1 is clean, 2 is a grid",
+    "seam": "steps across edges, with --wrap: 1 is clean",
 }
 """The meaning of each number, in one line."""
 
@@ -79,16 +81,21 @@ class Score:
     border: float
     haze: float
     checkerboard: float
+    seam: float = 0.0
 
 
 @dataclass(frozen=True)
 class ScoreInputs:
-    """The three pictures (1, 3, H, W) at the sizes of a score: the content has the picture's. The mask is an alpha."""
+    """The three pictures (1, 3, H, W) at the sizes of a score: the content has the picture's. The mask is an alpha.
+
+    The edges of the picture are to meet along the dimensions `wrap`.
+    """
 
     content: Tensor
     style: Tensor
     image: Tensor
     style_mask: Tensor | None = None
+    wrap: Dims = ()
 
 
 @dataclass(frozen=True)
@@ -100,19 +107,24 @@ class ScoreNetworks:
     heads: Heads
 
 
-def score(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> Score:
+def score(
+    content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS, wrap: Wrap = "none"
+) -> Score:
     """Score `image` against a content and a style: paths, PIL images, arrays or tensors.
 
+    `wrap` names the edges that are to meet; without it, `seam` is 0.
     Downloads missing weights. Raises `ImageError` if a picture cannot be read or is too small, and `WeightsError` if
     weights are not available. To score many pictures, call `load_score_networks` once, and
     `score_images(load_score_inputs(...), networks)` for each.
     """
     with torch_state():
-        inputs = load_score_inputs(content, style, image, max_megapixels=max_megapixels)
+        inputs = load_score_inputs(content, style, image, max_megapixels=max_megapixels, wrap=wrap)
         return score_images(inputs, load_score_networks())
 
 
-def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS) -> ScoreInputs:
+def load_score_inputs(
+    content: Any, style: Any, image: Any, *, max_megapixels: float = MAX_MEGAPIXELS, wrap: Wrap = "none"
+) -> ScoreInputs:
     """Load the three pictures at the sizes of a score. Raises `ImageError`."""
     picture = images.load(image, max_megapixels=max_megapixels).pixels
     height, width = picture.shape[2:]
@@ -124,7 +136,7 @@ def load_score_inputs(content: Any, style: Any, image: Any, *, max_megapixels: f
     content_pixels = mount(images.load(opened, frame=frame).pixels, frame, RamStore())
     painting = images.load(style, long_side_px=long_side_px, max_megapixels=max_megapixels)
     _require_side(style, "The style", painting.pixels, max(map(VGG16.minimum_px, VGG16.style_layers)))
-    return ScoreInputs(content_pixels, painting.pixels, picture, painting.alpha)
+    return ScoreInputs(content_pixels, painting.pixels, picture, painting.alpha, wrapped_dims(wrap))
 
 
 def _frame_of(image: Any, content: images.OpenedImage) -> Frame:
@@ -158,6 +170,7 @@ def score_images(inputs: ScoreInputs, networks: ScoreNetworks) -> Score:
         border=border(image, content),
         haze=haze(image, content, style),
         checkerboard=checkerboard(image),
+        seam=seam(image, inputs.wrap),
     )
 
 

@@ -73,10 +73,10 @@ class Film:
 
     def _render(self, progress: Progress) -> Tensor:
         """Render the picture of a step, at most as large as the film."""
-        inputs, full = progress.inputs, progress.inputs.scales[-1]
+        inputs = progress.inputs
         if inputs.restore_colors is not None:  # the colors of the full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
-        height, width = fit(full.height, full.width, self.long_side_px, enlarge=False)
+        height, width = fit(*inputs.picture_size, self.long_side_px, enlarge=False)
         picture = render_small(progress, height, width)
         factor = max(1, min(-(-MIN_WIDTH_PX // width), self.long_side_px // max(height, width)))
         return picture.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,13 +14,14 @@ from impasto import images
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
 from impasto.config.networks import LARGE_PX, architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
-from impasto.config.wrap import fit_sides
+from impasto.config.wrap import fit_sides, wrapped_dims
 from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content
 from impasto.core.image import Picture
 from impasto.core.masks import Region
 from impasto.core.method import RunInputs, Style
 from impasto.core.pyramid import plan_scales
+from impasto.core.seam import close_seam
 from impasto.core.style_losses import needs_features
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
@@ -67,6 +69,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
     frame = frame_content(inputs.content.size, config)
     content = images.load(inputs.content, frame=frame, store=store)
+    if config.content_seam == "blend":
+        content = replace(content, pixels=close_seam(content.pixels, wrapped_dims(config.wrap), store))
     height, width = content.pixels.shape[2:]
     styles = tuple(
         Style(
