@@ -54,6 +54,7 @@ COMMANDS = (
     " --preset classic --size 184 -o knobs.jpg",
     "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
     "python examples/blend_styles.py blend.jpg",
+    "python examples/seamless.py seamless.jpg",
 )
 """Commands as a reader types them. Each writes a file with the name that it has in docs/figures."""
 
