@@ -37,6 +37,8 @@ WALKTHROUGH = [page for page in PAGES if page.parent.name == "how"]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "artistic_control")
 """The short examples."""
 SMALL_VALUES = {"size": "64", "iterations": "2"}
+SCORED = ("score", "seamless")
+"""Pages that score what they paint."""
 READERS_OWN = ("index", "api")
 """Pages whose commands use the reader's own photo and painting."""
 
@@ -151,7 +153,7 @@ def test_page_commands_run_in_order(
         if line.startswith("python examples/"):
             assert (ROOT / shlex.split(line)[1]).exists(), line
             continue
-        arguments = shrink_command(line, is_scored=page.stem == "score")
+        arguments = shrink_command(line, is_scored=page.stem in SCORED)
         assert arguments[0] == "impasto"
         assert main(arguments[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
         if "-o" in arguments and arguments[1:3] != ["jobs", "add"]:  # a worker paints those later
