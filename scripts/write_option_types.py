@@ -52,6 +52,7 @@ TEXTS = {
     "style_weights": "NumbersLike",
     "style_scale": "LengthsLike",
     "memory": "int | str",
+    "bleed_alpha": "int | str",
     "init": "ImageLike",
     "bleed": "float | str",
     "profile": "str | PathLike[str]",

@@ -34,6 +34,7 @@ class BatchOptions(TypedDict, total=False):
     color: Literal["palette", "style", "luminance", "match"]
     color_transfer: Literal["cholesky", "pca", "ot", "histogram"]
     palette_strength: float | None
+    bleed_alpha: int | str
     recolor_content: bool
     tv_weight: float
     tv_norm: Literal["squared", "absolute", "mean-squared"]

@@ -42,6 +42,7 @@ from impasto.config.types import (
     Length,
     Lengths,
     Numbers,
+    Pixels,
     ScaleCount,
     Share,
     Start,
@@ -190,6 +191,14 @@ class Config(Options):
         f"auto: 1 with --color palette, but {FLAT_PALETTE_STRENGTH:g} where the start is auto and the painting is of "
         "flat colors, as 1 would hide the photo; otherwise 0.",
         example=0.5,
+    )
+    bleed_alpha: Pixels = option(
+        0,
+        group=STYLE,
+        label="Bleed under transparent parts",
+        description="Paint this many pixels beyond the edge of the photo's opaque parts, such as 8px, and continue "
+        "those colors under the rest, so that islands of a UV map have no rim. The alpha channel stays as it is.",
+        example=8,
     )
     recolor_content: bool = option(
         False,

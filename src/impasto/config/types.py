@@ -44,6 +44,7 @@ __all__ = [
     "Length",
     "Lengths",
     "Numbers",
+    "Pixels",
     "ScaleCount",
     "Share",
     "Start",
@@ -54,6 +55,7 @@ __all__ = [
     "parse_layers",
     "parse_lengths",
     "parse_numbers",
+    "parse_pixels",
 ]
 
 Augmentation: TypeAlias = Literal["none", "mirror", "rotate"]
@@ -201,6 +203,19 @@ Lengths = Annotated[
     BeforeValidator(parse_lengths),
     PlainSerializer(lambda lengths: ",".join(map(str, lengths)), return_type=str),
 ]
+
+
+def parse_pixels(value: Any) -> Any:
+    """`"8px"`, `"8"` or a number -> a number of pixels. Raises `ConfigError`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value.strip().lower().removesuffix("px"))
+    except ValueError:
+        raise ConfigError(f"{value!r} is no number of pixels. Write 8px or 8.") from None
+
+
+Pixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=0, le=1024)]
 
 
 def parse_bytes(value: Any) -> Any:

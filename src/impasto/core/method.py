@@ -65,9 +65,10 @@ class RunInputs:
 
     At its last size the target is a little larger than the content where edges meet: see `config.wrap.fit_sides`.
     `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
-    `move_colors` changes a painted target of any size, whose losses are those after it. `restore_colors` turns a target
-    that was painted in brightness alone into the picture. `recolored` is the content in the colors of the styles, where
-    the target starts from it. `records` describe by role the files that all this came from.
+    `move_colors` changes a painted target of any size, whose losses are those after it. `finish` turns the target at
+    full size into the picture: it restores the content's colors where brightness alone was painted, and continues the
+    painted colors under transparent parts. `recolored` is the content in the colors of the styles, where the target
+    starts from it. `records` describe by role the files that all this came from.
     """
 
     content: Picture
@@ -75,7 +76,7 @@ class RunInputs:
     init: Picture | None
     scales: tuple[Scale, ...]
     move_colors: Callable[[Tensor], Tensor] | None = None
-    restore_colors: Callable[[Tensor], Tensor] | None = None
+    finish: Callable[[Tensor], Tensor] | None = None
     recolored: Picture | None = None
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
@@ -268,7 +269,7 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     target = picture = _protect(inputs, target, store, wrap)
     if inputs.picture_size != (full.height, full.width):  # painted a little larger, because edges meet
         picture = _protect(inputs, clamp_unit(store, resize(target, *inputs.picture_size, wrap)), store, wrap)
-    return target, inputs.restore_colors(picture) if inputs.restore_colors is not None else picture
+    return target, inputs.finish(picture) if inputs.finish is not None else picture
 
 
 def _protect(inputs: RunInputs, image: Tensor, store: TensorStore, wrap: Dims) -> Tensor:

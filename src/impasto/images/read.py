@@ -22,7 +22,7 @@ from impasto.images.opened_image import open_image
 
 logger = logging.getLogger("impasto")
 
-__all__ = ["crop_to_frame", "iter_rows", "load"]
+__all__ = ["crop_to_frame", "fill_transparent", "iter_rows", "load"]
 
 MIN_ALPHA = 1 / 255
 """Largest alpha below which a picture counts as wholly transparent."""
@@ -78,7 +78,7 @@ def load(
         if float(alpha.max()) < MIN_ALPHA:
             part = "" if frame is None or frame.crop == frame.source else ", in the part that the print shows"
             raise ImageError(f"{opened.label} is wholly transparent{part}. Give a picture with visible parts.")
-        _fill_transparent(pixels, alpha, store)
+        fill_transparent(pixels, alpha, store)
     return Picture(pixels, alpha, opened.name, opened.sha256, opened.peak)
 
 
@@ -107,7 +107,7 @@ def _resize(image: Any, height: int, width: int) -> Any:
     return flat.cast("float")
 
 
-def _fill_transparent(pixels: Tensor, alpha: Tensor, store: TensorStore) -> None:
+def fill_transparent(pixels: Tensor, alpha: Tensor, store: TensorStore) -> None:
     """Continue the visible colors where `alpha` is below 1. Colors are multiplied by alpha already.
 
     A flat color would leave an edge around what is visible, which the network would see.

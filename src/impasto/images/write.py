@@ -129,8 +129,10 @@ def quantize(pixels: Tensor, alpha: Tensor | None, bits: int, store: TensorStore
 
 
 def _save_options(suffix: str, quality: int, size_bytes: int) -> dict[str, Any]:
-    if suffix in (".jpg", ".jpeg", ".webp"):
+    if suffix in (".jpg", ".jpeg"):
         return {"Q": quality}
+    if suffix == ".webp":
+        return {"Q": quality, "exact": True}  # keep the colors of transparent pixels, as PNG and TIFF do
     if suffix == ".png":
         return {"compression": 6}
     # Viewers can open single tiles of a large file. A TIFF above 4 GB must be a BigTIFF.

@@ -35,14 +35,17 @@ ALONE = {
 }
 """Where there is one picture, nothing is weighed, and whose colors there should be is no question."""
 
+SHAPES = {"bleed_alpha"}
+"""What only certain shapes of content need."""
+
 UNUSED_OPTIONS: dict[str, frozenset[str]] = {
     "features": OPTIONS - LOOKING,
     "gram": OPTIONS - LOOKING - {"seed"},
-    "reconstruct": frozenset({*ALONE, *_about("style"), "enlarge_style", "content_layers", "init"}),
+    "reconstruct": frozenset({*ALONE, *SHAPES, *_about("style"), "enlarge_style", "content_layers", "init"}),
     "texture": frozenset(
-        {*ALONE, *_about("content"), "style_layers", "style_weights", "laplacian_weight", "detail_transfer"}
+        {*ALONE, *SHAPES, *_about("content"), "style_layers", "style_weights", "laplacian_weight", "detail_transfer"}
     ),
-    "recombine": frozenset({"save_every", "style_weights"}),
+    "recombine": frozenset({*SHAPES, "save_every", "style_weights"}),
     "sweep": frozenset({"save_every"}),
 }
 """By view: the options that change nothing in it, or that it sets by itself."""

@@ -76,7 +76,7 @@ class PreviewWriter:
 def render_preview(progress: Progress, store: TensorStore) -> bytes:
     """Return a small JPEG of the picture as it would be if the run ended at this step."""
     inputs = progress.inputs
-    if inputs.restore_colors is not None or inputs.paint_mask is not None:
+    if inputs.finish is not None or inputs.paint_mask is not None:
         small = thumbnail(render(progress, store)[1], LONG_SIDE_PX)
     else:
         height, width = progress.image.shape[2:]

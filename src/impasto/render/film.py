@@ -74,7 +74,7 @@ class Film:
     def _render(self, progress: Progress) -> Tensor:
         """Render the picture of a step, at most as large as the film."""
         inputs = progress.inputs
-        if inputs.restore_colors is not None:  # the colors of the full size
+        if inputs.finish is not None:  # it works at full size
             return thumbnail(render(progress, RamStore())[1], self.long_side_px)
         height, width = fit(*inputs.picture_size, self.long_side_px, enlarge=False)
         picture = render_small(progress, height, width)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from impasto.core.seam import close_seam
 from impasto.core.style_losses import needs_features
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
-from impasto.images import Mask
+from impasto.images import Mask, bleed
 from impasto.run.colors import transfer_colors
 from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
@@ -56,10 +57,11 @@ def open_inputs(inputs: Inputs, max_megapixels: float) -> Inputs:
     return build_inputs(opened, inputs.weights)
 
 
-def count_regions(inputs: Inputs) -> int:
+def count_regions(inputs: Inputs, config: Config) -> int:
     """Return an upper bound on the number of mask regions, 0 without masks. Raises `ImageError`."""
     counts = [sum(map(images.count_regions, masks)) for masks in (inputs.content_masks, inputs.style_masks)]
-    whole = inputs.protect is not None or any(style.has_alpha for style in inputs.styles)
+    bleeds = bool(config.bleed_alpha) and inputs.content.has_alpha
+    whole = bleeds or inputs.protect is not None or any(style.has_alpha for style in inputs.styles)
     return max(*counts, int(whole))
 
 
@@ -72,6 +74,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     if config.content_seam == "blend":
         content = replace(content, pixels=close_seam(content.pixels, wrapped_dims(config.wrap), store))
     height, width = content.pixels.shape[2:]
+    reach = _bleed(content, config) if config.bleed_alpha else None
     styles = tuple(
         Style(
             images.load(
@@ -91,8 +94,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
     visible = _find_visible_parts(styles, config)
     regions = (
-        _pair_regions(masks, content, styles, visible, store)
-        if masks or any(part is not None for part in visible)
+        _pair_regions(masks, content, styles, visible, reach, store)
+        if masks or reach is not None or any(part is not None for part in visible)
         else ()
     )
     paint_mask = _build_paint_mask(regions, store) if regions else None
@@ -113,7 +116,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         init=init,
         scales=scales,
         move_colors=colors.move_colors,
-        restore_colors=colors.restore_colors,
+        finish=_chain(colors.restore_colors, _continue_under(reach, store)),
         recolored=colors.recolored,
         regions=regions,
         paint_mask=paint_mask,
@@ -157,6 +160,28 @@ def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...], size_px: in
                 loaded_px,
                 size_px,
             )
+
+
+def _bleed(content: Picture, config: Config) -> Tensor | None:
+    """Extend the content's opaque colors, and return the mask of what is to be painted; None: all of it."""
+    reach = bleed.bleed_mask(content.alpha, config.bleed_alpha) if content.alpha is not None else None
+    if content.alpha is None or reach is None:
+        logger.warning("bleed_alpha has no effect: %s has no transparent parts.", content.name or "the content")
+        return None
+    bleed.extend_colors(content.pixels, content.alpha, config.bleed_alpha)
+    # Statistics without masks measure what lies beyond as well.
+    return None if needs_features(config.style_loss) else reach
+
+
+def _continue_under(reach: Tensor | None, store: TensorStore) -> Callable[[Tensor], Tensor] | None:
+    """Return the function that continues painted colors beyond `reach`; None if everything is painted."""
+    return None if reach is None else lambda painted: bleed.continue_painted(painted, reach, store)
+
+
+def _chain(*functions: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor] | None:
+    """Return one function that calls those that are not None, in order; None if all are."""
+    given = [function for function in functions if function is not None]
+    return (lambda image: reduce(lambda value, function: function(value), given, image)) if given else None
 
 
 def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tensor | None]:
@@ -214,13 +239,15 @@ def _pair_regions(
     content: Picture,
     styles: tuple[Style, ...],
     visible: Sequence[Tensor | None],
+    reach: Tensor | None,
     store: TensorStore,
 ) -> tuple[Region, ...]:
-    """Pair content masks with styles, outside of the protected parts."""
+    """Pair content masks with styles, within `reach` and outside of the protected parts."""
     protect = masks["protect"].areas[""] if "protect" in masks else None
     allowed = store.empty((1, 1, *content.pixels.shape[2:]))
-    for out, rows in images.iter_row_blocks(store, allowed, allowed if protect is None else protect):
-        out.copy_(torch.ones_like(out) if protect is None else 1 - rows)
+    parts = [part if part is not None else torch.ones(()).expand_as(allowed) for part in (reach, protect)]
+    for out, inside, rows in images.iter_row_blocks(store, allowed, *parts):
+        out.copy_(inside if protect is None else inside * (1 - rows))
     content_areas, style_areas = (
         [mask.areas for role, mask in masks.items() if role.startswith(kind)] for kind in ("content", "style")
     )

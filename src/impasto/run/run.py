@@ -124,7 +124,8 @@ class Run:
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
         )
         styles *= count_views(config.style_augment)
-        return Workload(*fit_sides(height, width, config.side_multiples), styles, config, count_regions(opened))
+        regions = count_regions(opened, config)
+        return Workload(*fit_sides(height, width, config.side_multiples), styles, config, regions)
 
     @cached_property
     def profile(self) -> OutputProfile:
