@@ -21,6 +21,7 @@ class BatchOptions(TypedDict, total=False):
     enlarge: bool
     wrap: Literal["none", "x", "y", "both"]
     content_seam: Literal["keep", "blend"]
+    panorama: bool
     network: str
     content_layers: LayersLike | None
     style_layers: LayersLike | None

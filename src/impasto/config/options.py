@@ -106,6 +106,13 @@ class Config(Options):
         "blend: without the jump, by a smooth change of colors.",
         example="blend",
     )
+    panorama: bool = option(
+        False,
+        group=MAIN,
+        description="Paint a panorama of 360° x 180° (equirectangular, twice as wide as high): without a seam, and "
+        "without streaks at the poles.",
+        example=True,
+    )
     network: NetworkName = option(
         "vgg19", group=MAIN, description="Pretrained network that measures content and style.", example="vgg16"
     )
@@ -355,6 +362,10 @@ class Config(Options):
             raise ConfigError("effort and iterations both set the number of steps: leave one of them out.")
         if not is_open and self.content_seam == "blend" and self.wrap == "none":
             raise ConfigError("content_seam = 'blend' needs edges that meet: give wrap too, or leave it out.")
+        if self.panorama and self.wrap != "none":
+            raise ConfigError("panorama makes its own edges meet: leave out wrap.")
+        if self.panorama and self.print != print_size.NO_PRINT and self.fit == "crop":
+            raise ConfigError("A panorama cannot be cropped to paper. Use fit = 'inside' or 'pad', or size.")
         if self.color == "luminance" and (self.palette_strength or self.recolor_content):
             raise ConfigError(
                 "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from impasto.config import ResolvedConfig
 from impasto.config.wrap import Dims, wrapped_dims
+from impasto.core.atlas_margins import AtlasMargins
+from impasto.core.constraints import Both, Constraint
 from impasto.core.evaluate import Engine, Evaluator
 from impasto.core.image import Picture, fit, resize
 from impasto.core.masks import Region
@@ -27,6 +29,7 @@ from impasto.core.neighbors import content_share
 from impasto.core.objective import Losses, Objective
 from impasto.core.optimize import descend
 from impasto.core.optimizer_state import OptimizerState
+from impasto.core.panorama import Panorama
 from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import Scale
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
@@ -68,7 +71,8 @@ class RunInputs:
     `move_colors` changes a painted target of any size, whose losses are those after it. `finish` turns the target at
     full size into the picture: it restores the content's colors where brightness alone was painted, and continues the
     painted colors under transparent parts. `recolored` is the content in the colors of the styles, where the target
-    starts from it. `records` describe by role the files that all this came from.
+    starts from it. With `panorama`, all of these are atlases, and `finish` returns the picture; `content.alpha` is that
+    of the picture. `records` describe by role the files that all this came from.
     """
 
     content: Picture
@@ -80,6 +84,7 @@ class RunInputs:
     recolored: Picture | None = None
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
+    panorama: Panorama | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
 
     def lengthen(self, iterations: int) -> RunInputs:
@@ -214,25 +219,28 @@ def _paint_scale(
         target = initial_target(inputs.initial_picture(config.init), config, scale, store)
     elif last.scale < number:
         before = inputs.scales[number - 2]
-        target = upscale_target(last.state.image, inputs.content.pixels, before, scale, config, store)
+        target = upscale_target(
+            fill_margins(inputs, last.state.image, store), inputs.content.pixels, before, scale, config, store
+        )
         query = Query(target, content_share(alpha_at(number, 1)))
     else:
         target, state, earlier_evaluations = last.state.image, last.state, last.earlier_evaluations
         query = Query(matches=last.matches)
     objective = objective_at(inputs, scale, config, engine, query)
     # endregion
-    protected, iteration = protect_at(inputs, scale, store, objective.wrap), state.iteration if state else 0
+    constraint = constraint_at(inputs, scale, store, objective.wrap)
+    iteration = state.iteration if state else 0
     alpha = alpha_at(number, max(iteration, 1))
     while iteration < scale.iterations:
         alpha_before, alpha = alpha, alpha_at(number, iteration + 1)
         if state is not None and alpha != alpha_before:
             state = state.without_curvature()
-        evaluate, precise = _evaluators(engine, objective, alpha, protected)
+        evaluate, precise = _evaluators(engine, objective, alpha, constraint)
         precise = precise if number == len(inputs.scales) else None
         steps = descend(evaluate, target, config, scale.iterations, precise=precise, store=store, state=state)
         for state, point in steps:
             iteration, elapsed_s = state.iteration, time.perf_counter() - began
-            image = protected.apply(point.image) if protected else point.image
+            image = constraint.apply(point.image) if constraint else point.image
             measured = alpha, image, point.losses, point.gradient_rms
             so_far = number, state, earlier_evaluations, elapsed_s, objective.matches
             yield Progress(*so_far, inputs, objective, *measured)
@@ -241,13 +249,13 @@ def _paint_scale(
 
 
 def _evaluators(
-    engine: Engine, objective: Objective, alpha: float, protected: ProtectedImage | None
+    engine: Engine, objective: Objective, alpha: float, constraint: Constraint | None
 ) -> tuple[Evaluator, Evaluator | None]:
     """Return the evaluator for the steps of a scale, and a more precise one if there is one."""
     evaluate, precise = engine.evaluator(objective, alpha), engine.precise_evaluator(objective, alpha)
-    if protected is None:
+    if constraint is None:
         return evaluate, precise
-    return protected.wrap(evaluate), protected.wrap(precise) if precise is not None else None
+    return constraint.wrap(evaluate), constraint.wrap(precise) if precise is not None else None
 
 
 def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> tuple[Tensor, Losses]:
@@ -266,17 +274,17 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
     target = clamp_unit(store, resize(progress.image, full.height, full.width, wrap))
     if inputs.move_colors is not None:
         target = inputs.move_colors(target)
-    target = picture = _protect(inputs, target, store, wrap)
+    target = picture = _constrain(inputs, target, store, wrap)
     if inputs.picture_size != (full.height, full.width):  # painted a little larger, because edges meet
-        picture = _protect(inputs, clamp_unit(store, resize(target, *inputs.picture_size, wrap)), store, wrap)
+        picture = _constrain(inputs, clamp_unit(store, resize(target, *inputs.picture_size, wrap)), store, wrap)
     return target, inputs.finish(picture) if inputs.finish is not None else picture
 
 
-def _protect(inputs: RunInputs, image: Tensor, store: TensorStore, wrap: Dims) -> Tensor:
-    """Put the protected content into a resized image: resizing mixes both sides of the mask's edge."""
+def _constrain(inputs: RunInputs, image: Tensor, store: TensorStore, wrap: Dims) -> Tensor:
+    """Apply the constraint to a resized image: resizing mixes both sides of a mask's edge."""
     height, width = image.shape[2:]
-    protected = protect_at(inputs, Scale(height, width, 0), store, wrap)
-    return image if protected is None else protected.apply(image)
+    constraint = constraint_at(inputs, Scale(height, width, 0), store, wrap)
+    return image if constraint is None else constraint.apply(image)
 
 
 def render_small(progress: Progress, height: int, width: int) -> Tensor:
@@ -285,12 +293,19 @@ def render_small(progress: Progress, height: int, width: int) -> Tensor:
     return progress.inputs.move_colors(target) if progress.inputs.move_colors is not None else target
 
 
-def protect_at(inputs: RunInputs, scale: Scale, store: TensorStore, wrap: Dims) -> ProtectedImage | None:
-    """Return the protected content at one scale; None if all of it is painted."""
+def constraint_at(inputs: RunInputs, scale: Scale, store: TensorStore, wrap: Dims) -> Constraint | None:
+    """Return what keeps pixels from being painted freely at one scale; None if nothing does."""
+    margins = AtlasMargins(inputs.panorama, store) if inputs.panorama is not None else None
     if inputs.paint_mask is None:
-        return None
+        return margins
     content, mask = (resize_to_scale(image, scale, wrap) for image in (inputs.content.pixels, inputs.paint_mask))
-    return ProtectedImage(content, mask, store)
+    protected = ProtectedImage(content, mask, store)
+    return protected if margins is None else Both(protected, margins)
+
+
+def fill_margins(inputs: RunInputs, image: Tensor, store: TensorStore) -> Tensor:
+    """Return an image of the target's layout with the margins that a panorama has there."""
+    return image if inputs.panorama is None else AtlasMargins(inputs.panorama, store).apply(image)
 
 
 def objective_at(
@@ -298,7 +313,8 @@ def objective_at(
 ) -> Objective:
     """Build the objective of one scale, from content and styles at the size of that scale."""
     device = engine.encoder.device
-    content = resize_to_scale(inputs.content.pixels, scale, wrapped_dims(config.wrap)).to(device)
+    content = resize_to_scale(inputs.content.pixels, scale, wrapped_dims(config.wrap))
+    content = fill_margins(inputs, content, engine.store).to(device)
     minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
     styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
     views, regions = view_styles(styles, config.style_augment), view_regions(inputs.regions, config.style_augment)

@@ -31,6 +31,9 @@ VECTORS = 11
 FILTER_VECTORS = 2.0
 """Large tensors in memory while the Fourier filter works on one channel at a time."""
 
+PANORAMA_BYTES = 48.0
+"""Bytes per pixel of a panorama: where its margins are looked up, and an image with them."""
+
 MAX_TILE_PX, COMFORTABLE_TILE_PX, MIN_TILE_PX = 2048, 512, 128
 """Smaller tiles than the comfortable ones are slow, because margins take most of their pixels."""
 
@@ -136,6 +139,7 @@ def memory_needs(
 ) -> MemoryPlan:
     """Compute the memory and disk space of a way to run."""
     fixed = LIBRARIES_BYTES + _network_bytes(work, precision, winograd_channels)
+    fixed += PANORAMA_BYTES * work.pixels if work.config.panorama else 0
     measuring = fixed + _measuring_bytes(work, tile_px, precision)
     vectors = vector_bytes(work, history)
     if not on_disk:

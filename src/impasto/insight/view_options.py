@@ -35,7 +35,7 @@ ALONE = {
 }
 """Where there is one picture, nothing is weighed, and whose colors there should be is no question."""
 
-SHAPES = {"bleed_alpha"}
+SHAPES = {"bleed_alpha", "panorama"}
 """What only certain shapes of content need."""
 
 UNUSED_OPTIONS: dict[str, frozenset[str]] = {

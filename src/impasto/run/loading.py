@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -26,8 +25,9 @@ from impasto.core.seam import close_seam
 from impasto.core.style_losses import needs_features
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
-from impasto.images import Mask, bleed
+from impasto.images import Mask
 from impasto.run.colors import transfer_colors
+from impasto.run.layout import Layout, find_layout
 from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
 
@@ -70,11 +70,12 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     require_init(inputs, config)
     inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
     frame = frame_content(inputs.content.size, config)
-    content = images.load(inputs.content, frame=frame, store=store)
+    picture = images.load(inputs.content, frame=frame, store=store)
     if config.content_seam == "blend":
-        content = replace(content, pixels=close_seam(content.pixels, wrapped_dims(config.wrap), store))
+        picture = replace(picture, pixels=close_seam(picture.pixels, wrapped_dims(config.wrap), store))
+    layout = find_layout(inputs.content, picture, config, store)
+    content = layout.lay_out_picture(picture)
     height, width = content.pixels.shape[2:]
-    reach = _bleed(content, config) if config.bleed_alpha else None
     styles = tuple(
         Style(
             images.load(
@@ -85,17 +86,18 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         )
         for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
     )
-    loaded: dict[str, Picture | Mask] = {"content": content}
+    loaded: dict[str, Picture | Mask] = {"content": picture}
     loaded |= assign_roles("style", [style.picture for style in styles])
     init = None
     if inputs.init is not None:
         loaded["init"] = init = images.load(inputs.init, long_side_px=4 * config.longest_px, store=store)
-    masks = _load_masks(inputs, content, frame, styles, config, store)
+        init = layout.lay_out_start(init)
+    masks = _load_masks(inputs, picture, frame, styles, config, store)
     records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
     visible = _find_visible_parts(styles, config)
     regions = (
-        _pair_regions(masks, content, styles, visible, reach, store)
-        if masks or reach is not None or any(part is not None for part in visible)
+        _pair_regions(masks, content, styles, visible, layout, store)
+        if masks or layout.reach is not None or any(part is not None for part in visible)
         else ()
     )
     paint_mask = _build_paint_mask(regions, store) if regions else None
@@ -116,10 +118,11 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         init=init,
         scales=scales,
         move_colors=colors.move_colors,
-        finish=_chain(colors.restore_colors, _continue_under(reach, store)),
+        finish=layout.finish_with(colors.restore_colors),
         recolored=colors.recolored,
         regions=regions,
         paint_mask=paint_mask,
+        panorama=layout.panorama,
         records=records,
     )
 
@@ -160,28 +163,6 @@ def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...], size_px: in
                 loaded_px,
                 size_px,
             )
-
-
-def _bleed(content: Picture, config: Config) -> Tensor | None:
-    """Extend the content's opaque colors, and return the mask of what is to be painted; None: all of it."""
-    reach = bleed.bleed_mask(content.alpha, config.bleed_alpha) if content.alpha is not None else None
-    if content.alpha is None or reach is None:
-        logger.warning("bleed_alpha has no effect: %s has no transparent parts.", content.name or "the content")
-        return None
-    bleed.extend_colors(content.pixels, content.alpha, config.bleed_alpha)
-    # Statistics without masks measure what lies beyond as well.
-    return None if needs_features(config.style_loss) else reach
-
-
-def _continue_under(reach: Tensor | None, store: TensorStore) -> Callable[[Tensor], Tensor] | None:
-    """Return the function that continues painted colors beyond `reach`; None if everything is painted."""
-    return None if reach is None else lambda painted: bleed.continue_painted(painted, reach, store)
-
-
-def _chain(*functions: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor] | None:
-    """Return one function that calls those that are not None, in order; None if all are."""
-    given = [function for function in functions if function is not None]
-    return (lambda image: reduce(lambda value, function: function(value), given, image)) if given else None
 
 
 def _find_visible_parts(styles: tuple[Style, ...], config: Config) -> list[Tensor | None]:
@@ -239,10 +220,12 @@ def _pair_regions(
     content: Picture,
     styles: tuple[Style, ...],
     visible: Sequence[Tensor | None],
-    reach: Tensor | None,
+    layout: Layout,
     store: TensorStore,
 ) -> tuple[Region, ...]:
-    """Pair content masks with styles, within `reach` and outside of the protected parts."""
+    """Pair content masks with styles, within what is painted and outside of the protected parts."""
+    masks = {role: mask if role.startswith("style") else layout.lay_out_mask(mask) for role, mask in masks.items()}
+    reach = layout.lay_out(layout.reach) if layout.reach is not None else None
     protect = masks["protect"].areas[""] if "protect" in masks else None
     allowed = store.empty((1, 1, *content.pixels.shape[2:]))
     parts = [part if part is not None else torch.ones(()).expand_as(allowed) for part in (reach, protect)]

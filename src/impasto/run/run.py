@@ -37,6 +37,7 @@ from impasto.images import OutputProfile
 from impasto.images.detail import is_flat
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
+from impasto.run.layout import find_panorama
 from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_length_px, style_shares
 from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
@@ -102,9 +103,15 @@ class Run:
         return describe_print(opened.content, opened.styles, [scale for _, scale in scales], self.frame, self.planned)
 
     @cached_property
+    def target_size(self) -> tuple[int, int]:
+        """The height and width of the target, which a panorama lays out. Raises `ImageError`."""
+        panorama = find_panorama(self.opened_inputs.content, self.size, self.config)
+        return self.size if panorama is None else panorama.atlas_size
+
+    @cached_property
     def planned(self) -> ResolvedConfig:
         """The config with every value filled in for the sizes of the pictures alone. Raises `ImageError`."""
-        return self.recorded_config or self.config.resolve(*self.size, styles=len(self.inputs.styles))
+        return self.recorded_config or self.config.resolve(*self.target_size, styles=len(self.inputs.styles))
 
     @cached_property
     def resolved(self) -> ResolvedConfig:
@@ -112,13 +119,13 @@ class Run:
         styles = self.opened_inputs.styles
         if self.recorded_config is not None or self.config.init is not None or not all(map(is_flat, styles)):
             return self.planned
-        return self.config.resolve(*self.size, styles=len(styles), flat=True)
+        return self.config.resolve(*self.target_size, styles=len(styles), flat=True)
 
     @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
-        (height, width), config, opened = self.size, self.planned, self.opened_inputs
+        (height, width), config, opened = self.target_size, self.planned, self.opened_inputs
         styles = tuple(
             fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=True)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
