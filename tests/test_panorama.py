@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from builders.commands import run_command
 from builders.objectives import tiny_config
+from builders.pages import WatchedPage, drop, job_state, job_view, press, submit_job
 from builders.runs import build_run
 from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 from torch import Tensor
 
 from impasto import images
@@ -24,6 +27,7 @@ from impasto.core.method import Progress
 from impasto.core.panorama import BAND_HALF, CAP_RADIUS, Panorama, iter_pixels
 from impasto.core.tensor_store import RamStore
 from impasto.errors import ImageError
+from impasto.insight.report import build_run_report, write_report
 from impasto.run import Run, drive, read_recipe, reproduce
 from impasto.run.checkpoint import read_checkpoint
 
@@ -230,3 +234,84 @@ def test_painted_panorama_has_no_seam_and_no_streaks(painting: Path, tmp_path: P
     assert recipe.config.panorama
     again = reproduce(tmp_path / "panorama.png", pictures={"style": [painting]})
     assert np.array_equal(again.to_numpy(), np.asarray(Image.open(tmp_path / "panorama.png")))
+
+
+# ---- The viewer ----------------------------------------------------------------------------------
+
+
+HELP = "Drag or use the arrow keys"
+
+
+def turn(canvas: Locator) -> None:
+    """Turn a view by keys and by mouse, and check that it follows."""
+    expect(canvas).to_have_attribute("data-renderer", re.compile("webgl|2d"))
+    canvas.press("ArrowRight")
+    canvas.press("ArrowUp")
+    expect(canvas).to_have_attribute("data-yaw", "10")
+    expect(canvas).to_have_attribute("data-pitch", "10")
+    canvas.press("+")
+    expect(canvas).to_have_attribute("data-field", "63")
+    canvas.press("0")
+    expect(canvas).to_have_attribute("data-yaw", "0")
+    box = canvas.bounding_box()
+    assert box is not None
+    mouse, (x, y) = canvas.page.mouse, (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x - box["height"] / 2, y, steps=3)
+    mouse.up()
+    expect(canvas).to_have_attribute("data-yaw", re.compile("^3[678]$"))  # half of the field of view
+
+
+WITHOUT_WEBGL = """
+const original = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind.startsWith("webgl") ? null : original.call(this, kind, ...rest);
+};
+"""
+
+
+@pytest.mark.parametrize("renderer", ["webgl", "2d"])
+def test_report_turns_a_panorama(tiny: Encoder, watched: WatchedPage, tmp_path: Path, renderer: str) -> None:
+    run = build_panorama_run(tiny)
+    report = write_report(build_run_report(run, drive(run), name="sphere.png"), tmp_path / "report.html")
+    if renderer == "2d":
+        watched.page.add_init_script(WITHOUT_WEBGL)
+    watched.page.goto(report.as_uri())
+    canvas = watched.page.get_by_role("img", name=HELP)
+    turn(canvas)
+    ahead = canvas.screenshot()
+    canvas.press("ArrowUp")
+    canvas.press("ArrowUp")
+    expect(canvas).to_have_attribute("data-pitch", "20")
+    assert canvas.screenshot() != ahead
+    # A machine without a graphics card may also have only the one.
+    assert canvas.get_attribute("data-renderer") in (renderer, "2d")
+    assert not watched.complaints
+
+
+def test_report_of_a_flat_picture_has_no_viewer(tiny: Encoder, watched: WatchedPage, tmp_path: Path) -> None:
+    run = build_panorama_run(tiny, panorama=False)
+    watched.page.goto(write_report(build_run_report(run, drive(run), name="flat.png"), tmp_path / "r.html").as_uri())
+    expect(watched.page.get_by_role("heading", name="Before and after")).to_be_visible()
+    expect(watched.page.get_by_role("heading", name="Look around")).to_be_hidden()
+    assert not watched.complaints
+
+
+@pytest.mark.weights
+@pytest.mark.xdist_group("page")
+def test_studio_turns_a_panorama(page: Page, painting: Path, tmp_path: Path) -> None:
+    images.save(tmp_path / "sphere.png", draw_panorama())
+    drop(page, tmp_path / "sphere.png", "content")
+    drop(page, painting, "style")
+    page.get_by_text("All options").click()
+    page.get_by_label("Panorama", exact=True).check()
+    submit_job(page, 3)
+    expect(job_state(page)).to_have_text("Finished")
+    canvas = job_view(page).get_by_role("img", name=HELP)
+    turn(canvas)
+    press(page, "Show it flat")
+    expect(canvas).to_be_hidden()
+    expect(page.locator(".before-after")).to_be_visible()
+    press(page, "Look around")
+    expect(canvas).to_be_visible()

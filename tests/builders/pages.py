@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Response, expect
 
 from builders.servers import RunningStudio
 
@@ -102,8 +102,11 @@ def watch(page: Page) -> WatchedPage:
     page.on("request", lambda request: watched.requests.append(request.url))
     page.on("requestfailed", lambda request: watched.complaints.append(f"failed: {request.url[:100]}"))
     page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: watched.complaints.append(message.text) if message.type in ("error", "warning") else None,
-    )
+
+    def hear(message: ConsoleMessage) -> None:
+        is_slow = "GL Driver Message (OpenGL, Performance" in message.text  # without a graphics card, WebGL is slow
+        if message.type in ("error", "warning") and not is_slow:
+            watched.complaints.append(message.text)
+
+    page.on("console", hear)
     return watched

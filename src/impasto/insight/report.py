@@ -25,7 +25,7 @@ from impasto.insight.command import stylize_command
 from impasto.insight.loss_charts import draw_loss_charts
 from impasto.render.film import Film
 from impasto.render.film_frame import Frame
-from impasto.render.html import draw_figure, draw_slider, embed
+from impasto.render.html import PANORAMA_SCRIPT, draw_figure, draw_slider, embed
 from impasto.render.text import to_words
 from impasto.run import Observer, Recipe, Result, Run, drive, read_recipe
 from impasto.run.recorded import find_recorded_picture, prepare_recorded_run, stop_where_recorded
@@ -42,12 +42,21 @@ FRAMES = 12
 
 FRAMES_PER_ROW = 7
 
+PANORAMA_PX = 4096
+"""Long side of a panorama, of which only a part is seen at a time."""
+
+SHOW_PANORAMA = """
+const section = document.getElementById("panorama");
+section.append(viewPanorama(document.querySelector(".large img, img.large"), "The picture"));
+section.hidden = false;
+"""
+
 MISSING_TRACE = "<p>This picture has no loss trace. Repeat the run with <code>--rerun</code> to see its curves.</p>"
 
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report: `image` and `content` (1, 3, H, W) have one size, at most `MAX_PX`.
+    """The content of a report: `image` and `content` (1, 3, H, W) have one size, limited for the page.
 
     `size` is the picture's (height, width). Inputs that were not found are None; `styles` have their roles.
     """
@@ -74,7 +83,8 @@ class Report:
             aspect=f"{width / height:.4f}",
             width=width,
             pictures="".join(self._pictures()),
-            slider=draw_slider(self.content, self.image, MAX_PX),
+            slider=draw_slider(self.content, self.image, _max_px(self.recipe)),
+            panorama=_panorama_script() if config.panorama else "",
             curves=draw_loss_charts(trace, config, self.size) if trace else MISSING_TRACE,
             frames="".join(
                 # "64×43, step 3 of 45" in two lines
@@ -127,7 +137,7 @@ def build_report(
     `image` (1, 3, H, W) may be smaller than the picture, whose `size` is (height, width). Inputs that are missing or
     None are shown as not found. Raises `ImageError`.
     """
-    shown = thumbnail(image, MAX_PX)
+    shown = thumbnail(image, _max_px(recipe))
     height, width = shown.shape[2:]
 
     def load(role: str) -> Tensor | None:
@@ -184,7 +194,7 @@ def build_picture_report(
     by_role = {role: each for kind, several in given.items() for role, each in assign_roles(kind, several).items()}
     return build_report(
         result.recipe if result else recipe,
-        images.load(path, long_side_px=MAX_PX).pixels,
+        images.load(path, long_side_px=_max_px(recipe)).pixels,
         {role: _find_picture(recipe, role, by_role.get(role), path.parent) for role in recipe.inputs},
         name=path.name,
         size=images.open_image(path).size,
@@ -211,6 +221,15 @@ def write_report(report: Report, path: str | Path) -> Path:
     with atomic_write(path) as temporary:
         temporary.write_text(report.html(), encoding="utf-8")
     return path
+
+
+def _max_px(recipe: Recipe) -> int:
+    """Return the long side of the largest pictures in a report."""
+    return PANORAMA_PX if recipe.config.panorama else MAX_PX
+
+
+def _panorama_script() -> str:
+    return f'<script type="module">\n{PANORAMA_SCRIPT.read_text(encoding="utf-8")}{SHOW_PANORAMA}</script>'
 
 
 def _last_losses(recipe: Recipe) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
@@ -12,7 +13,10 @@ from torch import Tensor
 from impasto.core.image import thumbnail
 from impasto.render.grid import to_pil
 
-__all__ = ["draw_figure", "draw_slider", "embed"]
+__all__ = ["PANORAMA_SCRIPT", "draw_figure", "draw_slider", "embed"]
+
+PANORAMA_SCRIPT = Path(__file__).with_name("panorama.js")
+"""A JavaScript module that turns a panorama; the studio's page uses it too."""
 
 SLIDER = (
     '<div class="large compare"><img src="{after}" alt="The picture">'

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from impasto import __version__
 from impasto.errors import ImpastoError, OutputError, WeightsError
 from impasto.jobs import BrokenQueueError, JobError, UnknownJobError
+from impasto.render.html import PANORAMA_SCRIPT
 from impasto.studio.auth import COOKIE, AccessMiddleware, SignInError
 from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
@@ -71,6 +72,7 @@ def create_app(studio: Studio) -> FastAPI:
     )
     app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware, policy=studio.policy)
+    _add_viewer_route(app)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     for kind in (*STATUS, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _to_json)
@@ -80,6 +82,14 @@ def create_app(studio: Studio) -> FastAPI:
     add_sketch_routes(app, studio)
     add_job_routes(app, studio)
     return app
+
+
+def _add_viewer_route(app: FastAPI) -> None:
+    """Serve the viewer of panoramas, which reports embed too, among the files of the page."""
+
+    @app.get("/page/panorama.js", include_in_schema=False)
+    def viewer() -> FileResponse:
+        return FileResponse(PANORAMA_SCRIPT, media_type="text/javascript")
 
 
 def _add_page_routes(app: FastAPI) -> None:

@@ -38,7 +38,7 @@ SKETCH = JPEG | {202: {"description": "It is not painted yet. Ask again."}}
 JobNumber = Annotated[int, InPath(description="The number of the job.", ge=1, lt=2**63)]
 Hash = Annotated[str, InPath(description="The SHA-256 of an uploaded file.", pattern="^[0-9a-f]{64}$")]
 Wait = Annotated[float, Query(description="Maximum seconds to wait for the picture.", ge=0, le=60)]
-Side = Annotated[int, Query(description="Maximum long side in pixels.", ge=16, le=2048)]
+Side = Annotated[int, Query(description="Maximum long side in pixels.", ge=16, le=4096)]
 
 
 def add_picture_routes(app: FastAPI, studio: Studio) -> None:

@@ -4,14 +4,15 @@ import { alphaControl, middleOf } from "./alpha.js";
 import { post } from "./api.js";
 import { beforeAfter } from "./before-after.js";
 import { sideBySide } from "./compare.js";
-import { el, formatNumber } from "./dom.js";
+import { button, el, formatNumber } from "./dom.js";
 import { JobActions } from "./job-actions.js";
 import { formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
 import { LossChart } from "./loss-chart.js";
+import { viewPanorama } from "./panorama.js";
 import { SMALL_PX, thumbnailUrl } from "./picture-refs.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused", "cancelling"]);
-const [NORMAL_PX, LARGE_PX, PREVIEW_PX] = [1024, 2048, 640];
+const [NORMAL_PX, LARGE_PX, PANORAMA_PX, PREVIEW_PX] = [1024, 2048, 4096, 640];
 const LARGE_FROM_PX = 1100; // a frame of more device pixels gets a large result
 
 const WAITING_TEXTS = { queued: "It starts when the jobs before it are done.", running: "Getting ready…" };
@@ -152,7 +153,20 @@ export class JobView {
     const [content] = inputsOfKind(job.inputs, "content");
     this.setAspect(job.result.width, job.result.height);
     const labels = { before: "The photo", after: jobTitle(job) };
-    this.frame.replaceChildren(beforeAfter({ before: thumbnailUrl(content, side), after: image.src, labels }));
+    const flat = beforeAfter({ before: thumbnailUrl(content, side), after: image.src, labels });
+    this.frame.replaceChildren(...(job.config.panorama ? this.panoramaViews(job, flat) : [flat]));
+  }
+
+  /** Return a view of a panorama to turn, and a button that shows it flat. */
+  panoramaViews(job, flat) {
+    const around = el("div", { class: "canvas" }, viewPanorama(el("img", { src: resultUrl(job, PANORAMA_PX) }), jobTitle(job)));
+    const toggle = button("Show it flat", () => {
+      flat.hidden = !flat.hidden;
+      around.hidden = !flat.hidden;
+      toggle.textContent = flat.hidden ? "Show it flat" : "Look around";
+    });
+    flat.hidden = true;
+    return [around, flat, el("div", { class: "row middle" }, toggle)];
   }
 
   showComparison(job, other) {
