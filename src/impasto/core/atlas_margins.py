@@ -100,27 +100,28 @@ def _find_lookups(panorama: Panorama, height: int, width: int, device: torch.dev
     """Find where the margins of the atlas of a panorama are looked up at this size."""
     full_height, full_width = panorama.atlas_size
     across, along = full_width / width, full_height / height
-    parts = []
+    parts, depends = [], torch.ones(height * width, dtype=torch.bool)
     for rows, columns, lines in iter_pixels(height, width, torch.device("cpu"), torch.float64):
         number = torch.arange(rows.start * width, rows.stop * width).view(columns.shape)
         for longitude, latitude, seen in panorama.directions(columns * across, lines * along):
-            for x, y, owned in panorama.positions(longitude, latitude, MIN_BLEND_PX * max(across, along)):
-                used = seen * owned > 0
-                lookup = _find_taps(x[used] / across, y[used] / along, (seen * owned)[used], height, width)
-                parts.append((number[used], *lookup))
+            is_seen = seen > 0
+            directions = longitude[is_seen], latitude[is_seen]
+            for x, y, owned in panorama.positions(*directions, MIN_BLEND_PX * max(across, along)):
+                share, to = owned * seen[is_seen], number[is_seen]
+                used = share > 0
+                first, shares = _find_taps(x[used] / across, y[used] / along, share[used], height, width)
+                is_itself = (to[used] == first) & (shares[0] == 1)
+                depends[first[is_itself]] = False
+                parts.append((to[used][~is_itself], first[~is_itself], shares[:, ~is_itself]))
     to, first, shares = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
-    is_fixed = (to == first) & (shares[0] == 1)
-    depends = torch.ones(height * width, dtype=torch.bool)
-    depends[to[is_fixed]] = False
     edge_px = EDGE_SHARE * panorama.margin_px
     edges = _fade(width, edge_px / across), _fade(height, edge_px / along)[:, None]
-    pixels, kept = depends.nonzero()[:, 0], ~is_fixed
     return Lookups(
         width,
-        pixels=pixels.to(device),
-        to=to[kept].to(device),
-        first=first[kept].to(device),
-        shares=shares[:, kept].to(device),
+        pixels=depends.nonzero()[:, 0].to(device),
+        to=to.to(device),
+        first=first.to(device),
+        shares=shares.to(device),
         edges=(edges[0].to(device), edges[1].to(device)),
     )
 

@@ -51,7 +51,7 @@ FADE_SHARE = 1 / 2
 """Half the width in which charts fade into each other where they touch in the atlas, relative to the margin. The
 network paints along hard edges, and what it paints in a margin shows as a line elsewhere."""
 
-BLOCK_PX = 1 << 20
+BLOCK_PX = 1 << 18
 """Pixels resampled at a time."""
 
 

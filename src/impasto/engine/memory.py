@@ -31,7 +31,7 @@ VECTORS = 11
 FILTER_VECTORS = 2.0
 """Large tensors in memory while the Fourier filter works on one channel at a time."""
 
-PANORAMA_BYTES = 48.0
+PANORAMA_BYTES = 64.0
 """Bytes per pixel of a panorama: where its margins are looked up, and an image with them."""
 
 MAX_TILE_PX, COMFORTABLE_TILE_PX, MIN_TILE_PX = 2048, 512, 128
