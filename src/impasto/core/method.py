@@ -10,28 +10,23 @@ the objective, and then descends. The next scale starts from the enlarged result
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from impasto.config import ResolvedConfig
 from impasto.config.wrap import Dims, wrapped_dims
-from impasto.core.atlas_margins import AtlasMargins
-from impasto.core.constraints import Both, Constraint
+from impasto.core.constraints import Constraint
 from impasto.core.evaluate import Engine, Evaluator
-from impasto.core.image import Picture, fit, resize
-from impasto.core.masks import Region
+from impasto.core.image import resize
 from impasto.core.neighbors import content_share
 from impasto.core.objective import Losses, Objective
 from impasto.core.optimize import descend
 from impasto.core.optimizer_state import OptimizerState
-from impasto.core.panorama import Panorama
-from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import Scale
+from impasto.core.run_inputs import RunInputs
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
 from impasto.core.targets import Query, build_objective
 from impasto.core.tensor_store import TensorStore, clamp_unit
@@ -41,8 +36,6 @@ __all__ = [
     "AlphaAt",
     "Progress",
     "ResumePoint",
-    "RunInputs",
-    "Style",
     "finalize",
     "render",
     "render_small",
@@ -51,57 +44,6 @@ __all__ = [
 
 AlphaAt = Callable[[int, int], float]
 """(scale, iteration) -> α of that step, both counted from 1."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """A style image, its share among the styles, and its long side relative to the target's."""
-
-    picture: Picture
-    share: float
-    scale: float
-
-
-@dataclass(frozen=True)
-class RunInputs:
-    """The loaded pictures of a run, and the sizes of its target.
-
-    At its last size the target is a little larger than the content where edges meet: see `config.wrap.fit_sides`.
-    `regions` are painted from their own styles. `paint_mask`, (1, 1, H, W), is 0 where the content stays as it is.
-    `move_colors` changes a painted target of any size, whose losses are those after it. `finish` turns the target at
-    full size into the picture: it restores the content's colors where brightness alone was painted, and continues the
-    painted colors under transparent parts. `recolored` is the content in the colors of the styles, where the target
-    starts from it. With `panorama`, all of these are atlases, and `finish` returns the picture; `content.alpha` is that
-    of the picture. `records` describe by role the files that all this came from.
-    """
-
-    content: Picture
-    styles: tuple[Style, ...]
-    init: Picture | None
-    scales: tuple[Scale, ...]
-    move_colors: Callable[[Tensor], Tensor] | None = None
-    finish: Callable[[Tensor], Tensor] | None = None
-    recolored: Picture | None = None
-    regions: tuple[Region, ...] = ()
-    paint_mask: Tensor | None = None
-    panorama: Panorama | None = None
-    records: Mapping[str, Any] = field(default_factory=dict)
-
-    def lengthen(self, iterations: int) -> RunInputs:
-        """Return the same inputs with more steps at full size."""
-        *coarser, full = self.scales
-        return replace(self, scales=(*coarser, replace(full, iterations=full.iterations + iterations)))
-
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """The height and width of the finished picture."""
-        height, width = self.content.pixels.shape[2:]
-        return height, width
-
-    def initial_picture(self, init: str) -> Picture | None:
-        """Return the picture that the target starts from by `Config.init`; None: noise."""
-        pictures = {"recolored": self.recolored, "content": self.content, "image": self.init}
-        return self.styles[0].picture if init == "style" else pictures.get(init)
 
 
 @dataclass(frozen=True)
@@ -220,7 +162,7 @@ def _paint_scale(
     elif last.scale < number:
         before = inputs.scales[number - 2]
         target = upscale_target(
-            fill_margins(inputs, last.state.image, store), inputs.content.pixels, before, scale, config, store
+            inputs.fill_margins(last.state.image, store), inputs.content.pixels, before, scale, config, store
         )
         query = Query(target, content_share(alpha_at(number, 1)))
     else:
@@ -228,7 +170,7 @@ def _paint_scale(
         query = Query(matches=last.matches)
     objective = objective_at(inputs, scale, config, engine, query)
     # endregion
-    constraint = constraint_at(inputs, scale, store, objective.wrap)
+    constraint = inputs.constraint_at(scale, store, objective.wrap)
     iteration = state.iteration if state else 0
     alpha = alpha_at(number, max(iteration, 1))
     while iteration < scale.iterations:
@@ -283,7 +225,7 @@ def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:
 def _constrain(inputs: RunInputs, image: Tensor, store: TensorStore, wrap: Dims) -> Tensor:
     """Apply the constraint to a resized image: resizing mixes both sides of a mask's edge."""
     height, width = image.shape[2:]
-    constraint = constraint_at(inputs, Scale(height, width, 0), store, wrap)
+    constraint = inputs.constraint_at(Scale(height, width, 0), store, wrap)
     return image if constraint is None else constraint.apply(image)
 
 
@@ -293,40 +235,14 @@ def render_small(progress: Progress, height: int, width: int) -> Tensor:
     return progress.inputs.move_colors(target) if progress.inputs.move_colors is not None else target
 
 
-def constraint_at(inputs: RunInputs, scale: Scale, store: TensorStore, wrap: Dims) -> Constraint | None:
-    """Return what keeps pixels from being painted freely at one scale; None if nothing does."""
-    margins = AtlasMargins(inputs.panorama, store) if inputs.panorama is not None else None
-    if inputs.paint_mask is None:
-        return margins
-    content, mask = (resize_to_scale(image, scale, wrap) for image in (inputs.content.pixels, inputs.paint_mask))
-    protected = ProtectedImage(content, mask, store)
-    return protected if margins is None else Both(protected, margins)
-
-
-def fill_margins(inputs: RunInputs, image: Tensor, store: TensorStore) -> Tensor:
-    """Return an image of the target's layout with the margins that a panorama has there."""
-    return image if inputs.panorama is None else AtlasMargins(inputs.panorama, store).apply(image)
-
-
 def objective_at(
     inputs: RunInputs, scale: Scale, config: ResolvedConfig, engine: Engine, query: Query | None = None
 ) -> Objective:
     """Build the objective of one scale, from content and styles at the size of that scale."""
     device = engine.encoder.device
     content = resize_to_scale(inputs.content.pixels, scale, wrapped_dims(config.wrap))
-    content = fill_margins(inputs, content, engine.store).to(device)
+    content = inputs.fill_margins(content, engine.store).to(device)
     minimum_px = engine.encoder.minimum_px(name for name, _ in config.style_layers)
-    styles = [(style.share, resize_style(style, scale, minimum_px).to(device)) for style in inputs.styles]
+    styles = [(style.share, style.resize_to_scale(scale, minimum_px).to(device)) for style in inputs.styles]
     views, regions = view_styles(styles, config.style_augment), view_regions(inputs.regions, config.style_augment)
     return build_objective(engine, content, views, config, regions, query=query)
-
-
-def resize_style(style: Style, scale: Scale, minimum_px: int) -> Tensor:
-    """Resize a style image for a scale; never enlarge it, and keep each side at least `minimum_px`."""
-    pixels = style.picture.pixels
-    height, width = pixels.shape[2:]
-    long_side_px = round(style.scale * max(scale.height, scale.width))
-    # A narrow style must not shrink below what the network needs only because the target starts small.
-    long_side_px = max(long_side_px, math.ceil(minimum_px * max(height, width) / min(height, width)))
-    height, width = fit(height, width, long_side_px, enlarge=False)
-    return resize_to_scale(pixels, Scale(height, width, 0))

@@ -12,8 +12,8 @@ from impasto.config import ResolvedConfig
 from impasto.config.wrap import wrapped_dims
 from impasto.core.image import Picture
 from impasto.core.masks import Region
-from impasto.core.method import Style
 from impasto.core.protect import ProtectedImage
+from impasto.core.run_inputs import Style
 from impasto.core.tensor_store import TensorStore
 from impasto.images import color
 from impasto.images.palette import build_palette, move_to_palette

@@ -19,8 +19,8 @@ from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content
 from impasto.core.image import Picture
 from impasto.core.masks import Region
-from impasto.core.method import RunInputs, Style
 from impasto.core.pyramid import plan_scales
+from impasto.core.run_inputs import RunInputs, Style
 from impasto.core.seam import close_seam
 from impasto.core.style_losses import needs_features
 from impasto.core.tensor_store import TensorStore

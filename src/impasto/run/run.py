@@ -24,7 +24,8 @@ from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.image import fit
-from impasto.core.method import Progress, ResumePoint, RunInputs, finalize, stylize_steps
+from impasto.core.method import Progress, ResumePoint, finalize, stylize_steps
+from impasto.core.run_inputs import RunInputs
 from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
