@@ -1,4 +1,4 @@
-"""Paint two textures, one of them without a seam, and lay out four copies of each.
+"""Paint two textures, one of them without a seam, and a photo without a seam; lay out four copies of each.
 
 python examples/seamless.py [seamless.jpg]
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import impasto
-from impasto import images, samples
+from impasto import Config, images, samples
 from impasto.config.presets import load_preset
 from impasto.render.grid import Cell, draw_grid
 
@@ -24,14 +24,20 @@ def lay_out(tile: Tensor) -> Tensor:
 
 
 def main(output: str = "seamless.jpg", *, size: int = 128, **options: Any) -> None:
-    """Paint the texture of a painting, with edges that do not meet and with edges that do."""
+    """Paint the texture of a painting, with edges that do not meet and with edges that do, and a photo."""
     painting = samples.paint("swirl", size_px=size)
     cells = []
     for wrap in ("none", "both"):
         config = load_preset("texture", wrap=wrap, size=size, **options)
         result = impasto.stylize(painting, painting, config)
-        cells.append(Cell(lay_out(result.image), f"wrap: {wrap}"))
-    images.save(Path(output), draw_grid([cells]))
+        cells.append(Cell(lay_out(result.image), f"texture, wrap: {wrap}"))
+    mosaic, seamless = (
+        samples.paint("mosaic", size_px=size),
+        Config(wrap="both", content_seam="blend", size=size, **options),
+    )
+    photo = impasto.stylize(samples.photo_path("cat"), mosaic, seamless)
+    cells.append(Cell(lay_out(photo.image), "photo, wrap: both"))
+    images.save(Path(output), draw_grid([cells]), quality=88)
 
 
 if __name__ == "__main__":
