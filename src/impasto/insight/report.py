@@ -45,12 +45,11 @@ FRAMES_PER_ROW = 7
 PANORAMA_PX = 4096
 """Long side of a panorama, of which only a part is seen at a time."""
 
-LOOK_AROUND = '<section id="panorama" hidden><h2>Look around</h2></section>'
-
 SHOW_PANORAMA = """
-const section = document.getElementById("panorama");
+const template = document.getElementById("panorama");
+const section = template.content.firstElementChild;
+template.replaceWith(section);
 section.append(viewPanorama(document.querySelector(".large img, img.large"), "The picture"));
-section.hidden = false;
 """
 
 MISSING_TRACE = "<p>This picture has no loss trace. Repeat the run with <code>--rerun</code> to see its curves.</p>"
@@ -86,7 +85,6 @@ class Report:
             width=width,
             pictures="".join(self._pictures()),
             slider=draw_slider(self.content, self.image, _max_px(self.recipe)),
-            look_around=LOOK_AROUND if config.panorama else "",
             panorama=_panorama_script() if config.panorama else "",
             curves=draw_loss_charts(trace, config, self.size) if trace else MISSING_TRACE,
             frames="".join(
