@@ -94,14 +94,14 @@ class Config(Options):
     wrap: Wrap = option(
         "none",
         group=MAIN,
-        label="Edges that meet",
+        label="Wrap the edges",
         description="Directions in which the edges of the picture meet, for a picture that repeats without a seam. x: "
         "left and right. y: top and bottom.",
         example="both",
     )
     content_seam: Literal["keep", "blend"] = option(
         "keep",
-        group=START,
+        group=MAIN,
         description="Edges of the photo, with --wrap. keep: as they are, so a jump from one to the other is painted. "
         "blend: without the jump, by a smooth change of colors.",
         example="blend",
@@ -363,7 +363,7 @@ class Config(Options):
         if not is_open and self.content_seam == "blend" and self.wrap == "none":
             raise ConfigError("content_seam = 'blend' needs edges that meet: give wrap too, or leave it out.")
         if self.panorama and self.wrap != "none":
-            raise ConfigError("panorama makes its own edges meet: leave out wrap.")
+            raise ConfigError("The edges of a panorama meet by themselves: leave out wrap.")
         if self.panorama and self.print != print_size.NO_PRINT and self.fit == "crop":
             raise ConfigError("A panorama cannot be cropped to paper. Use fit = 'inside' or 'pad', or size.")
         if self.color == "luminance" and (self.palette_strength or self.recolor_content):

@@ -147,7 +147,7 @@ PRINT = option(
 DPI = option(
     300,
     group=PRINTING,
-    label="Pixels per inch",
+    label="Pixels per inch (dpi)",
     description="Pixels per inch of the print. It is written into PNG, JPEG, TIFF and EXR.",
     example=150,
 )
