@@ -12,6 +12,7 @@ import pyvips
 import torch
 from builders.pixels import random_image, read_pixels
 from PIL import Image, ImageCms
+from starlette.testclient import TestClient
 
 from impasto import images
 from impasto.cli import main
@@ -25,7 +26,7 @@ from impasto.jobs.submit import submit
 from impasto.jobs.worker import Worker
 from impasto.run import read_recipe
 from impasto.run.recorded import reproduce
-from impasto.studio import Studio
+from impasto.studio import Studio, create_app
 from impasto.studio.schemas import JobView, PaintRequest, PictureRef
 
 INTENTS = ("perceptual", "relative", "saturation", "absolute")
@@ -39,6 +40,12 @@ def press(tmp_path: Path) -> Path:
     path = tmp_path / "press.icc"
     path.write_bytes(load_profile("cmyk").data)
     return path
+
+
+@pytest.fixture
+def client(press: Path) -> TestClient:
+    studio = Studio(JobStore(press.parent / "studio"))
+    return TestClient(create_app(studio), base_url="http://127.0.0.1")
 
 
 def by_littlecms(pixels: np.ndarray, profile: bytes, mode: str, intent: str) -> np.ndarray:
@@ -150,6 +157,63 @@ def test_studio_takes_prints_and_built_in_profiles_only(photo: Path, painting: P
     assert "photo: 300 px for 2.2 cm" in job.note
     with pytest.raises(JobError, match="no profile"):
         submit_print(str(press))
+
+
+def test_studio_refuses_uploads_that_are_no_profile(client: TestClient, photo: Path, press: Path) -> None:
+    for content in (photo.read_bytes(), press.read_bytes()[:3000], b""):
+        response = client.post("/api/profiles", params={"name": "C:\\colors\\Paper.ICM"}, content=content)
+        assert response.status_code == 422
+        error = response.json()["error"]
+        assert error.startswith("Paper.ICM is ")
+        assert "profile" in error
+        assert str(press.parent) not in error
+    form = client.post("/api/profiles", files={"file": press.read_bytes()})
+    assert (form.status_code, "paper.icc" in form.json()["error"]) == (415, True)
+    assert client.post("/api/profiles", content=b"0" * 16_000_001).status_code == 413
+    assert not list((press.parent / "studio").glob("files/*"))
+
+
+@pytest.mark.parametrize("name", ["srgb", "../../cmyk", "n" * 300])
+def test_no_uploaded_profile_has_a_built_in_name(name: str, client: TestClient, press: Path) -> None:
+    view = client.post("/api/profiles", params={"name": name}, content=press.read_bytes()).json()
+    assert view["name"] == f"{name.removeprefix('../../')[:251]}.icc"
+    assert view["space"] == "cmyk"
+
+
+def test_job_refers_to_an_uploaded_profile(client: TestClient, press: Path) -> None:
+    view = client.post("/api/profiles", params={"name": "Paper.ICM"}, content=press.read_bytes()).json()
+    request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": {"size": 64}}
+    profile = {"sha256": view["sha256"], "name": view["name"]}
+    job = client.post("/api/jobs", json=request | {"profile": profile}).json()
+    (stored,) = [file for file in job["inputs"] if file["role"] == "profile"]
+    assert (stored["name"], stored["sha256"]) == ("Paper.ICM", view["sha256"])
+    both = client.post("/api/jobs", json=request | {"profile": profile, "run": {"profile": "p3"}})
+    assert (both.status_code, "both set the color profile" in both.json()["error"]) == (409, True)
+    missing = client.post("/api/jobs", json=request | {"profile": profile | {"sha256": "0" * 64}})
+    assert (missing.status_code, "The color profile 000" in missing.json()["error"]) == (409, True)
+    picture = next(file for file in job["inputs"] if file["role"] == "style")
+    wrong = client.post("/api/jobs", json=request | {"profile": profile | {"sha256": picture["sha256"]}})
+    assert (wrong.status_code, "is no ICC profile" in wrong.json()["error"]) == (422, True)
+    assert len(client.get("/api/jobs").json()) == 1
+
+
+@pytest.mark.weights
+def test_studio_paints_with_an_uploaded_profile(client: TestClient, press: Path, tmp_path: Path) -> None:
+    view = client.post("/api/profiles", params={"name": "paper.icc"}, content=press.read_bytes()).json()
+    request = {"content": {"sample": "cat"}, "styles": [{"sample": "ink"}], "config": {"size": 64, "iterations": 2}}
+    profile = {"sha256": view["sha256"], "name": view["name"]}
+    job = client.post("/api/jobs", json=request | {"profile": profile, "run": {"bits": 16}}).json()
+    done = Worker(JobStore(press.parent / "studio"), "here").run_one()
+    assert done is not None
+    assert done.error is None
+    assert client.get(f"/api/jobs/{job['id']}").json()["result"]["suffix"] == ".tif"
+    path = tmp_path / "a.tif"
+    path.write_bytes(client.get(f"/api/jobs/{job['id']}/result", params={"format": "tiff"}).content)
+    picture = pyvips.Image.new_from_file(str(path))
+    assert (picture.interpretation, picture.format, picture.bands) == ("cmyk", "ushort", 4)
+    assert picture.get("icc-profile-data") == press.read_bytes()
+    recipe = read_recipe(path)
+    assert (recipe.run.profile, recipe.profile_sha256) == ("paper.icc", view["sha256"])
 
 
 @pytest.mark.weights

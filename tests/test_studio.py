@@ -464,6 +464,11 @@ def test_form_has_all_options_and_presets(client: TestClient, studio: Studio, ph
     ]  # fmt: skip
     assert all(field["group"] and field["label"] for field in form["fields"] + form["run"])
     assert all(field["help"] and field["label"] for field in form["fields"] + form["run"])
+    fields = {field["name"]: field for field in form["fields"] + form["run"]}
+    assert not [name for name, field in fields.items() if "--" in field["help"]]  # the page has no flags
+    assert '"Wrap the edges"' in fields["content_seam"]["help"]
+    assert {fields[name]["kind"] for name in ("bleed", "bleed_alpha", "memory")} == {"text"}
+    assert fields["profile"]["choices"] == ["srgb", "p3", "cmyk"]
     request = job_request(client, photo, painting)
     for preset in form["presets"]:
         response = client.post("/api/jobs", json=request | {"preset": preset["name"], "config": {"size": 64}})

@@ -30,6 +30,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 import impasto
+from impasto.images import load_profile
 
 pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("page")]
 
@@ -121,6 +122,32 @@ def test_dropped_result_restores_its_settings(page: Page, studio: RunningStudio,
     job = submit_job(page, 3, Size="64")
     view = read_job(page, studio, job)
     assert {name: view["config"][name] for name in options} == options
+
+
+def test_printer_profile_is_uploaded_and_used(
+    watched: WatchedPage, page: Page, studio: RunningStudio, desk: Path, tmp_path: Path
+) -> None:
+    page.get_by_text("All options").click()
+    (tmp_path / "Paper.ICM").write_bytes(load_profile("cmyk").data)
+    choose = page.get_by_label("Choose a color profile")
+    choose.set_input_files(desk / "photo.jpg")
+    problem = "photo.jpg is no ICC profile. Give the .icc or .icm file of a printer and paper."
+    expect(page.locator(".upload .problem")).to_have_text(problem)
+    watched.complaints[:] = [text for text in watched.complaints if "status of 422" not in text]
+    choose.set_input_files(tmp_path / "Paper.ICM")
+    expect(page.get_by_label("Color profile", exact=True).locator("option:checked")).to_have_text("Paper.ICM (CMYK)")
+    expect(page.locator(".upload .problem")).to_be_empty()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    page.get_by_label("Print size").fill("20x20mm")
+    page.get_by_label("Pixels per inch").fill("80")
+    page.get_by_label("Bleed (mm)").fill("0.125in")
+    job = submit_job(page, 2, Size="")
+    expect(job_state(page)).to_have_text("Finished")
+    expect(page.get_by_label("Format")).to_have_value("tiff")
+    recipe = impasto.read_recipe(download(page, tmp_path, "tiff"))
+    assert (recipe.run.profile, recipe.config.bleed) == ("Paper.ICM", 3.175)
+    assert {view["role"] for view in read_job(page, studio, job)["inputs"]} == {"content", "style", "profile"}
 
 
 def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:

@@ -46,40 +46,41 @@ class OutputProfile:
 def load_profile(source: str | Path, *, name: str = "") -> OutputProfile:
     """Read a profile, which is a file or one of the built-in names. Raises `ConfigError`.
 
-    `name` is the file's, if it was stored under another one.
+    `name` is the file's, if it was stored under another one. Errors tell it, and not the folder.
     """
     if str(source) in BUILT_IN_PROFILES:
         data = bytes(pyvips.Image.profile_load(str(source)))
         return OutputProfile(str(source), data, SPACES[data[SPACE_AT:][:4]])
     path = Path(source)
+    shown = name or str(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES)
     except OSError as error:
         choice = ", ".join(BUILT_IN_PROFILES)
         raise ConfigError(
-            f"The profile {path} cannot be read: {error.strerror}. Give a FILE.icc, or {choice}."
+            f"The profile {shown} cannot be read: {error.strerror}. Give a FILE.icc, or {choice}."
         ) from error
     if data[SIGNATURE_AT:][:4] != SIGNATURE:
-        raise ConfigError(f"{path} is no ICC profile. Give the .icc or .icm file of a printer and paper.")
+        raise ConfigError(f"{shown} is no ICC profile. Give the .icc or .icm file of a printer and paper.")
     space = SPACES.get(data[SPACE_AT:][:4])
     if space is None or data[CLASS_AT:][:4] not in OUTPUT_CLASSES:
         kind = " ".join(data[at:][:4].decode("ascii", "replace").strip() for at in (SPACE_AT, CLASS_AT))
         raise ConfigError(
-            f"{path} is a profile for {kind}. Give one of a printer, a press or a screen, in RGB or CMYK."
+            f"{shown} is a profile for {kind}. Give one of a printer, a press or a screen, in RGB or CMYK."
         )
     profile = OutputProfile(name or path.name, data, space)
-    _require_usable(profile, path)
+    _require_usable(profile, shown)
     return profile
 
 
-def _require_usable(profile: OutputProfile, path: Path) -> None:
+def _require_usable(profile: OutputProfile, shown: str) -> None:
     """Raise `ConfigError` if a pixel cannot be converted to a profile."""
     pixel = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb")
     try:
         convert(pixel, profile, "relative", 8).avg()
     except pyvips.Error:
-        raise ConfigError(f"{path} is a damaged ICC profile, or one without the way to it. Give another.") from None
+        raise ConfigError(f"{shown} is a damaged ICC profile, or one without the way to it. Give another.") from None
 
 
 def convert(image: Any, profile: OutputProfile, intent: Intent, bits: int) -> Any:

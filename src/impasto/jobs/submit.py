@@ -28,27 +28,32 @@ def submit(
     *,
     output: str | None = None,
     priority: int = 0,
+    profile: Path | None = None,
 ) -> Job:
-    """Add a run to the queue. Its pictures are copied. Raises `JobError`, `OutputError`."""
+    """Add a run to the queue. Its pictures are copied. Raises `ConfigError`, `JobError`, `OutputError`.
+
+    `profile` is the file of its color profile, if the run's options have only the name.
+    """
     run = run or RunOptions()
     sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
     files = {role: store_source(store, source) for role, source in sources.items()}
-    files |= store_profile(store, run)
+    files |= store_profile(store, run, profile)
     options = config.model_dump(mode="json")
     return store.add(
         options, files, key=key_of(options, files), run=run.model_dump(mode="json"), output=output, priority=priority
     )
 
 
-def store_profile(store: JobStore, run: RunOptions) -> dict[str, dict[str, str | None]]:
+def store_profile(store: JobStore, run: RunOptions, file: Path | None = None) -> dict[str, dict[str, str | None]]:
     """Copy the color profile of a run into the queue's files and return it by its role; nothing for a built-in one.
 
-    Raises `ConfigError` if it cannot be used.
+    `file` is its file, if the run has only the name. Raises `ConfigError` if it cannot be used.
     """
     if run.profile in BUILT_IN_PROFILES:
         return {}
-    load_profile(run.profile)
-    return {"profile": store_source(store, Path(run.profile))}
+    path, name = file or Path(run.profile), str(get_name(Path(run.profile)))
+    load_profile(path, name=name)
+    return {"profile": store_source(store, NamedImage(name, path))}
 
 
 def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
@@ -11,6 +12,7 @@ from impasto.config import Config, Options, RunOptions
 from impasto.config.model import choices_of, group_of, label_of
 from impasto.config.networks import NETWORK_NAMES
 from impasto.config.presets import PRESETS, load_preset
+from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.studio.schemas import Schema
 
 __all__ = ["Field", "Form", "form"]
@@ -20,6 +22,9 @@ FIRST = ("alpha", "size", "iterations", "color", "init", "network")
 
 RUN = ("bits", "profile", "intent", "quality", "precision", "memory")
 """The run options that the page may set."""
+
+WITH_UNITS = ("memory", "bleed", "bleed_alpha")
+"""Numbers that a person may write with a unit: 4GB, 3mm, 8px."""
 
 
 class Field(Schema):
@@ -90,8 +95,9 @@ def _field(name: str, field: FieldInfo, schema: dict[str, Any], default: Any) ->
     kinds = {"number": "number", "integer": "integer", "boolean": "boolean"}
     if "anyOf" in schema:  # it may be left open
         schema = schema["anyOf"][0]
-    kind: Any = "choice" if choices_of(field) else kinds.get(schema["type"], "text")
-    if name == "memory":  # written as 4GB
+    choices = list(BUILT_IN_PROFILES) if name == "profile" else choices_of(field)
+    kind: Any = "choice" if choices else kinds.get(schema["type"], "text")
+    if name in WITH_UNITS:
         kind = "text"
     return Field(
         name=name,
@@ -100,8 +106,18 @@ def _field(name: str, field: FieldInfo, schema: dict[str, Any], default: Any) ->
         default=default,
         minimum=schema.get("minimum", schema.get("exclusiveMinimum")),
         maximum=schema.get("maximum", schema.get("exclusiveMaximum")),
-        choices=choices_of(field),
-        help=field.description or "",
+        choices=choices,
+        help=_with_labels(field.description or ""),
         group=group_of(field),
         order=FIRST.index(name) if name in FIRST else None,
     )
+
+
+def _with_labels(text: str) -> str:
+    """Replace the flags of the command line in a help text by the labels of the page: `--wrap` by "Wrap the edges"."""
+
+    def label(flag: re.Match[str]) -> str:
+        name = flag[1].replace("-", "_")
+        return f'"{label_of(name, Config.model_fields[name])}"'
+
+    return re.sub(r"--([a-z-]+)", label, text)

@@ -1,12 +1,13 @@
-"""Pictures of the studio: untrusted uploads, samples, thumbnails and downloads."""
+"""Pictures of the studio, and color profiles: untrusted uploads, samples, thumbnails and downloads."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,9 +21,9 @@ from impasto.jobs import Job, JobError, JobStore
 from impasto.run import read_recipe
 from impasto.run.recipe import Recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
-from impasto.studio.schemas import FileView, InputView, PictureRef, RecipeView
+from impasto.studio.schemas import FileView, InputView, PictureRef, ProfileView, RecipeView
 
-__all__ = ["FORMATS", "Pictures", "base_name", "download_name", "load_recipe"]
+__all__ = ["FORMATS", "Pictures", "base_name", "download_name", "load_recipe", "profile_name"]
 
 MAX_MEGAPIXELS = 120.0
 """Limit of an upload. It is read from the header, so decompression bombs are refused before decoding."""
@@ -31,7 +32,11 @@ CHECK_PX = 256
 """Size at which an upload is decoded to check it."""
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "tiff": "image/tiff"}
+PROFILE_SUFFIXES = (".icc", ".icm")
+
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
+
+T = TypeVar("T")
 
 DEFAULT_SIZE_PX = Config.model_fields["size"].default
 
@@ -44,13 +49,21 @@ class Pictures:
         self._drawing = threading.Lock()
 
     async def upload(self, name: str, chunks: AsyncIterable[bytes]) -> FileView:
-        """Store an uploaded file. Raises `ImageError` if it is not a picture or too large; nothing is stored then."""
+        """Store an uploaded picture. Raises `ImageError` if it is none or too large; nothing is stored then."""
+        return await self._receive(chunks, lambda path: self._store(base_name(name), path))
+
+    async def upload_profile(self, name: str, chunks: AsyncIterable[bytes]) -> ProfileView:
+        """Store an uploaded color profile. Raises `ConfigError` if it is none; nothing is stored then."""
+        return await self._receive(chunks, lambda path: self._store_profile(base_name(name), path))
+
+    async def _receive(self, chunks: AsyncIterable[bytes], store: Callable[[Path], T]) -> T:
+        """Write an upload to a temporary file, and store that."""
         with ScratchFolder(self.store.folder) as folder:
             path = folder / "upload"
             with path.open("wb") as file:
                 async for chunk in chunks:
                     file.write(chunk)
-            return await run_in_threadpool(self._store, base_name(name), path)  # event streams continue
+            return await run_in_threadpool(store, path)  # event streams continue
 
     def _store(self, name: str, path: Path) -> FileView:
         """Decode a file completely, so that a truncated one is refused now and not by the worker, and store it."""
@@ -60,6 +73,10 @@ class Pictures:
         sha256 = self.store.files.add(path)
         return FileView(sha256=sha256, name=name, width=opened.width, height=opened.height, recipe=_has_recipe(path))
 
+    def _store_profile(self, name: str, path: Path) -> ProfileView:
+        profile = images.load_profile(path, name=name)
+        return ProfileView(sha256=self.store.files.add(path), name=profile_name(name), space=profile.space)
+
     def source(self, ref: PictureRef, size_px: int) -> NamedImage:
         """Return the picture of a reference. Raises `InputError` (no such sample), `JobError` (no such file)."""
         if ref.sample is not None:
@@ -67,11 +84,11 @@ class Pictures:
         path = self.file(str(ref.sha256))
         return NamedImage(base_name(ref.name or "picture"), path)
 
-    def file(self, sha256: str) -> Path:
+    def file(self, sha256: str, kind: str = "picture") -> Path:
         """Return the path of an uploaded file. Raises `JobError` if it does not exist."""
         path = self.store.files.path(sha256)
         if not path.is_file():
-            raise JobError(f"The picture {sha256[:12]}… does not exist any more. Upload it again.")
+            raise JobError(f"The {kind} {sha256[:12]}… does not exist any more. Upload it again.")
         return path
 
     def sample(self, name: str, size_px: int) -> NamedImage:
@@ -148,6 +165,12 @@ class Pictures:
 def base_name(name: str) -> str:
     """Remove folders and control characters from a client's file name. It is only displayed, never used as a path."""
     return re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name)[-1])[:255].strip() or "picture"
+
+
+def profile_name(name: str) -> str:
+    """Return the base name of a color profile, with a suffix, so that it is none of the built-in names."""
+    plain = base_name(name)
+    return plain if Path(plain).suffix.lower() in PROFILE_SUFFIXES else f"{plain[:251]}.icc"
 
 
 def download_name(job: Job, kind: str) -> str:

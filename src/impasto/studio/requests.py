@@ -11,6 +11,7 @@ from impasto.images import NamedImage
 from impasto.jobs import JobError
 from impasto.run import Run, prepare_run
 from impasto.studio.options import RUN
+from impasto.studio.pictures import profile_name
 from impasto.studio.schemas import PaintRequest, PictureRef
 
 __all__ = ["build_run", "read_config", "read_run_options"]
@@ -31,9 +32,14 @@ def read_run_options(request: PaintRequest) -> RunOptions:
     """Return the run options of a request. Raises `JobError` for those that only the studio's owner may set."""
     if refused := ", ".join(sorted(request.run.keys() - set(RUN))):
         raise JobError(f"{refused} cannot be set from the page. Allowed options are {', '.join(RUN)}.")
+    if request.profile is not None:
+        if "profile" in request.run:
+            raise JobError("profile and run.profile both set the color profile. Leave one of them out.")
+        return RunOptions(**request.run | {"profile": profile_name(request.profile.name)})
     options = RunOptions(**request.run)
     if options.profile not in BUILT_IN_PROFILES:  # never a path
-        raise JobError(f"There is no profile {options.profile!r}. Use one of {', '.join(BUILT_IN_PROFILES)}.")
+        choice = ", ".join(BUILT_IN_PROFILES)
+        raise JobError(f"There is no profile {options.profile!r}. Use one of {choice}, or upload the file.")
     return options
 
 

@@ -13,12 +13,14 @@ from impasto.files import ScratchFolder
 from impasto.jobs import UnknownJobError
 from impasto.jobs.submit import set_job_alpha
 from impasto.studio.pictures import FORMATS, download_name, load_recipe
-from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, RecipeView
+from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, ProfileView, RecipeView
 from impasto.studio.studio import Studio
 
 __all__ = ["add_job_routes", "add_picture_routes", "add_sketch_routes"]
 
 MAX_UPLOAD_BYTES = 200 * 1000 * 1000
+MAX_PROFILE_BYTES = 16 * 1000 * 1000
+"""A press profile has 0.5 to 4 MB."""
 
 CACHE_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 """For content that is addressed by its hash, which never changes."""
@@ -50,10 +52,16 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
         request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "picture"
     ) -> FileView:
         """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF, GIF, PSD or OpenEXR."""
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            url = request.url.include_query_params(name="photo.jpg")
-            raise HTTPException(415, f"Send the file as the body, not as a form: curl --data-binary @photo.jpg '{url}'")
+        _refuse_form(request, "photo.jpg")
         return await pictures.upload(name, request.stream())
+
+    @app.post("/api/profiles", status_code=201, openapi_extra=BINARY, max_body_size=MAX_PROFILE_BYTES)
+    async def upload_profile(
+        request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "profile.icc"
+    ) -> ProfileView:
+        """Upload the color profile of a printer and paper as the body, for `profile` of a job."""
+        _refuse_form(request, "paper.icc")
+        return await pictures.upload_profile(name, request.stream())
 
     @app.get("/api/files/{sha256}/thumbnail", responses=JPEG, response_class=Response)
     def file_thumbnail(sha256: Hash, side: Side = 512) -> Response:
@@ -195,6 +203,12 @@ def _add_action_routes(app: FastAPI, studio: Studio) -> None:
         """Remove a job that is not running, and its picture."""
         store.remove(job)
         store.remove_unused_files()
+
+
+def _refuse_form(request: Request, example: str) -> None:
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        url = request.url.include_query_params(name=example)
+        raise HTTPException(415, f"Send the file as the body, not as a form: curl --data-binary @{example} '{url}'")
 
 
 def _jpeg(content: bytes, headers: dict[str, str] | None = None) -> Response:

@@ -10,7 +10,19 @@ from impasto.config import Config
 from impasto.jobs import Job
 from impasto.samples.sources import parse_sample_name
 
-__all__ = ["Alpha", "FileView", "InputView", "JobView", "PaintRequest", "PictureRef", "Problem", "RecipeView", "Token"]
+__all__ = [
+    "Alpha",
+    "FileView",
+    "InputView",
+    "JobView",
+    "PaintRequest",
+    "PictureRef",
+    "Problem",
+    "ProfileRef",
+    "ProfileView",
+    "RecipeView",
+    "Token",
+]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The SHA-256 of an uploaded file.")]
 
@@ -53,6 +65,13 @@ class PictureRef(Schema):
         return self
 
 
+class ProfileRef(Schema):
+    """An uploaded color profile."""
+
+    sha256: Sha256
+    name: str = Field(max_length=255, description="Its name in the recipe. It is never used as a path.")
+
+
 class PaintRequest(Schema):
     """A picture to paint."""
 
@@ -65,6 +84,7 @@ class PaintRequest(Schema):
     preset: str = Field("painterly", max_length=40, description="The preset that the options below override.")
     config: dict[str, Any] = Field({}, description="Options that shape the picture, by name: see /api/options.")
     run: dict[str, Any] = Field({}, description="Options that do not shape the picture: see `run` of /api/options.")
+    profile: ProfileRef | None = Field(None, description="An uploaded color profile, in place of `run.profile`.")
     priority: int = Field(0, ge=-100, le=100, description="Jobs with a higher priority start first.")
 
 
@@ -83,8 +103,9 @@ class InputView(Schema):
 
 
 class ResultView(Schema):
-    """The result of a finished job."""
+    """The result of a finished job. `suffix` is that of the file it was written to."""
 
+    suffix: str
     width: int
     height: int
     losses: dict[str, float]
@@ -151,6 +172,14 @@ class FileView(Schema):
     width: int
     height: int
     recipe: bool
+
+
+class ProfileView(Schema):
+    """An uploaded color profile. One of `cmyk` is written as TIFF."""
+
+    sha256: str
+    name: str
+    space: Literal["rgb", "cmyk"]
 
 
 class RecipeView(Schema):

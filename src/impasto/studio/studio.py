@@ -43,5 +43,7 @@ class Studio:
             return self.pictures.source(ref, config.longest_px)
 
         run = build_run(request, config, options, open_picture, open_picture)
-        view = JobView.of(submit(self.store, run.inputs, run.config, run.options, priority=request.priority))
+        profile = self.pictures.file(request.profile.sha256, "color profile") if request.profile is not None else None
+        job = submit(self.store, run.inputs, run.config, run.options, priority=request.priority, profile=profile)
+        view = JobView.of(job)
         return view.model_copy(update={"note": run.print_note.text if run.print_note else ""})

@@ -46,17 +46,21 @@ export async function postForPicture(path, data, signal) {
   return response.status === 202 ? null : response.blob();
 }
 
-/** Upload a file. `onProgress` receives the share that is sent, from 0 to 1. */
-export function upload(file, name, onProgress = () => {}) {
+/** Upload a picture. `onProgress` receives the share that is sent, from 0 to 1. */
+export const upload = (file, name, onProgress) => sendFile("/api/files", file, name, onProgress);
+
+export const uploadProfile = (file) => sendFile("/api/profiles", file, file.name);
+
+function sendFile(path, file, name, onProgress = () => {}) {
   return new Promise((resolve, reject) => {
     const transfer = new XMLHttpRequest();
-    transfer.open("POST", `/api/files?name=${encodeURIComponent(name.slice(-200))}`);
+    transfer.open("POST", `${path}?name=${encodeURIComponent(name.slice(-200))}`);
     transfer.setRequestHeader("content-type", "application/octet-stream");
     transfer.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     transfer.onerror = () => reject(new ApiError(NO_RESPONSE));
     transfer.onload = () => {
       if (transfer.status === 201) resolve(JSON.parse(transfer.responseText));
-      else if (transfer.status === 401) signIn().then(() => upload(file, name, onProgress)).then(resolve, reject);
+      else if (transfer.status === 401) signIn().then(() => sendFile(path, file, name, onProgress)).then(resolve, reject);
       else reject(new ApiError(errorText(transfer.status, transfer.responseText)));
     };
     transfer.send(file);

@@ -40,13 +40,14 @@ function example(schema) {
 }
 
 function curlCommand(method, path, operation) {
+  const file = path === "/api/profiles" ? "paper.icc" : "photo.jpg";
   const required = (operation.parameters ?? []).filter((each) => each.in === "query" && each.name === "name");
-  const query = required.map(({ name }) => `?${name}=photo.jpg`).join("");
+  const query = required.map(({ name }) => `?${name}=${file}`).join("");
   const address = `'${location.origin}${path.replace("{job}", "1").replace("{name}", "swirl").replace("{sha256}", "SHA256")}${query}'`;
   const parts = ["curl", method === "GET" ? "" : `-X ${method}`, operation.responses["200"]?.content?.["image/jpeg"] || path.endsWith("/result") ? "-OJ" : ""];
   const body = operation.requestBody?.content;
   if (body?.["application/json"]) parts.push("-H 'content-type: application/json'", `-d '${JSON.stringify(example(body["application/json"].schema))}'`);
-  else if (body) parts.push("--data-binary @photo.jpg");
+  else if (body) parts.push(`--data-binary @${file}`);
   return [...parts, address].filter(Boolean).join(" ");
 }
 

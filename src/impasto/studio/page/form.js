@@ -3,6 +3,7 @@
 import { alphaControl, middleOf } from "./alpha.js";
 import { button, byId, el } from "./dom.js";
 import { choiceLabel } from "./labels.js";
+import { ProfileUpload } from "./profile-upload.js";
 
 const SIZES = [256, 384, 512, 768, 1024, 2048];
 const BY_PICTURES = "style_weights";
@@ -76,7 +77,13 @@ export class Form {
       get: () => (isFlag ? input.checked : this.read(field, input)),
       set: (value) => (isFlag ? (input.checked = value) : (input.value = value ?? (field.kind === "choice" ? "auto" : ""))),
     });
-    return el("div", { class: isFlag ? "field check" : "field" }, ...(isFlag ? [input, label] : [label, input]), help);
+    return el("div", { class: isFlag ? "field check" : "field" }, ...(isFlag ? [input, label] : [label, input]), this.upload(field, input), help);
+  }
+
+  upload(field, input) {
+    if (field.name !== "profile") return null;
+    this.profile = new ProfileUpload(input);
+    return this.profile.node;
   }
 
   input(field, id) {
@@ -144,8 +151,8 @@ export class Form {
   /** The settings as a part of a request: only those that differ from the preset. */
   toRequest(weights) {
     const config = { ...this.values(this.fields), [BY_PICTURES]: weights };
-    const changed = Object.entries(config).filter(([name, value]) => value !== (this.base.config[name] ?? this.defaults[name]));
+    const changed = Object.entries(config).filter(([name, value]) => String(value) !== String(this.base.config[name] ?? this.defaults[name]));
     const run = this.options.run.filter((field) => this.controls.get(field.name).get() !== field.default);
-    return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run) };
+    return { preset: this.preset.value, config: Object.fromEntries(changed), run: this.values(run), ...this.profile.toRequest() };
   }
 }

@@ -4,7 +4,7 @@ import { post, remove } from "./api.js";
 import { button, el, openDialog } from "./dom.js";
 import { fullTitle } from "./labels.js";
 
-const FORMATS = ["png", "jpeg", "webp", "tiff"];
+const FORMATS = { png: /^\.png$/, jpeg: /^\.jpe?g$/, webp: /^\.webp$/, tiff: /^\.tiff?$/ };
 
 const ACTIONS = {
   queued: ["pause", "cancel"],
@@ -60,8 +60,10 @@ export class JobActions {
 
   createDownload(job) {
     const link = el("a", { class: "button main", download: true }, "Download");
-    const format = el("select", { "aria-label": "Format" }, ...FORMATS.map((name) => el("option", { value: name }, name.toUpperCase())));
+    const format = el("select", { "aria-label": "Format" }, ...Object.keys(FORMATS).map((name) => el("option", { value: name }, name.toUpperCase())));
     const update = () => (link.href = `/api/jobs/${job.id}/result?format=${format.value}`);
+    const [stored = "png"] = Object.keys(FORMATS).filter((name) => FORMATS[name].test(job.result.suffix));
+    format.value = stored; // in it nothing is converted, such as CMYK to RGB
     format.addEventListener("change", update);
     update();
     return el("span", { class: "button-group" }, link, format);

@@ -16,6 +16,8 @@ const STATES = {
 const CHOICES = {
   color: { palette: "painting", style: "painting (mixed)", luminance: "photo (luminance)", match: "photo (matched)" },
   init: { noise: "noise", recolored: "photo in the painting's colors", content: "photo", style: "painting", image: "other picture" },
+  wrap: { x: "left and right (x)", y: "top and bottom (y)" },
+  profile: { srgb: "sRGB", p3: "Display P3", cmyk: "CMYK (a general press)" },
 };
 
 export const stateLabel = (job) => STATES[job.state] ?? job.state;
