@@ -600,7 +600,7 @@ def test_refuses_to_read_a_note_from_a_non_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "size", "bits", "message"),
     [
-        ("out.gif", (4, 4), 8, r"\.gif is not supported. Use \.png, \.jpg, \.webp or \.tif"),
+        ("out.gif", (4, 4), 8, r"\.gif is not supported. Use \.png, \.jpg, \.webp, \.tif or \.exr"),
         ("out", (4, 4), 8, "a name without an extension"),
         ("missing/out.png", (4, 4), 8, "no directory .*missing"),
         ("folder.png", (4, 4), 8, "is a directory"),

@@ -23,11 +23,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import pyvips
+import torch
 from builders.pages import WatchedPage
 
 import impasto
-from impasto import insight
+from impasto import images, insight
 from impasto.cli import main
+from impasto.core.image import resize
 from impasto.core.statistics import gram_matrix
 
 ROOT = Path(__file__).parent.parent
@@ -45,8 +48,8 @@ READERS_OWN = ("index", "api")
 DRAW_FIGURES = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
 FIGURES: dict[str, str] = DRAW_FIGURES["figures"]()
 SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
-OTHER_SCRIPTS = {"demo.jpg", "studio.jpg", *SHEETS}
-"""Figures of `make figures` that other scripts draw."""
+OTHER_SCRIPTS = {"demo.jpg", "studio.jpg", "sizes.jpg", *SHEETS}
+"""Figures that other scripts draw."""
 
 
 def relative_name(path: Path) -> str:
@@ -122,16 +125,31 @@ def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
     """Return the arguments of a command, made small; a score needs at least 64 px a side."""
     size = "96" if is_scored else SMALL_VALUES["size"]
     line = re.sub(r"--size \d+", f"--size {size}", line)
+    line = re.sub(r" --dpi \d+", "", line)
     line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
     arguments = shlex.split(line)
     paints = arguments[1] in ("stylize", "demo", "batch") or arguments[1:3] == ["jobs", "add"]
     paints |= arguments[1] == "insight" and arguments[2] not in ("features", "gram", "report")
-    for name, value in (SMALL_VALUES | {"size": size}).items():
+    values = SMALL_VALUES | {"size": size}
+    if "--print" in arguments:  # it sets the pixels
+        arguments += ["--dpi", "5"]
+        del values["size"]
+    for name, value in values.items():
         is_given = f"--{name}" in arguments or any(argument.startswith(f"{name}=") for argument in arguments)
         if not is_given and (paints or (name == "size" and arguments[1] == "insight" and arguments[2] != "report")):
             arguments += [f"--{name}", value]
     return arguments
+
+
+def write_own_files(folder: Path) -> None:
+    """Write the files besides photo and painting that stand for a reader's own."""
+    photo = images.load(folder / "photo.jpg").pixels
+    images.save(folder / "sphere.jpg", resize(photo, 64, 128).clamp(0, 1))
+    island = torch.zeros(1, 1, 64, 96)
+    island[:, :, 8:50, 10:60] = 1
+    images.save(folder / "texture.png", resize(photo, 64, 96).clamp(0, 1), island)
+    (folder / "paper.icc").write_bytes(pyvips.Image.profile_load("cmyk"))
 
 
 @pytest.mark.weights
@@ -144,6 +162,8 @@ def test_page_commands_run_in_order(
     if "stand for your own" not in page.read_text() and page.stem not in READERS_OWN:
         for path in desk.iterdir():
             path.unlink()  # a new user's folder is empty
+    else:
+        write_own_files(desk)
     monkeypatch.chdir(desk)
     monkeypatch.setenv("IMPASTO_DATA", str(desk / "data"))
     for kind, line in runnable_steps(page):

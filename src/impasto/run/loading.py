@@ -111,7 +111,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         minimum_px=min_px,
         multiples=multiples,
     )
-    _warn_of_small_styles(inputs, colors.styles, max(height, width))
+    if min(height, width) >= min_px:  # the network refuses others
+        _warn_of_small_styles(inputs, colors.styles, max(height, width))
     return RunInputs(
         content=colors.content,
         styles=colors.styles,
@@ -228,9 +229,13 @@ def _pair_regions(
     reach = layout.lay_out(layout.reach) if layout.reach is not None else None
     protect = masks["protect"].areas[""] if "protect" in masks else None
     allowed = store.empty((1, 1, *content.pixels.shape[2:]))
-    parts = [part if part is not None else torch.ones(()).expand_as(allowed) for part in (reach, protect)]
-    for out, inside, rows in images.iter_row_blocks(store, allowed, *parts):
-        out.copy_(inside if protect is None else inside * (1 - rows))
+    given = [part for part in (reach, protect) if part is not None]
+    for out, *rows in images.iter_row_blocks(store, allowed, *given):
+        out.fill_(1)
+        if reach is not None:
+            out.mul_(rows[0].to(out.device))
+        if protect is not None:
+            out.mul_((1 - rows[-1]).to(out.device))
     content_areas, style_areas = (
         [mask.areas for role, mask in masks.items() if role.startswith(kind)] for kind in ("content", "style")
     )
