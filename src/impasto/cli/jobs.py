@@ -91,10 +91,8 @@ def _row(job: Job) -> tuple[str, ...]:
     names = [str(job.inputs[role]["name"]) for role in ("content", "style")]
     done = f"{job.progress:.0%}" if job.state != "queued" or job.progress else ""
     config = Config(**job.config)
-    size, alpha = (
-        str(config.size if config.print == NO_PRINT else config.print),
-        " → ".join(map("{:g}".format, job.alphas)),
-    )
+    size = str(config.size) if config.print == NO_PRINT else config.print
+    alpha = " → ".join(f"{value:g}" for value in job.alphas)
     return str(job.id), job.error or _state(job), done, *names, alpha, size
 
 

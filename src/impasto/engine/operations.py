@@ -78,7 +78,7 @@ class Operations:
 
 
 class CompiledOperations(Operations):
-    """The same operations in compiled kernels, and in PyTorch where these do not apply."""
+    """The operations in compiled kernels; in PyTorch for features and layers that the kernels do not take."""
 
     def __init__(self, kernels: Kernels, winograd_channels: int | None) -> None:
         super().__init__(kernels.dtype, winograd_channels)

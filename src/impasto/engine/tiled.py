@@ -75,7 +75,7 @@ class TiledEngine:
         self.local = LocalTiles(encoder, dtype=dtype, winograd_channels=winograd_channels, kernels=kernels, store=store)
         self.backend: TileBackend = tile_backend(self.local) if tile_backend else self.local
         self.store = self.local.store
-        self._selected: dict[bool, tuple[weakref.ref[Objective], list[TileTargets]]] = {}
+        self._selected: dict[int | None, tuple[weakref.ref[Objective], list[TileTargets]]] = {}
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for most steps."""
@@ -122,7 +122,9 @@ class TiledEngine:
         return self._within_memory(lambda: self._features(image, frozenset(layers), wrap), image)
 
     def _features(self, image: Tensor, taps: frozenset[str], wrap: Dims) -> Features:
-        tiles = [TileTargets(tile, taps) for tile in self._cut(image, taps, wrap, precise=True)]
+        tiles = [
+            TileTargets(tile, taps) for tile in self._cut(image, taps, self._tile_px(image, taps, precise=True), wrap)
+        ]
         if len(tiles) == 1:
             return self.local.float32_chain.forward(image.to(self.encoder.device), taps, keep=False, wrap=wrap).features
         whole: Features = {}
@@ -143,9 +145,10 @@ class TiledEngine:
         return self._within_memory(lambda: self._moments(image, frozenset(layers), masks or {}), image)
 
     def _moments(self, image: Tensor, taps: frozenset[str], masks: dict[str, Tensor]) -> dict[str, tuple[Moments, ...]]:
+        tile_px = self._tile_px(image, taps, precise=True)
         tiles = [
             TileTargets(tile, taps, style_layers=taps, masks=crop_masks(tile, masks))
-            for tile in self._cut(image, taps, precise=True)
+            for tile in self._cut(image, taps, tile_px)
         ]
         return sum_stats(self._backend_for(tiles).stats(image, tiles, precise=True)).moments
 
@@ -206,31 +209,35 @@ class TiledEngine:
 
     def _select(self, objective: Objective, image: Tensor, *, precise: bool) -> list[TileTargets]:
         """Return the tiles of an objective, always in the same list: a backend may have sent them already."""
-        reference, tiles = self._selected.get(precise, (None, []))
+        tile_px = self._tile_px(image, objective.layers, precise=precise and not objective.needs_features)
+        reference, tiles = self._selected.get(tile_px, (None, []))
         if reference is None or reference() is not objective:
-            is_precise = precise and not objective.needs_features
-            cut = self._cut(image, objective.layers, objective.wrap, precise=is_precise)
+            cut = self._cut(image, objective.layers, tile_px, objective.wrap)
             if objective.needs_features and len(cut) > 1:
                 raise ConfigError(
                     f"style_loss = {objective.config.style_loss!r} needs the whole image, and this one is measured in "
                     "tiles. Raise --memory, lower --size, or use another style loss."
                 )
             tiles = [select_targets(objective, tile) for tile in cut]
-            self._selected[precise] = weakref.ref(objective, self._forget), tiles
+            self._selected[tile_px] = weakref.ref(objective, self._forget), tiles
         return tiles
 
     def _forget(self, _: weakref.ref[Objective] | None = None) -> None:
         """Free the tiles together with their objective."""
         self._selected = {}
 
-    def _cut(self, image: Tensor, taps: frozenset[str], wrap: Dims = (), *, precise: bool) -> list[Tile]:
-        height, width = image.shape[2:]
-        self.encoder.require_size(image, taps)
-        network, tile_px = self.encoder.network, self.tile_px
+    def _tile_px(self, image: Tensor, taps: frozenset[str], *, precise: bool) -> int | None:
+        """Return the side of the tiles, which is smaller where the encoder's own precision takes more memory."""
         takes_more = precise and self.local.fast_chain is not self.local.float32_chain
         if takes_more and self.encoder.device.type == "cpu":
-            tile_px = precise_tile_px(network, taps, height, width, tile_px)
-        return cut_tiles(network, taps, height, width, tile_px, wrap)
+            height, width = image.shape[2:]
+            return precise_tile_px(self.encoder.network, taps, height, width, self.tile_px)
+        return self.tile_px
+
+    def _cut(self, image: Tensor, taps: frozenset[str], tile_px: int | None, wrap: Dims = ()) -> list[Tile]:
+        height, width = image.shape[2:]
+        self.encoder.require_size(image, taps)
+        return cut_tiles(self.encoder.network, taps, height, width, tile_px, wrap)
 
     def _allocate(self, layer: str, image: Tensor) -> Tensor:
         """Allocate the features of a layer, channels-last."""

@@ -29,7 +29,7 @@ steps took 10.3 GB otherwise, and the others 5.1."""
 SMALLEST_PX = 256
 """Tiles in float32 are not made smaller than this: their margins would take most of the time."""
 
-PRECISE_SHARE = 0.6
+PRECISE_PIXELS = 0.6
 """Pixels of the largest tile in float32, relative to the one in bfloat16 that takes about as much memory."""
 
 
@@ -174,7 +174,7 @@ def precise_tile_px(
     if tile_px is None and height * width < LARGE_PIXELS:
         return None
     names, longest = list(layers), min(tile_px or max(height, width), max(height, width))
-    limit = PRECISE_SHARE * largest_tile_pixels(network, names, height, width, tile_px)
+    limit = PRECISE_PIXELS * largest_tile_pixels(network, names, height, width, tile_px)
     counts = range(1, max(2, longest // SMALLEST_PX + 1))
     sides = sorted({-(-side // count) for side in (height, width, longest) for count in counts}, reverse=True)
     fitting = (side for side in sides if side < longest)
