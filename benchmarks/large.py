@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from children import run_child
 from torch import Tensor
 
 import impasto
@@ -85,13 +83,7 @@ def main() -> None:
 
 def paint(content: str, style: str, output: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Paint one size in a fresh process, and score the picture reduced to 512 px."""
-    command = [sys.executable, "-c", CHILD, content, style, str(output), json.dumps(options)]
-    # Threads wait as in the command line: those that spin lose most of their time on a machine that is not idle.
-    environment = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"} | os.environ
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{options['size']} px failed:\n{done.stderr}")
-    row: dict[str, Any] = json.loads(done.stdout)
+    row = run_child(CHILD, content, style, str(output), json.dumps(options), label=f"{options['size']} px")
     reduced = thumbnail(images.load(output).pixels, SCORED_PX)
     photo, painting = (resolve_picture(source, SCORED_PX) for source in (content, style))
     score = impasto.score(photo, painting, reduced)

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pyvips
+from children import run_child
 
 from impasto import samples
 from impasto.config.types import parse_bytes
@@ -95,15 +92,8 @@ def one(megapixels: float, memory: str, folder: Path) -> dict[str, float]:
     content, style = folder / "content.tif", folder / "style.png"
     photo.resize(side / photo.width).write_to_file(str(content), compression="deflate")
     pyvips.Image.new_from_array(samples.paint("swirl", size_px=1024)).write_to_file(str(style))
-    command = [sys.executable, "-c", CHILD, str(content), str(style), str(side), memory, str(folder / "out.tif")]
-    began = time.perf_counter()
-    # Threads wait as in the command line: those that spin lose most of their time on a machine that is not idle.
-    environment = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"} | os.environ
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{megapixels} MP failed after {time.perf_counter() - began:.0f} s:\n{done.stderr}")
-    row: dict[str, float] = json.loads(done.stdout)
-    return row
+    arguments = map(str, (content, style, side, memory, folder / "out.tif"))
+    return run_child(CHILD, *arguments, label=f"{megapixels} MP")
 
 
 if __name__ == "__main__":
