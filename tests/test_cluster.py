@@ -254,11 +254,9 @@ def test_losing_a_node_loses_no_picture(expected: dict[str, bytes]) -> None:
 @pytest.mark.weights
 @pytest.mark.cluster
 def test_losing_the_head_is_one_line_and_the_next_call_resumes() -> None:
-    # Killing a head takes seconds on a busy machine, in which jobs of LONG may end.
-    longer = [*TWO, "--size", "64", "--iterations", "300", "--precision", "float32"]
-    batch(*longer, out="undisturbed")
+    batch(*TWO, *LONG, out="undisturbed")
     with two_nodes() as nodes:
-        process = start_batch(longer, nodes, stderr=subprocess.PIPE)
+        process = start_batch([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
         nodes.kill_head()
         _, stderr = process.communicate(timeout=300)
     assert process.returncode == 2
@@ -268,7 +266,7 @@ def test_losing_the_head_is_one_line_and_the_next_call_resumes() -> None:
     jobs = JobStore(Path("out", QUEUE)).jobs()
     # The other machine may finish its job before the loss is noticed.
     assert all(job.state == "done" or (job.state == "queued" and job.checkpoint) for job in jobs)
-    report = batch(*longer)
+    report = batch(*TWO, *LONG)
     assert report["done"] + report["skipped"] == 2
     require_same(read_pictures("undisturbed"))
     assert all(job.state == "done" for job in JobStore(Path("out", QUEUE)).jobs())
