@@ -48,6 +48,7 @@ class Nodes:
         self.from_elsewhere = f"ray://127.0.0.1:{port}"
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
+        self.processes: list[psutil.Process] = []
 
     def kill_second(self) -> None:
         """Kill the second node without a graceful shutdown."""
@@ -58,7 +59,8 @@ class Nodes:
 
         Killing takes up to half a minute on a busy machine, so that all workers are suspended meanwhile.
         """
-        workers = [p for p in psutil.Process(self.process.pid).children(recursive=True) if _is_worker(p)]
+        self.processes = psutil.Process(self.process.pid).children(recursive=True)
+        workers = [process for process in self.processes if _is_worker(process)]
         assert workers, "no process of the cluster runs jobs"
         for worker in workers:
             worker.suspend()
@@ -77,7 +79,7 @@ class Nodes:
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return any(part.startswith("ray::") for part in process.cmdline()[:1])
+        return any(part.startswith("ray::") and "Agent" not in part for part in process.cmdline()[:1])
     except psutil.NoSuchProcess:
         return False
 
@@ -113,3 +115,6 @@ def two_nodes() -> Iterator[Nodes]:
         process.wait(300)
         assert process.stdout is not None
         process.stdout.close()
+        for left in nodes.processes:  # a killed head leaves its agents behind
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
