@@ -11,7 +11,7 @@ the objective, and then descends. The next scale starts from the enlarged result
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,6 +29,7 @@ from impasto.core.pyramid import Scale
 from impasto.core.run_inputs import RunInputs
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
 from impasto.core.targets import Query, build_objective
+from impasto.core.temporal import TemporalTerm
 from impasto.core.tensor_store import TensorStore, clamp_unit
 from impasto.core.views import view_regions, view_styles
 
@@ -171,13 +172,14 @@ def _paint_scale(
     objective = objective_at(inputs, scale, config, engine, query)
     # endregion
     constraint = inputs.constraint_at(scale, store, objective.wrap)
+    wrappers = [part for part in (inputs.temporal_term_at(scale, store), constraint) if part is not None]
     iteration = state.iteration if state else 0
     alpha = alpha_at(number, max(iteration, 1))
     while iteration < scale.iterations:
         alpha_before, alpha = alpha, alpha_at(number, iteration + 1)
         if state is not None and alpha != alpha_before:
             state = state.without_curvature()
-        evaluate, precise = _evaluators(engine, objective, alpha, constraint)
+        evaluate, precise = _evaluators(engine, objective, alpha, wrappers)
         precise = precise if number == len(inputs.scales) else None
         steps = descend(evaluate, target, config, scale.iterations, precise=precise, store=store, state=state)
         for state, point in steps:
@@ -191,13 +193,13 @@ def _paint_scale(
 
 
 def _evaluators(
-    engine: Engine, objective: Objective, alpha: float, constraint: Constraint | None
+    engine: Engine, objective: Objective, alpha: float, wrappers: Sequence[TemporalTerm | Constraint]
 ) -> tuple[Evaluator, Evaluator | None]:
     """Return the evaluator for the steps of a scale, and a more precise one if there is one."""
     evaluate, precise = engine.evaluator(objective, alpha), engine.precise_evaluator(objective, alpha)
-    if constraint is None:
-        return evaluate, precise
-    return constraint.wrap(evaluate), constraint.wrap(precise) if precise is not None else None
+    for wrapper in wrappers:
+        evaluate, precise = wrapper.wrap(evaluate), wrapper.wrap(precise) if precise is not None else None
+    return evaluate, precise
 
 
 def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> tuple[Tensor, Losses]:
@@ -207,7 +209,8 @@ def finalize(progress: Progress, config: ResolvedConfig, *, engine: Engine) -> t
     objective = progress.objective
     if progress.size is not full:  # at a coarse scale, the targets have another size
         objective = objective_at(inputs, full, config, engine, Query(target, content_share(progress.alpha)))
-    return picture, engine.measure(objective, target, progress.alpha)
+    losses, term = engine.measure(objective, target, progress.alpha), inputs.temporal_term_at(full, engine.store)
+    return picture, losses if term is None else term.add(losses, target)
 
 
 def render(progress: Progress, store: TensorStore) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,10 @@ SCALARS = ("total", "content", "style", "tv", "laplacian")
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars. `content` and `style` are weighted sums over layers; the values by layer are unweighted."""
+    """Scalars. `content` and `style` are weighted sums over layers; the values by layer are unweighted.
+
+    `temporal` is that of a frame of a clip, None for other pictures.
+    """
 
     total: Tensor
     content: Tensor
@@ -51,16 +54,17 @@ class Losses:
     laplacian: Tensor
     content_layers: dict[str, Tensor]
     style_layers: dict[str, Tensor]
+    temporal: Tensor | None = None
 
     def copy(self) -> Losses:
         """Return a copy without the graph, in memory of its own."""
         values = iter(torch.stack([*self._values.values()]).detach().unbind())
         total, content, style, tv, laplacian = (next(values) for _ in SCALARS)
-        by_layer = (dict(zip(part, values, strict=False)) for part in (self.content_layers, self.style_layers))
-        return Losses(total, content, style, tv, laplacian, *by_layer)
+        contents, styles = (dict(zip(p, values, strict=False)) for p in (self.content_layers, self.style_layers))
+        return Losses(total, content, style, tv, laplacian, contents, styles, next(values, None))
 
     def as_floats(self) -> dict[str, float]:
-        """Return `total`, `content`, `style`, `tv`, `laplacian`, then `content.LAYER` and `style.LAYER`."""
+        """Return `total`, `content`, `style`, `tv`, `laplacian`, `content.LAYER`, `style.LAYER`; `temporal` if any."""
         values = self._values
         return dict(zip(values, torch.stack([*values.values()]).tolist(), strict=True))
 
@@ -69,7 +73,7 @@ class Losses:
         values: dict[str, Tensor] = {name: getattr(self, name) for name in SCALARS}
         for name, part in (("content", self.content_layers), ("style", self.style_layers)):
             values |= {f"{name}.{layer}": value for layer, value in part.items()}
-        return values
+        return values if self.temporal is None else values | {"temporal": self.temporal}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from impasto.core.panorama import Panorama
 from impasto.core.protect import ProtectedImage
 from impasto.core.pyramid import Scale
 from impasto.core.target_image import resize_to_scale
+from impasto.core.temporal import Reference, TemporalTerm
 from impasto.core.tensor_store import TensorStore
 
 __all__ = ["RunInputs", "Style"]
@@ -52,7 +54,8 @@ class RunInputs:
     full size into the picture: it restores the content's colors where brightness alone was painted, and continues the
     painted colors under transparent parts. `recolored` is the content in the colors of the styles, where the target
     starts from it. With `panorama`, all of these are atlases, and `finish` returns the picture; `content.alpha` is that
-    of the picture. `records` describe by role the files that all this came from.
+    of the picture. `reference` is what a frame of a clip keeps to. `records` describe by role the files that all this
+    came from.
     """
 
     content: Picture
@@ -65,6 +68,7 @@ class RunInputs:
     regions: tuple[Region, ...] = ()
     paint_mask: Tensor | None = None
     panorama: Panorama | None = None
+    reference: Reference | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
 
     def lengthen(self, iterations: int) -> RunInputs:
@@ -85,12 +89,27 @@ class RunInputs:
 
     def constraint_at(self, scale: Scale, store: TensorStore, wrap: Dims) -> Constraint | None:
         """Return what keeps pixels from being painted freely at one scale; None if nothing does."""
-        margins = AtlasMargins(self.panorama, store) if self.panorama is not None else None
-        if self.paint_mask is None:
-            return margins
-        content, mask = (resize_to_scale(image, scale, wrap) for image in (self.content.pixels, self.paint_mask))
-        protected = ProtectedImage(content, mask, store)
-        return protected if margins is None else Both(protected, margins)
+        found: list[Constraint] = []
+        if self.reference is not None and self.reference.still is not None:
+            kept, still = (
+                resize_to_scale(image, scale).contiguous() for image in (self.reference.pixels, self.reference.still)
+            )
+            found.append(ProtectedImage(kept, 1 - still, store))
+        if self.paint_mask is not None:
+            content, mask = (resize_to_scale(image, scale, wrap) for image in (self.content.pixels, self.paint_mask))
+            found.append(ProtectedImage(content, mask, store))
+        if self.panorama is not None:
+            found.append(AtlasMargins(self.panorama, store))
+        return functools.reduce(Both, found) if found else None
+
+    def temporal_term_at(self, scale: Scale, store: TensorStore) -> TemporalTerm | None:
+        """Return the term that keeps a frame of a clip to earlier ones, None for other pictures."""
+        if self.reference is None:
+            return None
+        pixels, confidence = (
+            resize_to_scale(image, scale) for image in (self.reference.pixels, self.reference.confidence)
+        )
+        return TemporalTerm(Reference(pixels.contiguous(), confidence.contiguous(), self.reference.weight), store)
 
     def fill_margins(self, image: Tensor, store: TensorStore) -> Tensor:
         """Return an image of the target's layout with the margins that a panorama has there."""

@@ -26,6 +26,7 @@ from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.image import fit
 from impasto.core.method import Progress, ResumePoint, finalize, stylize_steps
 from impasto.core.run_inputs import RunInputs
+from impasto.core.temporal import Reference
 from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
@@ -56,7 +57,8 @@ class Run:
     """One picture to paint: from what, how, and the network that measures it.
 
     `recorded_plan` and `recorded_config` repeat an earlier run exactly; without them a plan is chosen for this machine,
-    and the config is resolved for the size of the picture. `recorded_profile` is used in place of the options'. Runs
+    and the config is resolved for the size of the picture. `recorded_profile` is used in place of the options'. A
+    frame of a clip keeps to its `reference`. Runs
     that share a `cache` share networks and measurements. `schedule` holds the changes of α, past and still to come.
     """
 
@@ -69,6 +71,7 @@ class Run:
     tile_backend: TileBackendFactory | None = None
     recorded_config: ResolvedConfig | None = None
     recorded_profile: OutputProfile | None = None
+    reference: Reference | None = None
     trace: LossTrace = field(default_factory=LossTrace, init=False)
     latest: Progress | None = field(default=None, init=False)
 
@@ -179,6 +182,7 @@ class Run:
         resume_point = None
         with torch_state(self.plan.threads):
             inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
+            inputs = replace(inputs, reference=self.reference)
             if checkpoint is None:
                 self.trace.clear()
             else:

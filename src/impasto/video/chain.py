@@ -1,0 +1,141 @@
+"""The chain of a clip's frames: each is painted from the picture of the frame before."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from impasto.config.video import VideoOptions, options_at
+from impasto.run import Observer, Run, drive
+from impasto.run.loop import StopCondition
+from impasto.run.recipe import Recipe
+from impasto.video.cuts import is_cut
+from impasto.video.flow import Frame, find_flow
+from impasto.video.frame_folder import FrameFolder
+from impasto.video.guide import Guide, Shown, find_guide, to_frame
+from impasto.video.still import StillParts
+from impasto.video.timing import Selected
+
+__all__ = ["LOOP_FRAMES", "Chain", "FrameDone"]
+
+LOOKBACK = {"short": (1,), "long": (1, 2, 4)}
+"""Distances in frames of the pictures that a frame keeps to (Ruder et al. 2016)."""
+
+LOOP_FRAMES = 12
+"""Frames in which the end of a loop turns into its beginning; at most half of the clip."""
+
+
+class FrameDone(NamedTuple):
+    """A frame that is painted. `number` counts from 1; `name` is that of its file. `shot` counts from 1.
+
+    `seconds` is 0 for a frame that was there before, or that is the same as the one before.
+    """
+
+    number: int
+    name: str
+    shot: int
+    picture: Frame
+    iterations: int
+    seconds: float
+    losses: Mapping[str, float]
+
+
+RunOf = Callable[[Selected, Frame, Guide | None, Mapping[str, Any]], Run]
+"""Builds the run of a frame: from noise, or from a guide, with the options of its time."""
+
+
+@dataclass
+class Chain:
+    """Paints frames in order into a folder, and leaves those that are there. The folder alone is the state.
+
+    `recipe` is that of the first picture that was painted.
+    """
+
+    run_of: RunOf
+    video: VideoOptions
+    folder: FrameFolder
+    observers: Sequence[Observer] = ()
+    stop: StopCondition | None = None
+    recipe: Recipe | None = field(default=None, init=False)
+    _shown: deque[Shown] = field(default_factory=lambda: deque(maxlen=max(LOOKBACK["long"])), init=False)
+    _still: StillParts = field(default_factory=StillParts, init=False)
+    _options: Mapping[str, Any] = field(default_factory=dict, init=False)
+    _shot: int = field(default=0, init=False)
+
+    def paint(self, frames: Iterable[tuple[Selected, Frame]]) -> Iterator[FrameDone]:
+        """Yield all frames of the clip once they are painted. A frame that `stop` ends is not written."""
+        for number, (selected, frame) in enumerate(frames, start=1):
+            if not self._shown or self._begins_shot(selected, frame):
+                self._shown.clear()
+                self._shot += 1
+            options = options_at(self.video.keyframes, selected.time)
+            guide = self._guide(frame, options)
+            done = self._paint(number, f"{number:06}", selected, frame, guide, options)
+            if done is None:
+                return
+            yield done
+
+    def close_loop(self, frames: Iterable[tuple[Selected, Frame]], count: int) -> Iterator[FrameDone]:
+        """Repaint the first frames of a clip of one shot, from its last one and more and more from what they were."""
+        steps = min(LOOP_FRAMES, count // 2)
+        for number, (selected, frame) in zip(range(1, steps + 1), frames, strict=False):
+            before = self.folder.read(f"{number:06}")
+            options = options_at(self.video.keyframes, selected.time)
+            guide = self._guide(frame, options)
+            if before is None or guide is None:
+                return
+            guide = guide.blend(before, number / (steps + 1))
+            done = self._paint(number, f"loop_{number:06}", selected, frame, guide, options)
+            if done is None:
+                return
+            yield done
+
+    def _begins_shot(self, selected: Selected, frame: Frame) -> bool:
+        if self.video.cuts is None:
+            return is_cut(frame, self._shown[-1].frame)
+        return any(self._time < cut <= selected.source_time for cut in self.video.cuts)
+
+    def _guide(self, frame: Frame, options: Mapping[str, Any]) -> Guide | None:
+        """Return the guide of a frame, None for the first of a shot."""
+        unchanged, self._options = options == self._options, options
+        if not self._shown:
+            self._still.restart(frame)
+            return None
+        nearest = self._shown[-1]
+        to_before = find_flow(frame, nearest.frame)
+        still = None
+        if self.video.still and unchanged:
+            still = self._still.find(frame, nearest.frame, to_before)
+        else:
+            self._still.restart(frame)
+        distances = [distance for distance in LOOKBACK[self.video.consistency] if distance <= len(self._shown)]
+        return find_guide(frame, [self._shown[-distance] for distance in distances], to_before, still)
+
+    def _paint(
+        self,
+        number: int,
+        name: str,
+        selected: Selected,
+        frame: Frame,
+        guide: Guide | None,
+        options: Mapping[str, Any],
+    ) -> FrameDone | None:
+        began, iterations, losses = time.monotonic(), 0, {}
+        picture = self.folder.read(name)
+        if picture is None:
+            if guide is not None and guide.is_still:
+                picture = guide.start
+            else:
+                run = self.run_of(selected, frame, guide, options)
+                result = drive(run, self.observers, self.stop)
+                if self.stop is not None and run.latest is not None and self.stop(run.latest):
+                    return None
+                picture, iterations, losses = to_frame(result.image), result.iterations, result.losses
+                self.recipe = self.recipe or result.recipe
+            self.folder.write(name, picture)
+        self._shown.append(Shown(frame, picture))
+        self._time = selected.source_time
+        return FrameDone(number, name, self._shot, picture, iterations, time.monotonic() - began, losses)

@@ -1,0 +1,55 @@
+"""Masks of a clip: one picture for all frames, or a clip or a folder with a mask for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from impasto.config import Inputs
+from impasto.errors import VideoError
+from impasto.images import open_image
+from impasto.video.clip import Clip, open_clip
+from impasto.video.guide import to_frame
+from impasto.video.timing import Selected
+
+__all__ = ["ClipMasks", "is_clip"]
+
+CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".webp", ".mxf"}
+
+
+def is_clip(source: Any) -> bool:
+    """Return True if a mask is a clip: a folder, a pattern of numbered pictures, or a file named like a video."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = Path(source)
+    return path.is_dir() or "%" in path.name or "*" in path.name or path.suffix.lower() in CLIP_SUFFIXES
+
+
+class ClipMasks:
+    """The masks of each frame of a clip. A mask clip has a frame for each frame of the clip."""
+
+    def __init__(self, inputs: Inputs, clip: Clip, last: Selected) -> None:
+        def open_mask(source: Any) -> Any:
+            if source is None or not is_clip(source):
+                return source if source is None else open_image(source)
+            mask = open_clip(source)
+            if mask.frame_count <= last.source:
+                raise VideoError(
+                    f"{source} has masks for {mask.frame_count} frames, and the clip needs {last.source + 1}. Give one "
+                    "for each frame, or one picture for all."
+                )
+            return mask
+
+        self._content_masks = [open_mask(mask) for mask in inputs.content_masks]
+        self._protect = open_mask(inputs.protect)
+
+    def at(self, number: int) -> dict[str, Any]:
+        """Return the masks of one frame of the clip, as fields of `Inputs`."""
+
+        def of_frame(mask: Any) -> Any:
+            return to_frame(mask.frame(number)) if isinstance(mask, Clip) else mask
+
+        return {
+            "content_masks": tuple(of_frame(mask) for mask in self._content_masks),
+            "protect": of_frame(self._protect),
+        }
