@@ -6,7 +6,9 @@
     ├── InputError               an input cannot be used
     │   ├── ConfigError          an invalid option, preset, or combination of options
     │   ├── LayerError           a layer that the network lacks, or that needs a larger image
-    │   └── ImageError           a picture that is missing, unreadable, too large or too small
+    │   ├── ImageError           a picture that is missing, unreadable, too large or too small
+    │   └── VideoError           a clip that is missing, unreadable, or holds no moving picture
+    │       └── FrameError       a frame of a clip that is damaged, missing, or of another size
     ├── OutputError              a file that cannot be written
     ├── WeightsError             weights that are missing, wrong, or cannot be downloaded
     ├── RecipeError              a picture without a usable recipe, or a recipe whose inputs changed
@@ -37,6 +39,19 @@ class LayerError(InputError):
 
 class ImageError(InputError):
     """A picture that is missing, unreadable, too large or too small."""
+
+
+class VideoError(InputError):
+    """A clip that is missing, unreadable, or holds no moving picture."""
+
+
+class FrameError(VideoError):
+    """A frame of a clip that is damaged, missing, or of another size. Frames before it can be used."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+        """The number of the frame, from 0."""
 
 
 class OutputError(ImpastoError, OSError):

@@ -11,7 +11,7 @@ from impasto.images.content import NOTE_FIELD
 from impasto.images.decode import vips_errors
 from impasto.images.opened_image import open_image
 
-__all__ = ["attach_note", "read_note"]
+__all__ = ["attach_note", "format_xmp", "read_note"]
 
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -23,9 +23,13 @@ _XMP_START, _XMP_END = "<impasto:recipe>", "</impasto:recipe>"
 
 def attach_note(image: Any, note: str) -> None:
     """Attach `note` (ASCII) to a libvips image, to be written with it."""
-    escaped = note.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     image.set_type(pyvips.GValue.gstr_type, NOTE_FIELD, note)
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", XMP.format(escaped).encode())
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", format_xmp(note).encode())
+
+
+def format_xmp(note: str) -> str:
+    """Return an XMP packet that holds `note`."""
+    return XMP.format(note.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def read_note(path: Path) -> str | None:

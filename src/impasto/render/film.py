@@ -21,7 +21,7 @@ from impasto.core.method import Progress, render, render_small
 from impasto.core.target_image import initial_target
 from impasto.core.tensor_store import RamStore
 from impasto.files import atomic_write
-from impasto.render.film_formats import FRAMES_PER_S, HOLD_S, require_film, write_animation, write_video
+from impasto.render.film_formats import FRAMES_PER_S, HOLD_S, hold_last, require_film, write_animation, write_video
 from impasto.render.film_frame import LOSS_COLORS, FilmChart, Frame
 from impasto.render.grid import to_pil
 
@@ -114,7 +114,8 @@ class Film:
                 ending = itertools.repeat(chart.draw(self.frames[-1], 1.0), round(HOLD_S * rate))
                 write_video(temporary, itertools.chain(images, ending), rate)
             else:
-                write_animation(temporary, suffix, list(images), rate)
+                frames = list(images)
+                write_animation(temporary, suffix, frames, hold_last(len(frames), rate))
 
 
 def _before_first_step(progress: Progress) -> Progress:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from impasto.errors import OutputError
 from impasto.files import require_writable
+from impasto.images.metadata import format_xmp
 
-__all__ = ["FRAMES_PER_S", "HOLD_S", "LONG_SIDE_PX", "require_film", "write_animation", "write_video"]
+__all__ = ["FRAMES_PER_S", "HOLD_S", "LONG_SIDE_PX", "hold_last", "require_film", "write_animation", "write_video"]
 
 FRAMES_PER_S = {".mp4": 25, ".gif": 12, ".webp": 20}
 LONG_SIDE_PX = {".mp4": 1280, ".gif": 480, ".webp": 720}
@@ -48,10 +50,28 @@ def write_video(path: Path, frames: Iterator[Image.Image], rate: int) -> None:
         container.mux(stream.encode())
 
 
-def write_animation(path: Path, suffix: str, frames: list[Image.Image], rate: int) -> None:
-    """Write frames as an endless animation, pausing at the last one."""
+def hold_last(count: int, rate: int) -> list[int]:
+    """Return durations of `count` frames at a rate, in ms, pausing at the last one."""
     each_ms = round(1000 / rate)
-    durations = [each_ms] * (len(frames) - 1) + [each_ms + round(1000 * HOLD_S)]
+    return [each_ms] * (count - 1) + [each_ms + round(1000 * HOLD_S)]
+
+
+def write_animation(
+    path: Path,
+    suffix: str,
+    frames: Iterable[Image.Image],
+    durations_ms: list[int],
+    *,
+    note: str = "",
+    lossless: bool = False,
+) -> None:
+    """Write frames as an endless animation. `note` (ASCII) is the comment of a GIF and XMP in a WebP."""
+    rest = iter(frames)
+    first = next(rest)
+    extra: dict[str, Any] = {"optimize": False}
+    if suffix == ".webp":
+        extra = {"lossless": True, "method": 4} if lossless else {"quality": 85, "method": 4}
+    if note:
+        extra |= {"xmp": format_xmp(note).encode()} if suffix == ".webp" else {"comment": note.encode()}
     kind = suffix.removeprefix(".").upper()
-    extra = {"quality": 85, "method": 4} if kind == "WEBP" else {"optimize": False}
-    frames[0].save(path, format=kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, **extra)
+    first.save(path, format=kind, save_all=True, append_images=rest, duration=durations_ms, loop=0, **extra)

@@ -1,0 +1,161 @@
+"""Videos: H.264, VP9 or FFV1, with sound, written by PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.video.clip import Clip
+from impasto.video.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
+from impasto.video.sound import SoundTrack
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+__all__ = ["VIDEO_SUFFIXES", "VideoSink"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+ENCODERS = {".webm": "libvpx-vp9"}
+LOSSLESS = {
+    ".mp4": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
+    ".mov": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
+    ".mkv": ("ffv1", "gbrp", {"level": "3", "slicecrc": "1"}),
+    ".webm": ("libvpx-vp9", "gbrp", {"lossless": "1"}),
+}
+"""Encoder, pixel format and options that keep every bit of 8-bit RGB."""
+
+MAX_CLOCK = 10_000_000
+"""Most ticks a second of a clock: the least common multiple of two rates may be larger."""
+
+
+class VideoSink:
+    """A video that is being written."""
+
+    def __init__(
+        self,
+        path: Path,
+        suffix: str,
+        size: tuple[int, int],
+        rate: Fraction,
+        time_base: Fraction | None,
+        colors: ColorTags,
+        note: str,
+    ) -> None:
+        import av
+
+        self._suffix, self._size, self._rate, self._colors = suffix, size, rate, colors
+        ticks = rate.numerator if time_base is None else math.lcm(rate.numerator, time_base.denominator)
+        self._clock = Fraction(1, ticks if ticks <= MAX_CLOCK else 90_000)
+        options = {"movflags": "faststart"} if suffix in (".mp4", ".mov") else {}
+        self._container = av.open(str(path), "w", format=FORMATS[suffix], options=options)
+        if note:
+            self._container.metadata["comment"] = note
+        self._stream: Any = None
+        self._sound: SoundTrack | None = None
+        self._durations: dict[int, int] = {}
+        self._last_time = Fraction(0)
+
+    def set_quality(self, crf: int, *, lossless: bool) -> None:
+        """Choose the encoder."""
+        if lossless:
+            name, pixel_format, options = LOSSLESS[self._suffix]
+        else:
+            name, pixel_format = ENCODERS.get(self._suffix, "libx264"), "yuv420p"
+            options = {"crf": str(crf), "preset": "medium", "profile": "high"}
+            if name == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
+                options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
+        stream: Any = self._container.add_stream(name, rate=self._rate, options=options)
+        height, width = self._size
+        if name == "libx264":
+            height, width = height + height % 2, width + width % 2
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        self._stream, context = stream, stream.codec_context
+        context.time_base = self._clock
+        tags = self._colors if pixel_format == "yuv420p" else SRGB_TAGS
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace = tags.matrix if pixel_format == "yuv420p" else 0
+        context.color_range = 2 if tags.is_full_range or pixel_format != "yuv420p" else 1
+
+    def add_sound(self, clip: Clip, start: Fraction, end: Fraction) -> None:
+        """Add the first sound of a clip."""
+        span = clip.first_time + start, clip.first_time + end
+        self._sound = SoundTrack(self._container, self._suffix, clip.path, clip.sounds[0], span)
+
+    def write(self, pixels: Tensor, time: Fraction, duration: Fraction) -> None:
+        """Encode a frame, and the sound until it."""
+        frame = self._make_frame(pixels)
+        frame.pts, frame.time_base = round(time / self._clock), self._clock
+        self._durations[frame.pts] = max(1, round((time + duration) / self._clock) - frame.pts)
+        self._mux(self._stream.encode(frame))
+        if self._sound is not None:
+            self._sound.write_until(time)
+
+    def finish(self) -> None:
+        """Complete the file."""
+        self._mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.write_until(None)
+        self._container.close()
+        self._close_sound()
+
+    def abandon(self) -> None:
+        """Close the file, which is removed."""
+        with contextlib.suppress(Exception):  # whatever went wrong before is what matters
+            self._container.close()
+        self._close_sound()
+
+    def _close_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, packet.duration)
+            self._container.mux(packet)
+
+    def _make_frame(self, pixels: Tensor) -> VideoFrame:
+        import av
+
+        context = self._stream.codec_context
+        height, width = context.height, context.width
+        if (height, width) != self._size:
+            rows, columns = (
+                torch.arange(side).clamp(max=own - 1) for side, own in zip((height, width), self._size, strict=True)
+            )
+            pixels = pixels[:, :, rows][:, :, :, columns]
+        if context.pix_fmt == "yuv420p":
+            y, cb, cr = rgb_to_ycbcr(pixels, self._colors)
+            planes = [_round(plane) for plane in (y, subsample(cb), subsample(cr))]
+            frame = av.VideoFrame(width, height, "yuv420p")
+            for plane, values in zip(frame.planes, planes, strict=True):
+                _fill(plane, values)
+        else:
+            levels = _round(pixels[0].permute(1, 2, 0) * 255)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(levels), format="rgb24")
+            if context.pix_fmt == "gbrp":
+                red, green, blue = levels.transpose(2, 0, 1)
+                frame = av.VideoFrame(width, height, "gbrp")
+                for plane, values in zip(frame.planes, (green, blue, red), strict=True):
+                    _fill(plane, values)
+        frame.colorspace, frame.color_range = context.colorspace, context.color_range
+        frame.color_primaries, frame.color_trc = context.color_primaries, context.color_trc
+        return frame
+
+
+def _round(values: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return values.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _fill(plane: Any, values: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8)
+    rows[: values.shape[0], : values.shape[1]] = values
+    plane.update(rows.tobytes())
