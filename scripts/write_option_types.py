@@ -12,6 +12,7 @@ from impasto.config import Config, RunOptions
 from impasto.config.model import choices_of
 from impasto.config.registry import Registry
 from impasto.config.types import AUTO
+from impasto.config.video import VideoOptions
 
 PATH = Path(__file__).parent.parent / "src" / "impasto" / "config" / "option_types.py"
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from impasto.config.types import ImageLike, LayersLike, LengthsLike, NumbersLike
 
-__all__ = ["BatchOptions", "StylizeOptions"]
+__all__ = ["BatchOptions", "ClipOptions", "StylizeOptions"]
 
 
 class BatchOptions(TypedDict, total=False):
@@ -44,6 +45,11 @@ class StylizeOptions(BatchOptions, total=False):
     style_masks: ImageLike | Sequence[ImageLike]
     protect: ImageLike
     weights: str | PathLike[str]
+
+
+class ClipOptions(StylizeOptions, total=False):
+    """Options of `impasto.video`: those of a picture and fields of `VideoOptions`."""
+
 '''
 
 TEXTS = {
@@ -55,6 +61,10 @@ TEXTS = {
     "bleed_alpha": "int | str",
     "init": "ImageLike",
     "bleed": "float | str",
+    "start": "float | str",
+    "end": "float | str",
+    "cuts": "str | Sequence[float] | None",
+    "keyframes": "str | Sequence[tuple[str, Sequence[float], float]]",
     "profile": "str | PathLike[str]",
 }
 """Options with a parser of their own, by the types that it accepts."""
@@ -63,8 +73,11 @@ TEXTS = {
 def render() -> str:
     """Return the text of the module."""
     models: tuple[type[BaseModel], ...] = (Config, RunOptions)
-    fields = [(name, field) for model in models for name, field in model.model_fields.items()]
-    return HEAD + "".join(f"    {name}: {_type_of(name, field)}\n" for name, field in fields) + TAIL
+    return HEAD + "".join(map(_fields, models)) + TAIL + _fields(VideoOptions)
+
+
+def _fields(model: type[BaseModel]) -> str:
+    return "".join(f"    {name}: {_type_of(name, field)}\n" for name, field in model.model_fields.items())
 
 
 def _type_of(name: str, field: FieldInfo) -> str:

@@ -31,6 +31,7 @@ app = App(
 for name, target, summary in (
     ("stylize", "stylize:stylize", "Paint CONTENT in the manner of STYLE."),
     ("demo", "stylize:demo", "Paint a photo that ships with Impasto."),
+    ("video", "video:video", "Paint a clip in the manner of STYLE."),
     ("reproduce", "reproduce:reproduce", "Repeat the run recorded in a picture."),
     ("score", "score:score", "Score a picture against its content and style."),
     ("insight", "insight:app", "See what the network sees."),

@@ -16,13 +16,16 @@ from impasto.config import Config, RunOptions
 from impasto.config.model import choices_of, group_of
 from impasto.config.registry import Registry
 from impasto.config.types import AUTO
+from impasto.config.video import VideoOptions
 
 __all__ = ["default_of", "flag_name", "with_options"]
 
 GROUPS = {
     name: Group(name, sort_key=number)
     for number, name in enumerate(
-        dict.fromkeys(group_of(field) for model in (Config, RunOptions) for field in model.model_fields.values()),
+        dict.fromkeys(
+            group_of(field) for model in (VideoOptions, Config, RunOptions) for field in model.model_fields.values()
+        ),
         start=1,
     )
 }

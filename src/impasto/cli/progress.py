@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
@@ -16,7 +17,7 @@ from impasto.insight.run_grid import GridProgress
 from impasto.jobs.model import Job
 from impasto.run import Run
 
-__all__ = ["ProgressView"]
+__all__ = ["ProgressView", "format_clock", "format_losses"]
 
 LINE_INTERVAL_S = 5.0
 BAR_PX = 24
@@ -36,7 +37,7 @@ class ProgressView:
         self._rate = _Rate()
         self._last_line, self._last_line_s = "", time.monotonic()
 
-    def __enter__(self) -> ProgressView:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -49,9 +50,9 @@ class ProgressView:
         """Show one step of a run: a bar for each scale."""
         scale = progress.size
         size, rate = f"{scale.width}x{scale.height}", self._rate.describe(progress)
-        self._update(progress.scale, size, progress.iteration, scale.iterations, f"{_losses(progress)}  {rate}")
+        self._update(progress.scale, size, progress.iteration, scale.iterations, f"{format_losses(progress)}  {rate}")
         self._print_line(
-            lambda: f"{size}  step {progress.iteration}/{scale.iterations}  {_losses(progress)}  {rate}",
+            lambda: f"{size}  step {progress.iteration}/{scale.iterations}  {format_losses(progress)}  {rate}",
             now=progress.iteration == scale.iterations,
         )
 
@@ -59,7 +60,7 @@ class ProgressView:
         """Show one step of a grid: a bar for the cells, and one for the steps of the current cell."""
         step, planned = grid.progress.step, grid.progress.planned_steps
         self._update("cells", "cells", grid.number - 1, grid.count, grid.cell)
-        self._update("steps", "steps", step, planned, _losses(grid.progress))
+        self._update("steps", "steps", step, planned, format_losses(grid.progress))
         line = f"{grid.number}/{grid.count}  {grid.cell}"
         self._print_line(lambda: line, now=line != self._last_line)
 
@@ -112,9 +113,9 @@ class _Rate:
         self.last_s = progress.elapsed_s
         here_s = progress.elapsed_s - self.scale_began_s
         if progress.iteration == progress.size.iterations:
-            return f"in {_format_clock(here_s)}"
+            return f"in {format_clock(here_s)}"
         left_s = progress.elapsed_s * (1 / progress.fraction - 1)
-        return f"{progress.iteration / max(here_s, 1e-9):.2f} steps/s, {_format_clock(left_s)} left"
+        return f"{progress.iteration / max(here_s, 1e-9):.2f} steps/s, {format_clock(left_s)} left"
 
 
 def _make_bars() -> Bars:
@@ -150,15 +151,17 @@ def _count_jobs(jobs: Sequence[Job], skipped: int, elapsed_s: float) -> list[str
     if work > 0.5 and elapsed_s > 0:
         left = sum(1 - job.progress for job in jobs if job.state in ("queued", "running"))
         left_s = left * elapsed_s / work
-        return [*parts, f"{3600 * work / elapsed_s:.0f} an hour", *existing, f"{_format_clock(left_s)} left"]
+        return [*parts, f"{3600 * work / elapsed_s:.0f} an hour", *existing, f"{format_clock(left_s)} left"]
     return [*parts, *existing]
 
 
-def _format_clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
+    """Return minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
-def _losses(progress: Progress) -> str:
+def format_losses(progress: Progress) -> str:
+    """Return the losses of a step on one line."""
     losses = progress.losses
     return f"total {float(losses.total):.3g} content {float(losses.content):.3g} style {float(losses.style):.3g}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from impasto.config.types import ImageLike, LayersLike, LengthsLike, NumbersLike
 
-__all__ = ["BatchOptions", "StylizeOptions"]
+__all__ = ["BatchOptions", "ClipOptions", "StylizeOptions"]
 
 
 class BatchOptions(TypedDict, total=False):
@@ -80,3 +80,22 @@ class StylizeOptions(BatchOptions, total=False):
     style_masks: ImageLike | Sequence[ImageLike]
     protect: ImageLike
     weights: str | PathLike[str]
+
+
+class ClipOptions(StylizeOptions, total=False):
+    """Options of `impasto.video`: those of a picture and fields of `VideoOptions`."""
+
+    start: float | str
+    end: float | str | None
+    every: int
+    fps_out: float | None
+    seconds: float | None
+    loop: bool
+    temporal_weight: float
+    consistency: Literal["short", "long"]
+    still: bool
+    frame_iterations: int
+    cuts: str | Sequence[float] | None
+    keyframes: str | Sequence[tuple[str, Sequence[float], float]]
+    crf: float
+    lossless: bool

@@ -164,8 +164,8 @@ class VideoOptions(Options):
         "style-weights=1,0@0s;0,1@4s.",
         example="alpha=2@0s;10@4s",
     )
-    crf: float = option(
-        16.0,
+    crf: int = option(
+        16,
         group=FILE,
         ge=0,
         le=51,

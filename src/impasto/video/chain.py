@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from impasto.video.still import StillParts
 from impasto.video.timing import Selected
 
 __all__ = ["LOOP_FRAMES", "Chain", "FrameDone"]
+
+logger = logging.getLogger("impasto")
 
 LOOKBACK = {"short": (1,), "long": (1, 2, 4)}
 """Distances in frames of the pictures that a frame keeps to (Ruder et al. 2016)."""
@@ -51,7 +54,7 @@ RunOf = Callable[[Selected, Frame, Guide | None, Mapping[str, Any]], Run]
 class Chain:
     """Paints frames in order into a folder, and leaves those that are there. The folder alone is the state.
 
-    `recipe` is that of the first picture that was painted.
+    `recipe` is that of the first picture that was painted. `is_closed` is true once a loop's seam is done.
     """
 
     run_of: RunOf
@@ -60,6 +63,7 @@ class Chain:
     observers: Sequence[Observer] = ()
     stop: StopCondition | None = None
     recipe: Recipe | None = field(default=None, init=False)
+    is_closed: bool = field(default=False, init=False)
     _shown: deque[Shown] = field(default_factory=lambda: deque(maxlen=max(LOOKBACK["long"])), init=False)
     _still: StillParts = field(default_factory=StillParts, init=False)
     _options: Mapping[str, Any] = field(default_factory=dict, init=False)
@@ -79,19 +83,25 @@ class Chain:
             yield done
 
     def close_loop(self, frames: Iterable[tuple[Selected, Frame]], count: int) -> Iterator[FrameDone]:
-        """Repaint the first frames of a clip of one shot, from its last one and more and more from what they were."""
+        """Repaint the first frames of a clip, from its last one, and more and more from what they were.
+
+        Where the end and the beginning are different scenes, there is nothing to close.
+        """
         steps = min(LOOP_FRAMES, count // 2)
         for number, (selected, frame) in zip(range(1, steps + 1), frames, strict=False):
-            before = self.folder.read(f"{number:06}")
-            options = options_at(self.video.keyframes, selected.time)
+            if number == 1 and is_cut(frame, self._shown[-1].frame):
+                logger.warning("The clip ends with another scene than it begins with, so that loop changes nothing.")
+                break
+            before, options = self.folder.read(f"{number:06}"), options_at(self.video.keyframes, selected.time)
             guide = self._guide(frame, options)
-            if before is None or guide is None:
-                return
+            assert before is not None
+            assert guide is not None
             guide = guide.blend(before, number / (steps + 1))
             done = self._paint(number, f"loop_{number:06}", selected, frame, guide, options)
             if done is None:
                 return
             yield done
+        self.is_closed = True
 
     def _begins_shot(self, selected: Selected, frame: Frame) -> bool:
         if self.video.cuts is None:
@@ -134,6 +144,7 @@ class Chain:
                 if self.stop is not None and run.latest is not None and self.stop(run.latest):
                     return None
                 picture, iterations, losses = to_frame(result.image), result.iterations, result.losses
+                picture = picture if guide is None else guide.keep(picture)
                 self.recipe = self.recipe or result.recipe
             self.folder.write(name, picture)
         self._shown.append(Shown(frame, picture))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto import __version__, images
-from impasto.config import Config, Inputs, Plan, RunOptions
+from impasto.config import Config, Inputs
 from impasto.config.video import VideoOptions
-from impasto.core.framing import Frame as Crop
-from impasto.core.framing import frame_content
 from impasto.core.tensor_store import RamStore
-from impasto.run import ModelCache, Observer, Run
+from impasto.images import color
+from impasto.run import Observer, Run
 from impasto.run.loop import StopCondition
 from impasto.video.chain import Chain, FrameDone
 from impasto.video.clip import Clip
@@ -24,7 +23,8 @@ from impasto.video.flow import Frame
 from impasto.video.frame_folder import FrameFolder
 from impasto.video.guide import Guide, to_frame, to_tensor
 from impasto.video.masks import ClipMasks
-from impasto.video.timing import Selected, Selection, select
+from impasto.video.timing import Selected, Selection
+from impasto.video.writing import ClipWriter
 
 __all__ = ["ClipRun"]
 
@@ -33,36 +33,35 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class ClipRun:
-    """A clip to paint. `inputs` holds the styles, the masks and the weights; its content is the clip's name."""
+    """A clip to paint, frame by frame, into a folder.
+
+    `first` is the run of the first frame, whose options, styles, plan and network serve all.
+    """
 
     clip: Clip
-    inputs: Inputs
-    config: Config
-    options: RunOptions
+    selection: Selection
+    masks: ClipMasks
+    first: Run
     video: VideoOptions
     folder: FrameFolder
-    recorded_plan: Plan | None = None
-    cache: ModelCache = field(default_factory=lambda: ModelCache(cache_measurements=True))
+    chain: Chain | None = field(default=None, init=False)
 
     @cached_property
-    def crop(self) -> Crop:
-        """The size to paint at. Raises `ConfigError`."""
-        return frame_content(self.clip.size, self.config)
-
-    @cached_property
-    def selection(self) -> Selection:
-        """The frames to paint. Raises `VideoError`."""
-        return select(self.clip, self.video)
-
-    @cached_property
-    def masks(self) -> ClipMasks:
-        """The masks of each frame. Raises `ImageError`, `VideoError`."""
-        return ClipMasks(self.inputs, self.clip, self.selection.frames[-1])
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The plan of all frames."""
-        return self.recorded_plan or self._build_run(self.inputs.model_copy(update={"content": self._blank}), {}).plan
+    def description(self) -> dict[str, Any]:
+        """Everything that the pictures depend on, for the recipe, and to compare with an interrupted run."""
+        run, styles = self.first, self.first.opened_inputs.styles
+        return {
+            "version": __version__,
+            "clip": {"name": self.clip.path.name, "sha256": self.clip.content_sha256},
+            "styles": [{"name": style.name, "sha256": style.sha256} for style in styles],
+            "masks": self.masks.sha256,
+            "style_masks": [mask.sha256 for mask in run.opened_inputs.style_masks],
+            "config": run.config.model_dump(mode="json"),
+            "run": run.options.model_dump(mode="json"),
+            "plan": run.plan.model_dump(mode="json"),
+            "video": self.video.model_dump(mode="json"),
+            "weights": run.encoder.weights_sha256,
+        }
 
     def frames(
         self, observers: Sequence[Observer] = (), stop: StopCondition | None = None
@@ -72,13 +71,21 @@ class ClipRun:
         `observers` see the steps of each frame, and `stop` ends the clip at the frame before. Raises `FrameError` at a
         frame that cannot be read, `OutputError`.
         """
-        chain = Chain(self._run_of, self.video, self.folder, observers, stop)
+        self.chain = Chain(self._run_of, self.video, self.folder, observers, stop)
         count = 0
-        for done in chain.paint(_ahead(self._decode())):
+        for done in self.chain.paint(_ahead(self._decode())):
             count = done.number
             yield done
         if self.video.loop and count == len(self.selection.frames):
-            yield from chain.close_loop(self._decode(), count)
+            yield from self.chain.close_loop(self._decode(), count)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if every frame is painted, those of a loop's seam too."""
+        count = len(self.selection.frames)
+        has_all = all(self.folder.file(f"{number:06}").exists() for number in range(1, count + 1))
+        is_closed = self.chain is not None and self.chain.is_closed
+        return has_all and (is_closed or not self.video.loop)
 
     def _decode(self) -> Iterator[tuple[Selected, Frame]]:
         """Yield the frames to paint, at their size. Each is decoded once."""
@@ -89,20 +96,65 @@ class ClipRun:
         for selected in wanted:
             while number < selected.source:
                 number, pixels = next(decoded)
-            yield selected, to_frame(images.load(pixels, frame=self.crop).pixels)
+            yield selected, to_frame(images.load(pixels, frame=self.first.frame).pixels)
 
     def _run_of(self, selected: Selected, frame: Frame, guide: Guide | None, changed: Mapping[str, Any]) -> Run:
-        inputs = self.inputs.model_copy(update={"content": to_tensor(frame), **self.masks.at(selected.source)})
+        """Build the run of a frame: from noise, or a few steps from its guide."""
+        pictures = {"content": to_tensor(frame), **self.masks.at(selected.source)}
         if guide is None:
-            return self._build_run(inputs, changed, self.plan)
-        reference, store = guide.reference(self.video.temporal_weight), RamStore()
-        if self.config.color == "luminance":  # colors come back at the end
-            reference = reference.in_gray(store)
+            return self._build(pictures, changed)
+        reference = guide.reference(self.video.temporal_weight)
+        if self.first.config.color == "luminance":  # the colors come back at the end
+            reference = replace(reference, pixels=color.to_grayscale(RamStore(), reference.pixels))
         steps = {"init": "image", "scales": 1, "iterations": self.video.frame_iterations}
-        run = self._build_run(inputs.model_copy(update={"init": reference.pixels}), changed | steps, self.plan)
-        run.reference = reference
-        return run
+        run = self._build(pictures | {"init": reference.pixels}, {**changed, **steps})
+        return replace(run, reference=reference)
 
-    def _build_run(self, inputs: Inputs, changed: Mapping[str, Any], plan: Plan | None = None) -> Run:
-        config = Config(**(self.config.model_dump() | dict(changed)))
-        return Run(inputs, config, self.options, recorded_plan=plan, cache=self.cache)
+    def _build(self, pictures: Mapping[str, Any], changed: Mapping[str, Any]) -> Run:
+        first = self.first
+        inputs: Inputs = first.opened_inputs.model_copy(update=dict(pictures))
+        config = Config(**(first.config.model_dump() | dict(changed)))
+        return Run(inputs, config, first.options, recorded_plan=first.plan, cache=first.cache)
+
+    def write(self, path: Path, inputs: Sequence[Path] = ()) -> int:
+        """Write the frames that are painted so far as a clip with its sound, and return their number.
+
+        Raises `OutputError`.
+        """
+        chosen, first = self.selection, self.first
+        done = [frame for frame in enumerate(chosen.frames, start=1) if self.folder.file(f"{frame[0]:06}").exists()]
+        done = [frame for place, frame in enumerate(done, start=1) if frame[0] == place]  # up to the first gap
+        is_whole = len(done) == len(chosen.frames)
+        if not done:
+            return 0
+        end = chosen.end if is_whole else chosen.start + chosen.frames[len(done)].time
+        with ClipWriter(
+            path,
+            first.size,
+            chosen.rate,
+            time_base=self.clip.time_base,
+            colors=self.clip.colors,
+            sound_from=self.clip if self.clip.sounds else None,
+            start=chosen.start,
+            end=end,
+            crf=self.video.crf,
+            lossless=self.video.lossless,
+            metadata={"impasto": json.dumps(self.description)},
+            inputs=inputs,
+        ) as writer:
+            for number, selected in done:
+                picture = self.folder.read(f"loop_{number:06}")
+                picture = self.folder.read(f"{number:06}") if picture is None else picture
+                assert picture is not None
+                writer.write(picture, selected.time)
+        return len(done)
+
+
+def _ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items, and compute the next one meanwhile."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, iterator, None)
+        while (item := waiting.result()) is not None:
+            waiting = pool.submit(next, iterator, None)
+            yield item

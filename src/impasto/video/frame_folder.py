@@ -62,6 +62,13 @@ class FrameFolder:
                 "over."
             )
 
+    def recorded(self, name: str) -> Any:
+        """Return a part of the description in the folder, None without one."""
+        try:
+            return json.loads((self.path / DESCRIPTION).read_text()).get(name)
+        except (OSError, ValueError, AttributeError):
+            return None
+
     @property
     def count(self) -> int:
         """The number of frames that are done."""

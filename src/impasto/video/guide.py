@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Guide:
-    """Where a frame starts, (H, W, 3) of uint8, and how much it keeps to that, (H, W): see `core.temporal.Reference`."""
+    """Where a frame starts, (H, W, 3), and how much it keeps to that, (H, W): see `core.temporal.Reference`."""
 
     start: Frame
     confidence: Field
@@ -44,6 +44,10 @@ class Guide:
         still = None if self.still is None or not self.still.any() else torch.from_numpy(self.still)[None, None]
         confidence = torch.from_numpy(self.confidence)[None, None]
         return Reference(to_tensor(self.start), confidence, weight * WEIGHT, still)
+
+    def keep(self, picture: Frame) -> Frame:
+        """Return a picture with exactly the earlier pixels where nothing moved."""
+        return picture if self.still is None else np.where(self.still[..., None] > 0, self.start, picture)
 
     def blend(self, picture: Frame, share: float) -> Guide:
         """Return a guide to a mixture with another picture of the same frame, to paint all of it anew."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.config import Inputs
 from impasto.errors import VideoError
 from impasto.images import open_image
 from impasto.video.clip import Clip, open_clip
 from impasto.video.guide import to_frame
-from impasto.video.timing import Selected
 
 __all__ = ["ClipMasks", "is_clip"]
 
@@ -28,20 +27,25 @@ def is_clip(source: Any) -> bool:
 class ClipMasks:
     """The masks of each frame of a clip. A mask clip has a frame for each frame of the clip."""
 
-    def __init__(self, inputs: Inputs, clip: Clip, last: Selected) -> None:
+    def __init__(self, content_masks: Sequence[Any], protect: Any, frame_count: int) -> None:
         def open_mask(source: Any) -> Any:
             if source is None or not is_clip(source):
                 return source if source is None else open_image(source)
             mask = open_clip(source)
-            if mask.frame_count <= last.source:
+            if mask.frame_count < frame_count:
                 raise VideoError(
-                    f"{source} has masks for {mask.frame_count} frames, and the clip needs {last.source + 1}. Give one "
-                    "for each frame, or one picture for all."
+                    f"{source} has masks for {mask.frame_count} frames, and {frame_count} are needed. Give one for "
+                    "each frame of the clip, or one picture for all."
                 )
             return mask
 
-        self._content_masks = [open_mask(mask) for mask in inputs.content_masks]
-        self._protect = open_mask(inputs.protect)
+        self._content_masks, self._protect = [open_mask(mask) for mask in content_masks], open_mask(protect)
+
+    @property
+    def sha256(self) -> list[str]:
+        """The hashes of all masks."""
+        masks = [*self._content_masks, *([] if self._protect is None else [self._protect])]
+        return [mask.content_sha256 if isinstance(mask, Clip) else mask.sha256 for mask in masks]
 
     def at(self, number: int) -> dict[str, Any]:
         """Return the masks of one frame of the clip, as fields of `Inputs`."""

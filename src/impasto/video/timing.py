@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
 from impasto.config.video import VideoOptions
+from impasto.video.clip import Clip, select_frames
 
 __all__ = ["Selected", "Selection", "select"]
 
@@ -21,30 +22,27 @@ class Selected(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The frames to paint, the part of the clip in seconds that they cover, and their rate if it is constant."""
+    """The frames to paint, the part of the clip in seconds that they cover, and their mean rate."""
 
     frames: tuple[Selected, ...]
     start: Fraction
     end: Fraction
-    rate: Fraction | None
+    rate: Fraction
 
 
-def select(
-    times: Sequence[Fraction], chosen: range, duration: Fraction, rate: Fraction, options: VideoOptions
-) -> Selection:
-    """Choose from the frames `chosen` of a clip by `every` and `fps_out`.
+def select(clip: Clip, options: VideoOptions) -> Selection:
+    """Choose the frames of a clip that `options` ask for. Raises `VideoError` if there are none.
 
     With `fps_out`, frames are left out or repeated. The output starts with the first frame, and lasts as long as the
     chosen part of the clip.
     """
-    start = times[chosen[0]]
-    end = duration if options.end is None else min(duration, Fraction(str(options.end)))
-    if options.fps_out is None:
-        numbers, shown = list(chosen), [times[number] - start for number in chosen]
-    else:
+    chosen = select_frames(clip, options.start, options.end)
+    start, times = clip.times[chosen[0]], clip.times
+    end = clip.duration if options.end is None else min(clip.duration, Fraction(str(options.end)))
+    numbers, shown, rate = list(chosen), [times[number] - start for number in chosen], clip.rate
+    if options.fps_out is not None:
         rate = Fraction(str(options.fps_out))
-        count = max(1, -((start - end) * rate // 1))
-        shown = [number / rate for number in range(int(count))]
-        numbers = [max(chosen[0], bisect.bisect_right(times, start + time) - 1) for time in shown]
+        shown = [number / rate for number in range(max(1, math.ceil((end - start) * rate)))]
+        numbers = [bisect.bisect_right(times, start + time) - 1 for time in shown]
     frames = [Selected(number, times[number], time) for number, time in zip(numbers, shown, strict=True)]
     return Selection(tuple(frames[:: options.every]), start, end, rate / options.every)

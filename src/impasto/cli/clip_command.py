@@ -1,0 +1,114 @@
+"""One clip on the command line: check outputs first, show progress, obey Ctrl-C, lose no frame."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.cli.clip_progress import ClipProgress
+from impasto.cli.console import console, log_to_console, pull_missing
+from impasto.cli.run_command import file_stem
+from impasto.cli.signals import SignalCatcher, catch_signals
+from impasto.config.presets import load_preset
+from impasto.core.method import Progress
+from impasto.engine.allocation import keep_freed_memory
+from impasto.errors import FrameError, ImpastoError, OutputError
+from impasto.run import Run
+from impasto.run.observers import unused_path
+from impasto.video.api import frame_folder_of, prepare_clip
+from impasto.video.clip_run import ClipRun
+from impasto.video.preview import draw_preview
+
+__all__ = ["ClipCommand"]
+
+
+@dataclass
+class ClipCommand:
+    """A clip on the command line, written to `output`, or under a name made from the inputs."""
+
+    clip: Path
+    styles: tuple[str, ...]
+    output: Path | None
+    resume: bool = False
+    keep_frames: bool = False
+    json_output: bool = False
+    quiet: bool = False
+
+    def execute(self, preset: str, options: dict[str, Any], *, preview: bool, verbose: bool) -> int:
+        """Paint the clip, or a preview of it.
+
+        Returns 0, 1 if a frame cannot be painted, or 128 plus the number of the signal that stopped it; what is done is
+        written then.
+        """
+        log_to_console(verbose=verbose)
+        keep_freed_memory()
+        output = self._path()
+        config = load_preset(preset)
+        with catch_signals() as catcher:
+            pull_missing(options.get("network") or config.network, quiet=self.quiet)
+            run = prepare_clip(
+                self.clip, self.styles, output, config, resume=self.resume, is_preview=preview, **options
+            )
+            return self._preview(run, output, catcher) if preview else self._paint(run, output, catcher)
+
+    def _path(self) -> Path:
+        if self.output is not None:
+            return self.output
+        path = Path(f"{file_stem(str(self.clip), *self.styles)}.mp4")
+        return path if self.resume and frame_folder_of(path).exists() else unused_path(path)
+
+    def _paint(self, run: ClipRun, output: Path, catcher: SignalCatcher) -> int:
+        failure: ImpastoError | None = None
+        with ClipProgress(run, quiet=self.quiet) as view:
+
+            def defer_signals(run: Run, progress: Progress) -> None:
+                catcher.deferring = True
+
+            try:
+                for done in run.frames([defer_signals, view.on_step], lambda progress: bool(catcher.signal)):
+                    view.on_frame(done)
+                    if catcher.signal:
+                        break
+            except (FrameError, OutputError) as error:
+                failure = error
+        return self._finish(run, output, catcher, failure)
+
+    def _finish(self, run: ClipRun, output: Path, catcher: SignalCatcher, failure: ImpastoError | None) -> int:
+        """Write what is painted. The frames are kept if any is missing."""
+        count, wanted = 0, len(run.selection.frames)
+        try:
+            count = run.write(output)
+        except OutputError as error:
+            raise OutputError(f"{error} The frames are in {run.folder.path}; --resume writes them.") from error
+        is_whole = run.is_complete
+        if is_whole and not self.keep_frames:
+            run.folder.remove()
+        self._print(run, output if count else None, count)
+        if failure is not None:
+            place = f", and in {output}" if count else ""
+            console.print(f"impasto: {failure} {count} of {wanted} frames are done{place}.")
+            return 1
+        if not is_whole:
+            console.print(
+                f"impasto: stopped after {count} of {wanted} frames, which are in {output}; --resume continues."
+                if count
+                else "impasto: stopped before the first frame was done"
+            )
+        return 128 + catcher.signal if catcher.signal else 0
+
+    def _preview(self, run: ClipRun, output: Path, catcher: SignalCatcher) -> int:
+        path = unused_path(output.with_suffix(".preview.png"))
+        with ClipProgress(run, quiet=self.quiet) as view:
+            draw_preview(run, path, [view.on_step])
+        self._print(run, path, 0)
+        return 0
+
+    def _print(self, run: ClipRun, path: Path | None, count: int) -> None:
+        if self.json_output:
+            height, width = run.first.size
+            report = {"output": None if path is None else str(path), "width": width, "height": height, "frames": count}
+            print(json.dumps(report | {"seconds": float(run.selection.end - run.selection.start)}))
+        elif path is not None and not self.quiet:
+            print(path)

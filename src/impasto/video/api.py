@@ -1,0 +1,126 @@
+"""The functions that `import impasto` offers for clips."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from impasto.config import Config, Plan
+from impasto.config.print_size import NO_PRINT
+from impasto.config.video import VideoOptions
+from impasto.errors import ConfigError
+from impasto.run import as_tuple, prepare_run
+from impasto.run.model_cache import ModelCache
+from impasto.video.chain import FrameDone
+from impasto.video.clip import Clip, open_clip
+from impasto.video.clip_run import ClipRun
+from impasto.video.frame_folder import FrameFolder
+from impasto.video.masks import ClipMasks
+from impasto.video.photo_clip import open_photo
+from impasto.video.timing import select
+from impasto.video.writing import require_clip_output
+
+if TYPE_CHECKING:
+    from impasto.config.option_types import ClipOptions
+    from impasto.config.types import ImageLike
+
+__all__ = ["frame_folder_of", "prepare_clip", "video", "video_steps"]
+
+
+def video(
+    clip: str | Path,
+    style: ImageLike | Sequence[ImageLike],
+    output: str | Path,
+    config: Config | None = None,
+    *,
+    resume: bool = False,
+    **options: Unpack[ClipOptions],
+) -> Path:
+    """Paint a clip in the manner of `style`, and write it to `output`, with its sound. Returns the path.
+
+    The frames are kept in a folder beside `output` until all are painted; with `resume`, an interrupted call continues
+    with them. `options` are fields of `VideoOptions`, `Config` and `RunOptions`; each of `content_masks` and `protect`
+    is one picture, or a clip or folder with one for each frame. A photo is a clip of `seconds`, in which `keyframes`
+    change the options. Raises subclasses of `ImpastoError`; the frames so far are kept then.
+    """
+    run = prepare_clip(clip, style, output, config, resume=resume, **options)
+    for _ in run.frames():
+        pass
+    run.write(Path(output))
+    run.folder.remove()
+    return Path(output)
+
+
+def video_steps(
+    clip: str | Path,
+    style: ImageLike | Sequence[ImageLike],
+    output: str | Path,
+    config: Config | None = None,
+    *,
+    resume: bool = False,
+    **options: Unpack[ClipOptions],
+) -> Generator[FrameDone, None, None]:
+    """Yield each frame of `video` once it is painted, and write the clip after the last one.
+
+    Close the generator to stop; the frames so far are kept.
+    """
+    run = prepare_clip(clip, style, output, config, resume=resume, **options)
+    return _steps(run, Path(output))
+
+
+def _steps(run: ClipRun, output: Path) -> Generator[FrameDone, None, None]:
+    yield from run.frames()
+    run.write(output)
+    run.folder.remove()
+
+
+def frame_folder_of(output: Path) -> Path:
+    """Return the folder in which the frames of a clip are kept until it is written."""
+    return output.with_name(f"{output.name}.frames")
+
+
+def prepare_clip(
+    clip: str | Path,
+    style: Any,
+    output: str | Path,
+    config: Config | None = None,
+    *,
+    resume: bool = False,
+    is_preview: bool = False,
+    **options: Any,
+) -> ClipRun:
+    """Build the run of a clip, and create or open the folder of its frames, which a preview does not need.
+
+    Raises subclasses of `ImpastoError`.
+    """
+    output = Path(output)
+    video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
+    opened = _open(Path(clip), video)
+    selection = select(opened, video)
+    content_masks, protect = as_tuple(options.pop("content_masks", ())), options.pop("protect", None)
+    used = [source for source in (clip, *as_tuple(style), *content_masks, protect) if isinstance(source, (str, Path))]
+    require_clip_output(output, [Path(source) for source in used])
+    numbers = [frame.source for frame in selection.frames]
+    masks = ClipMasks(content_masks, protect, numbers[-1] + 1)
+    frame = opened.frame(numbers[0])
+    run = prepare_run(
+        frame, style, config, **options, **masks.at(numbers[0]), cache=ModelCache(cache_measurements=True)
+    )
+    if run.config.print != NO_PRINT or run.config.panorama:
+        raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
+    folder = FrameFolder(frame_folder_of(output))
+    if resume and (plan := folder.recorded("plan")) is not None:
+        run.recorded_plan = Plan(**plan)
+    prepared = ClipRun(opened, selection, masks, run, video, folder)
+    if not is_preview:
+        folder.open(prepared.description, resume=resume)
+    return prepared
+
+
+def _open(path: Path, options: VideoOptions) -> Clip:
+    if options.seconds is None:
+        return open_clip(path)
+    rate = Fraction(str(options.fps_out)) if options.fps_out is not None else Fraction(25)
+    return open_photo(path, Fraction(str(options.seconds)), rate)
