@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -24,3 +25,14 @@ def one_color(color: tuple[float, float, float], height: int = 24, width: int = 
 def random_image(seed: int, height: int = 16, width: int = 12, channels: int = 3) -> Tensor:
     """Return seeded uniform noise of shape (1, channels, height, width)."""
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def textured_scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Return a scene of blobs of many sizes, (H, W, 3) of uint8, in which motion can be followed."""
+    generator = torch.Generator().manual_seed(seed)
+    scene = torch.zeros(1, 3, height, width)
+    for cell_px in (4, 8, 16, 32):
+        coarse = torch.rand(1, 3, height // cell_px + 2, width // cell_px + 2, generator=generator) - 0.5
+        scene += F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False) * cell_px**0.5
+    scene = (scene - scene.min()) / (scene.max() - scene.min())
+    return np.asarray((scene[0].permute(1, 2, 0) * 255).round().numpy(), np.uint8)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from impasto.cli.clip_progress import ClipProgress
-from impasto.cli.console import console, log_to_console, pull_missing
-from impasto.cli.run_command import file_stem
+from impasto.cli.console import console
 from impasto.cli.signals import SignalCatcher, catch_signals
-from impasto.config.presets import load_preset
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import FrameError, ImpastoError, OutputError
 from impasto.run import Run
 from impasto.run.observers import unused_path
-from impasto.video.api import frame_folder_of, prepare_clip
+from impasto.video.api import frame_folder_of
 from impasto.video.clip_run import ClipRun
 from impasto.video.preview import draw_preview
 
@@ -26,37 +24,35 @@ __all__ = ["ClipCommand"]
 
 @dataclass
 class ClipCommand:
-    """A clip on the command line, written to `output`, or under a name made from the inputs."""
+    """A clip on the command line, written to `output`, or under an unused name like `default`.
 
-    clip: Path
-    styles: tuple[str, ...]
+    `prepare` builds its run for the path to write.
+    """
+
+    prepare: Callable[[Path], ClipRun]
     output: Path | None
+    default: str
     resume: bool = False
     keep_frames: bool = False
     json_output: bool = False
     quiet: bool = False
 
-    def execute(self, preset: str, options: dict[str, Any], *, preview: bool, verbose: bool) -> int:
+    def execute(self, *, preview: bool = False) -> int:
         """Paint the clip, or a preview of it.
 
         Returns 0, 1 if a frame cannot be painted, or 128 plus the number of the signal that stopped it; what is done is
         written then.
         """
-        log_to_console(verbose=verbose)
         keep_freed_memory()
         output = self._path()
-        config = load_preset(preset)
         with catch_signals() as catcher:
-            pull_missing(options.get("network") or config.network, quiet=self.quiet)
-            run = prepare_clip(
-                self.clip, self.styles, output, config, resume=self.resume, is_preview=preview, **options
-            )
-            return self._preview(run, output, catcher) if preview else self._paint(run, output, catcher)
+            run = self.prepare(output)
+            return self._preview(run, output) if preview else self._paint(run, output, catcher)
 
     def _path(self) -> Path:
         if self.output is not None:
             return self.output
-        path = Path(f"{file_stem(str(self.clip), *self.styles)}.mp4")
+        path = Path(self.default)
         return path if self.resume and frame_folder_of(path).exists() else unused_path(path)
 
     def _paint(self, run: ClipRun, output: Path, catcher: SignalCatcher) -> int:
@@ -98,7 +94,7 @@ class ClipCommand:
             )
         return 128 + catcher.signal if catcher.signal else 0
 
-    def _preview(self, run: ClipRun, output: Path, catcher: SignalCatcher) -> int:
+    def _preview(self, run: ClipRun, output: Path) -> int:
         path = unused_path(output.with_suffix(".preview.png"))
         with ClipProgress(run, quiet=self.quiet) as view:
             draw_preview(run, path, [view.on_step])

@@ -12,6 +12,7 @@ from impasto.cli.parameters import Json, MovedContent, MovedStyles, Output, Quie
 from impasto.cli.run_command import RunCommand, file_stem
 from impasto.run import read_recipe
 from impasto.run.recorded import prepare_recorded_run, stop_where_recorded
+from impasto.video.kinds import is_clip
 
 __all__ = ["reproduce"]
 
@@ -36,11 +37,17 @@ def reproduce(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Repeat the run recorded in PICTURE: the same pixels on the same machine.
+    """Repeat the run recorded in PICTURE, or in a clip: the same pixels on the same machine.
 
     Inputs are looked for beside the picture and in the working directory, and must be unchanged.
     """
     log_to_console()
+    if is_clip(picture):
+        from impasto.cli.clip_work import reproduce_clip  # needs the extra `video`
+
+        files = {"content_masks": content_mask or (), "style_masks": style_mask or (), "protect": protect}
+        files |= {"clip": content, "styles": style or (), "weights": weights}
+        return reproduce_clip(picture, output, files, json_output=json, quiet=quiet)
     recipe = read_recipe(picture)
     moved = {
         "content": [content] if content else [],

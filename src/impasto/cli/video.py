@@ -75,15 +75,19 @@ def video(
     **options: Any,
 ) -> int:
     """Paint CLIP in the manner of STYLE, frame by frame, without flicker."""
-    from impasto.cli.clip_command import ClipCommand
+    from impasto.cli.clip_work import paint_clip
 
-    files = {
-        "content_masks": content_mask or (),
-        "style_masks": style_mask or (),
-        "protect": protect,
-        "weights": weights,
-    }
-    command = ClipCommand(
-        clip, tuple(style), output, resume=resume, keep_frames=keep_frames, json_output=json, quiet=quiet
+    masks = {"content_masks": content_mask or (), "style_masks": style_mask or (), "protect": protect}
+    return paint_clip(
+        clip,
+        style,
+        options | masks | {"weights": weights},
+        output,
+        preset=preset,
+        preview=preview,
+        resume=resume,
+        keep_frames=keep_frames,
+        json_output=json,
+        quiet=quiet,
+        verbose=verbose,
     )
-    return command.execute(preset, options | files, preview=preview, verbose=verbose)

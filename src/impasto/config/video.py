@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from impasto.config.model import Options, option
-from impasto.config.options import Config
 from impasto.config.types import Auto, parse_numbers
 from impasto.errors import ConfigError
 
@@ -20,6 +19,9 @@ CLIP, COHERENCE, CHANGES, FILE = "Clip", "Coherence", "Changes along the clip", 
 
 FRAME_ITERATIONS = 20
 """Steps of a frame that starts from the one before (benchmarks/video.py)."""
+
+CHANGEABLE = ("alpha", "style_weights", "content_weight", "palette_strength", "tv_weight")
+"""Options that keyframes may change."""
 
 MARK = re.compile(r"([a-z][a-z_-]*) ?= ?([^@;=]+?) ?@ ?(.+)")
 
@@ -154,7 +156,8 @@ class VideoOptions(Options):
     cuts: Cuts = option(
         None,
         group=COHERENCE,
-        description="Times of cuts, where the picture starts anew, such as 2.5,6.2. auto: find them. none: one shot.",
+        description="Times of cuts in seconds, where the picture starts anew, such as 2.5,6.2; on the command line "
+        "also a FILE with one on each line. auto: find them. none: one shot.",
         example="2.5,6.2",
     )
     keyframes: Keyframes = option(
@@ -177,17 +180,14 @@ class VideoOptions(Options):
     @model_validator(mode="after")
     def _check(self) -> VideoOptions:
         if self.end is not None and self.end <= self.start:
-            raise ValueError(f"end = {self.end:g} s is not after start = {self.start:g} s")
-        known = [name for name, field in Config.model_fields.items() if name in _changeable() and field]
-        for mark in self.keyframes:
-            if mark.option not in known:
-                raise ValueError(f"keyframes cannot change {mark.option}; they can change {', '.join(known)}")
+            raise ConfigError(f"end = {self.end:g} s is not after start = {self.start:g} s. Use a later end.")
+        for name in dict.fromkeys(mark.option for mark in self.keyframes):
+            if name not in CHANGEABLE:
+                raise ConfigError(f"keyframes cannot change {name}. They can change {', '.join(CHANGEABLE)}.")
+            counts = sorted({len(mark.values) for mark in self.keyframes if mark.option == name})
+            if len(counts) > 1 or (counts[0] > 1 and name != "style_weights"):
+                raise ConfigError(f"keyframes give {name} {counts[-1]} values at a time. Give one number, or as many.")
         return self
-
-
-def _changeable() -> tuple[str, ...]:
-    """Return the options that may change from one frame to the next: numbers that no target depends on."""
-    return ("alpha", "content_weight", "style_weights", "palette_strength", "tv_weight")
 
 
 def options_at(keyframes: Sequence[Keyframe], time_s: float | Fraction) -> Mapping[str, Any]:
@@ -198,8 +198,6 @@ def options_at(keyframes: Sequence[Keyframe], time_s: float | Fraction) -> Mappi
         before = [mark for mark in marks if mark.time_s <= time_s] or marks[:1]
         after = [mark for mark in marks if mark.time_s > time_s] or marks[-1:]
         first, last = before[-1], after[0]
-        if len(first.values) != len(last.values):
-            raise ConfigError(f"keyframes give {name} {len(first.values)} and {len(last.values)} values. Give as many.")
         span = last.time_s - first.time_s
         share = float(time_s - first.time_s) / span if span > 0 and time_s > first.time_s else 0.0
         values = tuple(a + (b - a) * share for a, b in zip(first.values, last.values, strict=True))

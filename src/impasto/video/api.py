@@ -89,11 +89,12 @@ def prepare_clip(
     *,
     resume: bool = False,
     is_preview: bool = False,
+    recorded_plan: Plan | None = None,
     **options: Any,
 ) -> ClipRun:
     """Build the run of a clip, and create or open the folder of its frames, which a preview does not need.
 
-    Raises subclasses of `ImpastoError`.
+    `recorded_plan` repeats an earlier run exactly. Raises subclasses of `ImpastoError`.
     """
     output = Path(output)
     video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
@@ -111,6 +112,7 @@ def prepare_clip(
     if run.config.print != NO_PRINT or run.config.panorama:
         raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
     folder = FrameFolder(frame_folder_of(output))
+    run.recorded_plan = recorded_plan
     if resume and (plan := folder.recorded("plan")) is not None:
         run.recorded_plan = Plan(**plan)
     prepared = ClipRun(opened, selection, masks, run, video, folder)

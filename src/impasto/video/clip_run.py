@@ -26,7 +26,10 @@ from impasto.video.masks import ClipMasks
 from impasto.video.timing import Selected, Selection
 from impasto.video.writing import ClipWriter
 
-__all__ = ["ClipRun"]
+__all__ = ["NOTE", "ClipRun"]
+
+NOTE = "impasto"
+"""Name of the recipe among the metadata of a clip."""
 
 T = TypeVar("T")
 
@@ -79,6 +82,11 @@ class ClipRun:
         if self.video.loop and count == len(self.selection.frames):
             yield from self.chain.close_loop(self._decode(), count)
 
+    def discard(self) -> None:
+        """Delete the folder of frames unless it holds one."""
+        if not self.folder.count:
+            self.folder.remove()
+
     @property
     def is_complete(self) -> bool:
         """True if every frame is painted, those of a loop's seam too."""
@@ -106,7 +114,7 @@ class ClipRun:
         reference = guide.reference(self.video.temporal_weight)
         if self.first.config.color == "luminance":  # the colors come back at the end
             reference = replace(reference, pixels=color.to_grayscale(RamStore(), reference.pixels))
-        steps = {"init": "image", "scales": 1, "iterations": self.video.frame_iterations}
+        steps = {"init": "image", "scales": 1, "iterations": self.video.frame_iterations, "effort": "normal"}
         run = self._build(pictures | {"init": reference.pixels}, {**changed, **steps})
         return replace(run, reference=reference)
 
@@ -139,7 +147,7 @@ class ClipRun:
             end=end,
             crf=self.video.crf,
             lossless=self.video.lossless,
-            metadata={"impasto": json.dumps(self.description)},
+            metadata={NOTE: json.dumps(self.description)},
             inputs=inputs,
         ) as writer:
             for number, selected in done:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 
 from impasto.video.flow import Frame, find_flow, warp
+from impasto.video.opencv import cv2
 
 __all__ = ["find_cuts", "is_cut"]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from impasto.video.opencv import cv2
 
 __all__ = ["Field", "Frame", "find_confidence", "find_flow", "warp"]
 

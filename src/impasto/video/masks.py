@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from impasto.errors import VideoError
 from impasto.images import open_image
 from impasto.video.clip import Clip, open_clip
 from impasto.video.guide import to_frame
+from impasto.video.kinds import is_clip
 
-__all__ = ["ClipMasks", "is_clip"]
-
-CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".webp", ".mxf"}
-
-
-def is_clip(source: Any) -> bool:
-    """Return True if a mask is a clip: a folder, a pattern of numbered pictures, or a file named like a video."""
-    if not isinstance(source, (str, Path)):
-        return False
-    path = Path(source)
-    return path.is_dir() or "%" in path.name or "*" in path.name or path.suffix.lower() in CLIP_SUFFIXES
+__all__ = ["ClipMasks"]
 
 
 class ClipMasks:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.video.flow import Field, Frame
+from impasto.video.opencv import cv2
 
 __all__ = ["StillParts"]
 

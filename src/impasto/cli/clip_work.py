@@ -1,0 +1,71 @@
+"""The work of `impasto video` and of `impasto reproduce` for clips: from parsed parameters to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto.cli.clip_command import ClipCommand
+from impasto.cli.console import log_to_console, pull_missing
+from impasto.cli.run_command import file_stem
+from impasto.config.presets import load_preset
+from impasto.errors import ConfigError
+from impasto.video.api import prepare_clip
+from impasto.video.clip_run import ClipRun
+from impasto.video.recorded import prepare_recorded_clip, read_clip_recipe
+
+__all__ = ["paint_clip", "reproduce_clip"]
+
+
+def paint_clip(
+    clip: Path,
+    styles: Sequence[str],
+    options: dict[str, Any],
+    output: Path | None,
+    *,
+    preset: str,
+    preview: bool,
+    resume: bool,
+    keep_frames: bool,
+    json_output: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Paint a clip in the style of pictures, and return the exit status."""
+    log_to_console(verbose=verbose)
+    config = load_preset(preset)
+
+    def prepare(path: Path) -> ClipRun:
+        if options.get("weights") is None:
+            pull_missing(options.get("network", config.network), quiet=quiet)
+        return prepare_clip(clip, styles, path, config, resume=resume, is_preview=preview, **_read_cuts(options))
+
+    default = f"{file_stem(str(clip), *styles)}.mp4"
+    command = ClipCommand(
+        prepare, output, default, resume=resume, keep_frames=keep_frames, json_output=json_output, quiet=quiet
+    )
+    return command.execute(preview=preview)
+
+
+def reproduce_clip(clip: Path, output: Path | None, files: dict[str, Any], *, json_output: bool, quiet: bool) -> int:
+    """Repeat the run recorded in a clip, with `files` in place of those that it names, and return the exit status."""
+    recipe = read_clip_recipe(clip)
+
+    def prepare(path: Path) -> ClipRun:
+        return prepare_recorded_clip(recipe, path, clip.parent, **files)
+
+    default = f"{file_stem(clip.name)}_again{clip.suffix}"
+    return ClipCommand(prepare, output, default, json_output=json_output, quiet=quiet).execute()
+
+
+def _read_cuts(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the times of a file of cuts, one on each line."""
+    cuts = options.get("cuts")
+    if cuts is None or not Path(cuts).is_file():
+        return options
+    try:
+        lines = Path(cuts).read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{cuts} cannot be read as text. Write the time of a cut on each line.") from error
+    return options | {"cuts": ",".join(lines) or "none"}

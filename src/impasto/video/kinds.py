@@ -1,0 +1,30 @@
+"""Clips by name, without a library for clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["is_clip"]
+
+SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".mxf"}
+
+
+def is_clip(source: Any) -> bool:
+    """Return True for a folder, a pattern of numbered pictures, an animation, or a file that is named like a video."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = Path(source)
+    if path.is_dir() or "%" in path.name or "*" in path.name or path.suffix.lower() in SUFFIXES:
+        return True
+    return path.suffix.lower() == ".webp" and _is_animated(path)
+
+
+def _is_animated(path: Path) -> bool:
+    """Return True if the header of a WebP file announces frames."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(21)
+    except OSError:
+        return False
+    return head[12:16] == b"VP8X" and bool(head[20] & 0x02)
