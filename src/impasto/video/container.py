@@ -54,5 +54,5 @@ def pick_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = next((one for one in streams if one is best), streams[0])
     if getattr(stream, "codec_context", None) is None:
         raise VideoError(f"{path} is coded in a way that PyAV cannot decode. Convert it to H.264 first.")
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE"  # with threads by frame, whole frames before a damaged one are lost
     return stream

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.video.color import LUMA_WEIGHTS, UNSPECIFIED, ColorTags, to_srgb, upsample, ycbcr_to_rgb
+from impasto.video.color import LUMA_WEIGHTS, ColorTags, to_srgb, upsample, ycbcr_to_rgb
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -123,13 +123,16 @@ def _plane(frame: VideoFrame, number: int, bits: int) -> Tensor:
 
 
 def _to_rgb_by_ffmpeg(frame: VideoFrame) -> Tensor:
-    """Convert RGB and palettes. Alpha is flattened over white."""
-    has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
+    """Convert RGB and palettes, at 8 or 16 bits. Alpha is flattened over white."""
+    components = frame.format.components
+    is_deep = any(component.bits > 8 for component in components)
+    if frame.format.name.startswith("gbrp") and is_deep and "f" not in frame.format.name:
+        bits = components[0].bits  # FFmpeg would lose white
+        green, blue, red = (_plane(frame, number, bits) for number in range(3))
+        return torch.stack([red, green, blue]).unsqueeze(0).float() / float(2**bits - 1)
+    has_alpha = any(component.is_alpha for component in components) or frame.format.has_palette
+    name = ("rgba64le" if has_alpha else "rgb48le") if is_deep else ("rgba" if has_alpha else "rgb24")
+    levels = frame.reformat(format=name).to_ndarray().astype(np.float32) / (65535 if is_deep else 255)
     if has_alpha:
-        levels = frame.reformat(format="rgba64le").to_ndarray().astype(np.float32) / 65535
         levels = levels[..., :3] * levels[..., 3:] + 1 - levels[..., 3:]
-    else:
-        is_unspecified = frame.colorspace == UNSPECIFIED
-        target = frame.reformat(format="gbrpf32le", src_colorspace=5 if is_unspecified else None)
-        levels = target.to_ndarray().astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(levels)).permute(2, 0, 1).unsqueeze(0).contiguous()
+    return torch.from_numpy(levels).permute(2, 0, 1).unsqueeze(0).contiguous()

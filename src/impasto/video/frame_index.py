@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,11 @@ def scan_frames(path: Path) -> FrameIndex:
         time_base = stream.time_base or Fraction(1, 90_000)
         step = max(1, round(1 / (_rate(stream) * time_base)))
         packets = [packet for packet in container.demux(stream) if packet.size]
+        is_whole = len(packets) >= stream.frames
+        end = (stream.start_time or 0) + stream.duration if stream.duration and is_whole else None
         index = _from_packets(packets, stream.codec_context.name, time_base, step)
+    if index and end is not None and index.times[-1] < end:  # packets do not tell the duration of the last frame
+        index = replace(index, last_duration=end - index.times[-1])
     return index or _from_frames(path, time_base, step)
 
 

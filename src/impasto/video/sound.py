@@ -98,13 +98,15 @@ def _copy(
     start, end = span
     time_base = source.time_base or Fraction(1, source.sample_rate)
     shift = round(start / time_base)
+    # Packets before 0 prepare the decoder. Matroska knows their number only from Matroska, and would move the picture.
+    keeps_priming = stream.container.format.name in ("mp4", "mov") or "matroska" in container.format.name
     for packet in _packets_from(container, source, start):
         if packet.pts is None or not packet.size:
             continue
         half = (packet.duration or 0) / 2
         if (packet.pts + half) * time_base >= end:
             return
-        if packet.pts < shift and not (packet.is_discard and shift <= 0):
+        if packet.pts < shift and not (shift <= 0 and keeps_priming):
             continue
         packet.pts -= shift
         packet.dts = packet.pts

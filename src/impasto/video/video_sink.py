@@ -17,7 +17,9 @@ from impasto.video.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
 from impasto.video.sound import SoundTrack
 
 if TYPE_CHECKING:
+    from av.packet import Packet
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 __all__ = ["VIDEO_SUFFIXES", "VideoSink"]
 
@@ -28,7 +30,7 @@ ENCODERS = {".webm": "libvpx-vp9"}
 LOSSLESS = {
     ".mp4": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
     ".mov": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
-    ".mkv": ("ffv1", "gbrp", {"level": "3", "slicecrc": "1"}),
+    ".mkv": ("ffv1", "bgr0", {"level": "3", "slicecrc": "1"}),
     ".webm": ("libvpx-vp9", "gbrp", {"lossless": "1"}),
 }
 """Encoder, pixel format and options that keep every bit of 8-bit RGB."""
@@ -62,7 +64,9 @@ class VideoSink:
         self._stream: Any = None
         self._sound: SoundTrack | None = None
         self._durations: dict[int, int] = {}
-        self._last_time = Fraction(0)
+        self._held: Packet[VideoStream] | None = None
+        self._first_dts: int | None = None
+        self._end = 0
 
     def set_quality(self, crf: int, *, lossless: bool) -> None:
         """Choose the encoder."""
@@ -70,7 +74,7 @@ class VideoSink:
             name, pixel_format, options = LOSSLESS[self._suffix]
         else:
             name, pixel_format = ENCODERS.get(self._suffix, "libx264"), "yuv420p"
-            options = {"crf": str(crf), "preset": "medium", "profile": "high"}
+            options = {"crf": str(crf), "preset": "medium"}
             if name == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
                 options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
         stream: Any = self._container.add_stream(name, rate=self._rate, options=options)
@@ -94,7 +98,8 @@ class VideoSink:
         """Encode a frame, and the sound until it."""
         frame = self._make_frame(pixels)
         frame.pts, frame.time_base = round(time / self._clock), self._clock
-        self._durations[frame.pts] = max(1, round((time + duration) / self._clock) - frame.pts)
+        self._end = max(frame.pts + 1, round((time + duration) / self._clock))
+        self._durations[frame.pts] = self._end - frame.pts
         self._mux(self._stream.encode(frame))
         if self._sound is not None:
             self._sound.write_until(time)
@@ -102,6 +107,7 @@ class VideoSink:
     def finish(self) -> None:
         """Complete the file."""
         self._mux(self._stream.encode(None))
+        self._mux_last()
         if self._sound is not None:
             self._sound.write_until(None)
         self._container.close()
@@ -118,9 +124,20 @@ class VideoSink:
             self._sound.close()
 
     def _mux(self, packets: list[Any]) -> None:
+        """Write packets, holding back the last one: MP4 tells when the picture ends by its duration."""
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts, packet.duration)
-            self._container.mux(packet)
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            if self._held is not None:
+                self._container.mux(self._held)
+            self._held = packet
+
+    def _mux_last(self) -> None:
+        if self._held is not None:
+            if self._suffix in (".mp4", ".mov"):
+                self._held.duration = max(1, self._end - (self._held.dts or 0) + (self._first_dts or 0))
+            self._container.mux(self._held)
 
     def _make_frame(self, pixels: Tensor) -> VideoFrame:
         import av
@@ -141,7 +158,9 @@ class VideoSink:
         else:
             levels = _round(pixels[0].permute(1, 2, 0) * 255)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(levels), format="rgb24")
-            if context.pix_fmt == "gbrp":
+            if context.pix_fmt == "bgr0":
+                frame = frame.reformat(format="bgr0")
+            elif context.pix_fmt == "gbrp":
                 red, green, blue = levels.transpose(2, 0, 1)
                 frame = av.VideoFrame(width, height, "gbrp")
                 for plane, values in zip(frame.planes, (green, blue, red), strict=True):
