@@ -131,6 +131,27 @@ def read_sound(path: Path) -> tuple[float, int]:
     return frames[0].time, sum(frame.samples for frame in frames)
 
 
+def test_gaps_in_the_sound_become_silence(tmp_path: Path) -> None:
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        track: Any = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        for number in range(36):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(FRAMES[number % 12], format="rgb24")))
+        container.mux(stream.encode(None))
+        for start in (9600, 38_400):  # at 0.2 and 0.8 s, for 0.2 s
+            tone = (9000 * np.sin(np.arange(9600) / 10)).astype(np.int16).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+            container.mux(track.encode(frame))
+    clip = open_clip(write(tmp_path / "a.webm", FRAMES * 3, sound_from=open_clip(path)))
+    with av.open(str(clip.path)) as container:
+        wave = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loud = [bool(np.abs(wave[int(time * 48_000) :][:480]).mean() > 0.1) for time in (0.1, 0.3, 0.6, 0.9)]
+    assert loud == [False, True, False, True]
+
+
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("mp3", ".mkv"), ("pcm_s16le", ".mov")])
 def test_whole_sound_is_copied_as_it_is(tmp_path: Path, codec: str, suffix: str) -> None:
     source = open_clip(write_clip(tmp_path / f"source{suffix}", FRAMES, sound=codec))

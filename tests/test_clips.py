@@ -315,6 +315,8 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "none").mkdir()
     _write_sound(tmp_path / "sound.mp4")
+    known = write_clip(tmp_path / "known.mp4", FRAMES).read_bytes()
+    (tmp_path / "codec.mp4").write_bytes(known.replace(b"avc1", b"xyz1"))
     write_clip(tmp_path / "one.mp4", FRAMES[:1])
     Image.fromarray(FRAMES[0]).save(tmp_path / "one.png")
     cases = {
@@ -325,6 +327,7 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
         "%04d.png": "there are no pictures",
         "x*.png": "there are no pictures",
         "sound.mp4": "holds only sound, and a clip needs a video stream",
+        "codec.mp4": "is coded in a way that PyAV cannot decode",
         "one.mp4": "holds a single picture, and a clip needs two or more. Use impasto stylize for it.",
         "one.png": "holds a single picture",
     }

@@ -14,7 +14,14 @@ import pytest
 import impasto
 from impasto import files
 from impasto.errors import OutputError
-from impasto.files import ScratchFolder, atomic_write, remove_abandoned_folders, require_distinct, require_writable
+from impasto.files import (
+    ScratchFolder,
+    atomic_folder,
+    atomic_write,
+    remove_abandoned_folders,
+    require_distinct,
+    require_writable,
+)
 
 ROOT = Path(impasto.__file__).parent
 REPLACING = ("os.replace", "os.rename", "os.renames", "shutil.move", "tempfile.mkstemp", "tempfile.NamedTemporaryFile")
@@ -205,3 +212,18 @@ def test_scratch_folder_is_private_and_removed_at_its_end(tmp_path: Path) -> Non
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (folder / "picture.png").write_text("")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    with atomic_folder(folder) as temporary:
+        (temporary / "1.png").write_text("old")
+    with pytest.raises(OutputError, match="could not be written"), atomic_folder(folder) as temporary:
+        (temporary / "none" / "1.png").write_text("new")
+    assert (folder / "1.png").read_text() == "old"
+    with atomic_folder(folder) as temporary:
+        (temporary / "2.png").write_text("new")
+    assert [one.name for one in folder.iterdir()] == ["2.png"]
+    assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(OutputError, match="could not be written"), atomic_folder(tmp_path / "none" / "frames"):
+        pass

@@ -25,6 +25,7 @@ except ImportError:  # Windows
 
 __all__ = [
     "ScratchFolder",
+    "atomic_folder",
     "atomic_write",
     "remove_abandoned_folders",
     "require_distinct",
@@ -105,6 +106,32 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that replaces it on success; on failure `path` is unchanged.
+
+    Raises `OutputError` for every error of the file system.
+    """
+    target = path.resolve()
+    temporary, older = (target.with_name(f".impasto-{secrets.token_hex(8)}") for _ in range(2))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            target.rename(older)
+        temporary.rename(target)
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path} could not be written: {reason}. Choose another place.") from error
+    finally:
+        if older.exists() and not target.exists():
+            older.rename(target)
+        for leftover in (temporary, older):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _follow_links(path: Path) -> Path:

@@ -80,7 +80,9 @@ def decode_frame(frame: VideoFrame, layout: FrameLayout) -> Tensor:
         pixels = F.interpolate(pixels, layout.stored_size, mode="bicubic", antialias=True).clamp_(0, 1)
     if layout.is_transposed:
         pixels = pixels.transpose(2, 3)
-    return pixels.flip(layout.flips).contiguous()
+    if layout.flips:
+        pixels = pixels.flip(layout.flips)
+    return pixels.contiguous()
 
 
 def _to_rgb(frame: VideoFrame, tags: ColorTags) -> Tensor:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from impasto.images import quantize, save
 from impasto.render.film_formats import write_animation
 from impasto.video.metadata import NOTE_FILE
 
-__all__ = ["AnimationSink", "FolderSink", "replace_folder", "require_folder"]
+__all__ = ["AnimationSink", "FolderSink", "require_folder"]
 
 STEP_MS = {".gif": 10, ".webp": 1}
 """Durations are multiples of these."""
@@ -90,21 +88,3 @@ def require_folder(path: Path, inputs: Sequence[Path] = ()) -> None:
     elif path.exists():
         raise OutputError(f"{path} is a file, and frames need a folder. Choose another name.")
     require_writable(path.parent / f".impasto-{secrets.token_hex(8)}")
-
-
-@contextlib.contextmanager
-def replace_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that replaces it on success."""
-    target = path.resolve()
-    temporary, older = (target.with_name(f".impasto-{secrets.token_hex(8)}") for _ in range(2))
-    try:
-        temporary.mkdir()
-        yield temporary
-        if target.exists():
-            target.rename(older)
-        temporary.rename(target)
-    finally:
-        if older.exists() and not target.exists():
-            older.rename(target)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(older, ignore_errors=True)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from impasto.video.container import open_container
 
 if TYPE_CHECKING:
+    import numpy as np
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
+    from numpy.typing import NDArray
 
 __all__ = ["Sound", "SoundTrack", "list_sounds"]
 
@@ -28,6 +30,9 @@ COPIED = {
 ENCODERS = {".webm": ("libopus", 48_000, 160_000)}
 DEFAULT_ENCODER = ("aac", None, 192_000)
 """Encoder, its sample rate (None: the source's), and bits a second."""
+
+MAX_DRIFT_S = 0.1
+"""Gap in the times of a sound above which it is one, and not rounding."""
 
 AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
 
@@ -94,19 +99,25 @@ class SoundTrack:
 def _copy(
     container: InputContainer, source: AudioStream, stream: AudioStream, span: tuple[Fraction, Fraction]
 ) -> Iterator[Packet[AudioStream]]:
-    """Yield the packets of a span, moved to start at 0. Packets are cut as a whole, at the nearest boundaries."""
+    """Yield the packets of a span, moved to start at 0.
+
+    MP4 hides what is before 0, and its first packets are those that decoding at 0 needs. Matroska starts with the
+    first whole packet.
+    """
     start, end = span
     time_base = source.time_base or Fraction(1, source.sample_rate)
     shift = round(start / time_base)
-    # Packets before 0 prepare the decoder. Matroska knows their number only from Matroska, and would move the picture.
-    keeps_priming = stream.container.format.name in ("mp4", "mov") or "matroska" in container.format.name
+    hides_start = stream.container.format.name in ("mp4", "mov")
+    # Matroska knows the number of packets to hide only from Matroska, and otherwise would move the picture.
+    is_whole = shift <= 0 and (hides_start or "matroska" in container.format.name)
     for packet in _packets_from(container, source, start):
         if packet.pts is None or not packet.size:
             continue
         half = (packet.duration or 0) / 2
         if (packet.pts + half) * time_base >= end:
             return
-        if packet.pts < shift and not (shift <= 0 and keeps_priming):
+        lead = 2 * (packet.duration or 0) if hides_start else 0
+        if packet.pts < shift - lead and not is_whole:
             continue
         packet.pts -= shift
         packet.dts = packet.pts
@@ -117,43 +128,48 @@ def _copy(
 def _encode(
     container: InputContainer, source: AudioStream, stream: AudioStream, span: tuple[Fraction, Fraction]
 ) -> Iterator[Packet[AudioStream]]:
-    """Decode a span, cut it to the sample, and encode it."""
+    """Decode a span, cut it to the sample, and encode it. Gaps are filled with silence."""
     import av
     import numpy as np
 
     rate, layout = stream.sample_rate, stream.codec_context.layout
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    first, last = round(span[0] * rate), round(span[1] * rate)
-    position: int | None = None
-    written = 0
-
-    def cut(frame: Any) -> Iterator[Packet[AudioStream]]:
-        nonlocal position, written
-        values = frame.to_ndarray()
-        if position is None:
-            position = round((frame.pts or 0) * frame.time_base * rate)
-        begin, finish = max(0, first - position), max(0, last - position)
-        gap = max(0, position - first) if written == 0 else 0
-        position += values.shape[1]
-        part = values[:, begin:finish]
-        if gap:  # the sound starts later than the picture
-            part = np.concatenate([np.zeros((values.shape[0], min(gap, last - first)), values.dtype), part], axis=1)
-        if part.shape[1]:
-            piece = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout=layout)
-            piece.sample_rate, piece.pts, piece.time_base = rate, written, Fraction(1, rate)
-            written += part.shape[1]
-            yield from stream.encode(piece)
-
-    for packet in _packets_from(container, source, span[0]):
-        for decoded in _decode(packet):
-            for frame in resampler.resample(decoded):
-                yield from cut(frame)
-        if position is not None and position >= last:
-            break
-    else:
-        for frame in resampler.resample(None):
-            yield from cut(frame)
+    first, last = (round(time * rate) for time in span)
+    filled = first
+    for position, values in _decode_pieces(container, source, stream, span):
+        part = values[:, max(0, filled - position) : max(0, last - position)]
+        if not part.shape[1]:
+            continue
+        silence = np.zeros((part.shape[0], max(0, position - filled)), np.float32)
+        part = np.ascontiguousarray(np.concatenate([silence, part], axis=1))
+        piece = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+        piece.sample_rate, piece.pts, piece.time_base = rate, filled - first, Fraction(1, rate)
+        filled += part.shape[1]
+        yield from stream.encode(piece)
     yield from stream.encode(None)
+
+
+def _decode_pieces(
+    container: InputContainer, source: AudioStream, stream: AudioStream, span: tuple[Fraction, Fraction]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield decoded sound in the rate and layout of `stream`, each piece with the number of its first sample."""
+    import av
+    import numpy as np
+
+    rate = stream.sample_rate
+    resampler = av.AudioResampler(format="fltp", layout=stream.codec_context.layout, rate=rate)
+    position: int | None = None
+    for packet in _packets_from(container, source, span[0]):
+        for decoded in [*_decode(packet), *([None] if not packet.size else [])]:  # the last packet is empty
+            if decoded is not None and decoded.pts is not None:
+                expected = round(decoded.pts * decoded.time_base * rate)
+                if position is None or expected - position > MAX_DRIFT_S * rate:
+                    position = expected
+            for frame in resampler.resample(decoded):
+                values = frame.to_ndarray().astype(np.float32, copy=False)
+                yield position or 0, values
+                position = (position or 0) + values.shape[1]
+        if position is not None and position >= span[1] * rate:
+            return
 
 
 def _decode(packet: Packet[AudioStream]) -> list[Any]:

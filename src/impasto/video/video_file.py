@@ -30,6 +30,8 @@ def read_layout(path: Path) -> FrameLayout:
             layout = FrameLayout.read(frame, stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio)
             if layout.colors.is_hdr:
                 logger.warning("%s is HDR. Its highlights are compressed, and the output is SDR.", path)
+            if frame.interlaced_frame:
+                logger.warning("%s is interlaced. Deinterlace it first, or its comb lines are painted.", path)
             return layout
     raise VideoError(f"{path} holds no frame that can be decoded. Is it a complete video file?")
 

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto.errors import OutputError
-from impasto.files import atomic_write, require_distinct, require_writable
+from impasto.errors import OutputError, one_line
+from impasto.files import atomic_folder, atomic_write, require_distinct, require_writable
 from impasto.video.clip import Clip
 from impasto.video.color import SRGB_TAGS, ColorTags
 from impasto.video.container import INSTALL
 from impasto.video.metadata import format_note
-from impasto.video.picture_sink import AnimationSink, FolderSink, replace_folder, require_folder
+from impasto.video.picture_sink import AnimationSink, FolderSink, require_folder
 from impasto.video.video_sink import VIDEO_SUFFIXES, VideoSink
 
 __all__ = ["ClipWriter", "Sink", "require_clip_output"]
@@ -81,7 +81,8 @@ class ClipWriter:
 
     Times are kept exactly in .mp4 and .mov if `time_base`, the clock of the source, is given; .mkv and .webm count
     milliseconds. The colors are coded as `colors` say, those of the source. `sound_from` is the clip that the first
-    sound is taken of, from `start` to `end` seconds; without an end, to the end of the picture.
+    sound is taken of, from `start` to `end` seconds of that clip; give both for a part. It is copied where the format
+    allows, and otherwise encoded as AAC, or Opus for .webm.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class ClipWriter:
 
     @contextlib.contextmanager
     def _open_sink(self) -> Iterator[Sink]:
-        target = replace_folder(self.path) if self._is_folder else atomic_write(self.path)
+        target = atomic_folder(self.path) if self._is_folder else atomic_write(self.path)
         with target as temporary:
             with _output_errors(self.path):
                 sink = self._make_sink(temporary)
@@ -207,7 +208,6 @@ def _output_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if not (isinstance(error, OSError) or type(error).__module__.startswith("av.")):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{path} could not be written: {reason}. Free some space, or choose another place."
-        ) from error
+        reason = getattr(error, "strerror", None) or one_line(error)
+        advice = "Free some space, or choose another place" if isinstance(error, OSError) else "Try another format"
+        raise OutputError(f"{path} could not be written: {reason}. {advice}.") from error
