@@ -82,6 +82,7 @@ bench: $(VENV)/installed-dev
 dist: $(VENV)/installed-dev
 	rm -rf dist
 	$(BIN)/python -m build
+	$(BIN)/python -m build --outdir dist clients/python
 
 # Refuse a release whose tag differs from the version, or which the changelog does not describe.
 check-release:

@@ -40,7 +40,7 @@ MARKERS = {
 }
 """By marker: the fixtures that mark the tests that use them."""
 
-GROUPS = ("cluster", "page", "site", "distribution", "touch", "access", "batch")
+GROUPS = ("cluster", "page", "site", "distribution", "touch", "access", "client", "batch")
 """Groups of tests that share a server or a cluster, so that one worker runs each; the longest first."""
 
 guard.install()

@@ -29,8 +29,18 @@ class RunningStudio:
         return self.process.wait(300)
 
 
-def start_studio(folder: Path, *options: str) -> RunningStudio:
-    command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", str(folder)]
+def start_studio(folder: Path, *options: str, port: int = 0) -> RunningStudio:
+    command = [
+        sys.executable,
+        "-m",
+        "impasto",
+        "studio",
+        "--port",
+        str(port),
+        "--no-browser",
+        "--data-dir",
+        str(folder),
+    ]
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

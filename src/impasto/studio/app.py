@@ -27,7 +27,7 @@ from impasto.studio.auth import COOKIE, AccessMiddleware, SignInError
 from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
 from impasto.studio.routes import add_job_routes, add_picture_routes, add_sketch_routes
-from impasto.studio.schemas import Problem, Token
+from impasto.studio.schemas import API_VERSION, Health, Problem, Token
 from impasto.studio.studio import Studio
 
 __all__ = ["create_app"]
@@ -102,9 +102,9 @@ def _add_page_routes(app: FastAPI) -> None:
         return FileResponse(PAGE / "docs.html")
 
     @app.get("/api/health")
-    def health() -> dict[str, str]:
-        """Return the version, to show that the studio is running."""
-        return {"version": __version__}
+    def health() -> Health:
+        """Return the versions of Impasto and of this API, to show that the studio is running."""
+        return Health(version=__version__, api=API_VERSION)
 
     @app.get("/api/options")
     def options() -> Form:

@@ -11,8 +11,10 @@ from impasto.jobs import Job
 from impasto.samples.sources import parse_sample_name
 
 __all__ = [
+    "API_VERSION",
     "Alpha",
     "FileView",
+    "Health",
     "InputView",
     "JobView",
     "PaintRequest",
@@ -23,6 +25,9 @@ __all__ = [
     "RecipeView",
     "Token",
 ]
+
+API_VERSION = 1
+"""Version of the REST API. It is raised when clients have to change; `clients/python` states the one that it speaks."""
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The SHA-256 of an uploaded file.")]
 
@@ -37,6 +42,13 @@ class Problem(Schema):
     """The reason why a request failed, in one line."""
 
     error: str
+
+
+class Health(Schema):
+    """The versions of a running studio."""
+
+    version: str
+    api: int = Field(description="Version of this API.")
 
 
 class Token(Schema):
