@@ -13,7 +13,8 @@ from impasto.files import ScratchFolder
 from impasto.jobs import UnknownJobError
 from impasto.jobs.submit import set_job_alpha
 from impasto.studio.pictures import FORMATS, download_name, load_recipe
-from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, ProfileView, RecipeView
+from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, ProfileView, RecipeView, ScoreRequest
+from impasto.studio.scores import compute_score
 from impasto.studio.studio import Studio
 
 __all__ = ["add_job_routes", "add_picture_routes", "add_sketch_routes"]
@@ -44,7 +45,7 @@ Side = Annotated[int, Query(description="Maximum long side in pixels.", ge=16, l
 
 
 def add_picture_routes(app: FastAPI, studio: Studio) -> None:
-    """Add uploads, samples and recipes."""
+    """Add uploads, samples, recipes and scores."""
     pictures = studio.pictures
 
     @app.post("/api/files", status_code=201, openapi_extra=BINARY, max_body_size=MAX_UPLOAD_BYTES)
@@ -73,6 +74,11 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
         """Return the recipe inside an uploaded picture that Impasto painted."""
         pictures.file(sha256)
         return load_recipe(studio.store, sha256)
+
+    @app.post("/api/scores")
+    def score(request: ScoreRequest) -> dict[str, float]:
+        """Score a picture against its content and style; lower is better. `impasto score` explains the numbers."""
+        return compute_score(pictures, request)
 
     @app.get("/api/samples/{name}/thumbnail", responses=JPEG, response_class=Response)
     def sample_thumbnail(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:

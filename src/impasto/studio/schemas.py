@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from impasto.config import Config
+from impasto.config.wrap import Wrap
 from impasto.jobs import Job
 from impasto.samples.sources import parse_sample_name
 
@@ -23,6 +24,7 @@ __all__ = [
     "ProfileRef",
     "ProfileView",
     "RecipeView",
+    "ScoreRequest",
     "Token",
 ]
 
@@ -98,6 +100,15 @@ class PaintRequest(Schema):
     run: dict[str, Any] = Field({}, description="Options that do not shape the picture: see `run` of /api/options.")
     profile: ProfileRef | None = Field(None, description="An uploaded color profile, in place of `run.profile`.")
     priority: int = Field(0, ge=-100, le=100, description="Jobs with a higher priority start first.")
+
+
+class ScoreRequest(Schema):
+    """A picture to score against its content and style."""
+
+    content: PictureRef
+    style: PictureRef
+    image: PictureRef
+    wrap: Wrap = Field("none", description="Edges of the picture that are to meet.")
 
 
 class InputView(Schema):

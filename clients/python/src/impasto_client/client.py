@@ -16,6 +16,9 @@ __all__ = ["API_VERSION", "DEFAULT_URL", "Client"]
 API_VERSION = 1
 """Version of the studio's API that this client speaks."""
 
+SCORE_TIMEOUT_S = 600.0
+"""One megapixel takes seconds, a studio scores one picture at a time, and answers when it is done."""
+
 DEFAULT_URL = "http://127.0.0.1:8077"
 
 PROFILE_SUFFIXES = (".icc", ".icm")
@@ -143,6 +146,20 @@ class Client:
     def paint(self, content: Source, styles: Source | Iterable[Source], **options: Any) -> bytes:
         """Paint a picture and return it as PNG. Takes the arguments of `submit`."""
         return self.submit(content, styles, **options).result()
+
+    def score(self, content: Source, style: Source, image: Source, *, wrap: str = "none") -> dict[str, float]:
+        """Score a picture against its content and style: numbers by name, lower is better.
+
+        `wrap` names the edges that are to meet: x, y or both. The studio must have the networks that judge; its
+        message says how to get them.
+        """
+        self.check()
+        pictures = {"content": content, "style": style, "image": image}
+        request = {name: reference(self._transport, picture) for name, picture in pictures.items()}
+        send = self._transport
+        patient = Transport(send.url, send.token, max(send.timeout_s, SCORE_TIMEOUT_S))
+        scores: dict[str, float] = patient.call("POST", "/api/scores", {**request, "wrap": wrap})
+        return scores
 
     def job(self, number: int) -> Job:
         """Return a job of the queue by its number."""
