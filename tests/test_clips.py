@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,12 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "av1": ("a.mkv", {"codec": "libsvtav1", "options": {"preset": "12", "svtav1-params": "keyint=5"}}),
     "prores": ("a.mov", {"codec": "prores_ks", "pixel_format": "yuv422p10le"}),
     "ffv1": ("a.mkv", {"codec": "ffv1", "pixel_format": "bgr0"}),
+    "h264-avi": ("a.avi", {"options": {"bf": "2", "g": "5"}}),
+    "fragments": ("a.mp4", {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "5"}}),
+    "raw-h264": ("a.h264", {"options": {"bf": "2", "g": "5"}}),
+    "rgb-10": ("a.mkv", {"codec": "ffv1", "pixel_format": "gbrp10le"}),
+    "yuv-411": ("a.mkv", {"codec": "ffv1", "pixel_format": "yuv411p"}),
+    "uyvy": ("a.mov", {"codec": "rawvideo", "pixel_format": "uyvy422"}),
     "mpeg4": ("a.avi", {"codec": "mpeg4", "options": {"g": "5"}}),
     "vp8": ("a.webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "8"}}),
     "mjpeg": ("a.mov", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
@@ -345,6 +353,17 @@ def test_missing_pyav_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest
     assert importlib.util.find_spec("av")
     with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
         open_clip(path)
+
+
+def test_pictures_need_no_pyav(folder: Path) -> None:
+    check = (
+        "import sys; sys.modules['av'] = None; from impasto.video import open_clip, ClipWriter\n"
+        "clip = open_clip(sys.argv[1])\n"
+        "with ClipWriter(sys.argv[1] + '.webp', clip.size, clip.rate) as writer:\n"
+        "    for frame in clip.frames(): writer.write(frame)\n"
+        "assert open_clip(sys.argv[1] + '.webp').frame_count == 12"
+    )
+    subprocess.run([sys.executable, "-c", check, str(folder)], check=True, capture_output=True)
 
 
 def test_select_frames(tmp_path: Path) -> None:

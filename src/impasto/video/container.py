@@ -49,7 +49,7 @@ def pick_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
     if not streams:
         held = "only sound" if container.streams.audio else "no pictures"
-        raise VideoError(f"{path} holds {held}, and a clip needs a video stream. Give a video.")
+        raise VideoError(f"{path} holds {held}, and a clip needs a video stream. Give a complete video.")
     best = container.streams.best("video")
     stream = next((one for one in streams if one is best), streams[0])
     if getattr(stream, "codec_context", None) is None:

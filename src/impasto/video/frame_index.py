@@ -6,13 +6,12 @@ import bisect
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from impasto.errors import VideoError
 from impasto.video.container import open_container, pick_stream
 
 if TYPE_CHECKING:
-    from av.packet import Packet
     from av.video.stream import VideoStream
 
 __all__ = ["FrameIndex", "scan_frames"]
@@ -43,34 +42,48 @@ class FrameIndex:
         return self.keyframes[at] if self.has_packet_times and at > 0 else None
 
 
+class PacketInfo(NamedTuple):
+    """What a packet tells, without its data."""
+
+    time: int | None
+    duration: int
+    is_keyframe: bool
+    is_discard: bool
+    is_corrupt: bool
+
+
 def scan_frames(path: Path) -> FrameIndex:
     """Read the times of all frames. Decodes them only if the packets do not tell. Raises `VideoError`."""
     with open_container(path) as container:
         stream = pick_stream(container, path)
         time_base = stream.time_base or Fraction(1, 90_000)
         step = max(1, round(1 / (_rate(stream) * time_base)))
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        is_whole = len(packets) >= stream.frames
-        end = (stream.start_time or 0) + stream.duration if stream.duration and is_whole else None
+        if container.format.name == "avi":  # it has no times, and FFmpeg's guess is wrong for B-frames
+            return _from_frames(path, time_base, step, has_times=False)
+        packets = [
+            PacketInfo(packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, packet.is_corrupt)
+            for packet in container.demux(stream)
+            if packet.size
+        ]
         index = _from_packets(packets, stream.codec_context.name, time_base, step)
+        has_end = "mp4" in container.format.name and stream.duration and len(packets) >= stream.frames
+        end = (stream.start_time or 0) + (stream.duration or 0) if has_end else None
     if index and end is not None and index.times[-1] < end:  # packets do not tell the duration of the last frame
         index = replace(index, last_duration=end - index.times[-1])
-    return index or _from_frames(path, time_base, step)
+    return index or _from_frames(path, time_base, step, has_times=True)
 
 
 def _rate(stream: VideoStream) -> Fraction:
     return stream.average_rate or stream.guessed_rate or Fraction(25)
 
 
-def _from_packets(
-    packets: list[Packet[VideoStream]], decoder: str, time_base: Fraction, step: int
-) -> FrameIndex | None:
+def _from_packets(packets: list[PacketInfo], decoder: str, time_base: Fraction, step: int) -> FrameIndex | None:
     """Return the index of packets, or None if it would be unsure."""
     if packets and packets[-1].is_corrupt:  # the file was cut within it
         packets = packets[:-1]
     shown = [packet for packet in packets if not packet.is_discard]
-    times = sorted(packet.pts for packet in shown if packet.pts is not None)
-    keyframes = sorted(packet.pts for packet in packets if packet.is_keyframe and packet.pts is not None)
+    times = sorted(packet.time for packet in shown if packet.time is not None)
+    keyframes = sorted(packet.time for packet in packets if packet.is_keyframe and packet.time is not None)
     if (
         decoder not in ONE_FRAME_A_PACKET
         or not times
@@ -80,11 +93,11 @@ def _from_packets(
         or times[0] < keyframes[0]
     ):
         return None
-    last = next(packet for packet in reversed(shown) if packet.pts == times[-1])
+    last = next(packet for packet in reversed(shown) if packet.time == times[-1])
     return FrameIndex(times, keyframes, last.duration or step, time_base, True)
 
 
-def _from_frames(path: Path, time_base: Fraction, step: int) -> FrameIndex:
+def _from_frames(path: Path, time_base: Fraction, step: int, *, has_times: bool) -> FrameIndex:
     import av
 
     times: list[int] = []
@@ -96,9 +109,9 @@ def _from_frames(path: Path, time_base: Fraction, step: int) -> FrameIndex:
             except av.InvalidDataError:  # a damaged frame: reading says which one
                 continue
             for frame in frames:
-                earliest = times[-1] + 1 if times else None
-                time = frame.pts if frame.pts is not None else (times[-1] + step if times else 0)
-                times.append(time if earliest is None else max(time, earliest))
+                following = times[-1] + step if times else 0
+                time = frame.pts if has_times and frame.pts is not None else following
+                times.append(max(time, times[-1] + 1) if times else time)
     if not times:
         raise VideoError(f"{path} holds no frame that can be decoded. Is it a complete video file?")
     return FrameIndex(times, [], step, time_base, False)
