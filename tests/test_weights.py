@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.commands import run_command
 from builders.systems import LINUX_ONLY
 from safetensors.torch import save_file
 from torch import Tensor
@@ -514,6 +515,125 @@ def test_refuses_to_import_other_files(
             weights.import_file(path, name)
         assert "\n" not in str(caught.value)
     assert cached_files(cache) == []
+
+
+# Folders for machines without a network.
+
+
+@pytest.fixture
+def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Return a function that changes to an empty cache, as on another machine, and returns its folder."""
+
+    def change() -> Path:
+        monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "other"))
+        return tmp_path / "other" / "weights"
+
+    return change
+
+
+def test_folder_takes_weights_to_another_machine(
+    published: Published,
+    server: Server,
+    set_mirrors: SetMirrors,
+    tmp_path: Path,
+    other_machine: Callable[[], Path],
+) -> None:
+    set_mirrors("good")
+    assert weights.export("alexnet", tmp_path / "new" / "folder").name == "alexnet.safetensors"
+    sha256 = weights.verify("alexnet")
+    server.http.socket.close()
+    other = other_machine()
+    assert weights.import_folder(tmp_path / "new" / "folder") == ("alexnet",)
+    assert cached_files(other) == ["alexnet.safetensors"]
+    assert weights.verify("alexnet") == sha256
+    require_published(weights.load("alexnet"), published)
+
+
+@pytest.mark.weights
+def test_folder_holds_what_is_installed(tmp_path: Path, cache: Path, other_machine: Callable[[], Path]) -> None:
+    path = weights.export("vgg19", tmp_path / "folder")
+    other = other_machine()
+    assert weights.import_file(path) == ("vgg19",)
+    assert cached_files(other) == ["vgg19.safetensors"]
+
+
+def test_folder_may_hold_downloaded_and_other_files(
+    published: Published, cache: Path, set_mirrors: SetMirrors, tmp_path: Path
+) -> None:
+    set_mirrors(closed_port())
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(published.path, folder)
+    (folder / "notes.txt").write_text("other")
+    (folder / "below").mkdir()
+    save_file({"a": torch.zeros(1)}, folder / "other.safetensors")
+    assert weights.import_folder(folder) == ("alexnet",)
+    assert weights.import_folder(folder, "alexnet") == ("alexnet",)
+    assert cached_files(cache) == ["alexnet.safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["first weight", "last weight", "recorded hash"])
+def test_damaged_file_of_a_folder_is_refused(
+    cache: Path, set_mirrors: SetMirrors, tmp_path: Path, other_machine: Callable[[], Path], damage: str
+) -> None:
+    set_mirrors("good")
+    path = weights.export("alexnet", tmp_path / "folder")
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    other = other_machine()
+    with pytest.raises(WeightsError, match=r"alexnet.safetensors is damaged\. Copy it again"):
+        weights.import_folder(tmp_path / "folder")
+    assert cached_files(other) == []
+
+
+def test_folder_errors_say_what_to_do(
+    published: Published, cache: Path, set_mirrors: SetMirrors, tmp_path: Path
+) -> None:
+    set_mirrors("good")
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsError, match=r"cannot be created: Not a directory\. Choose another folder"):
+        weights.export("alexnet", tmp_path / "file" / "folder")
+    with pytest.raises(WeightsError, match=r"missing cannot be read: No such file"):
+        weights.import_folder(tmp_path / "missing")
+    weights.export("alexnet", tmp_path / "folder")
+    for folder, name, message in (
+        (tmp_path, None, "holds no weights. .*: impasto weights pull --all --to FOLDER"),
+        (tmp_path / "folder", "vgg16", "holds no weights of vgg16. .*: impasto weights pull vgg16 --to FOLDER"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            weights.import_folder(folder, name)
+
+
+def test_pull_all_writes_a_folder_and_tries_every_source(
+    published: Published,
+    server: Server,
+    cache: Path,
+    set_mirrors: SetMirrors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_mirrors("good")
+    broken = WeightsFile("web", f"{server.root}/missing/vgg16.pth", "0" * 8)
+    monkeypatch.setitem(WEIGHTS, "vgg16", WeightsSource("vgg16", "made up", (broken,)))
+    monkeypatch.setattr("impasto.cli.weights.WEIGHTS", {name: WEIGHTS[name] for name in ("vgg16", "alexnet")})
+    done = run_command("weights", "pull", "--all", "--to", "folder", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "The weights of vgg16 could not be fetched" in done.stderr
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["alexnet.safetensors"]
+    assert len(server.requests) == 2
+    monkeypatch.setattr("impasto.cli.weights.WEIGHTS", {"alexnet": WEIGHTS["alexnet"]})
+    again = run_command("weights", "pull", "--all", "--to", "folder", cwd=tmp_path)
+    assert (again.returncode, len(server.requests)) == (0, 2)  # from the cache
+    shutil.rmtree(cache)
+    imported = run_command("weights", "import", "folder", cwd=tmp_path)
+    assert imported.stdout.startswith("alexnet  ")
+    assert cached_files(cache) == ["alexnet.safetensors"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "alexnet")])
+def test_pull_wants_names_or_all(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run_command("weights", "pull", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Give --all, or names of weights" in done.stderr
 
 
 # The LPIPS heads, which share a file with AlexNet.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from impasto import weights as store
-from impasto.cli.console import print_table, pull_weights
+from impasto.cli.console import print_table, pull_missing, pull_weights
 from impasto.config.networks import LPIPS, NETWORK_NAMES, WEIGHTS
+from impasto.errors import ConfigError, WeightsError
 
 __all__ = ["weights"]
 
@@ -33,23 +34,47 @@ def list_weights() -> int:
 
 
 @weights.command
-def pull(names: Annotated[tuple[Name, ...], Parameter(help="Weights to download.")], /) -> int:
+def pull(
+    names: Annotated[tuple[Name, ...], Parameter(help="Weights to download.")] = (),
+    /,
+    *,
+    all_weights: Annotated[
+        bool, Parameter(name="--all", negative="", help="All weights that are not on this machine yet.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        Parameter(help="Also write them to this folder, for impasto weights import on a machine without a network."),
+    ] = None,
+) -> int:
     """Download weights now instead of at first use."""
-    for name in names:
-        pull_weights(name)
-        print(f"{name}  {store.verify(name)}")
+    if bool(names) == all_weights:
+        raise ConfigError(f"Give --all, or names of weights, not both: {', '.join(WEIGHTS)}.")
+    failures = []
+    for name in names or WEIGHTS:
+        try:
+            if all_weights or to:
+                pull_missing(name)
+            else:
+                pull_weights(name)
+            print(f"{name}  {store.export(name, to) if to else store.verify(name)}")
+        except WeightsError as error:  # the others may be on another server
+            failures.append(str(error))
+    if failures:
+        raise WeightsError(" ".join(failures))
     return 0
 
 
 @weights.command(name="import")
-def import_file(
-    file: Annotated[Path, Parameter(help="A weights file that you downloaded.")],
+def import_weights(
+    path: Annotated[
+        Path, Parameter(help="A weights file that you downloaded, or a folder of impasto weights pull --to.")
+    ],
     /,
     *,
-    network: Annotated[Name | None, Parameter(help="Import only this network, if the file holds several.")] = None,
+    network: Annotated[Name | None, Parameter(help="Import only this network, if there are several.")] = None,
 ) -> int:
-    """Import a weights file that you downloaded: check it, decode it and cache it."""
-    for name in store.import_file(file, network):
+    """Import weights from a file or a folder: check them, decode them and cache them."""
+    for name in (store.import_folder if path.is_dir() else store.import_file)(path, network):
         print(f"{name}  {store.verify(name)}")
     return 0
 

@@ -18,7 +18,16 @@ from impasto.config.weights_sources import WeightsFile, WeightsSource
 from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
 from impasto.files import ScratchFolder
-from impasto.weights.cache import cache_folder, cached_path, create_cache_folder, recorded_sha256, write_cache
+from impasto.weights.cache import (
+    cache_folder,
+    cached_path,
+    create_cache_folder,
+    file_name,
+    recorded_sha256,
+    recorded_source,
+    write_cache,
+    write_file,
+)
 from impasto.weights.decoding import decode, file_sha256
 from impasto.weights.download import PullProgress, fetch, require_hash
 from impasto.weights.heads import Heads, decode_heads
@@ -28,7 +37,9 @@ __all__ = [
     "Weights",
     "cache_folder",
     "cached_path",
+    "export",
     "import_file",
+    "import_folder",
     "is_cached",
     "load",
     "load_heads",
@@ -108,13 +119,57 @@ def pull(name: str) -> Iterator[PullProgress]:
     )
 
 
-def import_file(file: Path, name: str | None = None) -> tuple[str, ...]:
-    """Import a downloaded file into the cache, and return the names of the weights that it holds, or only `name`.
+def export(name: str, folder: Path) -> Path:
+    """Write weights to a folder, for `import_folder` on another machine. Raises `WeightsError`."""
+    decoded = _load(find_weights(name))
+    path = folder / file_name(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be created: {error.strerror}. Choose another folder.") from error
+    write_file(path, name, decoded)
+    return path
 
-    The file must be the same as a mirror's. Use `--weights FILE` for others. Raises `WeightsError`.
+
+def import_folder(folder: Path, name: str | None = None) -> tuple[str, ...]:
+    """Import all weights of a folder, or only `name`: files of `export`, and downloaded ones under their own names.
+
+    Returns the names of the weights. Other files are ignored. Raises `WeightsError` if there are none.
+    """
+    published = {mirror.file_name for source in WEIGHTS.values() for mirror in source.files}
+    try:
+        files = sorted(path for path in folder.iterdir() if recorded_source(path) or path.name in published)
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be read: {error.strerror}. Check the path.") from error
+    if name is not None:
+        files = [path for path in files if recorded_source(path) in (None, name)]
+    if not files:
+        raise WeightsError(
+            f"{folder} holds no weights{f' of {name}' if name else ''}. Fill it on a machine with a network: "
+            f"impasto weights pull {name or '--all'} --to FOLDER"
+        )
+    return tuple(dict.fromkeys(imported for path in files for imported in import_file(path, name)))
+
+
+def import_file(file: Path, name: str | None = None) -> tuple[str, ...]:
+    """Import a file of `export`, or one that was downloaded, into the cache.
+
+    Returns the names of the weights that it holds, or only `name`. A downloaded file must be the same as a mirror's.
+    Use `--weights FILE` for others. Raises `WeightsError`.
     """
     if not file.is_file():
         raise WeightsError(f"{file}: no such file. Give the path of a file that you downloaded.")
+    own = recorded_source(file)
+    if own in WEIGHTS and name in (None, own):
+        decoded = _read(WEIGHTS[own], file)
+        if decoded is None:
+            raise WeightsError(f"{file} is damaged. Copy it again, or write it again with impasto weights pull --to.")
+        write_cache(own, decoded)
+        return (own,)
+    return _import_published(file, name)
+
+
+def _import_published(file: Path, name: str | None) -> tuple[str, ...]:
     sources = WEIGHTS.values() if name is None else [find_weights(name)]
     candidates = [(source, mirror) for source in sources for mirror in source.files if mirror is not source.wheel]
     sha256 = file_sha256(file)
@@ -202,7 +257,11 @@ def _decode(source: WeightsSource, path: Path) -> Weights | Heads:
 
 def _read_cache(source: WeightsSource) -> Weights | Heads | None:
     """Return the cached numbers, or None if they are missing, damaged, or not the expected ones."""
-    path = cached_path(source.name)
+    return _read(source, cached_path(source.name))
+
+
+def _read(source: WeightsSource, path: Path) -> Weights | Heads | None:
+    """Return the numbers of a file that Impasto wrote, or None as `_read_cache` does."""
     recorded = recorded_sha256(path)
     if recorded is None:
         return None

@@ -1,4 +1,4 @@
-"""The folder of decoded weights: files are written atomically, and used only if their hash is right."""
+"""Files of decoded weights, in the cache or for another machine: written atomically, used only with the right hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from impasto.files import atomic_write, user_cache_folder
 from impasto.weights.decoding import as_tensors
 from impasto.weights.heads import Heads, heads_as_tensors
 
-__all__ = ["cache_folder", "cached_path", "create_cache_folder", "recorded_sha256", "write_cache"]
+__all__ = [
+    "cache_folder",
+    "cached_path",
+    "create_cache_folder",
+    "file_name",
+    "recorded_sha256",
+    "recorded_source",
+    "write_cache",
+    "write_file",
+]
 
 
 def cache_folder() -> Path:
@@ -24,7 +33,12 @@ def cache_folder() -> Path:
 
 def cached_path(name: str) -> Path:
     """Return the path of the cached file of these weights."""
-    return cache_folder() / f"{name.replace(':', '-')}.safetensors"
+    return cache_folder() / file_name(name)
+
+
+def file_name(name: str) -> str:
+    """Return the name of the file of these weights, here and in folders for other machines."""
+    return f"{name.replace(':', '-')}.safetensors"
 
 
 def create_cache_folder() -> Path:
@@ -44,7 +58,11 @@ def create_cache_folder() -> Path:
 def write_cache(name: str, decoded: Weights | Heads) -> None:
     """Write decoded numbers and their identity to the cache, atomically. Raises `WeightsError`."""
     create_cache_folder()
-    path = cached_path(name)
+    write_file(cached_path(name), name, decoded)
+
+
+def write_file(path: Path, name: str, decoded: Weights | Heads) -> None:
+    """Write decoded numbers, their name and their identity to a file, atomically. Raises `WeightsError`."""
     tensors = as_tensors(decoded) if isinstance(decoded, Weights) else heads_as_tensors(decoded)
     try:
         with atomic_write(path) as temporary:
@@ -56,9 +74,18 @@ def write_cache(name: str, decoded: Weights | Heads) -> None:
 
 
 def recorded_sha256(path: Path) -> str | None:
-    """Return the identity recorded in a cached file, or None if the file or the record is missing."""
+    """Return the identity recorded in a file, or None if the file or the record is missing."""
+    return _read_record(path).get("sha256")
+
+
+def recorded_source(path: Path) -> str | None:
+    """Return the name of the weights that Impasto wrote to a file, or None if the file is another one."""
+    return _read_record(path).get("source")
+
+
+def _read_record(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("sha256")
+            return file.metadata() or {}
     except (OSError, safetensors.SafetensorError):
-        return None
+        return {}
