@@ -38,6 +38,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/test.yml .github/workflows/release.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_api.py tests/test_docs.py
 
 format: $(VENV)/installed-dev
