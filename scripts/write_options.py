@@ -13,9 +13,14 @@ from impasto.cli.options import default_of
 from impasto.config import Config, RunOptions
 from impasto.config.model import choices_of, group_of
 from impasto.config.presets import PRESETS
+from impasto.config.video import VideoOptions
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
-TITLES: dict[type[BaseModel], str] = {Config: "What shapes the picture", RunOptions: "How the run is carried out"}
+TITLES: dict[type[BaseModel], str] = {
+    Config: "What shapes the picture",
+    RunOptions: "How the run is carried out",
+    VideoOptions: "What clips have besides",
+}
 
 
 def render() -> str:

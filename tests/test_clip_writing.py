@@ -19,8 +19,8 @@ from builders.pages import WatchedPage
 from builders.pixels import one_color, random_image
 from torch import Tensor
 
+from impasto.clips import ClipWriter, ColorTags, open_clip, read_clip_metadata, require_clip_output
 from impasto.errors import OutputError
-from impasto.video import ClipWriter, ColorTags, open_clip, read_clip_metadata, require_clip_output
 
 FRAMES = [numbered_frame(number) for number in range(12)]
 VIDEOS = [".mp4", ".mov", ".mkv", ".webm"]
@@ -291,7 +291,7 @@ def test_what_cannot_be_written_is_refused_before_painting(tmp_path: Path, monke
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file, and frames need a folder"):
         require_clip_output(tmp_path / "file")
-    monkeypatch.setattr("impasto.video.writing.find_spec", lambda name: None)
+    monkeypatch.setattr("impasto.clips.writing.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"pip install 'impasto\[video\]'"):
         require_clip_output(tmp_path / "a.mp4")
     require_clip_output(tmp_path / "a.gif")

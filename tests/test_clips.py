@@ -26,8 +26,8 @@ from builders.clips import (
 )
 from PIL import Image
 
+from impasto.clips import open_clip, select_frames
 from impasto.errors import FrameError, ImpastoError, VideoError
-from impasto.video import open_clip, select_frames
 
 FRAMES = [numbered_frame(number) for number in range(12)]
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 30)]
@@ -349,7 +349,7 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
 
 def test_missing_pyav_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_clip(tmp_path / "a.mp4", FRAMES)
-    monkeypatch.setattr("impasto.video.container.find_spec", lambda name: None)
+    monkeypatch.setattr("impasto.clips.container.find_spec", lambda name: None)
     assert importlib.util.find_spec("av")
     with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
         open_clip(path)
@@ -357,7 +357,7 @@ def test_missing_pyav_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest
 
 def test_pictures_need_no_pyav(folder: Path) -> None:
     check = (
-        "import sys; sys.modules['av'] = None; from impasto.video import open_clip, ClipWriter\n"
+        "import sys; sys.modules['av'] = None; from impasto.clips import open_clip, ClipWriter\n"
         "clip = open_clip(sys.argv[1])\n"
         "with ClipWriter(sys.argv[1] + '.webp', clip.size, clip.rate) as writer:\n"
         "    for frame in clip.frames(): writer.write(frame)\n"

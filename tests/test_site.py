@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import pyvips
 import torch
+from builders.clips import numbered_frame, write_clip
 from builders.pages import WatchedPage
 
 import impasto
@@ -149,6 +150,7 @@ def write_own_files(folder: Path) -> None:
     island = torch.zeros(1, 1, 64, 96)
     island[:, :, 8:50, 10:60] = 1
     images.save(folder / "texture.png", resize(photo, 64, 96).clamp(0, 1), island)
+    write_clip(folder / "clip.mp4", [numbered_frame(number, 64, 96) for number in range(8)], sound="aac")
     (folder / "paper.icc").write_bytes(pyvips.Image.profile_load("cmyk"))
 
 

@@ -8,14 +8,14 @@ import torch
 from builders.pixels import textured_scene
 from numpy.typing import NDArray
 
+from impasto.clips.cuts import find_cuts, is_cut
+from impasto.clips.flow import find_confidence, find_flow, warp
+from impasto.clips.guide import Shown, find_guide, to_frame, to_tensor
+from impasto.clips.still import StillParts
 from impasto.core.evaluate import Evaluation
 from impasto.core.objective import Losses
 from impasto.core.temporal import Reference, TemporalTerm
 from impasto.core.tensor_store import RamStore
-from impasto.video.cuts import find_cuts, is_cut
-from impasto.video.flow import find_confidence, find_flow, warp
-from impasto.video.guide import Shown, find_guide, to_frame, to_tensor
-from impasto.video.still import StillParts
 
 Frame = NDArray[np.uint8]
 

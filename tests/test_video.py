@@ -21,14 +21,14 @@ from PIL import Image
 
 import impasto
 from impasto.cli import main
+from impasto.clips.api import frame_folder_of, prepare_clip, video, video_steps
+from impasto.clips.clip import Clip, open_clip
+from impasto.clips.flow import find_confidence, find_flow, warp
+from impasto.clips.guide import to_frame
+from impasto.clips.timing import select
+from impasto.clips.writing import ClipWriter
 from impasto.config.video import Keyframe, VideoOptions, options_at
 from impasto.errors import ConfigError, FrameError, ImpastoError, OutputError, RecipeError, VideoError
-from impasto.video.api import frame_folder_of, prepare_clip, video, video_steps
-from impasto.video.clip import Clip, open_clip
-from impasto.video.flow import find_confidence, find_flow, warp
-from impasto.video.guide import to_frame
-from impasto.video.timing import select
-from impasto.video.writing import ClipWriter
 
 Frame = NDArray[np.uint8]
 
@@ -347,4 +347,4 @@ def test_steps_and_errors_are_public() -> None:
     assert issubclass(VideoError, ImpastoError)
     assert impasto.video_steps is video_steps
     assert impasto.video is video
-    assert Clip.__module__ == "impasto.video.clip"
+    assert Clip.__module__ == "impasto.clips.clip"

@@ -38,6 +38,8 @@ __all__ = [
     "score",
     "stylize",
     "stylize_steps",
+    "video",
+    "video_steps",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "images": ("NamedImage",),
     "core.method": ("Progress",),
     "jobs.batch": ("BatchReport", "batch"),
+    "clips.api": ("video", "video_steps"),
     "metrics.score": ("Score", "score"),
     "config.networks": ("register_network",),
     "config.presets": ("load_preset",),
@@ -54,6 +57,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from impasto.clips.api import video, video_steps
     from impasto.config import Config, Inputs, RunOptions
     from impasto.config.networks import register_network
     from impasto.config.presets import load_preset

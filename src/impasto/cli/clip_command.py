@@ -10,14 +10,14 @@ from pathlib import Path
 from impasto.cli.clip_progress import ClipProgress
 from impasto.cli.console import console
 from impasto.cli.signals import SignalCatcher, catch_signals
+from impasto.clips.api import frame_folder_of
+from impasto.clips.clip_run import ClipRun
+from impasto.clips.preview import draw_preview
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import FrameError, ImpastoError, OutputError
 from impasto.run import Run
 from impasto.run.observers import unused_path
-from impasto.video.api import frame_folder_of
-from impasto.video.clip_run import ClipRun
-from impasto.video.preview import draw_preview
 
 __all__ = ["ClipCommand"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 
 from impasto.cli.progress import ProgressView, format_clock, format_losses
+from impasto.clips.chain import FrameDone
+from impasto.clips.clip_run import ClipRun
 from impasto.core.method import Progress
 from impasto.run import Run
-from impasto.video.chain import FrameDone
-from impasto.video.clip_run import ClipRun
 
 __all__ = ["ClipProgress"]
 

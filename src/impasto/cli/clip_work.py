@@ -9,11 +9,11 @@ from typing import Any
 from impasto.cli.clip_command import ClipCommand
 from impasto.cli.console import log_to_console, pull_missing
 from impasto.cli.run_command import file_stem
+from impasto.clips.api import prepare_clip
+from impasto.clips.clip_run import ClipRun
+from impasto.clips.recorded import prepare_recorded_clip, read_clip_recipe
 from impasto.config.presets import load_preset
 from impasto.errors import ConfigError
-from impasto.video.api import prepare_clip
-from impasto.video.clip_run import ClipRun
-from impasto.video.recorded import prepare_recorded_clip, read_clip_recipe
 
 __all__ = ["paint_clip", "reproduce_clip"]
 

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from impasto.cli.console import log_to_console
 from impasto.cli.parameters import Json, MovedContent, MovedStyles, Output, Quiet
 from impasto.cli.run_command import RunCommand, file_stem
+from impasto.clips.kinds import is_clip
 from impasto.run import read_recipe
 from impasto.run.recorded import prepare_recorded_run, stop_where_recorded
-from impasto.video.kinds import is_clip
 
 __all__ = ["reproduce"]
 

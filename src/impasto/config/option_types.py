@@ -97,5 +97,5 @@ class ClipOptions(StylizeOptions, total=False):
     frame_iterations: int
     cuts: str | Sequence[float] | None
     keyframes: str | Sequence[tuple[str, Sequence[float], float]]
-    crf: float
+    crf: int
     lossless: bool

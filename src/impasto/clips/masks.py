@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from impasto.clips.clip import Clip, open_clip
+from impasto.clips.guide import to_frame
+from impasto.clips.kinds import is_clip
 from impasto.errors import VideoError
 from impasto.images import open_image
-from impasto.video.clip import Clip, open_clip
-from impasto.video.guide import to_frame
-from impasto.video.kinds import is_clip
 
 __all__ = ["ClipMasks"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from impasto.clips.container import open_container
 from impasto.errors import VideoError, one_line
 from impasto.images import read_note
-from impasto.video.container import open_container
 
 __all__ = ["NOTE_FILE", "format_note", "read_clip_metadata"]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from impasto import images
+from impasto.clips.clip_run import ClipRun
 from impasto.config import Config
 from impasto.config.video import options_at
 from impasto.render.grid import Cell, draw_grid
 from impasto.run import Observer, Run, drive
-from impasto.video.clip_run import ClipRun
 
 __all__ = ["draw_preview"]
 

@@ -14,13 +14,13 @@ from typing import Protocol
 
 from torch import Tensor
 
+from impasto.clips.color import ColorTags
+from impasto.clips.container import open_container, pick_stream
+from impasto.clips.frame_index import scan_frames
+from impasto.clips.picture_frames import Animation, PictureSequence, find_pictures, is_animation
+from impasto.clips.sound import Sound, list_sounds
+from impasto.clips.video_file import VideoFile, read_layout
 from impasto.errors import VideoError
-from impasto.video.color import ColorTags
-from impasto.video.container import open_container, pick_stream
-from impasto.video.frame_index import scan_frames
-from impasto.video.picture_frames import Animation, PictureSequence, find_pictures, is_animation
-from impasto.video.sound import Sound, list_sounds
-from impasto.video.video_file import VideoFile, read_layout
 
 __all__ = ["Clip", "open_clip", "select_frames"]
 

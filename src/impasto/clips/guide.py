@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.clips.flow import Field, Frame, find_confidence, find_flow, warp
 from impasto.core.temporal import Reference
-from impasto.video.flow import Field, Frame, find_confidence, find_flow, warp
 
 __all__ = ["WEIGHT", "Guide", "Shown", "find_guide", "to_frame", "to_tensor"]
 

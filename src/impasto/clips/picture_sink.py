@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from impasto.clips.metadata import NOTE_FILE
 from impasto.core.tensor_store import RamStore
 from impasto.errors import OutputError
 from impasto.files import ScratchFolder, require_writable
 from impasto.images import quantize, save
 from impasto.render.film_formats import write_animation
-from impasto.video.metadata import NOTE_FILE
 
 __all__ = ["AnimationSink", "FolderSink", "require_folder"]
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.video.color import LUMA_WEIGHTS, ColorTags, to_srgb, upsample, ycbcr_to_rgb
+from impasto.clips.color import LUMA_WEIGHTS, ColorTags, to_srgb, upsample, ycbcr_to_rgb
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

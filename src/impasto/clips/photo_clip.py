@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from impasto import images
-from impasto.video.clip import Clip
+from impasto.clips.clip import Clip
 
 __all__ = ["open_photo"]
 

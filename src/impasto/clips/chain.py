@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from impasto.clips.cuts import is_cut
+from impasto.clips.flow import Frame, find_flow
+from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.guide import Guide, Shown, find_guide, to_frame
+from impasto.clips.still import StillParts
+from impasto.clips.timing import Selected
 from impasto.config.video import VideoOptions, options_at
 from impasto.run import Observer, Run, drive
 from impasto.run.loop import StopCondition
 from impasto.run.recipe import Recipe
-from impasto.video.cuts import is_cut
-from impasto.video.flow import Frame, find_flow
-from impasto.video.frame_folder import FrameFolder
-from impasto.video.guide import Guide, Shown, find_guide, to_frame
-from impasto.video.still import StillParts
-from impasto.video.timing import Selected
 
 __all__ = ["LOOP_FRAMES", "Chain", "FrameDone"]
 

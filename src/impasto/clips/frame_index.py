@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from impasto.clips.container import open_container, pick_stream
 from impasto.errors import VideoError
-from impasto.video.container import open_container, pick_stream
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.video.clip import Clip
-from impasto.video.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
-from impasto.video.sound import SoundTrack
+from impasto.clips.clip import Clip
+from impasto.clips.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
+from impasto.clips.sound import SoundTrack
 
 if TYPE_CHECKING:
     from av.packet import Packet

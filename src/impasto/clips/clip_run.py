@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto import __version__, images
+from impasto.clips.chain import Chain, FrameDone
+from impasto.clips.clip import Clip
+from impasto.clips.flow import Frame
+from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.guide import Guide, to_frame, to_tensor
+from impasto.clips.masks import ClipMasks
+from impasto.clips.timing import Selected, Selection
+from impasto.clips.writing import ClipWriter
 from impasto.config import Config, Inputs
 from impasto.config.video import VideoOptions
 from impasto.core.tensor_store import RamStore
 from impasto.images import color
 from impasto.run import Observer, Run
 from impasto.run.loop import StopCondition
-from impasto.video.chain import Chain, FrameDone
-from impasto.video.clip import Clip
-from impasto.video.flow import Frame
-from impasto.video.frame_folder import FrameFolder
-from impasto.video.guide import Guide, to_frame, to_tensor
-from impasto.video.masks import ClipMasks
-from impasto.video.timing import Selected, Selection
-from impasto.video.writing import ClipWriter
 
 __all__ = ["NOTE", "ClipRun"]
 

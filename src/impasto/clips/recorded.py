@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
+from impasto.clips.api import prepare_clip
+from impasto.clips.clip_run import NOTE, ClipRun
+from impasto.clips.metadata import read_clip_metadata
 from impasto.config import Config, Plan, RunOptions
 from impasto.config.video import VideoOptions
 from impasto.engine.planning import require_device
 from impasto.errors import ImpastoError, RecipeError
 from impasto.run.recipe import InputRecord
 from impasto.samples.sources import SAMPLE
-from impasto.video.api import prepare_clip
-from impasto.video.clip_run import NOTE, ClipRun
-from impasto.video.metadata import read_clip_metadata
 
 __all__ = ["prepare_recorded_clip", "read_clip_recipe"]
 

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.clips.clip import Clip
+from impasto.clips.color import SRGB_TAGS, ColorTags
+from impasto.clips.container import INSTALL
+from impasto.clips.metadata import format_note
+from impasto.clips.picture_sink import AnimationSink, FolderSink, require_folder
+from impasto.clips.video_sink import VIDEO_SUFFIXES, VideoSink
 from impasto.errors import OutputError, one_line
 from impasto.files import atomic_folder, atomic_write, require_distinct, require_writable
-from impasto.video.clip import Clip
-from impasto.video.color import SRGB_TAGS, ColorTags
-from impasto.video.container import INSTALL
-from impasto.video.metadata import format_note
-from impasto.video.picture_sink import AnimationSink, FolderSink, require_folder
-from impasto.video.video_sink import VIDEO_SUFFIXES, VideoSink
 
 __all__ = ["ClipWriter", "Sink", "require_clip_output"]
 

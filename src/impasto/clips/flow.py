@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.video.opencv import cv2
+from impasto.clips.opencv import cv2
 
 __all__ = ["Field", "Frame", "find_confidence", "find_flow", "warp"]
 

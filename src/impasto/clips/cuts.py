@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from impasto.video.flow import Frame, find_flow, warp
-from impasto.video.opencv import cv2
+from impasto.clips.flow import Frame, find_flow, warp
+from impasto.clips.opencv import cv2
 
 __all__ = ["find_cuts", "is_cut"]
 

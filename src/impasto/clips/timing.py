@@ -7,8 +7,8 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
+from impasto.clips.clip import Clip, select_frames
 from impasto.config.video import VideoOptions
-from impasto.video.clip import Clip, select_frames
 
 __all__ = ["Selected", "Selection", "select"]
 

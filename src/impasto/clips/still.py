@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.video.flow import Field, Frame
-from impasto.video.opencv import cv2
+from impasto.clips.flow import Field, Frame
+from impasto.clips.opencv import cv2
 
 __all__ = ["StillParts"]
 

@@ -7,20 +7,20 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from impasto.clips.chain import FrameDone
+from impasto.clips.clip import Clip, open_clip
+from impasto.clips.clip_run import ClipRun
+from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.masks import ClipMasks
+from impasto.clips.photo_clip import open_photo
+from impasto.clips.timing import select
+from impasto.clips.writing import require_clip_output
 from impasto.config import Config, Plan
 from impasto.config.print_size import NO_PRINT
 from impasto.config.video import VideoOptions
 from impasto.errors import ConfigError
 from impasto.run import as_tuple, prepare_run
 from impasto.run.model_cache import ModelCache
-from impasto.video.chain import FrameDone
-from impasto.video.clip import Clip, open_clip
-from impasto.video.clip_run import ClipRun
-from impasto.video.frame_folder import FrameFolder
-from impasto.video.masks import ClipMasks
-from impasto.video.photo_clip import open_photo
-from impasto.video.timing import select
-from impasto.video.writing import require_clip_output
 
 if TYPE_CHECKING:
     from impasto.config.option_types import ClipOptions

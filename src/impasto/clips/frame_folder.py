@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from impasto.clips.flow import Frame
 from impasto.errors import OutputError, RecipeError
 from impasto.files import atomic_write
-from impasto.video.flow import Frame
 
 __all__ = ["FrameFolder"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from impasto.clips.container import open_container, pick_stream
+from impasto.clips.decoding import FrameLayout, decode_frame
+from impasto.clips.frame_index import FrameIndex
 from impasto.errors import FrameError, VideoError
-from impasto.video.container import open_container, pick_stream
-from impasto.video.decoding import FrameLayout, decode_frame
-from impasto.video.frame_index import FrameIndex
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.video.container import open_container
+from impasto.clips.container import open_container
 
 if TYPE_CHECKING:
     import numpy as np
