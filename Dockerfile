@@ -4,7 +4,7 @@
 
 FROM python:3.13-slim AS build
 
-# An index with another build of PyTorch, such as https://download.pytorch.org/whl/cu128 for NVIDIA cards.
+# An index with another build of PyTorch, such as https://download.pytorch.org/whl/cu130 for NVIDIA cards.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 # The compiler of the kernels.

