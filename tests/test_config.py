@@ -215,6 +215,13 @@ def test_published_methods_keep_their_layers_and_colors(name: str) -> None:
     assert (published.color, published.palette_strength, published.recolor_content) == ("style", 0, False)
 
 
+def test_tutorial_measures_the_first_convolutions() -> None:
+    tutorial = load_preset("pytorch-tutorial").resolve(512, 512)
+    assert format_layers(tutorial.content_layers) == "conv2_2"
+    assert [layer.name for layer in tutorial.style_layers] == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
+    assert (tutorial.color, tutorial.palette_strength, tutorial.recolor_content) == ("style", 0, False)
+
+
 def test_effort_multiplies_the_automatic_steps() -> None:
     usual = Config().resolve(512, 512).iterations
     assert Config(effort="best").resolve(512, 512).iterations == 2 * usual

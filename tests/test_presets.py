@@ -9,6 +9,7 @@ import torch
 from builders.objectives import measure_losses, plain_objective
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import conv2d, max_pool2d, mse_loss
 
 from impasto.config.networks import VGG19
 from impasto.config.presets import load_preset
@@ -100,6 +101,40 @@ def test_crowsonkb(vgg19: Encoder) -> None:
     assert config.alpha * float(result.style) == pytest.approx(style_loss, rel=5e-3)
     assert config.tv_weight * float(result.tv) == pytest.approx(variation, rel=1e-5)
     assert float(result.total) == pytest.approx(content_loss + style_loss + variation, rel=5e-3)
+
+
+def tutorial_loss(target: Tensor) -> float:
+    """Follow PyTorch's tutorial: the convolutions of VGG19, counted, each with the losses right behind it."""
+    weights = load_weights("vgg19")
+    mean, std = (torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1) for values in (weights.mean, weights.std))
+    loss = 0.0
+    images = [(image - mean) / std for image in (CONTENT, STYLE, target)]
+    for number, name in enumerate(("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1):
+        images = [conv2d(image, weights.kernels[name], weights.biases[name], padding=1) for image in images]
+        grams = []
+        for image in images[1:]:
+            batch, channels, height, width = image.shape
+            rows = image.view(batch * channels, height * width)
+            grams.append(rows @ rows.T / (batch * channels * height * width))
+        loss += 1_000_000 * float(mse_loss(grams[1], grams[0]))
+        if number == 4:
+            loss += float(mse_loss(images[2], images[0]))
+        images = [image.relu() for image in images]
+        if number in (2, 4):
+            images = [max_pool2d(image, 2) for image in images]
+    return loss
+
+
+@pytest.mark.weights
+def test_pytorch_tutorial(vgg19: Encoder) -> None:
+    """Measure three pictures, because style outweighs content in most of them."""
+    objective = plain_objective(vgg19, CONTENT, STYLE, load_preset("pytorch-tutorial", network="vgg19"))
+    for target in (TARGET, CONTENT, STYLE[:, :, :48].mean(dim=(2, 3), keepdim=True).expand_as(TARGET)):
+        result = measure_losses(vgg19, objective, target)
+        assert float(result.total) == pytest.approx(tutorial_loss(target), rel=1e-4)
+    content = measure_losses(vgg19, plain_objective(vgg19, CONTENT, TARGET, objective.config), TARGET)
+    assert float(content.style) == 0
+    assert float(content.content) > 0
 
 
 def test_pastiche(vgg19: Encoder) -> None:

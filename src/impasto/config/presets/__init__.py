@@ -31,6 +31,7 @@ NAMES = (
     "neural-style",
     "pastiche",
     "crowsonkb",
+    "pytorch-tutorial",
 )
 """The first is the default, `classic` the plain method. The parity presets have another program's objective, and
 Impasto's way down."""
