@@ -1,4 +1,4 @@
-"""What is installed, what this machine has, and what does not work.
+"""Checks of what is installed, what this machine has, and what does not work.
 
 Each check is isolated: one that raises is itself a problem, and the others go on. Nothing here may import torch, or
 anything else that could be broken, before a check does.
