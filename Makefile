@@ -12,7 +12,7 @@ PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadsco
 KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster
 
-.PHONY: demo test test-fast coverage check format docs figures bench bench-quick dist check-release clean
+.PHONY: demo test test-fast test-krita coverage check format docs figures bench bench-quick dist check-release clean
 
 demo: $(VENV)/installed
 	$(BIN)/impasto demo -o demo.png $(DEMO_OPTIONS)
@@ -24,6 +24,11 @@ test: $(VENV)/installed-dev
 # No browser, no cluster, no pretrained weights.
 test-fast: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "$(FAST)"
+
+# Krita without a screen; apart from `make test`, because it needs Debian's packages. It prints where its screenshots are.
+test-krita: $(VENV)/installed-dev
+	command -v krita xvfb-run >/dev/null || sudo apt-get install --yes --no-install-recommends krita python3-pyqt5 xvfb xauth
+	$(BIN)/python scripts/check_krita.py
 
 # The tests of `make test`, with the lines they reach. On Python 3.11 that takes 12 to 30 % longer.
 coverage: $(VENV)/installed-dev

@@ -43,6 +43,7 @@ from impasto_client import local as local_module
 from PIL import Image
 
 import impasto
+from impasto.config.presets import PRESETS
 from impasto.jobs import JobStore
 from impasto.studio import schemas
 
@@ -51,6 +52,7 @@ pytestmark = pytest.mark.xdist_group("client")
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6, "scales": 1}
 LONG: dict[str, Any] = {"size": 64, "iterations": 4000, "scales": 1}
 PACKAGE = Path(impasto_client.__file__).parent
+CLIENTS = Path(__file__).parent.parent / "clients"
 TOKEN = "correct-horse-battery"
 
 
@@ -279,6 +281,7 @@ def test_needs_the_right_token(tmp_path: Path) -> None:
 def test_versions_of_client_and_studio_are_the_same(client: Client) -> None:
     assert schemas.API_VERSION == API_VERSION
     assert client.check() == impasto.__version__
+    assert tuple(PRESETS) == impasto_client.PRESETS
 
 
 @pytest.mark.parametrize(
@@ -381,9 +384,12 @@ def test_imports_without_any_package() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
-def test_is_written_for_python_3_9(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 9))
+@pytest.mark.parametrize("path", sorted(CLIENTS.rglob("*.py")), ids=lambda path: str(path.relative_to(CLIENTS)))
+def test_is_written_for_python_3_8(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
+    aliases = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    generics = [ast.unparse(alias.value) for alias in aliases if isinstance(alias, ast.Subscript)]
+    assert not {"dict", "frozenset", "list", "set", "tuple"} & set(generics), "these are types only since Python 3.9"
 
 
 def test_package_is_typed_and_its_names_exist() -> None:

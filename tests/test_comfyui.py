@@ -204,7 +204,7 @@ def test_inputs_have_the_choices_of_the_studio(nodes: dict[str, type]) -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
 def test_modules_import_only_what_comfyui_has(path: Path) -> None:
-    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
     names = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names} | {
         node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level
     }

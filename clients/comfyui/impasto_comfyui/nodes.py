@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict
 
 from impasto_client import Client, Job
 
@@ -20,7 +20,7 @@ OPTIONAL = {
     "options": ("IMPASTO_OPTIONS",),
 }
 
-Options = dict[str, Any]
+Options = Dict[str, Any]
 
 
 class Stylize:

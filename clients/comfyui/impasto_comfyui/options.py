@@ -5,22 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["PRESETS", "collect", "common_inputs", "option_inputs", "parse_lines", "parse_values"]
+from impasto_client import PRESETS
 
-PRESETS = (
-    "painterly",
-    "neighbor",
-    "faithful",
-    "sketch",
-    "abstract",
-    "texture",
-    "classic",
-    "textbook",
-    "gatys2016",
-    "neural-style",
-    "pastiche",
-    "crowsonkb",
-)
+__all__ = ["collect", "common_inputs", "option_inputs", "parse_lines", "parse_values"]
 
 AS_PRESET = "as the preset"
 """The choice that leaves an option to the preset."""

@@ -7,14 +7,12 @@ import io
 import os
 from typing import Any
 
-from impasto_client import Client, Failed, Job, JobFailedError, Preview, Progress, StudioError
+from impasto_client import DEFAULT_URL, Client, Failed, Job, JobFailedError, Preview, Progress, StudioError
 from PIL import Image
 
 from .convert import png_to_array
 
 __all__ = ["ask_version", "connect", "paint"]
-
-DEFAULT_URL = "http://127.0.0.1:8077"
 
 POLL_S = 0.25
 """Maximum seconds until a click on cancel is noticed."""

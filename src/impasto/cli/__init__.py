@@ -38,6 +38,7 @@ for name, target, summary in (
     ("studio", "studio:studio", "Open the studio, a web page on this machine."),
     ("batch", "batch:batch", "Paint every content of a folder in every style of another."),
     ("jobs", "jobs:app", "Manage a durable queue of runs."),
+    ("krita", "krita:app", "Install the plug-in for Krita."),
     ("presets", "presets:presets", "List presets, or show and save them."),
     ("weights", "weights:weights", "List, pull, import and verify weights."),
     ("samples", "samples:samples", "List or write the pictures that ship with Impasto."),

@@ -6,7 +6,7 @@ picture = Client().paint("photo.jpg", "painting.jpg", size=512)
 
 from __future__ import annotations
 
-from impasto_client.client import API_VERSION, Client
+from impasto_client.client import API_VERSION, DEFAULT_URL, PRESETS, Client
 from impasto_client.errors import (
     ConnectionLostError,
     JobCancelledError,
@@ -29,6 +29,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "API_VERSION",
+    "DEFAULT_URL",
+    "PRESETS",
     "Cancelled",
     "Client",
     "ConnectionLostError",

@@ -11,7 +11,7 @@ from impasto_client.job import Job
 from impasto_client.local import LocalStudio
 from impasto_client.pictures import Picture, Source, profile_reference, reference, upload
 
-__all__ = ["API_VERSION", "DEFAULT_URL", "Client"]
+__all__ = ["API_VERSION", "DEFAULT_URL", "PRESETS", "Client"]
 
 API_VERSION = 1
 """Version of the studio's API that this client speaks."""
@@ -22,6 +22,23 @@ SCORE_TIMEOUT_S = 600.0
 DEFAULT_URL = "http://127.0.0.1:8077"
 
 PROFILE_SUFFIXES = (".icc", ".icm")
+
+
+PRESETS = (
+    "painterly",
+    "neighbor",
+    "faithful",
+    "sketch",
+    "abstract",
+    "texture",
+    "classic",
+    "textbook",
+    "gatys2016",
+    "neural-style",
+    "pastiche",
+    "crowsonkb",
+)
+"""The presets of a studio of this version, for programs that show them before they connect."""
 
 
 class Client:

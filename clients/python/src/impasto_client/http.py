@@ -8,16 +8,16 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, Union
+from typing import IO, Any, Dict, Tuple, Union
 from urllib.parse import quote, urlencode, urlsplit
 
 from impasto_client.errors import ConnectionLostError, NoStudioError, RequestError, StudioError, TokenError
 
 __all__ = ["Body", "EventStream", "Transport"]
 
-Body = Union[bytes, IO[bytes], dict[str, Any], None]
+Body = Union[bytes, IO[bytes], Dict[str, Any], None]
 
-_Exchange = tuple[http.client.HTTPConnection, http.client.HTTPResponse, socket.socket]
+_Exchange = Tuple[http.client.HTTPConnection, http.client.HTTPResponse, socket.socket]
 """A request that was answered: its connection, the response to read, and the socket below both."""
 
 
