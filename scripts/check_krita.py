@@ -20,7 +20,7 @@ from PIL import Image
 from impasto import samples
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 400
+TIMEOUT_S = 900
 MAX_DIFFERENCE = 20
 """Largest difference between the means of two paintings with the same colors, of 255."""
 

@@ -14,7 +14,7 @@ from PyQt5 import QtCore, QtWidgets
 
 FOLDER = Path(os.environ["KRITA_CHECK_FOLDER"])
 TICK_MS = 50
-TIMEOUT_MS = 100_000
+TIMEOUT_MS = 300_000
 SIZE_PX = 96
 
 Condition = Callable[[], Any]
