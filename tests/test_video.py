@@ -67,7 +67,9 @@ def test_keyframes_are_linear_between_their_marks() -> None:
     assert options_at(options.keyframes, 1) == {"alpha": 4.0, "style_weights": (1.0, 0.0)}
     assert options_at(options.keyframes, Fraction(5, 2)) == {"alpha": 7.0, "style_weights": (0.25, 0.75)}
     assert options_at(options.keyframes, 9) == {"alpha": 10.0, "style_weights": (0.0, 1.0)}
-    assert VideoOptions(**options.model_dump(mode="json")) == options
+    third = VideoOptions(keyframes=[("alpha", [1 / 3], 2 / 3)])
+    for each in (options, third):
+        assert VideoOptions(**each.model_dump(mode="json")) == each
 
 
 @pytest.mark.parametrize(
@@ -312,6 +314,8 @@ def test_preview_and_json(clip: Path, painting: Path, tmp_path: Path, capsys: py
         (["CLIP", "STYLE", "-o", "out.wmv"], "unknown clip format"),
         (["CLIP", "STYLE", "--keyframes", "alpha=1"], "OPTION=VALUE@TIME"),
         (["CLIP", "STYLE", "--keyframes", "style-weights=1,2@0;1@1"], "style_weights"),
+        (["CLIP", "STYLE", "--keyframes", "style-weights=1,0@0;0,1@1"], "2 style_weights for 1 style"),
+        (["CLIP", "STYLE", "--keyframes", "alpha=1@0;-1@1"], "alpha"),
     ],
 )
 def test_bad_input_is_one_line_and_overwrites_nothing(

@@ -17,9 +17,9 @@ from impasto.clips.timing import select
 from impasto.clips.writing import require_clip_output
 from impasto.config import Config, Plan
 from impasto.config.print_size import NO_PRINT
-from impasto.config.video import VideoOptions
+from impasto.config.video import VideoOptions, options_at
 from impasto.errors import ConfigError
-from impasto.run import as_tuple, prepare_run
+from impasto.run import Run, as_tuple, prepare_run
 from impasto.run.model_cache import ModelCache
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def prepare_clip(
     )
     if run.config.print != NO_PRINT or run.config.panorama:
         raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
+    _check_keyframes(video, run)
     folder = FrameFolder(frame_folder_of(output))
     run.recorded_plan = recorded_plan
     if resume and (plan := folder.recorded("plan")) is not None:
@@ -119,6 +120,15 @@ def prepare_clip(
     if not is_preview:
         folder.open(prepared.description, resume=resume)
     return prepared
+
+
+def _check_keyframes(video: VideoOptions, run: Run) -> None:
+    """Raise `ConfigError` now for values that a later frame would refuse."""
+    for mark in video.keyframes:
+        Config(**(run.config.model_dump() | dict(options_at(video.keyframes, mark.time_s))))
+        count = len(run.inputs.styles)
+        if mark.option == "style_weights" and len(mark.values) != count:
+            raise ConfigError(f"keyframes give {len(mark.values)} style_weights for {count} styles. Give one for each.")
 
 
 def _open(path: Path, options: VideoOptions) -> Clip:

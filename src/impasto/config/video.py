@@ -67,7 +67,8 @@ def parse_keyframes(value: Any) -> Any:
 
 
 def _format_keyframes(marks: tuple[Keyframe, ...]) -> str:
-    return ";".join(f"{name}={','.join(f'{v:g}' for v in values)}@{time_s:g}s" for name, values, time_s in marks)
+    # Every digit counts: a recipe repeats the same pixels.
+    return ";".join(f"{name}={','.join(map(repr, values))}@{time_s!r}s" for name, values, time_s in marks)
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
