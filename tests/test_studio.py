@@ -385,20 +385,21 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
 def test_uploaded_result_restores_its_settings(
     client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
-    job = submit_job(client, photo, painting, config=SMALL | {"alpha": 9})
+    job = submit_job(client, photo, painting, config=SMALL | {"alpha": 9}, run={"precision": "float32", "bits": 16})
     Worker(studio.store, "w").run_one()
     (tmp_path / "mine.png").write_bytes(client.get(f"/api/jobs/{job['id']}/result").content)
     stored = upload(client, tmp_path / "mine.png")
     assert stored["recipe"] is True
     recipe = client.get(f"/api/files/{stored['sha256']}/recipe").json()
-    assert (recipe["overrides"]["alpha"], recipe["alphas"]) == (9, [9])
+    assert (recipe["overrides"]["alpha"], recipe["alphas"], recipe["run"]) == (9, [9], {"bits": 16})
     assert [(file["role"], file["name"]) for file in recipe["inputs"]] == [
         ("content", photo.name),
         ("style", painting.name),
     ]
     assert recipe["available"] == ["content", "style"]
     content, style = ({"sha256": file["sha256"], "name": file["name"]} for file in recipe["inputs"])
-    request = {"content": content, "styles": [style], "config": recipe["overrides"], "run": {"precision": "float32"}}
+    options = {"config": recipe["overrides"], "run": {"precision": "float32", **recipe["run"]}}
+    request = {"content": content, "styles": [style], **options}
     response = client.post("/api/jobs", json=request)
     Worker(studio.store, "w").run_one()
     assert client.get(f"/api/jobs/{response.json()['id']}/result").content == (tmp_path / "mine.png").read_bytes()

@@ -139,6 +139,7 @@ def test_printer_profile_is_uploaded_and_used(
     expect(page.locator(".upload .problem")).to_be_empty()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    page.get_by_label("Rendering intent").select_option("saturation")
     page.get_by_label("Print size").fill("20x20mm")
     page.get_by_label("Pixels per inch").fill("80")
     page.get_by_label("Bleed (mm)").fill("0.125in")
@@ -147,7 +148,16 @@ def test_printer_profile_is_uploaded_and_used(
     expect(page.get_by_label("Format")).to_have_value("tiff")
     recipe = impasto.read_recipe(download(page, tmp_path, "tiff"))
     assert (recipe.run.profile, recipe.config.bleed) == ("Paper.ICM", 3.175)
-    assert {view["role"] for view in read_job(page, studio, job)["inputs"]} == {"content", "style", "profile"}
+    view = read_job(page, studio, job)
+    assert {picture["role"] for picture in view["inputs"]} == {"content", "style", "profile"}
+    assert view["run"] == {"intent": "saturation"}
+    page.reload()
+    press(page, "Use these settings")
+    expect(page.get_by_label("Color profile", exact=True).locator("option:checked")).to_have_text("Paper.ICM")
+    expect(page.get_by_label("Rendering intent")).to_have_value("saturation")
+    again = read_job(page, studio, submit_job(page, 3, Size=""))
+    assert [picture["sha256"] for picture in again["inputs"]] == [picture["sha256"] for picture in view["inputs"]]
+    assert again["run"] == view["run"]
 
 
 def test_protected_region_stays_unchanged(page: Page, photo: Path, painting: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from impasto.jobs import Job, JobError, JobStore
 from impasto.run import read_recipe
 from impasto.run.recipe import Recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
-from impasto.studio.schemas import FileView, InputView, PictureRef, ProfileView, RecipeView
+from impasto.studio.schemas import FileView, InputView, PictureRef, ProfileView, RecipeView, file_options
 
 __all__ = ["FORMATS", "Pictures", "base_name", "download_name", "load_recipe", "profile_name"]
 
@@ -184,8 +184,11 @@ def load_recipe(store: JobStore, sha256: str) -> RecipeView:
     """Read the recipe of an uploaded picture. Raises `RecipeError` if it has none."""
     recipe = read_recipe(store.files.path(sha256))
     inputs = [InputView.of(role, record.name, record.sha256) for role, record in recipe.inputs.items()]
+    if recipe.profile_sha256 is not None:
+        inputs.append(InputView.of("profile", recipe.run.profile, recipe.profile_sha256))
     return RecipeView(
         overrides=recipe.config.overrides(),
+        run=file_options(recipe.run),
         alphas=[recipe.config.alpha, *(change.alpha for change in recipe.alpha_changes)],
         inputs=inputs,
         available=[view.role for view in inputs if view.sample or store.files.path(view.sha256).is_file()],

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from impasto.config import Config
+from impasto.config import Config, RunOptions
+from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.config.wrap import Wrap
 from impasto.jobs import Job
 from impasto.samples.sources import parse_sample_name
@@ -26,6 +27,7 @@ __all__ = [
     "RecipeView",
     "ScoreRequest",
     "Token",
+    "file_options",
 ]
 
 API_VERSION = 1
@@ -151,6 +153,7 @@ class JobView(Schema):
     priority: int
     config: dict[str, Any] = Field(description="All options.")
     overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
+    run: dict[str, Any] = Field(description="The options of the file that differ from their defaults.")
     alphas: list[float] = Field(description="All values of α, in order.")
     requested_alpha: float | None = Field(description="A new α that applies after the current step.")
     inputs: list[InputView]
@@ -178,6 +181,7 @@ class JobView(Schema):
             priority=job.priority,
             config=job.config,
             overrides=Config(**job.config).overrides(),
+            run=file_options(RunOptions(**job.run)),
             alphas=job.alphas,
             requested_alpha=job.requested_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
@@ -209,9 +213,20 @@ class RecipeView(Schema):
     """The recipe of a picture: its options, its inputs, and which of those are stored here."""
 
     overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
+    run: dict[str, Any] = Field(description="The options of the file that differ from their defaults.")
     alphas: list[float] = Field(description="All values of α, in order.")
     inputs: list[InputView]
     available: list[str] = Field(description="The roles of the inputs that are stored here.")
+
+
+def file_options(options: RunOptions) -> dict[str, Any]:
+    """Return the options of a picture's file that differ from their defaults. An uploaded profile is an input."""
+    usual = RunOptions()
+    changed = {name: getattr(options, name) for name in ("bits", "profile", "intent", "quality")}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    if options.profile not in BUILT_IN_PROFILES:
+        changed.pop("profile", None)
+    return changed
 
 
 def _state(job: Job) -> Any:

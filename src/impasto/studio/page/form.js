@@ -138,10 +138,11 @@ export class Form {
     this.startNode.hidden = this.controls.get("init").get() !== "image";
   }
 
-  /** Show the settings of a job or a recipe. */
-  showSettings(overrides) {
+  /** Show the settings of a job or a recipe, and an uploaded color profile. */
+  showSettings(overrides, profile) {
     this.choosePreset(this.options.presets[0].name);
     this.show(overrides);
+    if (profile) this.profile.choose(profile);
   }
 
   values(fields) {

@@ -62,8 +62,9 @@ function showJobs() {
 }
 
 /** Fill the form with the settings and the available pictures of a job or a recipe. */
-function useSettings({ overrides, alphas, inputs, available = inputs.map(({ role }) => role) }) {
-  form.showSettings({ ...overrides, alpha: alphas.at(-1) });
+function useSettings({ overrides, run, alphas, inputs, available = inputs.map(({ role }) => role) }) {
+  const profile = inputs.find(({ role }) => role === "profile" && available.includes(role));
+  form.showSettings({ ...overrides, ...run, alpha: alphas.at(-1) }, profile);
   const shares = overrides.style_weights ? overrides.style_weights.split(",").map(Number) : [];
   const missing = pictures.useInputs(inputs, available, shares).map(({ role, name }) => `the ${roleKind(role).replace("_", " ")} ${shortName(name)}`);
   problem.textContent = missing.length ? `Not stored here any more: ${missing.join(", ")}. Choose it again.` : "";

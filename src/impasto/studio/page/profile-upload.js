@@ -20,14 +20,19 @@ export class ProfileUpload {
     return profile ? { profile } : {};
   }
 
+  /** Choose a profile that is stored here, and add it to the list. */
+  choose({ sha256, name }, label = name) {
+    if (!this.profiles.has(sha256)) this.select.append(el("option", { value: sha256 }, label));
+    this.profiles.set(sha256, { sha256, name });
+    this.select.value = sha256;
+  }
+
   async upload(file) {
     if (!file) return;
     this.problem.textContent = "";
     try {
       const { sha256, name, space } = await uploadProfile(file);
-      if (!this.profiles.has(sha256)) this.select.append(el("option", { value: sha256 }, `${name} (${space.toUpperCase()})`));
-      this.profiles.set(sha256, { sha256, name });
-      this.select.value = sha256;
+      this.choose({ sha256, name }, `${name} (${space.toUpperCase()})`);
       announce(`${name} is the color profile`);
     } catch (error) {
       this.problem.textContent = error.message;
