@@ -57,7 +57,8 @@ class Nodes:
     def kill_head(self) -> None:
         """Kill the head, which also connects this machine to the cluster, before any job ends.
 
-        Killing takes up to half a minute on a busy machine, so that all workers are suspended meanwhile.
+        Killing takes up to half a minute on a busy machine, and the loss is noticed later, so that all workers stay
+        suspended.
         """
         self.processes = psutil.Process(self.process.pid).children(recursive=True)
         workers = [process for process in self.processes if _is_worker(process)]
@@ -65,9 +66,6 @@ class Nodes:
         for worker in workers:
             worker.suspend()
         self._send("kill head")
-        for worker in workers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                worker.resume()  # it ends by itself where its node is gone
 
     def _send(self, command: str) -> None:
         assert self.process.stdin is not None
@@ -115,6 +113,6 @@ def two_nodes() -> Iterator[Nodes]:
         process.wait(300)
         assert process.stdout is not None
         process.stdout.close()
-        for left in nodes.processes:  # a killed head leaves its agents behind
+        for left in nodes.processes:  # suspended workers, and the agents that a killed head leaves behind
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()

@@ -37,6 +37,7 @@ PRESETS = (
     "neural-style",
     "pastiche",
     "crowsonkb",
+    "pytorch-tutorial",
 )
 """The presets of a studio of this version, for programs that show them before they connect."""
 
