@@ -86,7 +86,7 @@ def move_photo(photo: str, size_px: int, count: int) -> Scene:
         turn[:, 2] += (width / 2 - wide / 2 - 2.0 * number, height / 2 - tall / 2 + 0.7 * number)
         frame = cv2.warpAffine(pixels, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         left, top = 10 + 4 * number, height // 3
-        frame[top : top + square.shape[0], left : left + square.shape[1]] = square
+        frame[top : top + square.shape[0], left : left + square.shape[1]] = square[:, : max(0, width - left)]
         cover = np.zeros((height, width), bool)
         cover[top - 2 : top + square.shape[0] + 2, max(0, left - 2) : left + square.shape[1] + 2] = True
         frames.append(np.asarray(frame, np.uint8))
