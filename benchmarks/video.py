@@ -32,8 +32,8 @@ import impasto
 from impasto import images
 from impasto.clips import ClipWriter, open_clip
 from impasto.clips.api import video_steps
-from impasto.clips.flow import Field, Frame, find_confidence, find_flow, warp
-from impasto.clips.guide import to_frame, to_tensor
+from impasto.clips.flow import Field, find_confidence, find_flow, warp
+from impasto.clips.frames import Frame, to_frame, to_tensor
 from impasto.config.video import VideoOptions
 from impasto.core.image import resize
 from impasto.images.oklab import to_oklab

@@ -8,9 +8,10 @@ import torch
 from builders.pixels import textured_scene
 from numpy.typing import NDArray
 
-from impasto.clips.cuts import find_cuts, is_cut
+from impasto.clips.cuts import is_cut
 from impasto.clips.flow import find_confidence, find_flow, warp
-from impasto.clips.guide import Shown, find_guide, to_frame, to_tensor
+from impasto.clips.frames import to_frame, to_tensor
+from impasto.clips.guide import Shown, find_guide
 from impasto.clips.still import StillParts
 from impasto.core.evaluate import Evaluation
 from impasto.core.objective import Losses
@@ -147,7 +148,7 @@ def test_a_pan_has_no_still_parts(scene: Frame) -> None:
 def test_finds_cuts_and_only_them(scene: Frame) -> None:
     other = np.ascontiguousarray(255 - scene[::-1])
     clip = [scene[:128, x : x + 160] for x in (0, 6, 12, 18)] + [other[y : y + 128, :160] for y in (0, 8, 16)]
-    assert find_cuts(clip) == [4]
+    assert [number for number in range(1, len(clip)) if is_cut(clip[number], clip[number - 1])] == [4]
     assert not is_cut(scene, noisy(scene, 1, 8.0))
     assert not is_cut(np.zeros_like(scene), np.zeros_like(scene))
 

@@ -24,7 +24,7 @@ from impasto.cli import main
 from impasto.clips.api import frame_folder_of, prepare_clip, video, video_steps
 from impasto.clips.clip import Clip, open_clip
 from impasto.clips.flow import find_confidence, find_flow, warp
-from impasto.clips.guide import to_frame
+from impasto.clips.frames import to_frame
 from impasto.clips.timing import select
 from impasto.clips.writing import ClipWriter
 from impasto.config.video import Keyframe, VideoOptions, options_at

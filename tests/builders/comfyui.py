@@ -14,7 +14,7 @@ import pytest
 
 
 class InterruptProcessingException(Exception):  # noqa: N818 - ComfyUI's name
-    """What ComfyUI raises in a node when a user cancels."""
+    """The exception that ComfyUI raises in a node when a user cancels."""
 
 
 @dataclass

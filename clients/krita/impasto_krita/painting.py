@@ -18,7 +18,7 @@ COMMAND = Path(__file__).with_name("command.json")
 
 @dataclass(frozen=True)
 class Request:
-    """What to paint: pictures as files or bytes, the part to protect, and options."""
+    """The request of a painting: pictures as files or bytes, the part to protect, and options."""
 
     content: bytes
     style: str | bytes
@@ -142,7 +142,7 @@ class Painting:
                 self._events.put(Ended("Cancelled."))
 
     def _obey(self, job: Job) -> None:
-        """Send the commands that the user has given meanwhile."""
+        """Send the commands that the user gave since the last call."""
         while not self._commands.empty():
             command = self._commands.get()
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.clips.chain import FrameDone
-from impasto.clips.clip import Clip, open_clip
+from impasto.clips.clip import PICTURE_RATE, Clip, open_clip
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
 from impasto.clips.masks import ClipMasks
@@ -45,11 +45,8 @@ def video(
     is one picture, or a clip or folder with one for each frame. A photo is a clip of `seconds`, in which `keyframes`
     change the options. Raises subclasses of `ImpastoError`; the frames so far are kept then.
     """
-    run = prepare_clip(clip, style, output, config, resume=resume, **options)
-    for _ in run.frames():
+    for _ in video_steps(clip, style, output, config, resume=resume, **options):
         pass
-    run.write(Path(output))
-    run.folder.remove()
     return Path(output)
 
 
@@ -134,5 +131,5 @@ def _check_keyframes(video: VideoOptions, run: Run) -> None:
 def _open(path: Path, options: VideoOptions) -> Clip:
     if options.seconds is None:
         return open_clip(path)
-    rate = Fraction(str(options.fps_out)) if options.fps_out is not None else Fraction(25)
+    rate = Fraction(str(options.fps_out)) if options.fps_out is not None else PICTURE_RATE
     return open_photo(path, Fraction(str(options.seconds)), rate)

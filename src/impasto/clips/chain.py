@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from impasto.clips.cuts import is_cut
-from impasto.clips.flow import Frame, find_flow
+from impasto.clips.flow import find_flow
 from impasto.clips.frame_folder import FrameFolder
-from impasto.clips.guide import Guide, Shown, find_guide, to_frame
+from impasto.clips.frames import Frame, to_frame
+from impasto.clips.guide import Guide, Shown, find_guide
 from impasto.clips.still import StillParts
 from impasto.clips.timing import Selected
 from impasto.config.video import VideoOptions, options_at
 from impasto.run import Observer, Run, drive
 from impasto.run.loop import StopCondition
 
-__all__ = ["LOOP_FRAMES", "Chain", "FrameDone"]
+__all__ = ["Chain", "FrameDone"]
 
 logger = logging.getLogger("impasto")
 

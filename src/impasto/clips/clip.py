@@ -22,7 +22,7 @@ from impasto.clips.sound import Sound, list_sounds
 from impasto.clips.video_file import VideoFile, read_layout
 from impasto.errors import VideoError
 
-__all__ = ["Clip", "open_clip", "select_frames"]
+__all__ = ["PICTURE_RATE", "Clip", "open_clip", "select_frames"]
 
 PICTURE_RATE = Fraction(25)
 """Frames a second of numbered pictures, which do not say."""

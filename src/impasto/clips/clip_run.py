@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from impasto import __version__, images
 from impasto.clips.chain import Chain, FrameDone
 from impasto.clips.clip import Clip
-from impasto.clips.flow import Frame
 from impasto.clips.frame_folder import FrameFolder
-from impasto.clips.guide import Guide, to_frame, to_tensor
+from impasto.clips.frames import Frame, FrameReader, to_frame, to_tensor
+from impasto.clips.guide import Guide
 from impasto.clips.masks import ClipMasks
 from impasto.clips.timing import Selected, Selection
 from impasto.clips.writing import ClipWriter
@@ -92,21 +92,20 @@ class ClipRun:
     @property
     def is_complete(self) -> bool:
         """True if every frame is painted, those of a loop's seam too."""
-        count = len(self.selection.frames)
-        has_all = all(self.folder.file(f"{number:06}").exists() for number in range(1, count + 1))
         is_closed = self.chain is not None and self.chain.is_closed
-        return has_all and (is_closed or not self.video.loop)
+        return self._painted_count == len(self.selection.frames) and (is_closed or not self.video.loop)
+
+    @property
+    def _painted_count(self) -> int:
+        """The number of frames that are painted, up to the first one that is missing."""
+        numbers = range(1, len(self.selection.frames) + 1)
+        return next((number - 1 for number in numbers if not self.folder.file(f"{number:06}").exists()), len(numbers))
 
     def _decode(self) -> Iterator[tuple[Selected, Frame]]:
-        """Yield the frames to paint, at their size. Each is decoded once."""
-        wanted = self.selection.frames
-        position, last = wanted[0].source, wanted[-1].source + 1
-        decoded = enumerate(self.clip.frames(position, last), start=position)
-        number, pixels = next(decoded)
-        for selected in wanted:
-            while number < selected.source:
-                number, pixels = next(decoded)
-            yield selected, to_frame(images.load(pixels, frame=self.first.frame).pixels)
+        """Yield the frames to paint, at their size."""
+        reader = FrameReader(self.clip)
+        for selected in self.selection.frames:
+            yield selected, to_frame(images.load(reader.read(selected.source), frame=self.first.frame).pixels)
 
     def _run_of(self, selected: Selected, frame: Frame, guide: Guide | None, changed: Mapping[str, Any]) -> Run:
         """Build the run of a frame: from noise, or a few steps from its guide."""
@@ -126,18 +125,16 @@ class ClipRun:
         config = Config(**(first.config.model_dump() | dict(changed)))
         return Run(inputs, config, first.options, recorded_plan=first.plan, cache=first.cache)
 
-    def write(self, path: Path, inputs: Sequence[Path] = ()) -> int:
+    def write(self, path: Path) -> int:
         """Write the frames that are painted so far as a clip with its sound, and return their number.
 
         Raises `OutputError`.
         """
         chosen, first = self.selection, self.first
-        done = [frame for frame in enumerate(chosen.frames, start=1) if self.folder.file(f"{frame[0]:06}").exists()]
-        done = [frame for place, frame in enumerate(done, start=1) if frame[0] == place]  # up to the first gap
-        is_whole = len(done) == len(chosen.frames)
-        if not done:
+        count = self._painted_count
+        if not count:
             return 0
-        end = chosen.end if is_whole else chosen.start + chosen.frames[len(done)].time
+        end = chosen.end if count == len(chosen.frames) else chosen.start + chosen.frames[count].time
         with ClipWriter(
             path,
             first.size,
@@ -150,18 +147,17 @@ class ClipRun:
             crf=self.video.crf,
             lossless=self.video.lossless,
             metadata={NOTE: json.dumps(self.description)},
-            inputs=inputs,
         ) as writer:
-            for number, selected in done:
+            for number, selected in enumerate(chosen.frames[:count], start=1):
                 picture = self.folder.read(f"loop_{number:06}")
                 picture = self.folder.read(f"{number:06}") if picture is None else picture
                 assert picture is not None
                 writer.write(picture, selected.time)
-        return len(done)
+        return count
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items, and compute the next one meanwhile."""
+    """Yield items, while the next one is computed in another thread."""
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(next, iterator, None)

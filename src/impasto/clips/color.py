@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from impasto.images.srgb import from_linear, to_linear
+
 __all__ = ["SRGB_TAGS", "ColorTags", "rgb_to_ycbcr", "subsample", "to_srgb", "upsample", "ycbcr_to_rgb"]
 
 RGB, BT709, UNSPECIFIED, BT601, BT2020 = 0, 1, 2, 6, 9
@@ -44,7 +46,7 @@ KNEE = 0.6
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How the colors of a clip are coded."""
+    """The coding of a clip's colors."""
 
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
@@ -142,8 +144,7 @@ def to_srgb(pixels: Tensor, tags: ColorTags) -> Tensor:
         linear = torch.einsum("ij,bjhw->bihw", matrix, linear).clamp(min=0)
     if tags.is_hdr:
         linear = _tone_map(linear)
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
+    return from_linear(linear.clamp(0, 1))
 
 
 def _to_linear(pixels: Tensor, tags: ColorTags) -> Tensor:
@@ -158,7 +159,7 @@ def _to_linear(pixels: Tensor, tags: ColorTags) -> Tensor:
         )
         luminance = torch.einsum("c,bchw->bhw", torch.tensor([0.2627, 0.6780, 0.0593]), scene).unsqueeze(1)
         return PEAK_NITS / WHITE_NITS * luminance.clamp(min=1e-6) ** 0.2 * scene
-    return torch.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
+    return to_linear(pixels)
 
 
 def _tone_map(linear: Tensor) -> Tensor:

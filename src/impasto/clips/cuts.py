@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from impasto.clips.flow import Frame, find_flow, warp
+from impasto.clips.flow import find_flow, warp
+from impasto.clips.frames import Frame
 from impasto.clips.opencv import cv2
 
-__all__ = ["find_cuts", "is_cut"]
+__all__ = ["is_cut"]
 
 SIDE_PX = 160
 """Long side that frames are compared at."""
@@ -26,18 +25,6 @@ def is_cut(frame: Frame, before: Frame) -> bool:
     now, then = _reduce(frame), _reduce(before)
     moved = warp(then, find_flow(now, then), smooth=False).astype(np.float32)
     return bool(np.abs(now - moved).mean() > CUT * max(float(now.std()), MIN_DEVIATION))
-
-
-def find_cuts(frames: Iterable[Frame]) -> list[int]:
-    """Return the numbers of the frames, counted from 0, with which a new shot begins; the first is not among them."""
-    found: list[int] = []
-    before: Frame | None = None
-    for number, frame in enumerate(frames):
-        small = _reduce(frame)
-        if before is not None and is_cut(small, before):
-            found.append(number)
-        before = small
-    return found
 
 
 def _reduce(frame: Frame) -> Frame:

@@ -27,7 +27,7 @@ FULL_RANGE = 2
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """How the frames of a clip are stored: coded size, shape of a pixel, orientation, colors."""
+    """The storage of a clip's frames: coded size, shape of a pixel, orientation, colors."""
 
     coded_size: tuple[int, int]
     pixel_aspect: Fraction

@@ -1,6 +1,6 @@
 """Motion between two frames: where each pixel was before, and where that can be trusted.
 
-A frame is an array (H, W, 3) of uint8. A flow (H, W, 2) of float32 holds for each pixel of one frame the distance in
+A flow (H, W, 2) of float32 holds for each pixel of one frame the distance in
 pixels (right, down) to the same part of the scene in the other frame. Ruder, Dosovitskiy and Brox 2016, section 3.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.clips.frames import Frame
 from impasto.clips.opencv import cv2
 
-__all__ = ["Field", "Frame", "find_confidence", "find_flow", "warp"]
+__all__ = ["Field", "find_confidence", "find_flow", "warp"]
 
-Frame = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 SMOOTHNESS, REFINEMENTS = 60.0, 10
@@ -23,6 +23,9 @@ SMOOTHNESS, REFINEMENTS = 60.0, 10
 grows and moves by 3 px is off by .10 px in the median at a noise of 3 levels; with these by .07 px."""
 
 BLUR = 1.0
+
+MIN_SIDE_PX = 64
+"""The search fails on smaller frames, so that their edges are repeated."""
 
 TOLERANCE, MIN_TOLERANCE = 0.01, 0.5
 EDGE_TOLERANCE, MIN_EDGE_TOLERANCE = 0.01, 0.002
@@ -38,10 +41,6 @@ def find_flow(frame: Frame, other: Frame) -> Field:
     pad_y, pad_x = (max(0, MIN_SIDE_PX - side) for side in (height, width))
     gray = [_gray(np.pad(each, ((0, pad_y), (0, pad_x), (0, 0)), mode="edge")) for each in (frame, other)]
     return np.asarray(search.calc(gray[0], gray[1], None), np.float32)[:height, :width]  # type: ignore[call-overload]
-
-
-MIN_SIDE_PX = 64
-"""The search fails on smaller frames, so that their edges are repeated."""
 
 
 def _gray(frame: Frame) -> NDArray[Any]:

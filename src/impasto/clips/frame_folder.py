@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from impasto.clips.flow import Frame
+from impasto.clips.frames import Frame
 from impasto.errors import OutputError, RecipeError
 from impasto.files import atomic_write
 

@@ -43,7 +43,7 @@ class FrameIndex:
 
 
 class PacketInfo(NamedTuple):
-    """What a packet tells, without its data."""
+    """The description of a packet, without its data."""
 
     time: int | None
     duration: int

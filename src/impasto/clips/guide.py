@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from impasto.clips.flow import Field, Frame, find_confidence, find_flow, warp
+from impasto.clips.flow import Field, find_confidence, find_flow, warp
+from impasto.clips.frames import Frame, to_tensor
 from impasto.core.temporal import Reference
 
-__all__ = ["WEIGHT", "Guide", "Shown", "find_guide", "to_frame", "to_tensor"]
+__all__ = ["WEIGHT", "Guide", "Shown", "find_guide"]
 
 WEIGHT = 30.0
 """Factor of the temporal term at a temporal weight of 1: see benchmarks/video.py."""
@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Guide:
-    """Where a frame starts, (H, W, 3), and how much it keeps to that, (H, W): see `core.temporal.Reference`."""
+    """The start of a frame's picture, and how much the picture keeps to it, (H, W): see `core.temporal.Reference`."""
 
     start: Frame
     confidence: Field
@@ -52,7 +52,7 @@ class Guide:
     def blend(self, picture: Frame, share: float) -> Guide:
         """Return a guide to a mixture with another picture of the same frame, to paint all of it anew."""
         mixed = self.start + share * (picture.astype(np.float32) - self.start)
-        return Guide(_round(mixed), np.ones_like(self.confidence), None)
+        return Guide(np.asarray(np.rint(mixed), np.uint8), np.ones_like(self.confidence), None)
 
 
 def find_guide(frame: Frame, earlier: Sequence[Shown], to_before: Field, still: Field | None) -> Guide:
@@ -72,17 +72,3 @@ def find_guide(frame: Frame, earlier: Sequence[Shown], to_before: Field, still: 
         start = np.where(still[..., None] > 0, nearest.picture, start)
         confidence = np.maximum(confidence, still)
     return Guide(np.ascontiguousarray(start), confidence, still)
-
-
-def to_frame(pixels: Tensor) -> Frame:
-    """Return an image (1, 3, H, W) in [0, 1] as an array (H, W, 3) of uint8."""
-    return _round(pixels[0].permute(1, 2, 0).contiguous().cpu().numpy() * np.float32(255))
-
-
-def to_tensor(frame: Frame) -> Tensor:
-    """Return an array (H, W, 3) of uint8 as an image (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(frame.astype(np.float32) / np.float32(255)).permute(2, 0, 1)[None].contiguous()
-
-
-def _round(values: Field) -> Frame:
-    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from impasto.clips.clip import Clip, open_clip
-from impasto.clips.guide import to_frame
+from impasto.clips.frames import FrameReader, to_frame
 from impasto.clips.kinds import is_clip
 from impasto.errors import VideoError
 from impasto.images import open_image
@@ -30,23 +30,27 @@ class ClipMasks:
             return mask
 
         self._content_masks, self._protect = [open_mask(mask) for mask in content_masks], open_mask(protect)
+        self._readers = {mask: FrameReader(mask) for mask in self._all if isinstance(mask, Clip)}
+
+    @property
+    def _all(self) -> list[Any]:
+        return [mask for mask in (*self._content_masks, self._protect) if mask is not None]
 
     @property
     def move(self) -> bool:
         """True if a mask has a frame for each frame of the clip."""
-        return any(isinstance(mask, Clip) for mask in (*self._content_masks, self._protect))
+        return bool(self._readers)
 
     @property
     def sha256(self) -> list[str]:
         """The hashes of all masks."""
-        masks = [*self._content_masks, *([] if self._protect is None else [self._protect])]
-        return [mask.content_sha256 if isinstance(mask, Clip) else mask.sha256 for mask in masks]
+        return [mask.content_sha256 if isinstance(mask, Clip) else mask.sha256 for mask in self._all]
 
     def at(self, number: int) -> dict[str, Any]:
         """Return the masks of one frame of the clip, as fields of `Inputs`."""
 
         def of_frame(mask: Any) -> Any:
-            return to_frame(mask.frame(number)) if isinstance(mask, Clip) else mask
+            return to_frame(self._readers[mask].read(number)) if isinstance(mask, Clip) else mask
 
         return {
             "content_masks": tuple(of_frame(mask) for mask in self._content_masks),

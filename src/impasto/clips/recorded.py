@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from impasto.clips.api import prepare_clip
 from impasto.clips.clip_run import NOTE, ClipRun
 from impasto.clips.metadata import read_clip_metadata
 from impasto.config import Config, Plan, RunOptions
 from impasto.config.video import VideoOptions
-from impasto.engine.planning import require_device
 from impasto.errors import ImpastoError, RecipeError
 from impasto.run.recipe import InputRecord
+from impasto.run.recorded import paths_of, require_plan
 from impasto.samples.sources import SAMPLE
 
 __all__ = ["prepare_recorded_clip", "read_clip_recipe"]
-
-logger = logging.getLogger("impasto")
 
 
 def read_clip_recipe(path: Path) -> Mapping[str, Any]:
@@ -60,9 +55,7 @@ def prepare_recorded_clip(
         clip_record = InputRecord(**recipe["clip"])
     except (KeyError, TypeError, ImpastoError) as error:
         raise RecipeError(f"The recipe cannot be used: {error}. It may be of another version of Impasto.") from error
-    require_device(plan.device)
-    if plan.torch != torch.__version__:
-        logger.warning("painted with torch %s, this is %s: pixels may differ", plan.torch, torch.__version__)
+    require_plan(plan)
     if styles and len(styles) != len(records):
         raise RecipeError(
             f"--style was given {len(styles)} times, and the recipe has {len(records)}. Give all of them."
@@ -92,8 +85,7 @@ def _find(record: InputRecord, folder: Path, flag: str) -> Any:
         raise RecipeError(f"An input of the recipe was not a file. Give it with {flag} FILE.")
     if record.name.startswith(SAMPLE):
         return record.name
-    for place in (folder, Path()):  # a recipe is not trusted: its name must not lead elsewhere
-        path = place / Path(record.name).name
+    for path in paths_of(record.name, folder):
         if path.exists():
             return path
     raise RecipeError(f"{record.name} is missing. Put it beside the clip, or use {flag} FILE.")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.clips.flow import Field, Frame
+from impasto.clips.flow import Field
+from impasto.clips.frames import Frame
 from impasto.clips.opencv import cv2
 
 __all__ = ["StillParts"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.clips.clip import Clip
 from impasto.clips.color import SRGB_TAGS, ColorTags
 from impasto.clips.container import INSTALL
+from impasto.clips.frames import to_tensor
 from impasto.clips.metadata import format_note
 from impasto.clips.picture_sink import AnimationSink, FolderSink, require_folder
 from impasto.clips.video_sink import VIDEO_SUFFIXES, VideoSink
@@ -195,7 +195,7 @@ class ClipWriter:
 def _as_tensor(pixels: Tensor | NDArray[Any]) -> Tensor:
     if isinstance(pixels, Tensor):
         return pixels.detach().cpu().float().clamp(0, 1)
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    return to_tensor(pixels)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from impasto.images.srgb import from_linear, to_linear
+
 __all__ = ["from_oklab", "to_oklab"]
 
 TO_CONES = (
@@ -28,16 +30,13 @@ TO_LAB = (
 
 def to_oklab(image: Tensor) -> Tensor:
     """Convert sRGB to Oklab, (N, 3, ...) -> the same shape."""
-    linear = torch.where(image <= 0.04045, image / 12.92, ((image.clamp(min=0) + 0.055) / 1.055) ** 2.4)
-    cones = _apply(TO_CONES, linear)
+    cones = _apply(TO_CONES, to_linear(image))
     return _apply(TO_LAB, cones.sign() * cones.abs() ** (1 / 3))
 
 
 def from_oklab(colors: Tensor) -> Tensor:
     """Convert Oklab to sRGB, (N, 3, ...) -> the same shape. Colors that sRGB has not are outside of [0, 1]."""
-    linear = _apply(_inverse(TO_CONES), _apply(_inverse(TO_LAB), colors) ** 3)
-    curved = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, 12.92 * linear, curved)
+    return from_linear(_apply(_inverse(TO_CONES), _apply(_inverse(TO_LAB), colors) ** 3))
 
 
 def _apply(matrix: tuple[tuple[float, ...], ...], colors: Tensor) -> Tensor:

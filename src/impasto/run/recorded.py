@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from impasto.config import RunOptions
+from impasto.config import Plan, RunOptions
 from impasto.config.roles import KINDS, assign_roles, build_inputs, kind_of, role_names
 from impasto.config.run_options import BUILT_IN_PROFILES, MAX_MEGAPIXELS, SRGB
 from impasto.engine.planning import require_device
@@ -24,7 +24,15 @@ from impasto.run.result import Result
 from impasto.run.run import Run
 from impasto.samples.sources import SAMPLE, resolve_picture
 
-__all__ = ["find_recorded_picture", "prepare_recorded_run", "reproduce", "resume", "stop_where_recorded"]
+__all__ = [
+    "find_recorded_picture",
+    "paths_of",
+    "prepare_recorded_run",
+    "reproduce",
+    "require_plan",
+    "resume",
+    "stop_where_recorded",
+]
 
 logger = logging.getLogger("impasto")
 
@@ -96,9 +104,7 @@ def prepare_recorded_run(
     for kind in KINDS:
         found |= assign_roles(kind, _find_pictures(recipe, kind, given.get(kind, ()), folder))
     inputs = build_inputs(found, _find_weights(recipe, weights, folder))
-    require_device(recipe.plan.device)
-    if recipe.plan.torch != torch.__version__:
-        logger.warning("painted with torch %s, this is %s: pixels may differ", recipe.plan.torch, torch.__version__)
+    require_plan(recipe.plan)
     options = RunOptions(**(recipe.run.model_dump() | {"save_every": None}))
     run = Run(
         inputs,
@@ -113,6 +119,22 @@ def prepare_recorded_run(
     if run.encoder.weights_sha256 != recipe.weights_sha256:
         raise RecipeError("These weights are not those that painted it. Give the old ones with --weights FILE.")
     return run
+
+
+def require_plan(plan: Plan) -> None:
+    """Raise `ConfigError` without the device of a recorded plan; warn of another version of torch."""
+    require_device(plan.device)
+    if plan.torch != torch.__version__:
+        logger.warning("painted with torch %s, this is %s: pixels may differ", plan.torch, torch.__version__)
+
+
+def paths_of(name: str, folder: Path) -> tuple[Path, Path]:
+    """Return the paths at which a recorded file is looked for: in `folder` and in the working directory.
+
+    A recipe is not trusted: its name must not lead elsewhere.
+    """
+    base = Path(name).name
+    return folder / base, Path(base)
 
 
 def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -> OpenedImage:
@@ -169,10 +191,9 @@ def _find_file(
 def _find_weights(recipe: Recipe, given: str | Path | None, folder: Path) -> Path | None:
     if given is not None or recipe.weights_name is None:
         return None if given is None else Path(given)
-    name = Path(recipe.weights_name).name  # a recipe is not trusted: its name must not lead elsewhere
-    for place in (folder, Path()):
-        if (place / name).is_file():
-            return place / name
+    for path in paths_of(recipe.weights_name, folder):
+        if path.is_file():
+            return path
     raise RecipeError(f"The weights {recipe.weights_name} are missing. Give them with --weights FILE.")
 
 
@@ -182,9 +203,8 @@ def _find_profile(recipe: Recipe, given: str | Path | None, folder: Path) -> Out
     if sha256 is None and given is None:
         return load_profile(name if name in BUILT_IN_PROFILES else SRGB)
     found = given
-    if given is None:  # a recipe is not trusted: its name must not lead elsewhere
-        paths = [place / Path(name).name for place in (folder, Path())]
-        found = next((path for path in paths if path.is_file()), None)
+    if given is None:
+        found = next((path for path in paths_of(name, folder) if path.is_file()), None)
     if found is None:
         raise RecipeError(f"The color profile {name} is missing. Put it beside the picture, or use --profile FILE.")
     profile = load_profile(found)

@@ -1,4 +1,4 @@
-"""What happens to a job, as values."""
+"""The events of a job."""
 
 from __future__ import annotations
 

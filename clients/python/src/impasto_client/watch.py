@@ -23,7 +23,7 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 0.2, 5.0
 
 
 class Watcher:
-    """Follows one job. The studio may be restarted meanwhile, as long as it has the same queue.
+    """Follows one job, also when the studio is restarted, as long as it has the same queue.
 
     Raises `ConnectionLostError` if it does not answer again within `reconnect_s`.
     """
