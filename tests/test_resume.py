@@ -28,7 +28,7 @@ from impasto.core.method import Progress
 from impasto.core.optimize import descend
 from impasto.core.optimizer_state import OptimizerState
 from impasto.errors import OutputError, RecipeError
-from impasto.run import Run, drive, prepare_run
+from impasto.run import Observer, Result, Run, drive, prepare_run
 from impasto.run.checkpoint import read_checkpoint
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 5, "scales": 2}
@@ -305,3 +305,19 @@ def test_interrupted_run_resumes_from_its_checkpoint(desk: Path) -> None:
     with safe_open(desk / "run.impasto", framework="np") as file:
         state = json.loads(file.metadata()["impasto"])["state"]
     assert state["iteration"] == iteration
+
+
+@pytest.mark.weights
+def test_signal_after_the_observers_of_a_step_costs_no_checkpoint(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send_signal(run: Run, progress: Progress) -> None:
+        if progress.iteration == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def drive_with_signal(run: Run, observers: list[Observer], *rest: Any, **options: Any) -> Result:
+        return drive(run, [*observers, send_signal], *rest, **options)
+
+    monkeypatch.setattr("impasto.cli.run_command.drive", drive_with_signal)
+    monkeypatch.chdir(desk)
+    arguments = [*RUN, "--iterations", "8", "--scales", "1", "--checkpoint", "run.impasto"]
+    assert main(arguments) == 130
+    assert read_checkpoint(Path("run.impasto")).position == (1, 3)

@@ -55,6 +55,7 @@ class RunCommand:
     outputs: RunOutputs = field(default_factory=RunOutputs)
     checkpoints: CheckpointWriter | None = None
     checkpoint: Checkpoint | None = None
+    _is_stopping: bool = field(default=False, init=False)
 
     def execute(self, stop: StopCondition | None = None) -> int:
         """Carry out the run and save its picture.
@@ -66,7 +67,7 @@ class RunCommand:
             self._prepare()
 
             def is_over(progress: Progress) -> bool:
-                return bool(catcher.signal) or (stop is not None and stop(progress))
+                return self._is_stopping or (stop is not None and stop(progress))
 
             result = drive(self.run, self._observers(catcher, view), is_over, checkpoint=self.checkpoint)
             saved, others = self._save(result)
@@ -101,7 +102,9 @@ class RunCommand:
             observers.append(SnapshotWriter(self.output or Path(self.default), self.run.options.save_every))
 
         def on_signal(run: Run, progress: Progress) -> None:
-            if catcher.signal and not progress.is_last:
+            # Read once a step: a signal that came after this would end the run without a checkpoint.
+            self._is_stopping = bool(catcher.signal)
+            if self._is_stopping and not progress.is_last:
                 self._say("stopping: saving the picture so far (press again to discard it)")
                 if self.checkpoints is not None:
                     self.checkpoints.write(run)
