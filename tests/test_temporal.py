@@ -9,6 +9,7 @@ from builders.pixels import textured_scene
 from numpy.typing import NDArray
 
 from impasto.clips.cuts import is_cut
+from impasto.clips.drift import Colors, find_colors
 from impasto.clips.flow import find_confidence, find_flow, warp
 from impasto.clips.frames import to_frame, to_tensor
 from impasto.clips.guide import Shown, find_guide
@@ -17,6 +18,7 @@ from impasto.core.evaluate import Evaluation
 from impasto.core.objective import Losses
 from impasto.core.temporal import Reference, TemporalTerm
 from impasto.core.tensor_store import RamStore
+from impasto.images.oklab import to_oklab
 
 Frame = NDArray[np.uint8]
 
@@ -155,3 +157,44 @@ def test_finds_cuts_and_only_them(scene: Frame) -> None:
 
 def test_frames_round_trip(scene: Frame) -> None:
     assert (to_frame(to_tensor(scene)) == scene).all()
+
+
+def colors_of(picture: Frame, seen: NDArray[np.float32]) -> torch.Tensor:
+    """Return mean and deviation of each Oklab channel where both frames show the same, (2, 3)."""
+    colors = to_oklab(to_tensor(picture))[0][:, torch.from_numpy(seen) > 0]
+    return torch.stack([colors.mean(dim=1), colors.std(dim=1)])
+
+
+def find_shared_colors(frame: Frame, before: Frame, picture_before: Frame) -> Colors:
+    to_before = find_flow(frame, before)
+    seen = find_confidence(to_before, find_flow(before, frame))
+    found = find_colors(frame, before, picture_before, to_before, seen)
+    assert found is not None
+    return found
+
+
+def test_colors_stay_while_the_scene_moves(scene: Frame) -> None:
+    before, frame = scene[20:148, 20:180], scene[22:150, 25:185]
+    found = find_shared_colors(frame, before, before)
+    drifted = np.asarray((frame * np.float32([1.05, 0.97, 0.95]) + [3, 0, 4]).clip(0, 255), np.uint8)
+    distance = (colors_of(found.give(drifted), found.seen) - colors_of(frame, found.seen)).abs().max()
+    assert distance < 0.002
+    assert (colors_of(drifted, found.seen) - colors_of(frame, found.seen)).abs().max() > 0.01
+
+
+def test_colors_follow_the_light_of_the_scene(scene: Frame) -> None:
+    before, picture = scene[20:148, 20:180], scene[20:148, 20:180][::-1].copy()
+    darker = np.asarray(np.rint(before * 0.8), np.uint8)
+    found = find_shared_colors(darker, before, picture)
+    (mean, deviation), (mean_before, deviation_before) = (
+        colors_of(image, found.seen) for image in (found.give(picture), picture)
+    )
+    change = colors_of(darker, found.seen)[0, 0] - colors_of(before, found.seen)[0, 0]
+    assert change < -0.05
+    assert float(mean[0] - mean_before[0]) == pytest.approx(float(change), abs=0.005)
+    assert deviation[0] < deviation_before[0]
+
+
+def test_frames_that_share_little_may_have_other_colors(scene: Frame) -> None:
+    frame, seen = scene[:64, :64], np.zeros((64, 64), np.float32)
+    assert find_colors(frame, frame, frame, np.zeros((64, 64, 2), np.float32), seen) is None

@@ -121,7 +121,8 @@ class Chain:
         else:
             self._still.restart(frame)
         distances = [distance for distance in LOOKBACK[self.video.consistency] if distance <= len(self._shown)]
-        return find_guide(frame, [self._shown[-distance] for distance in distances], to_before, still)
+        earlier = [self._shown[-distance] for distance in distances]
+        return find_guide(frame, earlier, to_before, still, hold_colors=unchanged)
 
     def _paint(
         self,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from impasto.clips.frames import Frame
 from impasto.clips.opencv import cv2
 
-__all__ = ["Field", "find_confidence", "find_flow", "warp"]
+__all__ = ["Field", "find_confidence", "find_flow", "look_up", "warp"]
 
 Field = NDArray[np.float32]
 
@@ -52,11 +52,24 @@ def warp(image: NDArray[Any], flow: Field, *, smooth: bool = True) -> NDArray[An
 
     Without motion the result is the image itself. `smooth` interpolates by cubics, which keep more of fine strokes.
     """
-    height, width = flow.shape[:2]
-    x = flow[..., 0] + np.arange(width, dtype=np.float32)
-    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    method = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
+    return _remap(image, flow, cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR)
+
+
+def look_up(image: NDArray[Any], flow: Field) -> NDArray[Any]:
+    """Return an image (H, W, ...) moved by a flow that leads to it, each pixel as it is there."""
+    return _remap(image, flow, cv2.INTER_NEAREST)
+
+
+def _remap(image: NDArray[Any], flow: Field, method: int) -> NDArray[Any]:
+    x, y = _ends(flow)
     return cv2.remap(image, x, y, method, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _ends(flow: Field) -> tuple[Field, Field]:
+    """Return where a flow leads: columns and rows, (H, W) each."""
+    height, width = flow.shape[:2]
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    return flow[..., 0] + columns, np.asarray(flow[..., 1] + rows[:, None], np.float32)
 
 
 def find_confidence(to_before: Field, from_before: Field) -> Field:
@@ -71,8 +84,7 @@ def find_confidence(to_before: Field, from_before: Field) -> Field:
     hidden = _square(to_before + returning) > TOLERANCE * (length + _square(returning)) + MIN_TOLERANCE
     slope = sum(_square(cv2.Sobel(to_before, cv2.CV_32F, *order, scale=1 / 8)) for order in ((1, 0), (0, 1)))
     edge = slope > EDGE_TOLERANCE * length + MIN_EDGE_TOLERANCE
-    x = to_before[..., 0] + np.arange(width, dtype=np.float32)
-    y = to_before[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    x, y = _ends(to_before)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     return np.asarray(inside & ~hidden & ~edge, np.float32)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from impasto.clips.drift import Colors, find_colors
 from impasto.clips.flow import Field, find_confidence, find_flow, warp
 from impasto.clips.frames import Frame, to_tensor
 from impasto.core.temporal import Reference
@@ -28,11 +29,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Guide:
-    """The start of a frame's picture, and how much the picture keeps to it, (H, W): see `core.temporal.Reference`."""
+    """The start of a frame's picture, and how much the picture keeps to it, (H, W): see `core.temporal.Reference`.
+
+    Without `colors`, the colors may change freely.
+    """
 
     start: Frame
     confidence: Field
     still: Field | None
+    colors: Colors | None = None
 
     @property
     def is_still(self) -> bool:
@@ -46,7 +51,9 @@ class Guide:
         return Reference(to_tensor(self.start), confidence, weight * WEIGHT, still)
 
     def keep(self, picture: Frame) -> Frame:
-        """Return a picture with exactly the earlier pixels where nothing moved."""
+        """Return a picture with the earlier colors, and with exactly the earlier pixels where nothing moved."""
+        if self.colors is not None:
+            picture = self.colors.give(picture)
         return picture if self.still is None else np.where(self.still[..., None] > 0, self.start, picture)
 
     def blend(self, picture: Frame, share: float) -> Guide:
@@ -55,7 +62,9 @@ class Guide:
         return Guide(np.asarray(np.rint(mixed), np.uint8), np.ones_like(self.confidence), None)
 
 
-def find_guide(frame: Frame, earlier: Sequence[Shown], to_before: Field, still: Field | None) -> Guide:
+def find_guide(
+    frame: Frame, earlier: Sequence[Shown], to_before: Field, still: Field | None, *, hold_colors: bool = True
+) -> Guide:
     """Follow the motion from the pictures of earlier frames, the nearest first; `to_before` is the flow to that one.
 
     A later one counts only where no nearer one shows the same part of the scene.
@@ -63,6 +72,7 @@ def find_guide(frame: Frame, earlier: Sequence[Shown], to_before: Field, still: 
     nearest, *others = earlier
     start = warp(nearest.picture, to_before)
     confidence = find_confidence(to_before, find_flow(nearest.frame, frame))
+    colors = find_colors(frame, nearest.frame, nearest.picture, to_before, confidence) if hold_colors else None
     for other in others:
         to_other = find_flow(frame, other.frame)
         reappears = (find_confidence(to_other, find_flow(other.frame, frame)) > 0) & (confidence == 0)
@@ -71,4 +81,4 @@ def find_guide(frame: Frame, earlier: Sequence[Shown], to_before: Field, still: 
     if still is not None:
         start = np.where(still[..., None] > 0, nearest.picture, start)
         confidence = np.maximum(confidence, still)
-    return Guide(np.ascontiguousarray(start), confidence, still)
+    return Guide(np.ascontiguousarray(start), confidence, still, colors)
