@@ -8,7 +8,7 @@ from impasto.clips.flow import find_flow, warp
 from impasto.clips.frames import Frame
 from impasto.clips.opencv import cv2
 
-__all__ = ["is_cut"]
+__all__ = ["SIDE_PX", "is_cut"]
 
 SIDE_PX = 160
 """Long side that frames are compared at."""
