@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from impasto.cli.clip_progress import ClipProgress
 from impasto.cli.console import console
 from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.clips.api import frame_folder_of
+from impasto.clips.chain import FrameDone
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.preview import draw_preview
 from impasto.core.method import Progress
@@ -63,10 +65,12 @@ class ClipCommand:
                 catcher.deferring = True
 
             try:
-                for done in run.frames([defer_signals, view.on_step], lambda progress: bool(catcher.signal)):
-                    view.on_frame(done)
-                    if catcher.signal:
-                        break
+                with contextlib.closing(run.steps([defer_signals, view.on_step])) as steps:
+                    for done in steps:
+                        if isinstance(done, FrameDone):
+                            view.on_frame(done)
+                        if catcher.signal:
+                            break
             except (FrameError, OutputError) as error:
                 failure = error
         return self._finish(run, output, catcher, failure)

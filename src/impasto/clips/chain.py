@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from impasto.clips.cuts import is_cut
@@ -14,11 +16,12 @@ from impasto.clips.flow import find_flow
 from impasto.clips.frame_folder import FrameFolder
 from impasto.clips.frames import Frame, to_frame
 from impasto.clips.guide import Guide, Shown, find_guide
+from impasto.clips.shots import begins_shot
 from impasto.clips.still import StillParts
 from impasto.clips.timing import Selected
 from impasto.config.video import VideoOptions, options_at
-from impasto.run import Observer, Run, drive
-from impasto.run.loop import StopCondition
+from impasto.core.method import Progress
+from impasto.run import Observer, Run, iterate
 
 __all__ = ["Chain", "FrameDone"]
 
@@ -54,40 +57,37 @@ RunOf = Callable[[Selected, Frame, Guide | None, Mapping[str, Any]], Run]
 class Chain:
     """Paints frames in order into a folder, and leaves those that are there. The folder alone is the state.
 
-    `is_closed` is true once the seam of a loop is done.
+    `observers` see the steps of each frame. `is_closed` is true once the seam of a loop is done.
     """
 
     run_of: RunOf
     video: VideoOptions
     folder: FrameFolder
     observers: Sequence[Observer] = ()
-    stop: StopCondition | None = None
     is_closed: bool = field(default=False, init=False)
     _shown: deque[Shown] = field(default_factory=lambda: deque(maxlen=max(LOOKBACK["long"])), init=False)
     _still: StillParts = field(default_factory=StillParts, init=False)
     _options: Mapping[str, Any] = field(default_factory=dict, init=False)
     _shot: int = field(default=0, init=False)
+    _time: Fraction | None = field(default=None, init=False)
 
-    def paint(self, frames: Iterable[tuple[Selected, Frame]]) -> Iterator[FrameDone]:
-        """Yield all frames of the clip once they are painted. A frame that `stop` ends is not written."""
-        for number, (selected, frame) in enumerate(frames, start=1):
-            if not self._shown or self._begins_shot(selected, frame):
+    def paint(self, frames: Iterable[tuple[int, Selected, Frame]]) -> Iterator[Progress | FrameDone]:
+        """Yield the steps of frames, and each frame once it is painted. Each comes with its number in the clip."""
+        for number, selected, frame in frames:
+            if self._begins_shot(selected, frame):
                 self._shown.clear()
                 self._shot += 1
             options = options_at(self.video.keyframes, selected.time)
             guide = self._guide(frame, options)
-            done = self._paint(number, f"{number:06}", selected, frame, guide, options)
-            if done is None:
-                return
-            yield done
+            yield (yield from self._paint(number, f"{number:06}", selected, frame, guide, options))
 
-    def close_loop(self, frames: Iterable[tuple[Selected, Frame]], count: int) -> Iterator[FrameDone]:
+    def close_loop(self, frames: Iterable[tuple[int, Selected, Frame]], count: int) -> Iterator[Progress | FrameDone]:
         """Repaint the first frames of a clip, from its last one, and more and more from what they were.
 
         Where the end and the beginning are different scenes, there is nothing to close.
         """
         steps = min(LOOP_FRAMES, count // 2)
-        for number, (selected, frame) in zip(range(1, steps + 1), frames, strict=False):
+        for number, selected, frame in itertools.islice(frames, steps):
             if number == 1 and is_cut(frame, self._shown[-1].frame):
                 logger.warning("The clip ends with another scene than it begins with, so that loop changes nothing.")
                 break
@@ -96,16 +96,13 @@ class Chain:
             assert before is not None
             assert guide is not None
             guide = guide.blend(before, number / (steps + 1))
-            done = self._paint(number, f"loop_{number:06}", selected, frame, guide, options)
-            if done is None:
-                return
-            yield done
+            yield (yield from self._paint(number, f"loop_{number:06}", selected, frame, guide, options))
         self.is_closed = True
 
     def _begins_shot(self, selected: Selected, frame: Frame) -> bool:
-        if self.video.cuts is None:
+        if self._shown and self.video.cuts is None:
             return is_cut(frame, self._shown[-1].frame)
-        return any(self._time < cut <= selected.source_time for cut in self.video.cuts)
+        return begins_shot(self.video.cuts or (), self._time, selected.source_time)
 
     def _guide(self, frame: Frame, options: Mapping[str, Any]) -> Guide | None:
         """Return the guide of a frame, None for the first of a shot."""
@@ -132,7 +129,7 @@ class Chain:
         frame: Frame,
         guide: Guide | None,
         options: Mapping[str, Any],
-    ) -> FrameDone | None:
+    ) -> Generator[Progress, None, FrameDone]:
         began, iterations, losses = time.monotonic(), 0, {}
         picture = self.folder.read(name)
         if picture is None:
@@ -140,9 +137,8 @@ class Chain:
                 picture = guide.start
             else:
                 run = self.run_of(selected, frame, guide, options)
-                result = drive(run, self.observers, self.stop)
-                if self.stop is not None and run.latest is not None and self.stop(run.latest):
-                    return None
+                yield from iterate(run, self.observers)
+                result = run.result()
                 picture, iterations, losses = to_frame(result.image), result.iterations, result.losses
                 picture = picture if guide is None else guide.keep(picture)
             self.folder.write(name, picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,10 @@ from impasto.clips.timing import Selected, Selection
 from impasto.clips.writing import ClipWriter
 from impasto.config import Config, Inputs
 from impasto.config.video import VideoOptions
+from impasto.core.method import Progress
 from impasto.core.tensor_store import RamStore
 from impasto.images import color
 from impasto.run import Observer, Run
-from impasto.run.loop import StopCondition
 
 __all__ = ["NOTE", "ClipRun"]
 
@@ -38,7 +39,8 @@ T = TypeVar("T")
 class ClipRun:
     """A clip to paint, frame by frame, into a folder.
 
-    `first` is the run of the first frame, whose options, styles, plan and network serve all.
+    `first` is the run of the first frame, whose options, styles, plan and network serve all. `part` are the positions
+    in `selection` of the frames to paint, whole shots; all by default.
     """
 
     clip: Clip
@@ -47,6 +49,7 @@ class ClipRun:
     first: Run
     video: VideoOptions
     folder: FrameFolder
+    part: range | None = None
     chain: Chain | None = field(default=None, init=False)
 
     @cached_property
@@ -66,23 +69,23 @@ class ClipRun:
             "weights": run.encoder.weights_sha256,
         }
 
-    def frames(
-        self, observers: Sequence[Observer] = (), stop: StopCondition | None = None
-    ) -> Generator[FrameDone, None, None]:
-        """Paint what is missing in the folder, and yield all frames in order, those of a loop's seam a second time.
+    def steps(self, observers: Sequence[Observer] = ()) -> Generator[Progress | FrameDone, None, None]:
+        """Paint what is missing in the folder: yield the steps of each frame, and each frame that is done, in order.
 
-        `observers` see the steps of each frame, and `stop` ends the clip at the frame before. Raises `FrameError` at a
-        frame that cannot be read, `OutputError`.
+        Those of a loop's seam come a second time. `observers` see the steps. Close the generator to stop. Raises
+        `FrameError` at a frame that cannot be read, `OutputError`.
         """
         # A part that does not move may still come under another mask.
         video = self.video.model_copy(update={"still": False}) if self.masks.move else self.video
-        self.chain = Chain(self._run_of, video, self.folder, observers, stop)
-        count = 0
-        for done in self.chain.paint(_ahead(self._decode())):
-            count = done.number
-            yield done
-        if self.video.loop and count == len(self.selection.frames):
-            yield from self.chain.close_loop(self._decode(), count)
+        self.chain = Chain(self._run_of, video, self.folder, observers)
+        yield from self.chain.paint(_ahead(self._decode()))
+        if self.video.loop and self.part is None:
+            yield from self.chain.close_loop(self._decode(), len(self.selection.frames))
+
+    def frames(self, observers: Sequence[Observer] = ()) -> Generator[FrameDone, None, None]:
+        """Paint what is missing, and yield only the frames: see `steps`."""
+        with contextlib.closing(self.steps(observers)) as steps:
+            yield from (done for done in steps if isinstance(done, FrameDone))
 
     def discard(self) -> None:
         """Delete the folder of frames unless it holds one."""
@@ -101,11 +104,16 @@ class ClipRun:
         numbers = range(1, len(self.selection.frames) + 1)
         return next((number - 1 for number in numbers if not self.folder.file(f"{number:06}").exists()), len(numbers))
 
-    def _decode(self) -> Iterator[tuple[Selected, Frame]]:
-        """Yield the frames to paint, at their size."""
-        reader = FrameReader(self.clip)
-        for selected in self.selection.frames:
-            yield selected, to_frame(images.load(reader.read(selected.source), frame=self.first.frame).pixels)
+    def _decode(self) -> Iterator[tuple[int, Selected, Frame]]:
+        """Yield the frames to paint, with their numbers from 1, at their size."""
+        reader, chosen = FrameReader(self.clip), self.selection.frames
+        for place in range(len(chosen)) if self.part is None else self.part:
+            selected = chosen[place]
+            yield (
+                place + 1,
+                selected,
+                to_frame(images.load(reader.read(selected.source), frame=self.first.frame).pixels),
+            )
 
     def _run_of(self, selected: Selected, frame: Frame, guide: Guide | None, changed: Mapping[str, Any]) -> Run:
         """Build the run of a frame: from noise, or a few steps from its guide."""

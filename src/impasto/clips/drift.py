@@ -7,9 +7,9 @@ of what two frames show are therefore those of the picture before, except for wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.clips.flow import Field, look_up
@@ -19,53 +19,65 @@ from impasto.images.oklab import from_oklab, to_oklab
 __all__ = ["Colors", "find_colors"]
 
 MIN_SEEN = 0.1
-"""Share of a frame that must show the same as the one before."""
+"""Share of a frame that must be painted and show the same as the one before, for its colors to be kept."""
 
 MAX_GAIN = 1.1
 """Largest change of contrast in one frame, which keeps noise in dull colors small."""
+
+PASSES = 3
+"""What falls out of the range of colors and is clipped would otherwise add up."""
 
 DULL = 0.02
 """Deviation below which a color of the clip counts as constant."""
 
 
-class _Moments(NamedTuple):
-    """Mean and standard deviation of each Oklab channel, (3, 1)."""
-
-    mean: Tensor
-    deviation: Tensor
-
-
 @dataclass(frozen=True)
 class Colors:
-    """The mean and deviation that the colors of a picture have to have where `seen` (H, W) is true."""
+    """The colors that a frame's picture has to have, from the frame before and its picture, both moved to the frame.
 
-    wanted: _Moments
+    `seen` (H, W) is 1 where both frames show the same.
+    """
+
+    frame: Frame
+    before: Frame
+    picture_before: Frame
     seen: Field
 
     def give(self, picture: Frame) -> Frame:
-        """Return a picture with these colors. All of it is changed in the same way."""
-        found = _moments(picture, self.seen)
-        gain = (self.wanted.deviation / found.deviation.clamp(min=1e-6)).clamp(1 / MAX_GAIN, MAX_GAIN)
-        colors = to_oklab(to_tensor(picture))
-        shape = (1, 3, 1, 1)
-        mean, wanted = found.mean.view(shape), self.wanted.mean.view(shape)
-        return to_frame(from_oklab((colors - mean) * gain.view(shape) + wanted).clamp(0, 1))
+        """Return a picture with these colors. What was not painted but protected stays; all else changes in one way."""
+        painted = _differs(picture, self.frame)
+        shared = (self.seen > 0) & painted & _differs(self.picture_before, self.before)
+        if shared.mean() < MIN_SEEN:
+            return picture
+        mean, deviation = self._find_wanted(shared)
+        colors, result = to_oklab(to_tensor(picture)), picture
+        for _ in range(PASSES):
+            found_mean, found_deviation = _find_moments(result, shared)
+            gain = (deviation / found_deviation.clamp(min=1e-6)).clamp(1 / MAX_GAIN, MAX_GAIN)
+            colors = (colors - found_mean) * gain + mean
+            result = np.where(painted[..., None], to_frame(from_oklab(colors).clamp(0, 1)), picture)
+        return result
+
+    def _find_wanted(self, shared: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of the picture before, changed like those of the frames."""
+        mean, deviation = _find_moments(self.picture_before, shared)
+        scene_mean, scene_deviation = _find_moments(self.frame, shared)
+        before_mean, before_deviation = _find_moments(self.before, shared)
+        change = ((scene_deviation + DULL) / (before_deviation + DULL)).clamp(1 / MAX_GAIN, MAX_GAIN)
+        return mean + scene_mean - before_mean, deviation * change
 
 
-def find_colors(frame: Frame, before: Frame, picture_before: Frame, to_before: Field, seen: Field) -> Colors | None:
-    """Return the colors of a frame's picture, from those of the picture before; None if they share too little.
-
-    `to_before` is the flow to the frame before, and `seen` (H, W) is 1 where both show the same.
-    """
-    if seen.mean() < MIN_SEEN:
-        return None
+def find_colors(frame: Frame, before: Frame, picture_before: Frame, to_before: Field, seen: Field) -> Colors:
+    """Return the colors of a frame's picture. `to_before` is the flow to the frame before."""
     # Interpolation would lower the deviation a little with each frame.
-    scene, scene_before = _moments(frame, seen), _moments(look_up(before, to_before), seen)
-    painted = _moments(look_up(picture_before, to_before), seen)
-    change = ((scene.deviation + DULL) / (scene_before.deviation + DULL)).clamp(1 / MAX_GAIN, MAX_GAIN)
-    return Colors(_Moments(painted.mean + scene.mean - scene_before.mean, painted.deviation * change), seen)
+    return Colors(frame, look_up(before, to_before), look_up(picture_before, to_before), seen)
 
 
-def _moments(picture: Frame, seen: Field) -> _Moments:
-    chosen = to_oklab(to_tensor(np.ascontiguousarray(picture[seen > 0])[None]).flatten(2))[0]
-    return _Moments(chosen.mean(dim=1, keepdim=True), chosen.std(dim=1, keepdim=True))
+def _differs(image: Frame, other: Frame) -> NDArray[np.bool_]:
+    return np.asarray((image != other).any(axis=-1))
+
+
+def _find_moments(picture: Frame, chosen: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each Oklab channel, (1, 3, 1, 1) each."""
+    colors = to_oklab(to_tensor(picture[chosen][None]))
+    return colors.mean(dim=(2, 3), keepdim=True), colors.std(dim=(2, 3), keepdim=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from impasto import images
 from impasto.clips.clip import Clip
 from impasto.clips.cuts import SIDE_PX, is_cut
-from impasto.clips.frames import FrameReader, to_frame
+from impasto.clips.frames import Frame, FrameReader, to_frame
 from impasto.clips.timing import Selected, Selection
 
 __all__ = ["begins_shot", "find_cuts", "find_shots"]
@@ -25,8 +25,8 @@ def begins_shot(cuts: Sequence[float], before: Fraction | None, time: Fraction) 
 def find_shots(selection: Selection, cuts: Sequence[float]) -> tuple[range, ...]:
     """Return the frames of each shot, as positions in `selection`. `cuts` are times in the clip, in seconds."""
     frames = selection.frames
-    times = [None, *(frame.source_time for frame in frames)]
-    starts = [number for number, frame in enumerate(frames) if begins_shot(cuts, times[number], frame.source_time)]
+    before = [None, *(frame.source_time for frame in frames)]
+    starts = [n for n, frame in enumerate(frames) if begins_shot(cuts, before[n], frame.source_time)]
     return tuple(range(*ends) for ends in zip(starts, [*starts[1:], len(frames)], strict=True))
 
 
@@ -38,12 +38,11 @@ def find_cuts(
     All of them are decoded; `on_frame` is called after each with its position in `selection`. Raises `FrameError`.
     """
     reader, cuts = FrameReader(clip), []
-    before: Selected | None = None
-    shown = None
+    before: tuple[Selected, Frame] | None = None
     for number, selected in enumerate(selection.frames):
         frame = to_frame(images.load(reader.read(selected.source), long_side_px=SIDE_PX).pixels)
-        if before is not None and shown is not None and is_cut(frame, shown):
-            cuts.append(float((before.source_time + selected.source_time) / 2))
-        before, shown = selected, frame
+        if before is not None and is_cut(frame, before[1]):
+            cuts.append(float((before[0].source_time + selected.source_time) / 2))
+        before = selected, frame
         on_frame(number)
     return tuple(cuts)
