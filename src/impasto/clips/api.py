@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from impasto.config.option_types import ClipOptions
     from impasto.config.types import ImageLike
 
-__all__ = ["frame_folder_of", "prepare_clip", "video", "video_steps"]
+__all__ = ["build_clip", "frame_folder_of", "open_source", "prepare_clip", "video", "video_steps"]
 
 
 def video(
@@ -95,28 +95,44 @@ def prepare_clip(
     """
     output = Path(output)
     video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
-    opened = _open(Path(clip), video)
-    selection = select(opened, video)
-    content_masks, protect = as_tuple(options.pop("content_masks", ())), options.pop("protect", None)
-    used = [source for source in (clip, *as_tuple(style), *content_masks, protect) if isinstance(source, (str, Path))]
+    masks = *as_tuple(options.get("content_masks", ())), options.get("protect")
+    used = [source for source in (clip, *as_tuple(style), *masks) if isinstance(source, (str, Path))]
     require_clip_output(output, [Path(source) for source in used])
-    numbers = [frame.source for frame in selection.frames]
-    masks = ClipMasks(content_masks, protect, numbers[-1] + 1)
-    frame = opened.frame(numbers[0])
-    run = prepare_run(
-        frame, style, config, **options, **masks.at(numbers[0]), cache=ModelCache(cache_measurements=True)
-    )
-    if run.config.print != NO_PRINT or run.config.panorama:
-        raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
-    _check_keyframes(video, run)
     folder = FrameFolder(frame_folder_of(output))
-    run.recorded_plan = recorded_plan
     if resume and (plan := folder.recorded("plan")) is not None:
-        run.recorded_plan = Plan(**plan)
-    prepared = ClipRun(opened, selection, masks, run, video, folder)
+        recorded_plan = Plan(**plan)
+    prepared = build_clip(clip, style, video, folder, config=config, recorded_plan=recorded_plan, **options)
     if not is_preview:
         folder.open(prepared.description, resume=resume)
     return prepared
+
+
+def build_clip(
+    clip: str | Path,
+    style: Any,
+    video: VideoOptions,
+    folder: FrameFolder,
+    *,
+    config: Config | None = None,
+    recorded_plan: Plan | None = None,
+    cache: ModelCache | None = None,
+    part: range | None = None,
+    content_masks: Any = (),
+    protect: Any = None,
+    **options: Any,
+) -> ClipRun:
+    """Build the run of a clip, or of a part of it, into a folder that exists. Raises subclasses of `ImpastoError`."""
+    opened = open_source(Path(clip), video)
+    selection = select(opened, video)
+    numbers = [frame.source for frame in selection.frames]
+    masks = ClipMasks(as_tuple(content_masks), protect, numbers[-1] + 1)
+    frame, cache = opened.frame(numbers[0]), cache or ModelCache(cache_measurements=True)
+    run = prepare_run(frame, style, config, **options, **masks.at(numbers[0]), cache=cache)
+    if run.config.print != NO_PRINT or run.config.panorama:
+        raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
+    _check_keyframes(video, run)
+    run.recorded_plan = recorded_plan
+    return ClipRun(opened, selection, masks, run, video, folder, part)
 
 
 def _check_keyframes(video: VideoOptions, run: Run) -> None:
@@ -128,7 +144,8 @@ def _check_keyframes(video: VideoOptions, run: Run) -> None:
             raise ConfigError(f"keyframes give {len(mark.values)} style_weights for {count} styles. Give one for each.")
 
 
-def _open(path: Path, options: VideoOptions) -> Clip:
+def open_source(path: Path, options: VideoOptions) -> Clip:
+    """Open a clip, or a photo as one of `seconds`. Raises `VideoError`, `ImageError`."""
     if options.seconds is None:
         return open_clip(path)
     rate = Fraction(str(options.fps_out)) if options.fps_out is not None else PICTURE_RATE

@@ -87,6 +87,12 @@ class ClipRun:
         with contextlib.closing(self.steps(observers)) as steps:
             yield from (done for done in steps if isinstance(done, FrameDone))
 
+    @property
+    def numbers(self) -> range:
+        """The numbers of the frames to paint, from 1."""
+        part = range(len(self.selection.frames)) if self.part is None else self.part
+        return range(part.start + 1, part.stop + 1)
+
     def discard(self) -> None:
         """Delete the folder of frames unless it holds one."""
         if not self.folder.count:
@@ -106,14 +112,11 @@ class ClipRun:
 
     def _decode(self) -> Iterator[tuple[int, Selected, Frame]]:
         """Yield the frames to paint, with their numbers from 1, at their size."""
-        reader, chosen = FrameReader(self.clip), self.selection.frames
-        for place in range(len(chosen)) if self.part is None else self.part:
-            selected = chosen[place]
-            yield (
-                place + 1,
-                selected,
-                to_frame(images.load(reader.read(selected.source), frame=self.first.frame).pixels),
-            )
+        reader = FrameReader(self.clip)
+        for number in self.numbers:
+            selected = self.selection.frames[number - 1]
+            pixels = images.load(reader.read(selected.source), frame=self.first.frame).pixels
+            yield number, selected, to_frame(pixels)
 
     def _run_of(self, selected: Selected, frame: Frame, guide: Guide | None, changed: Mapping[str, Any]) -> Run:
         """Build the run of a frame: from noise, or a few steps from its guide."""

@@ -70,6 +70,11 @@ class FrameFolder:
             return None
 
     @property
+    def names(self) -> list[str]:
+        """The names of all frames that are done."""
+        return [file.stem for file in self.path.glob("*.png")]
+
+    @property
     def count(self) -> int:
         """The number of frames that are done."""
         return sum(1 for _ in self.path.glob("[0-9]*.png"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from impasto.jobs.database import REVISION, Execute
 from impasto.jobs.model import Claim, Job, JobCommand, LostJobError
+from impasto.jobs.shots import update_clips
 
 __all__ = ["LEASE_S", "MAX_CRASHES", "READY", "claim_next", "require_claim", "times"]
 
@@ -18,8 +19,13 @@ LEASE_S = 30.0
 MAX_CRASHES = 5
 """Workers that may die on one job between two checkpoints, for example from lack of memory."""
 
-EXPIRED = "state = 'running' AND NOT (lease_s BETWEEN :now AND :latest_lease)"
-READY = f"(state = 'queued' AND NOT paused) OR ({EXPIRED})"
+EXPIRED = "state = 'running' AND worker IS NOT NULL AND NOT (lease_s BETWEEN :now AND :latest_lease)"
+"""SQL condition of a job whose worker has died. A clip has no worker while its shots are painted."""
+
+WAITS = "id IN (SELECT parent FROM jobs WHERE parent IS NOT NULL AND state IN ('queued', 'running'))"
+"""SQL condition of a clip with shots to paint."""
+
+READY = f"(state = 'queued' AND NOT paused AND NOT {WAITS}) OR ({EXPIRED})"
 """SQL condition of the jobs that can be claimed; its parameters are those of `times`."""
 
 
@@ -32,13 +38,18 @@ def claim_next(execute: Execute, worker: str, now: float, lease_s: float) -> Cla
     """Claim the next ready job: highest priority first, then oldest."""
     parameters = times(now, lease_s)
     _end_expired(execute, parameters)
+    update_clips(execute, now)
     row = execute(
         "UPDATE jobs SET crashes = crashes + (state = 'running'), state = 'running', attempt = attempt + 1, "
         f"worker = :worker, lease_s = :lease_s, changed_s = :now, revision = {REVISION} WHERE id = ("
         f"SELECT id FROM jobs WHERE {READY} ORDER BY priority DESC, id LIMIT 1) RETURNING *",
         {**parameters, "worker": worker, "lease_s": now + lease_s},
     ).fetchone()
-    return Claim(Job.from_row(row), row["attempt"]) if row is not None else None
+    if row is None:
+        return None
+    if row["parent"] is not None:
+        update_clips(execute, now)
+    return Claim(Job.from_row(row), row["attempt"])
 
 
 def _end_expired(execute: Execute, parameters: dict[str, float]) -> None:

@@ -13,6 +13,7 @@ from impasto.errors import ImpastoError
 __all__ = [
     "BrokenQueueError",
     "Claim",
+    "FramesDone",
     "Job",
     "JobCommand",
     "JobEnded",
@@ -26,6 +27,10 @@ __all__ = [
     "StepsDone",
     "UnknownJobError",
 ]
+
+JSON_COLUMNS = (
+    "config", "run", "inputs", "alpha_changes", "plan", "scales", "result", "video", "shot", "frames",
+)  # fmt: skip
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -65,6 +70,10 @@ class Job:
     `attempt` counts claims, `crashes` counts workers that died since the last checkpoint. `command` and
     `requested_alpha` have not reached the worker yet. `scales` lists (height, width, steps), once a worker knows them.
     `revision` is the queue's revision at the last change.
+
+    A job with options of `video` paints a clip. A job with a `parent` paints one `shot` of that clip: the positions of
+    its frames, and the one after them. A clip that has such jobs starts when all of them have ended. `frames` are the
+    number of frames that are done, and of all.
     """
 
     id: int
@@ -92,12 +101,16 @@ class Job:
     result: dict[str, Any] | None
     error: str | None
     revision: int
+    video: dict[str, Any] | None
+    parent: int | None
+    shot: list[int] | None
+    frames: list[int] | None
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
         """Return the job in a row of the database."""
         values = {name: value for name, value in dict(row).items() if name != "lease_s"}
-        for name in ("config", "run", "inputs", "alpha_changes", "plan", "scales", "result"):
+        for name in JSON_COLUMNS:
             values[name] = json.loads(values[name]) if values[name] is not None else None
         return cls(**(values | {"paused": bool(row["paused"])}))
 
@@ -110,6 +123,11 @@ class Job:
     def has_ended(self) -> bool:
         """True for a job that is done, failed or cancelled."""
         return self.state not in ("queued", "running")
+
+    @property
+    def clip(self) -> int:
+        """The number of the clip's job for a shot; its own number for any other job."""
+        return self.id if self.parent is None else self.parent
 
 
 class QueueChanges(NamedTuple):
@@ -161,12 +179,24 @@ class StepsDone:
 
 
 @dataclass(frozen=True)
+class FramesDone:
+    """A worker's update on a clip: the number of frames that are done and of all, and the files of new ones."""
+
+    frames: tuple[int, int]
+    elapsed_s: float = 0.0
+    files: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
 class JobEnded:
-    """A worker's last update: a picture, an error, or neither if the job stopped on command."""
+    """A worker's last update: a result, an error, or neither if the job stopped on command.
+
+    `picture` is the file of a finished picture or clip, or of the frames before an error; a shot has none.
+    """
 
     picture: Path | None = None
     result: Mapping[str, Any] | None = None
     error: str | None = None
 
 
-JobUpdate = PlanChosen | StepsDone | JobEnded
+JobUpdate = PlanChosen | StepsDone | FramesDone | JobEnded

@@ -37,8 +37,8 @@ class JobPainter:
     """Paints one job.
 
     `files` maps roles to the job's pictures and weights. `checkpoint` is a file to resume from. Checkpoints and the
-    picture are written to `folder`; the receiver of an update owns the files named in it. `observers` are called
-    after every step.
+    picture are written to `folder`, and the frames of a clip to `frames`; the receiver of an update owns the files
+    named in it. `observers` are called after every step.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class JobPainter:
         *,
         cache: ModelCache,
         folder: Path,
+        frames: Path,
         checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.job, self.files, self.checkpoint = job, files, checkpoint
-        self.cache, self.folder, self.observers = cache, folder, observers
+        self.cache, self.folder, self.frames, self.observers = cache, folder, frames, observers
         self.checkpoint_interval_s = checkpoint_interval_s
         # Write the first checkpoint at once, so that repeated crashes cost steps but never the job.
         self._checkpoint_s = time.monotonic() if checkpoint is not None else float("-inf")
@@ -64,13 +65,13 @@ class JobPainter:
         Yield the plan, then steps, then the end; each update is answered by a command.
         """
         try:
-            run = self._prepare_run()
-            yield PlanChosen(run.plan.model_dump(mode="json"))
-            yield from self._paint(run)
+            yield from self._paint_job()
         except (ImpastoError, OSError, MemoryError, RuntimeError) as error:
             yield JobEnded(error=self._describe(error))
 
-    def _paint(self, run: Run) -> Generator[JobUpdate, JobCommand, None]:
+    def _paint_job(self) -> Generator[JobUpdate, JobCommand, None]:
+        run = self._prepare_run()
+        yield PlanChosen(run.plan.model_dump(mode="json"))
         steps: list[StepLosses] = []
         changes: list[dict[str, Any]] | None = None
         last_update_s = time.monotonic()

@@ -77,6 +77,13 @@ MIGRATIONS = (
     UPDATE jobs SET
         config = rename_keys('config', config), run = rename_keys('run', run), plan = rename_keys('plan', plan);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN video TEXT;
+    ALTER TABLE jobs ADD COLUMN parent INTEGER REFERENCES jobs (id) ON DELETE CASCADE;
+    ALTER TABLE jobs ADD COLUMN shot TEXT;
+    ALTER TABLE jobs ADD COLUMN frames TEXT;
+    CREATE INDEX jobs_by_parent ON jobs (parent);
+    """,
 )
 """SQL from each version of the schema to the next. Add new ones; never edit one that was released."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from impasto.files import remove_abandoned_folders
 from impasto.jobs.database import REVISION, Database, Execute
 from impasto.jobs.files import FileStore
 from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
-from impasto.jobs.model import Claim, Job, JobCommand, JobError, QueueChanges, StepsDone, UnknownJobError
+from impasto.jobs.model import Claim, FramesDone, Job, JobCommand, JobError, QueueChanges, StepsDone, UnknownJobError
 from impasto.jobs.previews import Previews
+from impasto.jobs.shots import add_shots, shots_of, update_clips
 
 __all__ = ["JobStore"]
 
@@ -21,6 +23,8 @@ ENDED: dict[str, Any] = {"worker": None, "paused": 0, "command": None, "requeste
 """Columns to reset when a job ends."""
 
 MIN_UNUSED_AGE_S = 3600.0
+
+CLIPS_AND_PICTURES = "SELECT * FROM jobs WHERE parent IS NULL"
 
 
 class JobStore:
@@ -51,6 +55,14 @@ class JobStore:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def frame_folder(self, clip: int) -> Path:
+        """Return the folder of a clip's painted frames."""
+        return self.folder / "clips" / str(clip)
+
+    def remove_frames(self, clip: int) -> None:
+        """Delete a clip's painted frames."""
+        shutil.rmtree(self.frame_folder(clip), ignore_errors=True)
+
     # ---- For users -----------------------------------------------------------------------------
 
     def add(
@@ -63,22 +75,32 @@ class JobStore:
         output: str | None = None,
         priority: int = 0,
         once: bool = False,
+        video: Mapping[str, Any] | None = None,
+        shots: Sequence[range] = (),
     ) -> Job:
         """Add a job. `inputs` maps roles to an original name and the `sha256` in `files`.
 
-        With `once`, return the latest job of the same key and output instead, if there is one, in any state.
+        `video` are the options of a clip, and `shots` the positions of each shot's frames. With `once`, return the
+        latest job of the same key and output instead, if there is one, in any state.
         """
         now = self.clock()
         with self._database.write_transaction() as execute:
             if once:
-                same = execute("SELECT * FROM jobs WHERE key = ? AND output IS ? ORDER BY id", (key, output)).fetchall()
-                if same:
+                query = f"{CLIPS_AND_PICTURES} AND key = ? AND output IS ? ORDER BY id"
+                if same := execute(query, (key, output)).fetchall():
                     return Job.from_row(same[-1])
             row = execute(
-                "INSERT INTO jobs (key, priority, config, run, inputs, output, created_s, changed_s, revision) "
-                f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, {REVISION}) RETURNING *",
-                (key, priority, json.dumps(config), json.dumps(run or {}), json.dumps(inputs), output, now, now),
-            ).fetchone()
+                "INSERT INTO jobs "
+                "(key, priority, config, run, inputs, output, video, frames, created_s, changed_s, revision) "
+                f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {REVISION}) RETURNING *",
+                (
+                    key, priority, json.dumps(config), json.dumps(run or {}), json.dumps(inputs), output,
+                    json.dumps(video) if video is not None else None,
+                    json.dumps([0, sum(map(len, shots))]) if shots else None,
+                    now, now,
+                ),
+            ).fetchone()  # fmt: skip
+            add_shots(execute, row["id"], shots)
         return Job.from_row(row)
 
     def get(self, number: int) -> Job:
@@ -87,13 +109,15 @@ class JobStore:
             return _select_job(execute, number)
 
     def jobs(self, *, key: str | None = None) -> list[Job]:
-        """Return all jobs, or those of one key, oldest first."""
-        where, values = ("", ()) if key is None else ("WHERE key = ?", (key,))
-        return [Job.from_row(row) for row in self._database.read(f"SELECT * FROM jobs {where} ORDER BY id", values)]
+        """Return all jobs but those of shots, or those of one key, oldest first."""
+        where, values = ("", ()) if key is None else ("AND key = ?", (key,))
+        rows = self._database.read(f"{CLIPS_AND_PICTURES} {where} ORDER BY id", values)
+        return [Job.from_row(row) for row in rows]
 
     def count_queued(self) -> int:
         """Return the number of queued jobs."""
-        return int(self._database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
+        queued = "state = 'queued' AND parent IS NULL"
+        return int(self._database.read(f"SELECT count(*) FROM jobs WHERE {queued}")[0][0])
 
     def is_busy(self) -> bool:
         """Return True if a job is running or waits for a worker."""
@@ -111,9 +135,13 @@ class JobStore:
         Raises `JobError` if it has ended.
         """
         with self._database.write_transaction() as execute:
-            if self._require_active(execute, number).state == "queued":
-                return self._update(execute, number, state="cancelled", **ENDED)
-            return self._update(execute, number, command="cancel")
+            self._require_active(execute, number)
+            for row in [*shots_of(execute, number), _select_row(execute, number)]:
+                if row["worker"] is None:
+                    job = self._update(execute, row["id"], state="cancelled", **ENDED)
+                else:
+                    job = self._update(execute, row["id"], command="cancel")
+            return job
 
     def retry(self, number: int) -> Job:
         """Return a failed or cancelled job to the queue, with its checkpoint.
@@ -124,7 +152,10 @@ class JobStore:
             job = _select_job(execute, number)
             if job.state not in ("failed", "cancelled"):
                 raise JobError(f"Job {number} is {job.state}. Only failed and cancelled jobs can be retried.")
-            return self._update(execute, number, state="queued", error=None, crashes=0)
+            again = {"state": "queued", "error": None, "crashes": 0}
+            for row in execute("SELECT id FROM jobs WHERE parent = ? AND state != 'done'", (number,)).fetchall():
+                self._update(execute, row["id"], **again)
+            return self._update(execute, number, **again)
 
     def pause(self, number: int) -> Job:
         """Keep a job from running until it is resumed. A running job stops after its current step.
@@ -144,13 +175,14 @@ class JobStore:
     def remove(self, number: int) -> None:
         """Delete a job. Raises `JobError` while it runs."""
         with self._database.write_transaction() as execute:
-            if _select_job(execute, number).state == "running":
+            if "running" in (_select_job(execute, number).state, *(row["state"] for row in shots_of(execute, number))):
                 raise JobError(f"Job {number} is running. Cancel it first.")
             execute("DELETE FROM jobs WHERE id = ?", (number,))
             execute("UPDATE revisions SET removed = last")
         self.previews.remove(number)
         for path in self.checkpoint_folder.glob(f"{number}-*"):
             path.unlink(missing_ok=True)
+        self.remove_frames(number)
 
     # ---- For workers ---------------------------------------------------------------------------
 
@@ -170,8 +202,16 @@ class JobStore:
         return self._update_claimed(claim, lease_s=self.clock() + self.lease_s)
 
     def save_plan(self, claim: Claim, plan: Mapping[str, Any]) -> None:
-        """Save the plan, so that another worker computes the same picture. Raises `LostJobError`."""
-        self._update_claimed(claim, plan=json.dumps(plan))
+        """Save the plan, so that another worker computes the same picture. Raises `LostJobError`.
+
+        All shots of a clip have one plan.
+        """
+        with self._database.write_transaction() as execute:
+            require_claim(execute, claim)
+            numbers = {claim.job.id, claim.job.clip, *(row["id"] for row in shots_of(execute, claim.job.clip))}
+            for number in sorted(numbers):
+                if _select_row(execute, number)["plan"] is None:
+                    self._update(execute, number, plan=json.dumps(plan))
 
     def save_steps(self, claim: Claim, done: StepsDone) -> JobCommand:
         """Save losses and progress, renew the lease, and return the command for the worker.
@@ -191,6 +231,21 @@ class JobStore:
                 execute("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
         return command
 
+    def save_frames(self, claim: Claim, done: FramesDone) -> JobCommand:
+        """Save the progress of a clip, renew the lease, and return the command for the worker.
+
+        Raises `LostJobError`.
+        """
+        columns: dict[str, Any] = {"crashes": 0} if done.files else {}
+        return self._update_claimed(
+            claim,
+            frames=json.dumps(done.frames),
+            progress=done.frames[0] / done.frames[1],
+            elapsed_s=done.elapsed_s,
+            lease_s=self.clock() + self.lease_s,
+            **columns,
+        )
+
     def save_alpha_changes(self, claim: Claim, changes: Sequence[Mapping[str, Any]]) -> None:
         """Save all changes of α, so that another worker repeats them. Raises `LostJobError`."""
         self._update_claimed(claim, alpha_changes=json.dumps(changes), requested_alpha=None)
@@ -203,9 +258,10 @@ class JobStore:
         """Mark a job as done. Raises `LostJobError`."""
         self._update_claimed(claim, state="done", result=json.dumps(result), progress=1.0, checkpoint=None, **ENDED)
 
-    def fail(self, claim: Claim, error: str) -> None:
-        """Mark a job as failed. Raises `LostJobError`."""
-        self._update_claimed(claim, state="failed", error=error, **ENDED)
+    def fail(self, claim: Claim, error: str, result: Mapping[str, Any] | None = None) -> None:
+        """Mark a job as failed. `result` describes what is done. Raises `LostJobError`."""
+        done = json.dumps(result) if result is not None else None
+        self._update_claimed(claim, state="failed", error=error, result=done, **ENDED)
 
     def release(self, claim: Claim) -> None:
         """Return a job to the queue, or cancel it if that was requested. Raises `LostJobError`."""
@@ -214,6 +270,11 @@ class JobStore:
                 self._update(execute, claim.job.id, state="cancelled", **ENDED)
             else:
                 self._update(execute, claim.job.id, state="queued", worker=None)
+
+    def busy_workers(self) -> set[str]:
+        """Return the names of all workers that have claimed a job."""
+        rows = self._database.read("SELECT DISTINCT worker FROM jobs WHERE state = 'running' AND worker IS NOT NULL")
+        return {str(row["worker"]) for row in rows}
 
     def expire_worker(self, worker: str) -> None:
         """End the leases of a worker that has died, so that its jobs can be claimed now."""
@@ -231,8 +292,8 @@ class JobStore:
         """Return the jobs that changed after a revision; -1 for all."""
         with self._database.read_transaction() as execute:
             last, removed = execute("SELECT last, removed FROM revisions").fetchone()
-            rows = execute("SELECT * FROM jobs WHERE revision > ? ORDER BY id", (revision,)).fetchall()
-            remaining = {row["id"] for row in execute("SELECT id FROM jobs")} if removed > revision else None
+            rows = execute(f"{CLIPS_AND_PICTURES} AND revision > ? ORDER BY id", (revision,)).fetchall()
+            remaining = {row["id"] for row in execute(CLIPS_AND_PICTURES)} if removed > revision else None
         return QueueChanges(last, [Job.from_row(row) for row in rows], remaining)
 
     # ---- Maintenance ---------------------------------------------------------------------------
@@ -263,6 +324,8 @@ class JobStore:
     def _update_active(self, number: int, **columns: Any) -> Job:
         with self._database.write_transaction() as execute:
             self._require_active(execute, number)
+            for row in shots_of(execute, number):
+                self._update(execute, row["id"], **columns)
             return self._update(execute, number, **columns)
 
     def _require_active(self, execute: Execute, number: int) -> Job:
@@ -280,11 +343,18 @@ class JobStore:
     def _update(self, execute: Execute, number: int, **columns: Any) -> Job:
         assignments = "".join(f"{name} = ?, " for name in columns)
         statement = f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ? RETURNING *"
-        return Job.from_row(execute(statement, (*columns.values(), self.clock(), number)).fetchone())
+        row = execute(statement, (*columns.values(), self.clock(), number)).fetchone()
+        if row["parent"] is not None:
+            update_clips(execute, self.clock())
+        return Job.from_row(row)
 
 
 def _select_job(execute: Execute, number: int) -> Job:
+    return Job.from_row(_select_row(execute, number))
+
+
+def _select_row(execute: Execute, number: int) -> Any:
     row = execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
     if row is None:
         raise UnknownJobError(f"There is no job {number}. List the jobs with: impasto jobs list")
-    return Job.from_row(row)
+    return row

@@ -56,9 +56,15 @@ def store_profile(store: JobStore, run: RunOptions, file: Path | None = None) ->
     return {"profile": store_source(store, NamedImage(name, path))}
 
 
-def key_of(config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]]) -> str:
-    """Return the hash that identifies a picture: of its options, pictures, weights and color profile."""
+def key_of(
+    config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str | None]], video: Mapping[str, Any] | None = None
+) -> str:
+    """Return the hash that identifies a picture: of its options, pictures, weights and color profile.
+
+    `video` are the options of a clip.
+    """
     identity = {"config": config, "inputs": {role: file["sha256"] for role, file in inputs.items()}}
+    identity |= {} if video is None else {"video": video}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -85,5 +91,8 @@ def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
 
 def set_job_alpha(store: JobStore, number: int, alpha: float) -> Job:
     """Change α of a job from its next step on. Raises `ConfigError`, `JobError`."""
-    Config(**(store.get(number).config | {"alpha": alpha}))  # validates alpha
+    job = store.get(number)
+    if job.video is not None:
+        raise JobError(f"Job {number} is a clip, whose α does not change while it is painted. Use keyframes instead.")
+    Config(**(job.config | {"alpha": alpha}))  # validates alpha
     return store.set_alpha(number, alpha)

@@ -10,9 +10,10 @@ import contextlib
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from impasto.config import Config, RunOptions
 from impasto.core.method import Progress
@@ -20,8 +21,10 @@ from impasto.engine.memory import Workload
 from impasto.engine.planning import make_plan
 from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
+from impasto.jobs.clip_painter import make_painter
 from impasto.jobs.model import (
     Claim,
+    FramesDone,
     Job,
     JobCommand,
     JobEnded,
@@ -31,7 +34,7 @@ from impasto.jobs.model import (
     PlanChosen,
     StepsDone,
 )
-from impasto.jobs.painter import CHECKPOINT_INTERVAL_S, JobPainter
+from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.previews import PreviewWriter
 from impasto.jobs.store import JobStore
 from impasto.run import ModelCache, Run
@@ -116,14 +119,15 @@ class Worker:
             if self.observer is not None:
                 self.observer(job, progress)
 
-        painter = JobPainter(
+        painter = make_painter(
             job,
             {role: store.files.path(str(file["sha256"])) for role, file in job.inputs.items()},
             store.checkpoint_folder / job.checkpoint if job.checkpoint is not None else None,
             cache=self.cache,
             folder=store.checkpoint_folder,
+            frames=store.frame_folder(job.clip),
             checkpoint_interval_s=self.checkpoint_interval_s,
-            observers=(PreviewWriter(store.previews, job.id), observe),
+            observers=(PreviewWriter(store.previews, job.clip), observe),
         )
         with contextlib.closing(painter.updates()) as updates:
             command = save_update(store, claim, next(updates))
@@ -139,14 +143,22 @@ def save_update(store: JobStore, claim: Claim, update: JobUpdate) -> JobCommand 
     """
     match update:
         case PlanChosen():
-            if claim.job.plan is None:
-                store.save_plan(claim, update.plan)
-            return store.renew(claim)
+            return _save_plan(store, claim, update.plan)
         case StepsDone():
             return _save_steps(store, claim, update)
+        case FramesDone():
+            return store.save_frames(claim, update)
         case JobEnded():
             _end_job(store, claim, update)
             return None
+
+
+def _save_plan(store: JobStore, claim: Claim, plan: Mapping[str, Any]) -> JobCommand:
+    """Save the plan of the first attempt. A shot that was planned in another way starts over with that plan."""
+    if claim.job.plan is None:
+        store.save_plan(claim, plan)
+    command = store.renew(claim)
+    return command if store.get(claim.job.id).plan == dict(plan) else replace(command, pause=True)
 
 
 def _save_steps(store: JobStore, claim: Claim, update: StepsDone) -> JobCommand:
@@ -159,20 +171,24 @@ def _save_steps(store: JobStore, claim: Claim, update: StepsDone) -> JobCommand:
 
 
 def _end_job(store: JobStore, claim: Claim, update: JobEnded) -> None:
-    if update.error is not None:
-        store.fail(claim, update.error)
-    elif update.picture is None or update.result is None:
-        store.release(claim)
-    else:
+    result = dict(update.result or {})
+    if update.picture is not None:
         try:
-            sha256 = store.files.add(update.picture)
-            if claim.job.output is not None:
+            result["sha256"] = store.files.add(update.picture)
+            if claim.job.output is not None and update.error is None:
                 with atomic_write(Path(claim.job.output)) as temporary:
                     shutil.copyfile(update.picture, temporary)
         finally:
             update.picture.unlink(missing_ok=True)
-        store.finish(claim, {**update.result, "sha256": sha256})
+    if update.error is not None:
+        store.fail(claim, update.error, result or None)
+    elif update.result is None:
+        store.release(claim)
+    else:
+        store.finish(claim, result)
         _remove_checkpoints(store, claim.job)
+        if claim.job.parent is None:
+            store.remove_frames(claim.job.id)
 
 
 def fail_job(store: JobStore, claim: Claim, error: BaseException) -> None:

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
 from impasto.jobs.executors.ray import StartWorkers, WorkersReady
 from impasto.jobs.executors.ray_worker import RayCache, RayWorker, Sent
-from impasto.jobs.model import Claim, JobEnded, JobError, JobUpdate, LostJobError, StepsDone
+from impasto.jobs.model import Claim, FramesDone, Job, JobEnded, JobError, JobUpdate, LostJobError, StepsDone
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import fail_job, save_update, worker_name
 from impasto.weights import load
@@ -97,9 +97,8 @@ class JobScheduler:
 
     def run(self, closing: Callable[[], bool]) -> None:
         """Paint jobs until `closing` returns True and all jobs are released."""
-        for job in self.store.jobs():
-            if job.state == "running" and job.worker is not None and _is_dead(job.worker):
-                self.store.expire_worker(job.worker)
+        for worker in filter(_is_dead, self.store.busy_workers()):
+            self.store.expire_worker(worker)
         for slot in self.slots:
             self._start_actor(slot)
         try:
@@ -150,7 +149,7 @@ class JobScheduler:
             return
         slot.claim = None
         try:
-            command = save_update(self.store, claim, self._save_files(answer))
+            command = save_update(self.store, claim, self._save_files(claim.job, answer))
         except LostJobError:  # claimed by another worker, or removed: nothing was written
             return
         except (ImpastoError, OSError) as error:
@@ -176,7 +175,16 @@ class JobScheduler:
         pictures = [self._put_picture(files[role]) for role in roles]
         path = self.store.checkpoint_folder / job.checkpoint if job.checkpoint is not None else None
         checkpoint = path.read_bytes() if path is not None and path.is_file() else None
-        return actor.begin.remote(job, self.request.checkpoint_interval_s, roles, checkpoint, *pictures)
+        frames = {path.name: path.read_bytes() for path in self._frames_of(job)}
+        return actor.begin.remote(job, self.request.checkpoint_interval_s, roles, checkpoint, frames, *pictures)
+
+    def _frames_of(self, job: Job) -> Iterable[Path]:
+        """Return the frames of a clip, or of one of its shots, that are done."""
+        folder = self.store.frame_folder(job.clip)
+        if job.shot is None:
+            return folder.glob("*.png")
+        first, end = job.shot
+        return (path for number in range(first, end) if (path := folder / f"{number + 1:06}.png").exists())
 
     def _put_picture(self, sha256: str) -> Any:
         """Return a reference to a file in the cluster's memory."""
@@ -187,15 +195,20 @@ class JobScheduler:
         self._pictures.move_to_end(sha256)
         return self._pictures[sha256]
 
-    def _save_files(self, answer: Sent) -> JobUpdate:
+    def _save_files(self, job: Job, answer: Sent) -> JobUpdate:
         """Save the files of an update beside the queue, and return the update with their new paths."""
-        paths = {name: self.store.checkpoint_folder / name for name in answer.files}
+        is_clip = isinstance(answer.update, FramesDone)
+        folder = self.store.frame_folder(job.clip) if is_clip else self.store.checkpoint_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: folder / name for name in answer.files}
         for name, data in answer.files.items():
             with atomic_write(paths[name]) as temporary:
                 temporary.write_bytes(data)
         match answer.update:
             case StepsDone(checkpoint=Path() as path):
                 return replace(answer.update, checkpoint=paths[path.name])
+            case FramesDone():
+                return replace(answer.update, files=tuple(paths.values()))
             case JobEnded(picture=Path() as path):
                 return replace(answer.update, picture=paths[path.name])
         return answer.update

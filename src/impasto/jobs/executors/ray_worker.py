@@ -18,8 +18,8 @@ from impasto import __version__
 from impasto.config import Plan
 from impasto.core.encoder import Encoder, Weights
 from impasto.files import ScratchFolder, remove_abandoned_folders
-from impasto.jobs.model import Job, JobCommand, JobEnded, JobUpdate, StepsDone
-from impasto.jobs.painter import JobPainter
+from impasto.jobs.clip_painter import make_painter
+from impasto.jobs.model import FramesDone, Job, JobCommand, JobEnded, JobUpdate, StepsDone
 from impasto.run import ModelCache
 from impasto.weights import load
 
@@ -64,9 +64,18 @@ class RayWorker:
         return __version__, socket.gethostname()
 
     def begin(
-        self, job: Job, checkpoint_interval_s: float, roles: list[str], checkpoint: bytes | None, *files: bytes
+        self,
+        job: Job,
+        checkpoint_interval_s: float,
+        roles: list[str],
+        checkpoint: bytes | None,
+        frames: Mapping[str, bytes],
+        *files: bytes,
     ) -> Sent:
-        """Begin a job with its files, in the order of `roles`, and return the first update."""
+        """Begin a job with its files, in the order of `roles`, and return the first update.
+
+        `frames` are the files of a clip's frames that are done, by name.
+        """
         self.folder.cleanup()
         self.folder = ScratchFolder()
         folder = self.folder.path
@@ -79,12 +88,17 @@ class RayWorker:
         if checkpoint is not None:
             resume_from = folder / "resume.impasto"
             resume_from.write_bytes(checkpoint)
-        painter = JobPainter(
+        frame_folder = folder / "frames"
+        frame_folder.mkdir()
+        for name, data in frames.items():
+            (frame_folder / name).write_bytes(data)
+        painter = make_painter(
             job,
             paths,
             resume_from,
             cache=self.models,
             folder=folder,
+            frames=frame_folder,
             checkpoint_interval_s=checkpoint_interval_s,
         )
         self.updates = painter.updates()
@@ -104,6 +118,8 @@ def _with_files(update: JobUpdate) -> Sent:
         case StepsDone(checkpoint=Path() as path) | JobEnded(picture=Path() as path):
             files[path.name] = path.read_bytes()
             path.unlink()
+        case FramesDone():
+            files = {path.name: path.read_bytes() for path in update.files}  # later frames need them
     return Sent(update, files)
 
 

@@ -1,0 +1,85 @@
+"""Clips as jobs: copy a clip's files into the queue, find its shots, and add a job for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from impasto.clips import require_clip_output
+from impasto.clips.api import open_source
+from impasto.clips.shots import find_cuts, find_shots
+from impasto.clips.timing import select
+from impasto.config import Config, RunOptions
+from impasto.config.print_size import NO_PRINT
+from impasto.config.run_options import SRGB
+from impasto.config.video import VideoOptions
+from impasto.errors import ConfigError
+from impasto.jobs.model import Job, JobError
+from impasto.jobs.store import JobStore
+from impasto.jobs.submit import key_of, store_source
+
+__all__ = ["add_clip", "require_clip_job", "submit_clip"]
+
+
+def submit_clip(
+    store: JobStore,
+    files: Mapping[str, Any],
+    config: Config,
+    run: RunOptions,
+    video: VideoOptions,
+    *,
+    output: str | None = None,
+    priority: int = 0,
+) -> Job:
+    """Add a clip to the queue. `files` are its inputs by role, which are copied.
+
+    Without cuts in `video`, the clip is decoded to find them. Raises `ConfigError`, `JobError`, `VideoError`.
+    """
+    require_clip_job(config, run, output)
+    stored = {role: store_source(store, source) for role, source in files.items()}
+    return add_clip(store, stored, config, run, video, output=output, priority=priority)
+
+
+def require_clip_job(config: Config, run: RunOptions, output: str | None) -> None:
+    """Raise `ConfigError`, `JobError` or `OutputError` for options and an output that a clip cannot have."""
+    if config.print != NO_PRINT or config.panorama or run.profile != SRGB:
+        raise ConfigError("print, panorama and profile are for pictures, not for clips. Leave them out.")
+    if output is not None:
+        if not Path(output).suffix:
+            raise JobError(f"{output} would be a folder, and a job writes one file. Use a name such as {output}.mp4.")
+        require_clip_output(output)
+
+
+def add_clip(
+    store: JobStore,
+    files: Mapping[str, Mapping[str, str | None]],
+    config: Config,
+    run: RunOptions,
+    video: VideoOptions,
+    *,
+    output: str | None = None,
+    priority: int = 0,
+    once: bool = False,
+) -> Job:
+    """Add a clip, whose files are in the queue, with a job for each of its shots.
+
+    With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`.
+    """
+    options = config.model_dump(mode="json")
+    key = key_of(options, files, video.model_dump(mode="json"))
+    if once and (same := [job for job in store.jobs(key=key) if job.output == output]):
+        return same[-1]
+    clip = open_source(store.files.path(str(files["content"]["sha256"])), video)
+    selection = select(clip, video)
+    cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
+    return store.add(
+        options,
+        files,
+        key=key,
+        run=run.model_dump(mode="json"),
+        output=output,
+        priority=priority,
+        video=video.model_copy(update={"cuts": cuts}).model_dump(mode="json"),
+        shots=find_shots(selection, cuts),
+    )
