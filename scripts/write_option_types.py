@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["BatchOptions", "ClipOptions", "StylizeOptions"]
 
 
-class BatchOptions(TypedDict, total=False):
-    """Options of `impasto.batch`: fields of `Config` and `RunOptions`."""
+class PictureOptions(TypedDict, total=False):
+    """Options of a picture: fields of `Config` and `RunOptions`."""
 
 '''
 
 TAIL = '''
 
-class StylizeOptions(BatchOptions, total=False):
-    """Options of `impasto.stylize` and its relatives: those of a batch, masks and weights."""
+class StylizeOptions(PictureOptions, total=False):
+    """Options of `impasto.stylize` and its relatives: those of a picture, masks and weights."""
 
     content_masks: ImageLike | Sequence[ImageLike]
     style_masks: ImageLike | Sequence[ImageLike]
@@ -47,9 +47,19 @@ class StylizeOptions(BatchOptions, total=False):
     weights: str | PathLike[str]
 
 
-class ClipOptions(StylizeOptions, total=False):
-    """Options of `impasto.video`: those of a picture and fields of `VideoOptions`."""
+class VideoFields(TypedDict, total=False):
+    """Options of a clip: fields of `VideoOptions`."""
 
+'''
+
+END = '''
+
+class BatchOptions(PictureOptions, VideoFields, total=False):
+    """Options of `impasto.batch`: those of pictures and clips."""
+
+
+class ClipOptions(StylizeOptions, VideoFields, total=False):
+    """Options of `impasto.video`: those of a picture with its masks and weights, and of a clip."""
 '''
 
 TEXTS = {
@@ -73,7 +83,7 @@ TEXTS = {
 def render() -> str:
     """Return the text of the module."""
     models: tuple[type[BaseModel], ...] = (Config, RunOptions)
-    return HEAD + "".join(map(_fields, models)) + TAIL + _fields(VideoOptions)
+    return HEAD + "".join(map(_fields, models)) + TAIL + _fields(VideoOptions) + END
 
 
 def _fields(model: type[BaseModel]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.batch_report import print_estimate, print_report
+from impasto.cli.clip_work import read_cuts
 from impasto.cli.console import console, log_to_console, pull_missing
 from impasto.cli.options import with_options
 from impasto.cli.parameters import Json, On, Preset, Quiet, Weights
@@ -19,6 +20,7 @@ from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
 from impasto.config.roles import assign_roles
+from impasto.config.video import VideoOptions
 from impasto.distributed import LOCAL
 from impasto.insight import parse_sweep
 from impasto.jobs.batch import BatchReport, estimate_batch, paint_batch, plan_batch
@@ -85,10 +87,10 @@ class Execution:
     data_dir: Annotated[Path | None, Parameter(help="Folder of the queue. Default: .impasto in the output.")] = None
 
 
-@with_options(Config, RunOptions, without=("save_every", "threads"))
+@with_options(Config, RunOptions, VideoOptions, without=("save_every", "threads"))
 def batch(
     contents: Annotated[
-        list[str] | None, Parameter(help="Content images: folders, files or patterns.", negative="")
+        list[str] | None, Parameter(help="Content images and clips: folders, files or patterns.", negative="")
     ] = None,
     /,
     *,
@@ -108,7 +110,7 @@ def batch(
     if not quiet:
         log_to_console()
     run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
-    items = files.plan(contents or [], output, load_preset(preset).model_dump() | options)
+    items = files.plan(contents or [], output, load_preset(preset).model_dump() | read_cuts(options))
     if how.dry_run:
         estimate = estimate_batch(items, output, run_options, workers=how.workers, on=how.on)
         print_estimate(estimate, len(items), json=json)

@@ -12,10 +12,16 @@ from impasto.cli.run_command import file_stem
 from impasto.clips.api import prepare_clip
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.recorded import prepare_recorded_clip, read_clip_recipe
+from impasto.config import Config, RunOptions
 from impasto.config.presets import load_preset
+from impasto.config.roles import KINDS, assign_roles
+from impasto.config.video import PICTURES_ONLY, VideoOptions
 from impasto.errors import ConfigError
+from impasto.jobs import Job, JobStore
+from impasto.jobs.clips import submit_clip
+from impasto.samples.sources import resolve_picture
 
-__all__ = ["paint_clip", "reproduce_clip"]
+__all__ = ["paint_clip", "queue_clip", "read_cuts", "reproduce_clip"]
 
 
 def paint_clip(
@@ -39,7 +45,7 @@ def paint_clip(
     def prepare(path: Path) -> ClipRun:
         if options.get("weights") is None:
             pull_missing(options.get("network", config.network), quiet=quiet)
-        return prepare_clip(clip, styles, path, config, resume=resume, is_preview=preview, **_read_cuts(options))
+        return prepare_clip(clip, styles, path, config, resume=resume, is_preview=preview, **read_cuts(options))
 
     default = f"{file_stem(str(clip), *styles)}.mp4"
     command = ClipCommand(
@@ -59,7 +65,35 @@ def reproduce_clip(clip: Path, output: Path | None, files: dict[str, Any], *, js
     return ClipCommand(prepare, output, default, json_output=json_output, quiet=quiet).execute()
 
 
-def _read_cuts(options: dict[str, Any]) -> dict[str, Any]:
+def queue_clip(
+    store: JobStore,
+    clip: str,
+    styles: Sequence[str],
+    options: dict[str, Any],
+    output: Path | None,
+    *,
+    preset: str,
+    priority: int,
+) -> Job:
+    """Add a clip to the queue, with a job for each shot."""
+    if unused := [name for name in PICTURES_ONLY if name in options]:
+        raise ConfigError(f"{unused[0]} is an option of pictures, and {clip} is a clip. Leave it out.")
+    options = read_cuts(options)
+    video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
+    run = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
+    masks = {kind: options.pop(field, None) for kind, field in KINDS.items()}
+    weights = options.pop("weights", None)
+    config = Config(**(load_preset(preset).model_dump() | options))
+    painted = [resolve_picture(style, config.longest_px) for style in styles]
+    files = {"content": Path(clip), **assign_roles("style", painted)}
+    for kind in ("content_mask", "style_mask"):
+        files |= assign_roles(kind, masks[kind] or ())
+    files |= {role: file for role, file in (("protect", masks["protect"]), ("weights", weights)) if file is not None}
+    place = None if output is None else str(output.absolute())
+    return submit_clip(store, files, config, run, video, output=place, priority=priority)
+
+
+def read_cuts(options: dict[str, Any]) -> dict[str, Any]:
     """Return options with the times of a file of cuts, one on each line."""
     cuts = options.get("cuts")
     if cuts is None or not Path(cuts).is_file():

@@ -16,15 +16,19 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from impasto.cli.clip_work import queue_clip
 from impasto.cli.console import console, print_table, pull_missing
 from impasto.cli.options import with_options
 from impasto.cli.paint import prepare
 from impasto.cli.parameters import CheckpointInterval, DataDir, Json, MaskParameters, Preset, Quiet, open_store
 from impasto.cli.signals import catch_signals
+from impasto.clips.kinds import is_clip
 from impasto.config import Config, RunOptions
 from impasto.config.print_size import NO_PRINT
+from impasto.config.video import VideoOptions
 from impasto.core.method import Progress
 from impasto.engine.allocation import keep_freed_memory
+from impasto.errors import ConfigError
 from impasto.images import require_output
 from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
@@ -44,9 +48,12 @@ MAX_IDLE_S, POLL_S = 1.0, 0.1
 
 
 @app.command
-@with_options(Config, RunOptions, without=("save_every",))
+@with_options(Config, RunOptions, VideoOptions, without=("save_every",))
 def add(
-    content: Annotated[str, Parameter(help="Content image: a file, - for standard input, or sample:NAME.")],
+    content: Annotated[
+        str,
+        Parameter(help="Content image: a file, - for standard input, or sample:NAME. Or a clip, as for impasto video."),
+    ],
     style: Annotated[list[str], Parameter(help="Style images: files, or sample:NAME.", negative="")],
     /,
     *,
@@ -60,16 +67,30 @@ def add(
     json: Json = False,
     **options: Any,
 ) -> int:
-    """Add a run to the queue. Its pictures are copied, so you can change or delete them."""
-    run = prepare([content, *style], preset, options | masks.as_options())
+    """Add a run to the queue. Its pictures are copied, so you can change or delete them.
+
+    Of a clip, every shot is a job of its own, so that several workers paint it.
+    """
+    given = options | masks.as_options()
+    if is_clip(content) or options.get("seconds") is not None:
+        store = open_store(data_dir)
+        _print_added(queue_clip(store, content, style, given, output, preset=preset, priority=priority), json=json)
+        return 0
+    if clip_only := [name for name in VideoOptions.model_fields if name in options]:
+        raise ConfigError(f"{clip_only[0]} is an option of clips, and {content} is a picture. Leave it out.")
+    run = prepare([content, *style], preset, given)
     run.workload  # noqa: B018 - raises if an input is not a picture
     height, width = run.frame.canvas
     if output is not None:
         require_output(output, bits=run.options.bits, height=height, width=width, profile=run.profile)
     place = str(output.absolute()) if output is not None else None
     job = submit(open_store(data_dir), run.inputs, run.config, run.options, output=place, priority=priority)
-    print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")
+    _print_added(job, json=json)
     return 0
+
+
+def _print_added(job: Job, *, json: bool) -> None:
+    print(json_format.dumps(asdict(job)) if json else f"job {job.id} is queued")
 
 
 @app.command(name="list")
@@ -113,7 +134,7 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
     yield "state", _state(job) + (f", by {job.worker}" if job.worker else "")
     for role, file in job.inputs.items():
         yield role.replace("_", " "), str(file["name"])
-    options = Config(**job.config).overrides().items()
+    options = {**Config(**job.config).overrides(), **_clip_options(job)}.items()
     yield "options", ", ".join(f"{name} {value}" for name, value in options) or "defaults"
     if job.alpha_changes:
         yield "α so far", " → ".join(f"{value:g}" for value in job.alphas)
@@ -121,13 +142,21 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
         "progress",
         f"{job.progress:.0%} in {job.elapsed_s:.0f} s" + (f", attempt {job.attempt}" if job.attempt > 1 else ""),
     )
-    if job.result is not None:
+    if job.frames is not None:
+        yield "frames", "{} of {}".format(*job.frames)
+    if job.result is not None and "losses" in job.result:
         yield "losses", ", ".join(f"{name} {job.result['losses'][name]:.4g}" for name in ("content", "style", "total"))
     if job.output is not None:
         yield "output", job.output
     if job.error is not None:
         yield "error", job.error
     yield "added", f"{datetime.fromtimestamp(job.created_s):%Y-%m-%d %H:%M:%S}"
+
+
+def _clip_options(job: Job) -> dict[str, Any]:
+    """Return the options of a clip that differ from their defaults, without the cuts, which are found."""
+    video = VideoOptions(**job.video) if job.video is not None else VideoOptions()
+    return video.model_dump(exclude_defaults=True, exclude={"cuts"}, mode="json")
 
 
 def _state(job: Job) -> str:
@@ -240,7 +269,7 @@ def _work(
         queue_worker.stopping = stopped()
         if not quiet and announced != job.id:
             announced = job.id
-            console.print(f"job {job.id}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
+            console.print(f"{_title(job)}: {job.inputs['content']['name']}, {job.inputs['style']['name']}")
 
     queue_worker = Worker(
         store,
@@ -265,7 +294,14 @@ def _work(
             if sketch_worker.run_one() is None:
                 _wait_for_change(revision, seen, stopped)
         elif not quiet:
-            console.print(f"job {job.id} is {job.state}{f': {job.error}' if job.error else ''}")
+            console.print(f"{_title(job)} is {job.state}{f': {job.error}' if job.error else ''}")
+
+
+def _title(job: Job) -> str:
+    if job.shot is None:
+        return f"job {job.id}"
+    first, end = job.shot
+    return f"job {job.clip}, shot from frame {first + 1} to {end}"
 
 
 def _wait_for_change(revision: Callable[[], object], seen: object, stopped: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from impasto.cli.options import with_options
 from impasto.cli.parameters import Json, Preset, Quiet, Weights
 from impasto.config import Config, RunOptions
-from impasto.config.video import VideoOptions
+from impasto.config.video import PICTURES_ONLY, VideoOptions
 
 __all__ = ["video"]
 
@@ -30,11 +30,6 @@ ClipMask = Annotated[
         negative="",
     ),
 ]
-PICTURES_ONLY = (
-    "print", "dpi", "fit", "bleed", "panorama", "init", "save_every", "bits", "profile", "intent", "quality",
-    "bleed_alpha",
-)  # fmt: skip
-"""Options that a clip's frames have not."""
 
 
 @with_options(VideoOptions, Config, RunOptions, without=PICTURES_ONLY)

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from impasto import __version__, images
 from impasto.clips.chain import Chain, FrameDone
 from impasto.clips.clip import Clip
@@ -92,6 +94,13 @@ class ClipRun:
         """The numbers of the frames to paint, from 1."""
         part = range(len(self.selection.frames)) if self.part is None else self.part
         return range(part.start + 1, part.stop + 1)
+
+    def estimate_seconds(self) -> float:
+        """Estimate the time that the clip takes, if it is one shot."""
+        start = to_frame(images.load(self.first.inputs.content, frame=self.first.frame).pixels)
+        nothing = np.zeros(start.shape[:2], np.float32)
+        frame = self._run_of(self.selection.frames[0], start, Guide(start, nothing, None), {})
+        return self.first.estimate().seconds + (len(self.numbers) - 1) * frame.estimate().seconds
 
     def discard(self) -> None:
         """Delete the folder of frames unless it holds one."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_clip"]
+from PIL import Image
+
+__all__ = ["is_clip", "is_clip_file"]
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".mxf"}
 
@@ -15,9 +17,26 @@ def is_clip(source: Any) -> bool:
     if not isinstance(source, (str, Path)):
         return False
     path = Path(source)
-    if path.is_dir() or "%" in path.name or "*" in path.name or path.suffix.lower() in SUFFIXES:
+    if path.is_dir() or "%" in path.name or "*" in path.name:
         return True
-    return path.suffix.lower() == ".webp" and _is_animated(path)
+    return is_clip_file(path)
+
+
+def is_clip_file(path: Path) -> bool:
+    """Return True for a file that is named like a video, and for an animation."""
+    suffix = path.suffix.lower()
+    if suffix == ".gif":
+        return not path.exists() or _has_frames(path)
+    return suffix in SUFFIXES or (suffix == ".webp" and _is_animated(path))
+
+
+def _has_frames(path: Path) -> bool:
+    """Return False for a GIF that is a single picture."""
+    try:
+        with Image.open(path) as picture:
+            return bool(getattr(picture, "is_animated", True))
+    except (OSError, ValueError, SyntaxError):
+        return True
 
 
 def _is_animated(path: Path) -> bool:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["BatchOptions", "ClipOptions", "StylizeOptions"]
 
 
-class BatchOptions(TypedDict, total=False):
-    """Options of `impasto.batch`: fields of `Config` and `RunOptions`."""
+class PictureOptions(TypedDict, total=False):
+    """Options of a picture: fields of `Config` and `RunOptions`."""
 
     alpha: float
     size: int
@@ -73,8 +73,8 @@ class BatchOptions(TypedDict, total=False):
     save_every: int | None
 
 
-class StylizeOptions(BatchOptions, total=False):
-    """Options of `impasto.stylize` and its relatives: those of a batch, masks and weights."""
+class StylizeOptions(PictureOptions, total=False):
+    """Options of `impasto.stylize` and its relatives: those of a picture, masks and weights."""
 
     content_masks: ImageLike | Sequence[ImageLike]
     style_masks: ImageLike | Sequence[ImageLike]
@@ -82,8 +82,8 @@ class StylizeOptions(BatchOptions, total=False):
     weights: str | PathLike[str]
 
 
-class ClipOptions(StylizeOptions, total=False):
-    """Options of `impasto.video`: those of a picture and fields of `VideoOptions`."""
+class VideoFields(TypedDict, total=False):
+    """Options of a clip: fields of `VideoOptions`."""
 
     start: float | str
     end: float | str | None
@@ -99,3 +99,11 @@ class ClipOptions(StylizeOptions, total=False):
     keyframes: str | Sequence[tuple[str, Sequence[float], float]]
     crf: int
     lossless: bool
+
+
+class BatchOptions(PictureOptions, VideoFields, total=False):
+    """Options of `impasto.batch`: those of pictures and clips."""
+
+
+class ClipOptions(StylizeOptions, VideoFields, total=False):
+    """Options of `impasto.video`: those of a picture with its masks and weights, and of a clip."""

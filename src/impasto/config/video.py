@@ -13,7 +13,7 @@ from impasto.config.model import Options, option
 from impasto.config.types import Auto, parse_numbers
 from impasto.errors import ConfigError
 
-__all__ = ["FRAME_ITERATIONS", "Keyframe", "Keyframes", "VideoOptions", "options_at"]
+__all__ = ["FRAME_ITERATIONS", "PICTURES_ONLY", "Keyframe", "Keyframes", "VideoOptions", "options_at"]
 
 CLIP, COHERENCE, CHANGES, FILE = "Clip", "Coherence", "Changes along the clip", "Video file"
 
@@ -22,6 +22,12 @@ FRAME_ITERATIONS = 20
 
 CHANGEABLE = ("alpha", "style_weights", "content_weight", "palette_strength", "tv_weight")
 """Options that keyframes may change."""
+
+PICTURES_ONLY = (
+    "print", "dpi", "fit", "bleed", "panorama", "init", "save_every", "bits", "profile", "intent", "quality",
+    "bleed_alpha",
+)  # fmt: skip
+"""Options of pictures that a clip has not."""
 
 MARK = re.compile(r"([a-z][a-z_-]*) ?= ?([^@;=]+?) ?@ ?(.+)")
 

@@ -26,7 +26,8 @@ from impasto.jobs.batch_plan import (
     read_pairs,
 )
 from impasto.jobs.batch_report import BatchEstimate, BatchReport, write_index
-from impasto.jobs.capacity import Capacity, distinct_runs, plan_capacity, select_gpus
+from impasto.jobs.capacity import Capacity, distinct_runs, estimate_clip, plan_capacity, select_gpus
+from impasto.jobs.clips import require_clip_job
 from impasto.jobs.executors import Executor
 from impasto.jobs.executors.local import LocalExecutor
 from impasto.jobs.model import Job
@@ -75,8 +76,8 @@ def batch(
     """Paint every content in every style, into the folder `output`.
 
     A second call paints only what is missing. `contents` and `styles` are folders, files and patterns; `pairs` is a
-    CSV file in their place. `options` are fields of `Config` and `RunOptions`. Raises subclasses of `ImpastoError`;
-    a picture that fails does not end the batch.
+    CSV file in their place. Contents may be clips. `options` are fields of `Config`, `RunOptions` and `VideoOptions`.
+    Raises subclasses of `ImpastoError`; a picture that fails does not end the batch.
     """
     run_options = RunOptions(**{name: value for name, value in options.items() if name in RunOptions.model_fields})
     given = config.model_dump() if config is not None else {}
@@ -120,13 +121,17 @@ def plan_batch(
 
 
 def _all_pairs(contents: Sequence[str], styles: Sequence[str]) -> list[Pair]:
-    return [(content, style, {}) for content in expand(contents, "contents") for style in expand(styles, "styles")]
+    return [
+        (content, style, {})
+        for content in expand(contents, "contents", clips=True)
+        for style in expand(styles, "styles")
+    ]
 
 
 def estimate_batch(
     items: Sequence[BatchItem], output: Path, options: RunOptions, *, workers: int = 0, on: str = LOCAL
 ) -> BatchEstimate:
-    """Estimate what a batch will take, without decoding a file.
+    """Estimate what a batch will take, without decoding a picture, and of a clip only a frame.
 
     Raises what `paint_batch` raises.
     """
@@ -134,9 +139,10 @@ def estimate_batch(
     failed = {item.output: f"there is no file {source}" for item in missing if (source := item.missing_source)}
     ready = [item for item in missing if item.output not in failed]
     with _plan_workers(missing, options, workers, on) as (runs, capacity, _):
-        count = capacity.workers
-        seconds = len(ready) * sum(run.estimate().seconds for run in runs) / max(1, len(runs)) / count
-    return BatchEstimate(ready, failed, count, seconds)
+        each_s = sum(run.estimate().seconds for run in runs) / max(1, len(runs))
+    clips = [item for item in ready if item.video is not None]
+    seconds = each_s * (len(ready) - len(clips)) + sum(estimate_clip(item, options) for item in clips)
+    return BatchEstimate(ready, failed, capacity.workers, seconds / capacity.workers)
 
 
 def paint_batch(
@@ -167,7 +173,7 @@ def paint_batch(
         jobs.enqueue(retry=retry)
         error: ImpastoError | None = None
         if jobs.jobs:
-            capacity = replace(capacity, workers=min(capacity.workers, len(jobs.jobs)))
+            capacity = replace(capacity, workers=min(capacity.workers, jobs.store.count_active()))
             with _open_executor(jobs.store, capacity, networks, driver) as executor:
                 error = _follow(jobs, executor, observer, stop)
             jobs.refresh()
@@ -187,7 +193,10 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
         raise OutputError(f"{output} cannot be created: {error.strerror}. Choose another -o.") from error
     profile = load_profile(options.profile)
     for item in items:
-        require_output(item.output, bits=options.bits, profile=profile)
+        if item.video is None:
+            require_output(item.output, bits=options.bits, profile=profile)
+        else:
+            require_clip_job(item.config, options, str(item.output))
     return missing
 
 

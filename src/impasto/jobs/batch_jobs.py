@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto import images
 from impasto.config import RunOptions
 from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.errors import ImpastoError
 from impasto.files import atomic_write
 from impasto.jobs.batch_plan import BatchItem
 from impasto.jobs.batch_report import BatchReport
+from impasto.jobs.clips import add_clip
+from impasto.jobs.files import sha256_of
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.jobs.submit import key_of, store_profile, store_source
@@ -50,8 +51,9 @@ class BatchJobs:
         for item in self.report.items:
             try:
                 files = {role: self._store(stored, role, source, item) for role, source in item.sources.items()}
-                files |= profile
-                key = key_of(item.config.model_dump(mode="json"), files)
+                files |= profile if item.video is None else {}
+                video = item.video.model_dump(mode="json") if item.video is not None else None
+                key = key_of(item.config.model_dump(mode="json"), files, video)
                 first = first_outputs.setdefault((key, _file_format(item.output, self.options)), item.output)
                 if first != item.output:
                     self.report.duplicates[item.output] = first
@@ -102,6 +104,11 @@ class BatchJobs:
         self.jobs.setdefault(job.id, []).append(item)
 
     def _add(self, item: BatchItem, files: Mapping[str, StoredFile], key: str) -> Job:
+        if item.video is not None:
+            place, options = str(item.output.absolute()), self.options
+            return add_clip(
+                self.store, files, item.config, options, item.video, output=place, priority=PRIORITY, once=True
+            )
         return self.store.add(
             item.config.model_dump(mode="json"),
             files,
@@ -113,7 +120,7 @@ class BatchJobs:
         )
 
     def _has_picture(self, job: Job) -> bool:
-        return job.result is not None and self.store.files.path(job.result["sha256"]).is_file()
+        return job.state == "done" and job.result is not None and self.store.files.path(job.result["sha256"]).is_file()
 
     def _copy_picture(self, job: Job, item: BatchItem) -> None:
         """Copy a job's picture to an item's output.
@@ -125,9 +132,9 @@ class BatchJobs:
         if not item.output.exists():
             with atomic_write(item.output) as temporary:
                 shutil.copyfile(self.store.files.path(sha256), temporary)
-        elif images.open_image(item.output, max_megapixels=float("inf")).sha256 != sha256:
+        elif sha256_of(item.output) != sha256:
             raise _other_picture(item.output)
-        self.report.losses[item.output] = job.result["losses"]
+        self.report.losses[item.output] = job.result.get("losses", {})
 
     def refresh(self) -> list[Job]:
         """Return the batch's jobs as they are now. Updates the report."""

@@ -1,4 +1,4 @@
-"""The pictures of a batch: the sources, options and output of each."""
+"""The pictures and clips of a batch: the sources, options and output of each."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from impasto import images
+from impasto.clips.kinds import is_clip_file
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
 from impasto.config.types import is_named_start
+from impasto.config.video import VideoOptions
 from impasto.errors import ConfigError, ImageError, InputError
 from impasto.images.formats import require_readable_file
 from impasto.samples.sources import SAMPLE
@@ -30,6 +32,9 @@ logger = logging.getLogger("impasto")
 MAX_NAMED = 5
 """Unreadable files of a folder that are named in a warning."""
 
+CLIP_SUFFIX = ".mp4"
+"""Kind of file of a clip that is not named."""
+
 SEPARATORS = ",;\t"
 
 EXTRA_ROLES = re.compile(r"(content_mask|style_mask)(_\d+)?|style_\d+|protect|init|weights")
@@ -41,7 +46,7 @@ Pair = tuple[str, str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One picture of a batch.
+    """One picture of a batch; with options of `video`, a clip.
 
     `sources` maps roles to paths or `sample:NAME`, including the weights, if given.
     """
@@ -49,6 +54,7 @@ class BatchItem:
     sources: Mapping[str, str]
     config: Config
     output: Path
+    video: VideoOptions | None = None
 
     @property
     def title(self) -> str:
@@ -63,18 +69,19 @@ class BatchItem:
         return next((path for path in paths if not Path(path).exists()), None)
 
 
-def expand(places: Sequence[str], what: str) -> list[str]:
-    """Return the pictures in folders, files, patterns and samples.
+def expand(places: Sequence[str], what: str, *, clips: bool = False) -> list[str]:
+    """Return the pictures in folders, files, patterns and samples, and with `clips` also the clips.
 
     Raises `InputError` if there are none. Of a folder, these are the files whose first bytes are a picture's, whatever
-    their names; others are named in a warning. Hidden files and subfolders are skipped.
+    their names, and those that are named like clips; others are named in a warning. Hidden files and subfolders are
+    skipped.
     """
     pictures: list[str] = []
     for place in places:
         if place.startswith(SAMPLE):
             pictures.append(place)
         elif Path(place).is_dir():
-            pictures += _pictures_in(Path(place))
+            pictures += _pictures_in(Path(place), clips=clips)
         elif Path(place).exists():
             pictures.append(place)
         else:
@@ -87,13 +94,16 @@ def expand(places: Sequence[str], what: str) -> list[str]:
     return list(dict.fromkeys(pictures))
 
 
-def _pictures_in(folder: Path) -> list[str]:
+def _pictures_in(folder: Path, *, clips: bool) -> list[str]:
     pictures, others = [], []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.is_dir():
             continue
         if not path.is_file():
             others.append(f"{path} is a pipe, a device or a broken link.")
+            continue
+        if clips and is_clip_file(path):
+            pictures.append(str(path))
             continue
         try:
             require_readable_file(path)
@@ -151,18 +161,26 @@ def _relative_to(path: Path, name: str) -> str:
     return name if name.startswith(SAMPLE) else str(path.parent / name)
 
 
+Configured = tuple[dict[str, str], Config, VideoOptions | None]
+"""Sources, options, and those of a clip."""
+
+
 def configure_items(
     pairs: Iterable[Pair], options: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]
-) -> Iterator[tuple[dict[str, str], Config]]:
+) -> Iterator[Configured]:
     """Yield the sources and options of each pair, once for every combination of swept values.
 
-    A pair's own options override `options`; swept values override both. Raises `ConfigError`.
+    A pair's own options override `options`; swept values override both. Options of clips mean nothing to pictures,
+    except that a photo with `seconds` becomes a clip. Raises `ConfigError`.
     """
     for content, style, own in pairs:
         for values in itertools.product(*sweep.values()):
             swept = dict(zip(sweep, values, strict=True))
             sources, chosen = split_options(content, style, {**options, **own, **swept})
-            yield sources, Config(**chosen)
+            given = {name: chosen.pop(name) for name in VideoOptions.model_fields if name in chosen}
+            video = VideoOptions(**given)
+            is_clip = is_clip_file(Path(content)) or video.seconds is not None
+            yield sources, Config(**chosen), video if is_clip else None
 
 
 def split_options(content: str, style: str, options: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
@@ -206,36 +224,38 @@ def check_shared_inputs(items: Sequence[BatchItem]) -> None:
             raise InputError(f"{role.replace('_', ' ')}: there is no file {sources[0]}{others}. Check the path.")
         if len(sources) > 1 or len(users) < len(items):
             continue
-        if role != "weights":
+        if role != "weights" and not is_clip_file(Path(sources[0])):
             images.open_image(Path(sources[0]))
         for network in {item.config.network for item in users} if role == "weights" else ():
             load(network, Path(sources[0]))
 
 
 def name_items(
-    runs: Iterable[tuple[Mapping[str, str], Config]], folder: Path, pattern: str = "", swept: Sequence[str] = ()
+    runs: Iterable[Configured], folder: Path, pattern: str = "", swept: Sequence[str] = ()
 ) -> list[BatchItem]:
     """Name pictures by a pattern with {content}, {style}, {number} and options like {alpha}.
 
-    Other roles have names too, such as {protect}. The default pattern is the pair and the `swept` options. Raises
+    Other roles have names too, such as {protect}. The default pattern is the pair and the `swept` options; the suffix
+    of clips is then .mp4. Raises
     `ConfigError` for an unknown name in braces, and for two pictures of one name.
     """
-    pattern = pattern or "_".join(["{content}", "{style}", *(f"{name}{{{name}}}" for name in swept)]) + ".png"
+    default = "_".join(["{content}", "{style}", *(f"{name}{{{name}}}" for name in swept)])
     items: dict[Path, BatchItem] = {}
-    for number, (sources, config) in enumerate(runs, start=1):
-        names = {name: _short(value) for name, value in config.model_dump(mode="json").items()}
+    for number, (sources, config, video) in enumerate(runs, start=1):
+        options = config.model_dump(mode="json") | (video.model_dump(mode="json") if video is not None else {})
+        names = {name: _short(value) for name, value in options.items()}
         names |= {role: _stem(source)[:80] for role, source in sources.items()} | {"number": f"{number:05d}"}
         try:
-            name = pattern.format(**names)
+            name = (pattern or default + (".png" if video is None else CLIP_SUFFIX)).format(**names)
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             known = "{content}, {style}, {number}, or an option such as {alpha}"
             raise ConfigError(f"{pattern!r} cannot name pictures: {error}. Use {known}.") from None
-        item = BatchItem(sources, config, folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-"))
+        item = BatchItem(sources, config, video=video, output=folder / re.sub(r"[^\w.+-]", "_", name).lstrip(".-"))
         other = items.setdefault(item.output, item)
         if other != item:  # the same item twice is fine
             raise ConfigError(
                 f"Two pictures would be named {item.output.name}: {_pair(other)}, and {_pair(item)}. Tell them apart "
-                f"with --names, such as {{number}}_{pattern}"
+                f"with --names, such as {{number}}_{pattern or default}"
             )
     return list(items.values())
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
-from impasto.config import RunOptions
+from impasto.clips.api import build_clip
+from impasto.clips.clip_run import ClipRun
+from impasto.clips.frame_folder import FrameFolder
+from impasto.config import Inputs, RunOptions
 from impasto.config.roles import build_inputs
 from impasto.distributed import Cluster
 from impasto.engine.limits import available_cores, default_threads, free_memory_bytes
@@ -22,6 +25,7 @@ from impasto.samples.sources import resolve_picture
 __all__ = [
     "Capacity",
     "distinct_runs",
+    "estimate_clip",
     "max_workers",
     "plan_capacity",
     "select_gpus",
@@ -63,12 +67,36 @@ def distinct_runs(items: Iterable[BatchItem], options: RunOptions) -> list[Run]:
 
 
 def _run_of(item: BatchItem, options: RunOptions) -> Run:
-    weights = item.sources.get("weights")
-    pictures = {role: resolve_picture(source, 64) for role, source in item.sources.items() if role != "weights"}
-    run = Run(build_inputs(pictures, Path(weights) if weights else None), item.config, options)
+    if item.video is not None:
+        return _clip_of(item, options).first
+    run = Run(_inputs_of(item), item.config, options)
     run.workload  # noqa: B018 - raises if a picture cannot be read
     run.close_inputs()
     return run
+
+
+def _inputs_of(item: BatchItem) -> Inputs:
+    weights = item.sources.get("weights")
+    pictures = {role: resolve_picture(source, 64) for role, source in item.sources.items() if role != "weights"}
+    return build_inputs(pictures, Path(weights) if weights else None)
+
+
+def _clip_of(item: BatchItem, options: RunOptions) -> ClipRun:
+    assert item.video is not None
+    inputs = _inputs_of(item)
+    given = {name: getattr(inputs, name) for name in ("content_masks", "style_masks", "protect", "weights")}
+    folder = FrameFolder(item.output)  # nothing is painted
+    return build_clip(
+        item.sources["content"], inputs.styles, item.video, folder, config=item.config, **options.model_dump(), **given
+    )
+
+
+def estimate_clip(item: BatchItem, options: RunOptions) -> float:
+    """Estimate the seconds that a clip takes; 0 if it cannot be read."""
+    try:
+        return _clip_of(item, options).estimate_seconds()
+    except ImpastoError:
+        return 0.0
 
 
 def plan_capacity(runs: Sequence[Run], cluster: Cluster | None, workers: int = 0) -> Capacity:

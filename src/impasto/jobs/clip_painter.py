@@ -18,13 +18,11 @@ from impasto.config.roles import build_inputs, kind_of
 from impasto.config.video import VideoOptions
 from impasto.errors import FrameError, ImpastoError, OutputError
 from impasto.files import ScratchFolder
+from impasto.jobs.batch_plan import CLIP_SUFFIX
 from impasto.jobs.model import FramesDone, Job, JobCommand, JobEnded, JobUpdate, PlanChosen
 from impasto.jobs.painter import UPDATE_INTERVAL_S, JobPainter
 
-__all__ = ["CLIP_SUFFIX", "ClipPainter", "make_painter"]
-
-CLIP_SUFFIX = ".mp4"
-"""Kind of file of a clip without an output."""
+__all__ = ["ClipPainter", "make_painter"]
 
 
 def make_painter(job: Job, *arguments: Any, **options: Any) -> JobPainter:

@@ -13,7 +13,7 @@ from pathlib import Path
 from impasto.files import atomic_write
 from impasto.jobs.model import JobError
 
-__all__ = ["FileStore"]
+__all__ = ["FileStore", "sha256_of"]
 
 
 class FileStore:
@@ -28,7 +28,7 @@ class FileStore:
         if source.exists() and not source.is_file():  # reading a pipe would block
             raise JobError(f"{source} is not a regular file. Give the path of a file.")
         try:
-            sha256 = _sha256(source)
+            sha256 = sha256_of(source)
         except OSError as error:
             raise JobError(f"{source} cannot be read: {error.strerror}. Give the path of a file.") from error
         target = self.path(sha256)
@@ -37,7 +37,7 @@ class FileStore:
         else:
             with atomic_write(target) as temporary:
                 shutil.copyfile(source, temporary)
-                if _sha256(temporary) != sha256:
+                if sha256_of(temporary) != sha256:
                     raise JobError(f"{source} changed while it was read. Add it again.")
         return sha256
 
@@ -54,7 +54,7 @@ class FileStore:
         """Yield those of `names` that are missing or have other content."""
         for name in sorted(names):
             path = self.path(name)
-            if not path.is_file() or _sha256(path) != name:
+            if not path.is_file() or sha256_of(path) != name:
                 yield name
 
     def remove_except(self, names: Collection[str], *, min_age_s: float = 0.0) -> int:
@@ -68,6 +68,7 @@ class FileStore:
         return count
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

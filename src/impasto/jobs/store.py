@@ -15,7 +15,7 @@ from impasto.jobs.files import FileStore
 from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
 from impasto.jobs.model import Claim, FramesDone, Job, JobCommand, JobError, QueueChanges, StepsDone, UnknownJobError
 from impasto.jobs.previews import Previews
-from impasto.jobs.shots import add_shots, shots_of, update_clips
+from impasto.jobs.shots import ACTIVE, add_shots, shots_of, update_clips
 
 __all__ = ["JobStore"]
 
@@ -118,6 +118,10 @@ class JobStore:
         """Return the number of queued jobs."""
         queued = "state = 'queued' AND parent IS NULL"
         return int(self._database.read(f"SELECT count(*) FROM jobs WHERE {queued}")[0][0])
+
+    def count_active(self) -> int:
+        """Return the number of queued and running jobs, those of shots too."""
+        return int(self._database.read(f"SELECT count(*) FROM jobs WHERE {ACTIVE}")[0][0])
 
     def is_busy(self) -> bool:
         """Return True if a job is running or waits for a worker."""

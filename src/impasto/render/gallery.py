@@ -23,7 +23,7 @@ body {{ margin: 2rem clamp(1rem, 4vw, 4rem) }}
 h1 {{ font-size: 1.4rem; font-weight: 600 }}
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 1.5rem 1.25rem }}
 figure {{ margin: 0 }}
-img {{ display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #8881 }}
+img, video {{ display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #8881 }}
 figcaption {{ margin-top: .4rem; overflow-wrap: anywhere }}
 small {{ display: block; opacity: .7; font-variant-numeric: tabular-nums }}
 li {{ overflow-wrap: anywhere }}
@@ -35,6 +35,10 @@ li {{ overflow-wrap: anywhere }}
 {missing}
 </html>
 """
+
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm")
+"""Clips that browsers play; an animation is an image."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ def _figure(entry: GalleryEntry) -> str:
     name = quote(entry.name)
     losses = ", ".join(f"{loss} {entry.losses[loss]:.3g}" for loss in ("content", "style") if loss in entry.losses)
     lines = "".join(f"<small>{html.escape(line)}</small>" for line in (losses, entry.note) if line)
-    return (
-        f'<figure><a href="{name}"><img src="{name}" alt="{html.escape(entry.caption)}" loading="lazy"></a>'
-        f"<figcaption>{html.escape(entry.caption)}{lines}</figcaption></figure>"
-    )
+    label = html.escape(entry.caption)
+    if Path(entry.name).suffix.lower() in VIDEO_SUFFIXES:
+        shown = f'<video src="{name}" aria-label="{label}" controls loop muted playsinline preload="metadata"></video>'
+    else:
+        shown = f'<a href="{name}"><img src="{name}" alt="{label}" loading="lazy"></a>'
+    return f"<figure>{shown}<figcaption>{html.escape(entry.caption)}{lines}</figcaption></figure>"
