@@ -74,7 +74,9 @@ class VideoSink:
             name, pixel_format, options = LOSSLESS[self._suffix]
         else:
             name, pixel_format = ENCODERS.get(self._suffix, "libx264"), "yuv420p"
-            options = {"crf": str(crf), "preset": "medium"}
+            # The macroblock tree of x264 reads memory that it has not set, where a width is no multiple of 64: the
+            # same frames would not always become the same file.
+            options = {"crf": str(crf), "preset": "medium", "x264-params": "mbtree=0"}
             if name == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
                 options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
         stream: Any = self._container.add_stream(name, rate=self._rate, options=options)

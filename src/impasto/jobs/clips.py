@@ -14,7 +14,7 @@ from impasto.config import Config, RunOptions
 from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
 from impasto.config.video import VideoOptions
-from impasto.errors import ConfigError
+from impasto.errors import ConfigError, ImageError, VideoError
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.jobs.submit import key_of, store_source
@@ -70,8 +70,13 @@ def add_clip(
     key = key_of(options, files, video.model_dump(mode="json"))
     if once and (same := [job for job in store.jobs(key=key) if job.output == output]):
         return same[-1]
-    clip = open_source(store.files.path(str(files["content"]["sha256"])), video)
-    selection = select(clip, video)
+    content = files["content"]
+    path = store.files.path(str(content["sha256"]))
+    try:
+        clip = open_source(path, video)
+        selection = select(clip, video)
+    except (VideoError, ImageError) as error:
+        raise type(error)(str(error).replace(str(path), str(content["name"]))) from error
     cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
     return store.add(
         options,
