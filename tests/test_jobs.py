@@ -644,3 +644,25 @@ class Queue(RuleBasedStateMachine):
 
 TestQueue = Queue.TestCase
 TestQueue.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_clip_is_cancelled_when_its_last_running_shot_has_stopped(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    clip = store.add({"alpha": 5.0}, {}, key="k", video={}, shots=[range(3), range(3, 6), range(6, 9)]).id
+    first, second = store.claim("a"), store.claim("b")
+    assert first is not None
+    assert second is not None
+    store.cancel(clip)
+    for claim in (first, second):
+        job = store.get(clip)
+        assert (job.state, job.command) == ("running", "cancel")
+        with pytest.raises(JobError, match="is running"):
+            store.remove(clip)
+        assert store.renew(claim).cancel
+        store.release(claim)
+    job = store.get(clip)
+    assert (job.state, job.command, job.paused) == ("cancelled", None, False)
+    assert store.claim("a") is None
+    store.retry(clip)
+    assert store.claim("a") is not None
+    store.remove(store.add({"alpha": 5.0}, {}, key="k", video={}, shots=[range(3), range(3, 6)]).id)

@@ -41,10 +41,13 @@ def update_clips(execute: Execute, now: float) -> None:
     shots = "FROM jobs AS shot WHERE shot.parent = jobs.id"
     done = f"(SELECT sum(json_extract(shot.frames, '$[0]')) {shots})"
     count = "json_extract(jobs.frames, '$[1]')"
+    is_running = f"EXISTS (SELECT 1 {shots} AND shot.state = 'running')"
     execute(
         f"UPDATE jobs SET frames = json_array({done}, {count}), progress = 1.0 * {done} / {count}, "
         f"elapsed_s = (SELECT sum(shot.elapsed_s) {shots}), changed_s = ?, revision = {REVISION}, "
-        f"state = CASE WHEN EXISTS (SELECT 1 {shots} AND shot.state = 'running') THEN 'running' ELSE 'queued' END "
+        f"state = CASE WHEN {is_running} THEN 'running' WHEN command = 'cancel' THEN 'cancelled' ELSE 'queued' END, "
+        f"command = CASE WHEN {is_running} THEN command END, "
+        f"paused = paused AND ({is_running} OR command IS NOT 'cancel') "
         f"WHERE worker IS NULL AND {ACTIVE} AND id IN (SELECT parent FROM jobs WHERE parent IS NOT NULL)",
         (now,),
     )

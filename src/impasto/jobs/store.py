@@ -141,7 +141,7 @@ class JobStore:
         with self._database.write_transaction() as execute:
             self._require_active(execute, number)
             for row in [*shots_of(execute, number), _select_row(execute, number)]:
-                if row["worker"] is None:
+                if row["state"] == "queued":
                     job = self._update(execute, row["id"], state="cancelled", **ENDED)
                 else:
                     job = self._update(execute, row["id"], command="cancel")
