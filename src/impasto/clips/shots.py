@@ -10,6 +10,7 @@ from impasto.clips.clip import Clip
 from impasto.clips.cuts import SIDE_PX, is_cut
 from impasto.clips.frames import Frame, FrameReader, to_frame
 from impasto.clips.timing import Selected, Selection
+from impasto.errors import FrameError
 
 __all__ = ["begins_shot", "find_cuts", "find_shots"]
 
@@ -35,12 +36,16 @@ def find_cuts(
 ) -> tuple[float, ...]:
     """Find the cuts of the selected frames: times in the clip, in seconds, each between two frames.
 
-    All of them are decoded; `on_frame` is called after each with its position in `selection`. Raises `FrameError`.
+    They are decoded, up to one that cannot be read; `on_frame` is called after each with its position in `selection`.
     """
     reader, cuts = FrameReader(clip), []
     before: tuple[Selected, Frame] | None = None
     for number, selected in enumerate(selection.frames):
-        frame = to_frame(images.load(reader.read(selected.source), long_side_px=SIDE_PX).pixels)
+        try:
+            pixels = reader.read(selected.source)
+        except FrameError:
+            break
+        frame = to_frame(images.load(pixels, long_side_px=SIDE_PX).pixels)
         if before is not None and is_cut(frame, before[1]):
             cuts.append(float((before[0].source_time + selected.source_time) / 2))
         before = selected, frame

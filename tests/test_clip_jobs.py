@@ -1,0 +1,296 @@
+"""Clips in the queue and in batches: shots as jobs, interruptions, damaged frames, bad input."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.clips import damage
+from builders.clips import write_clip as encode_clip
+from builders.pixels import textured_scene
+from numpy.typing import NDArray
+
+import impasto
+from impasto.cli import main
+from impasto.clips import ClipWriter, open_clip
+from impasto.clips.frames import to_frame
+from impasto.config import Config, RunOptions
+from impasto.config.video import VideoOptions
+from impasto.core.method import Progress
+from impasto.errors import ConfigError, OutputError, VideoError
+from impasto.jobs import Job, JobError, JobStore
+from impasto.jobs.clips import submit_clip
+from impasto.jobs.model import FramesDone, PlanChosen
+from impasto.jobs.submit import set_job_alpha
+from impasto.jobs.worker import Worker, save_update
+
+Frame = NDArray[np.uint8]
+
+CONFIG = Config(size=64, iterations=4)
+RUN = RunOptions(precision="float32", threads=1)
+VIDEO = VideoOptions(frame_iterations=3)
+FLAGS = ["--size", "64", "--iterations", "4", "--frame-iterations", "3", "--precision", "float32"]
+
+INPUTS = {"content": {"name": "clip.mp4", "sha256": "0" * 64}}
+SHOTS = (range(4), range(4, 6))
+
+
+def write_clip(path: Path, frames: list[Frame]) -> Path:
+    with ClipWriter(path, frames[0].shape[:2], Fraction(10), lossless=True) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Write a clip of two shots: three frames of a pan, and two of another scene."""
+    scene = textured_scene(64, 140)
+    other = np.ascontiguousarray(255 - scene[::-1])
+    frames = [scene[:48, x : x + 64] for x in (0, 2, 4)] + [other[:48, x : x + 64] for x in (60, 62)]
+    return write_clip(tmp_path / "clip.mkv", frames)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path / "queue")
+
+
+def read_frames(path: Path) -> list[Frame]:
+    return [to_frame(pixels) for pixels in open_clip(path).frames()]
+
+
+def add_clip(store: JobStore) -> Job:
+    """Add a clip of two shots, without files."""
+    return store.add({"alpha": 5.0}, INPUTS, key="k", video={}, shots=SHOTS)
+
+
+def drain(store: JobStore, **options: Any) -> list[Job]:
+    """Paint everything that is ready."""
+    worker, painted = Worker(store, "worker", **options), []
+    while (job := worker.run_one()) is not None:
+        painted.append(job)
+    return painted
+
+
+def test_a_clip_waits_for_its_shots_and_shows_their_progress(store: JobStore) -> None:
+    clip = add_clip(store)
+    assert (clip.frames, [job.id for job in store.jobs()], store.count_queued()) == ([0, 6], [clip.id], 1)
+    first, second = store.claim("a"), store.claim("b")
+    assert first is not None
+    assert second is not None
+    assert [(claim.job.clip, claim.job.shot) for claim in (first, second)] == [(clip.id, [0, 4]), (clip.id, [4, 6])]
+    assert store.claim("c") is None
+    store.save_frames(first, FramesDone((3, 4), 5.0))
+    store.save_frames(second, FramesDone((1, 2), 2.0))
+    shown = store.changes_since(-1).jobs
+    assert [(job.id, job.state, job.frames, job.elapsed_s) for job in shown] == [(clip.id, "running", [4, 6], 7.0)]
+    store.finish(first, {"frames": 4})
+    assert store.get(clip.id).state == "running"
+    store.fail(second, "too dark")
+    assert store.get(clip.id).state == "queued"
+    last = store.claim("c")
+    assert last is not None
+    assert last.job.id == clip.id
+
+
+def test_a_lost_worker_costs_its_shot_no_frame_and_the_clip_nothing(tmp_path: Path) -> None:
+    now = [1e6]
+    store = JobStore(tmp_path / "queue", clock=lambda: now[0])
+    clip = add_clip(store)
+    first = store.claim("a")
+    now[0] += 1e4
+    assert store.get(clip.id).state == "running"
+    again = store.claim("b")
+    assert first is not None
+    assert again is not None
+    assert again.job.id == first.job.id  # and not the clip, which has no lease
+
+
+def test_commands_to_a_clip_reach_its_shots(store: JobStore) -> None:
+    clip = add_clip(store)
+    running = store.claim("a")
+    assert running is not None
+    store.pause(clip.id)
+    assert store.renew(running).pause
+    store.release(running)
+    assert (store.get(clip.id).state, store.claim("a")) == ("queued", None)
+    store.resume(clip.id)
+    running = store.claim("a")
+    assert running is not None
+    store.cancel(clip.id)
+    assert store.renew(running).cancel
+    store.release(running)
+    assert (store.get(clip.id).state, store.claim("a")) == ("cancelled", None)
+    store.retry(clip.id)
+    assert store.claim("a") is not None
+    with pytest.raises(JobError, match="is running"):
+        store.remove(clip.id)
+    with pytest.raises(JobError, match="Use keyframes instead"):
+        set_job_alpha(store, clip.id, 2.0)
+
+
+def test_all_shots_have_the_plan_of_the_first(store: JobStore) -> None:
+    add_clip(store)
+    first, second = store.claim("a"), store.claim("b")
+    assert first is not None
+    assert second is not None
+    command = save_update(store, first, PlanChosen({"threads": 1}))
+    assert command is not None
+    assert not command.pause
+    command = save_update(store, second, PlanChosen({"threads": 2}))
+    assert command is not None
+    assert command.pause
+    store.release(second)
+    again = store.claim("b")
+    assert again is not None
+    assert again.job.plan == {"threads": 1}
+
+
+@pytest.mark.weights
+def test_jobs_paint_the_frames_that_the_command_paints(
+    store: JobStore, clip: Path, painting: Path, tmp_path: Path
+) -> None:
+    expected = impasto.video(
+        clip, painting, tmp_path / "expected.mp4", CONFIG, frame_iterations=3, precision="float32", threads=1
+    )
+    output = tmp_path / "out.mp4"
+    job = submit_clip(store, {"content": clip, "style": painting}, CONFIG, RUN, VIDEO, output=str(output))
+    painted = drain(store)
+    assert [(each.shot, each.state, each.frames) for each in painted] == [
+        ([0, 3], "done", [3, 3]),
+        ([3, 5], "done", [2, 2]),
+        (None, "done", [5, 5]),
+    ]
+    assert output.read_bytes() == store.files.path(painted[-1].result["sha256"]).read_bytes()  # type: ignore[index]
+    for found, wanted in zip(read_frames(output), read_frames(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert not store.frame_folder(job.id).exists()
+    again = tmp_path / "again.mp4"
+    assert main(["reproduce", str(output), "-o", str(again), "--content", str(clip), "--style", str(painting)]) == 0
+    np.testing.assert_array_equal(read_frames(again), read_frames(output))
+    store.remove(job.id)
+    assert store.verify() == []
+
+
+@pytest.mark.weights
+def test_a_paused_clip_continues_with_its_frames(store: JobStore, clip: Path, painting: Path) -> None:
+    files = {"content": clip, "style": painting}
+    job = submit_clip(store, files, CONFIG, RUN, VIDEO.model_copy(update={"cuts": ()}))
+    assert store.claim("nobody") is not None  # one shot needs no other jobs
+    store.expire_worker("nobody")
+    seen: list[int] = []
+
+    def pause_in_second_frame(running: Job, progress: Progress) -> None:
+        seen.append(progress.step)
+        if len(seen) == 6:
+            worker.stopping = True
+
+    worker = Worker(store, "worker", observer=pause_in_second_frame)
+    stopped = worker.run_one()
+    assert stopped is not None
+    assert stopped.state == "queued"
+    kept = len(list(store.frame_folder(job.id).iterdir()))
+    assert 0 < kept < 5
+    seen.clear()
+    (done,) = drain(store, observer=lambda running, progress: seen.append(progress.step))
+    assert (done.state, done.result["frames"]) == ("done", 5)  # type: ignore[index]
+    assert len(seen) == 3 * (5 - kept)
+
+
+@pytest.mark.weights
+def test_a_damaged_frame_keeps_those_before_it(store: JobStore, painting: Path, tmp_path: Path) -> None:
+    scene = textured_scene(64, 140)
+    path = tmp_path / "clip.mp4"
+    encoder = {"bf": "0", "g": "4"}
+    encode_clip(path, [scene[:48, x : x + 64] for x in range(0, 24, 2)], options=encoder)
+    damage(path, 5)
+    output = tmp_path / "out.mp4"
+    submit_clip(store, {"content": path, "style": painting}, CONFIG, RUN, VIDEO, output=str(output))
+    (job,) = drain(store)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert "frames are done." in job.error
+    assert "\n" not in job.error
+    assert job.result is not None
+    playable = store.files.path(job.result["sha256"])
+    assert len(read_frames(playable)) == job.result["frames"] == 5
+    assert not output.exists()  # only a whole clip goes there
+
+
+@pytest.mark.weights
+def test_a_batch_takes_clips_and_pictures(clip: Path, photo: Path, painting: Path, tmp_path: Path) -> None:
+    contents, output = tmp_path / "contents", tmp_path / "out"
+    contents.mkdir()
+    shutil.copy(clip, contents / "clip.mkv")
+    shutil.copy(photo, contents / "cat.jpg")
+    (contents / "broken.mp4").write_text("not a clip")
+    report = impasto.batch(
+        contents, painting, output, config=CONFIG, frame_iterations=3, precision="float32", workers=2
+    )
+    assert sorted(path.name for path in report.painted) == ["cat_swirl.png", "clip_swirl.mp4"]
+    (error,) = report.failed.values()
+    assert error.startswith("broken.mp4 cannot be read as a video")
+    assert len(read_frames(output / "clip_swirl.mp4")) == 5
+    assert '<video src="clip_swirl.mp4"' in (output / "index.html").read_text()
+    again = impasto.batch(contents, painting, output, config=CONFIG, frame_iterations=3, precision="float32")
+    assert (len(again.painted), len(again.existing), len(again.failed)) == (0, 2, 1)
+
+
+@pytest.mark.weights
+def test_pairs_have_options_of_clips(clip: Path, painting: Path, tmp_path: Path) -> None:
+    table, output = tmp_path / "pairs.csv", tmp_path / "out"
+    table.write_text(f"content,style,end,alpha\n{clip},{painting},0.2,2\n{clip},{painting},0.3,\n")
+    names = ["--names", "{end}_{alpha}.mkv"]
+    assert main(["batch", "--pairs", str(table), "-o", str(output), *FLAGS, *names, "--quiet"]) == 0
+    assert {path.name: len(read_frames(path)) for path in output.glob("*.mkv")} == {"0.2_2.mkv": 2, "0.3_5.mkv": 3}
+
+
+def test_bad_input_is_refused_before_anything_is_stored(store: JobStore, clip: Path, painting: Path) -> None:
+    files = {"content": clip, "style": painting}
+    for change, error, message in (
+        ({"config": Config(panorama=True)}, ConfigError, "for pictures, not for clips"),
+        ({"output": "folder"}, JobError, "would be a folder"),
+        ({"output": "out.xyz"}, OutputError, "xyz"),
+        ({"video": VideoOptions(start=60)}, VideoError, "is after the end of clip.mkv"),
+    ):
+        given: dict[str, Any] = {"config": CONFIG, "run": RUN, "video": VIDEO, **change}
+        with pytest.raises(error, match=message):
+            submit_clip(store, files, **given)
+    assert store.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clip.mkv", "painting.png", "--bits", "16"], "bits is an option of pictures, and clip.mkv is a clip."),
+        (["photo.jpg", "painting.png", "--every", "2"], "every is an option of clips, and photo.jpg is a picture."),
+        (["missing.mp4", "painting.png"], "missing.mp4"),
+    ],
+)
+def test_options_of_the_other_kind_are_one_line(
+    clip: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(desk)
+    assert main(["jobs", "add", *arguments, "--data-dir", "queue"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_same_frames_become_the_same_file(tmp_path: Path) -> None:
+    scene = textured_scene(200, 400)
+    other = np.ascontiguousarray(255 - scene[::-1])
+    frames = [part[:66, x : x + 160] for part in (scene, other) for x in range(0, 16, 2)]
+    files = set()
+    for _ in range(12):
+        with ClipWriter(tmp_path / "out.mp4", (66, 160), Fraction(25)) as writer:
+            for frame in frames:
+                writer.write(frame)
+        files.add((tmp_path / "out.mp4").read_bytes())
+    assert len(files) == 1
