@@ -10,18 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import torch
 from builders.cluster import Nodes, two_nodes
+from builders.pixels import textured_scene
 from builders.processes import Program
 from builders.waiting import wait_until
 from PIL import Image
 
 from impasto import read_recipe
 from impasto.cli import main
+from impasto.clips import ClipWriter, open_clip
 from impasto.config import Plan
 from impasto.distributed import ClusterError, Driver, connection
 from impasto.jobs import JobStore
@@ -134,6 +139,25 @@ def test_cluster_matches_local_batch_and_isolates_failures(nodes: Nodes) -> None
     assert (recipe.weights_name, recipe.inputs["protect"].name) == ("own.safetensors", "dog.png")
     again = batch(*arguments, "--on", nodes.address, environment=nodes.environment, status=1)
     assert (again["done"], again["skipped"]) == (0, 3)
+
+
+@pytest.mark.weights
+def test_shots_of_a_clip_are_painted_on_the_cluster(nodes: Nodes) -> None:
+    scenes = textured_scene(64, 140), np.ascontiguousarray(255 - textured_scene(64, 140)[::-1])
+    with ClipWriter(Path("clip.mkv"), (48, 64), Fraction(10), lossless=True) as writer:
+        for scene in scenes:
+            for x in (0, 2):
+                writer.write(scene[:48, x : x + 64])
+    arguments = ["clip.mkv", "--styles", "painting.png", "--frame-iterations", "2", *SMALL]
+    batch(*arguments, "--workers", "2", out="here")
+    remote = batch(*arguments, "--on", nodes.address, environment=nodes.environment)
+    assert (remote["done"], remote["failed"]) == (1, [])
+    store = JobStore(Path("out", QUEUE))
+    (job,) = store.jobs()
+    assert (job.frames, job.plan) == ([4, 4], JobStore(Path("here", QUEUE)).jobs()[0].plan)
+    assert not store.frame_folder(job.id).exists()
+    clips = [list(open_clip(Path(folder, "clip_painting.mp4")).frames()) for folder in ("here", "out")]
+    assert all(torch.equal(*frames) for frames in zip(*clips, strict=True))
 
 
 COUNT_MEASUREMENTS = """

@@ -152,6 +152,15 @@ def test_resumes_to_the_same_frames(clip: Path, painting: Path, tmp_path: Path) 
 
 
 @pytest.mark.weights
+def test_an_interruption_before_the_first_frame_leaves_nothing_in_the_way(
+    clip: Path, painting: Path, tmp_path: Path
+) -> None:
+    prepare_clip(clip, painting, tmp_path / "out.mkv", **QUICK)
+    other = prepare_clip(clip, painting, tmp_path / "out.mkv", **QUICK, alpha=2)
+    assert other.folder.recorded("config")["alpha"] == 2
+
+
+@pytest.mark.weights
 def test_reproduces_the_same_frames(
     clip: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

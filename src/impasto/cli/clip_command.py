@@ -60,6 +60,7 @@ class ClipCommand:
     def _paint(self, run: ClipRun, output: Path, catcher: SignalCatcher) -> int:
         failure: ImpastoError | None = None
         with ClipProgress(run, quiet=self.quiet) as view:
+            view.announce()
 
             def defer_signals(run: Run, progress: Progress) -> None:
                 catcher.deferring = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from impasto.cli.console import console, format_duration
 from impasto.cli.progress import ProgressView, format_clock, format_losses
 from impasto.clips.chain import FrameDone
 from impasto.clips.clip_run import ClipRun
@@ -21,8 +22,14 @@ class ClipProgress(ProgressView):
 
     def __init__(self, clip: ClipRun, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
+        self.clip = clip
         self.count, self.done, self.shot = len(clip.selection.frames), 0, 1
         self.seconds: list[float] = []
+
+    def announce(self) -> None:
+        """Print how many frames there are, and an estimate of the time."""
+        if not self._quiet:
+            console.print(f"{self.count} frames, about {format_duration(self.clip.estimate_seconds())}")
 
     def on_step(self, run: Run, progress: Progress) -> None:
         """Show one step of a frame."""

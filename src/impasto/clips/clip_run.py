@@ -96,11 +96,13 @@ class ClipRun:
         return range(part.start + 1, part.stop + 1)
 
     def estimate_seconds(self) -> float:
-        """Estimate the time that the clip takes, if it is one shot."""
+        """Estimate the time for the frames that are missing, if they are one shot."""
+        missing = [number for number in self.numbers if not self.folder.file(f"{number:06}").exists()]
         start = to_frame(images.load(self.first.inputs.content, frame=self.first.frame).pixels)
         nothing = np.zeros(start.shape[:2], np.float32)
         frame = self._run_of(self.selection.frames[0], start, Guide(start, nothing, None), {})
-        return self.first.estimate().seconds + (len(self.numbers) - 1) * frame.estimate().seconds
+        each_s, first_s = frame.estimate().seconds, self.first.estimate().seconds
+        return sum(first_s if number == self.numbers[0] else each_s for number in missing)
 
     def discard(self) -> None:
         """Delete the folder of frames unless it holds one."""
