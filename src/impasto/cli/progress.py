@@ -12,6 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from impasto.cli.console import console
+from impasto.core.display import describe_losses
 from impasto.core.method import Progress
 from impasto.insight.run_grid import GridProgress
 from impasto.jobs.model import Job
@@ -163,5 +164,4 @@ def format_clock(seconds: float) -> str:
 
 def format_losses(progress: Progress) -> str:
     """Return the losses of a step on one line."""
-    losses = progress.losses
-    return f"total {float(losses.total):.3g} content {float(losses.content):.3g} style {float(losses.style):.3g}"
+    return describe_losses(progress.losses.as_floats())

@@ -20,7 +20,7 @@ from impasto.config import ResolvedConfig
 from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core.constraints import Constraint
 from impasto.core.evaluate import Engine, Evaluator
-from impasto.core.image import resize
+from impasto.core.image import fit, resize, thumbnail
 from impasto.core.neighbors import content_share
 from impasto.core.objective import Losses, Objective
 from impasto.core.optimize import descend
@@ -30,7 +30,7 @@ from impasto.core.run_inputs import RunInputs
 from impasto.core.target_image import initial_target, resize_to_scale, upscale_target
 from impasto.core.targets import Query, build_objective
 from impasto.core.temporal import TemporalTerm
-from impasto.core.tensor_store import TensorStore, clamp_unit
+from impasto.core.tensor_store import RamStore, TensorStore, clamp_unit
 from impasto.core.views import view_regions, view_styles
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "finalize",
     "render",
     "render_small",
+    "render_thumbnail",
     "stylize_steps",
 ]
 
@@ -110,6 +111,18 @@ class Progress(ResumePoint):
     def is_last(self) -> bool:
         """True after the last step of the run."""
         return self.scale == len(self.inputs.scales) and self.iteration == self.size.iterations
+
+    def __repr__(self) -> str:
+        from impasto.core.display import describe_losses
+
+        size = f"{self.size.width}×{self.size.height} px"
+        losses = describe_losses(self.losses.as_floats())
+        return f"Progress(step {self.step} of {self.planned_steps}, {size}, {losses})"
+
+    def _repr_html_(self) -> str:
+        from impasto.core.display import MAX_PX, figure_html
+
+        return figure_html(render_thumbnail(self, MAX_PX, RamStore()), repr(self))
 
 
 def stylize_steps(
@@ -236,6 +249,14 @@ def render_small(progress: Progress, height: int, width: int) -> Tensor:
     """Return the target after a step at a small size, clamped, with its colors moved."""
     target = resize(progress.image, height, width, progress.objective.wrap).clamp(0, 1)
     return progress.inputs.move_colors(target) if progress.inputs.move_colors is not None else target
+
+
+def render_thumbnail(progress: Progress, long_side_px: int, store: TensorStore) -> Tensor:
+    """Return the picture after a step, reduced to a long side. It is small at a coarse scale."""
+    if progress.inputs.finish is not None or progress.inputs.paint_mask is not None:
+        return thumbnail(render(progress, store)[1], long_side_px)
+    height, width = progress.image.shape[2:]
+    return render_small(progress, *fit(height, width, long_side_px, enlarge=False))
 
 
 def objective_at(

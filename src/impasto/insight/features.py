@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.core.display import Sheet
 from impasto.core.image import thumbnail
 from impasto.errors import ConfigError
 from impasto.insight.inputs import PLAIN_METHOD, load_view_image, prepare_view
@@ -22,7 +23,7 @@ QUANTILE_SAMPLES = 500_000
 """Values of a map that its quantile is computed from: torch accepts at most 16 million."""
 
 
-def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **options: Any) -> Tensor:
+def features(picture: Any, *, layers: Any = None, strongest: int = STRONGEST, **options: Any) -> Sheet:
     """Draw the `strongest` feature maps of each layer as a sheet (1, 3, H, W), one row per layer.
 
     `layers` are names, as a list or comma-separated (default: the network's style and content layers). The strength of

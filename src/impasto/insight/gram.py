@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.core.display import Sheet
 from impasto.core.image import thumbnail
 from impasto.core.statistics import compute_moments, gram_matrix
 from impasto.errors import ConfigError
@@ -40,7 +41,10 @@ class GramView:
     matrices: dict[str, tuple[Tensor, ...]]
     distances: Tensor
     shuffle_error: float
-    sheet: Tensor
+    sheet: Sheet
+
+    def _repr_png_(self) -> bytes:
+        return self.sheet._repr_png_()
 
 
 @dataclass(frozen=True)

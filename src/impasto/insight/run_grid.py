@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from impasto.core.display import Sheet
 from impasto.core.method import Progress
 from impasto.render.grid import Cell, draw_grid
 from impasto.run import Result, Run, iterate
@@ -70,18 +71,21 @@ class RunGrid:
         if not progress.is_last:
             cell.caption = lambda result: f"stopped at step {progress.iteration} of {progress.size.iterations}"
 
-    def draw(self) -> Tensor:
+    def draw(self) -> Sheet:
         """Draw the grid as it is now, (1, 3, H, W). Cells that are not painted are empty."""
         rows = [[_draw_cell(cell) for cell in row] for row in self.rows]
         return draw_grid(
             rows, column_labels=self.column_labels, row_labels=self.row_labels, title=self.title, note=self.note
         )
 
-    def paint(self) -> Tensor:
+    def paint(self) -> Sheet:
         """Paint all cells and draw the grid."""
         for _ in self.steps():
             pass
         return self.draw()
+
+    def _repr_png_(self) -> bytes:
+        return self.draw()._repr_png_()
 
 
 def _draw_cell(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:

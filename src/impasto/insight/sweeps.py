@@ -75,6 +75,9 @@ class Sweep:
             if cell.result
         ]
 
+    def _repr_png_(self) -> bytes:
+        return self.grid._repr_png_()
+
 
 def sweep(content: Any, style: Any, over: Mapping[str, Any], **options: Any) -> Sweep:
     """Prepare one pair over the values of one or two options of `Config`.

@@ -6,25 +6,15 @@ Any number of programs can show them, and the worker need not know about any of 
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 
-from impasto.core.image import fit, thumbnail
-from impasto.core.method import Progress, render, render_small
-from impasto.core.tensor_store import TensorStore
 from impasto.files import atomic_write
-from impasto.images import encode_jpeg
-from impasto.run import Run
+from impasto.run import Observer
+from impasto.run.previews import PreviewObserver
 
-__all__ = ["PreviewWriter", "Previews"]
+__all__ = ["Previews"]
 
-LONG_SIDE_PX, QUALITY = 640, 80
-
-MIN_INTERVAL_S = 0.25
-"""Minimum interval between previews."""
-
-MAX_TIME_SHARE = 0.02
-"""Maximum share of the worker's time that previews may take."""
+LONG_SIDE_PX = 640
 
 
 class Previews:
@@ -55,30 +45,6 @@ class Previews:
         """Remove a job's preview."""
         self.path(job).unlink(missing_ok=True)
 
-
-class PreviewWriter:
-    """An observer that writes one job's preview, as often as its cost allows."""
-
-    def __init__(self, previews: Previews, job: int) -> None:
-        self.previews, self.job = previews, job
-        self.next_s = 0.0
-
-    def __call__(self, run: Run, progress: Progress) -> None:
-        """Write a preview of this step if enough time has passed, or if it is the last step."""
-        started_s = time.monotonic()
-        if started_s < self.next_s and not progress.is_last:
-            return
-        self.previews.write(self.job, render_preview(progress, run.engine.store))
-        cost_s = time.monotonic() - started_s
-        self.next_s = started_s + max(MIN_INTERVAL_S, cost_s / MAX_TIME_SHARE)
-
-
-def render_preview(progress: Progress, store: TensorStore) -> bytes:
-    """Return a small JPEG of the picture as it would be if the run ended at this step."""
-    inputs = progress.inputs
-    if inputs.finish is not None or inputs.paint_mask is not None:
-        small = thumbnail(render(progress, store)[1], LONG_SIDE_PX)
-    else:
-        height, width = progress.image.shape[2:]
-        small = render_small(progress, *fit(height, width, LONG_SIDE_PX, enlarge=False))
-    return encode_jpeg(small, quality=QUALITY)
+    def observer(self, job: int) -> Observer:
+        """Return an observer that writes the previews of a job."""
+        return PreviewObserver(lambda run, progress, data: self.write(job, data), LONG_SIDE_PX)

@@ -35,7 +35,6 @@ from impasto.jobs.model import (
     StepsDone,
 )
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
-from impasto.jobs.previews import PreviewWriter
 from impasto.jobs.store import JobStore
 from impasto.run import ModelCache, Run
 
@@ -127,7 +126,7 @@ class Worker:
             folder=store.checkpoint_folder,
             frames=store.frame_folder(job.clip),
             checkpoint_interval_s=self.checkpoint_interval_s,
-            observers=(PreviewWriter(store.previews, job.clip), observe),
+            observers=(store.previews.observer(job.clip), observe),
         )
         with contextlib.closing(painter.updates()) as updates:
             command = save_update(store, claim, next(updates))

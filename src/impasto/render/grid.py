@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from impasto.core.display import Sheet, to_pil
 from impasto.render.text import (
     INK,
     MUTED,
@@ -89,7 +90,7 @@ def draw_grid(
     row_labels: Sequence[str] = (),
     title: str = "",
     note: str = "",
-) -> Tensor:
+) -> Sheet:
     """Draw rows of pictures as a sheet (1, 3, H, W). The `note` stands below the title."""
     cells = [[Cell(cell) if isinstance(cell, Tensor) else cell for cell in row] for row in rows]
     labels = _Labels(column_labels, row_labels, title, note)
@@ -97,10 +98,10 @@ def draw_grid(
     page = Image.new("RGB", (layout.width, layout.height), PAPER)
     _draw_header(ImageDraw.Draw(page), layout, labels)
     _draw_cells(page, layout, labels.rows, cells)
-    return from_pil(page)
+    return from_pil(page).as_subclass(Sheet)
 
 
-def stack_grids(sheets: Sequence[Tensor]) -> Tensor:
+def stack_grids(sheets: Sequence[Tensor]) -> Sheet:
     """Stack sheets vertically, on paper as wide as the widest."""
     width, height = max(sheet.shape[3] for sheet in sheets), sum(sheet.shape[2] for sheet in sheets)
     page = Image.new("RGB", (width, height), PAPER)
@@ -108,12 +109,7 @@ def stack_grids(sheets: Sequence[Tensor]) -> Tensor:
     for sheet in sheets:
         page.paste(to_pil(sheet), (0, y))
         y += sheet.shape[2]
-    return from_pil(page)
-
-
-def to_pil(image: Tensor) -> Image.Image:
-    """Convert a tensor (1, 3, H, W) to a Pillow image."""
-    return Image.fromarray((image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    return from_pil(page).as_subclass(Sheet)
 
 
 def from_pil(page: Image.Image) -> Tensor:

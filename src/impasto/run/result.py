@@ -16,6 +16,7 @@ from torch import Tensor
 from impasto import images
 from impasto.config import RunOptions
 from impasto.config.run_options import Intent
+from impasto.core.display import describe_losses, encode_png
 from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.files import ScratchFolder
 from impasto.images import OutputProfile
@@ -95,3 +96,10 @@ class Result:
     def to_pil(self) -> PIL.Image.Image:
         """Return the picture as a PIL image in mode RGB or RGBA."""
         return PIL.Image.fromarray(self.to_numpy())
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[2:]
+        return f"Result({width}×{height} px in {self.seconds:.1f} s, {describe_losses(self.losses)})"
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(self.image, self.alpha)
