@@ -40,6 +40,7 @@ __all__ = [
     "stylize_steps",
     "video",
     "video_steps",
+    "widget",
 ]
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "jobs.batch": ("BatchReport", "batch"),
     "clips.api": ("video", "video_steps"),
     "metrics.score": ("Score", "score"),
+    "notebook": ("widget",),
     "config.networks": ("register_network",),
     "config.presets": ("load_preset",),
     "config.style_losses": ("register_style_loss",),
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from impasto.images import NamedImage
     from impasto.jobs.batch import BatchReport, batch
     from impasto.metrics.score import Score, score
+    from impasto.notebook import widget
     from impasto.run import Recipe, Result, estimate, read_recipe, reproduce, resume, stylize, stylize_steps
 
 

@@ -49,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
     Check("video", software.check_extra("video", "av", "av", "films as MP4")),
     Check("heic", software.check_extra("heic", "pillow_heif", "pillow-heif", "photos of iPhones")),
     Check("exr", software.check_extra("exr", "OpenEXR", "openexr", "OpenEXR pictures")),
+    Check("notebook", software.check_extra("notebook", "anywidget", "anywidget", "the widget for notebooks")),
     Check("cluster", software.check_extra("cluster", "ray", "ray", "painting on several machines")),
 )
 """The lines of a report, in order. An integration adds one."""

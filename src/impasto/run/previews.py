@@ -17,19 +17,18 @@ QUALITY = 80
 MIN_INTERVAL_S = 0.25
 """Minimum interval between previews."""
 
-MAX_TIME_SHARE = 0.02
-"""Maximum share of the run's time that previews may take."""
-
 
 @dataclass
 class PreviewObserver:
     """An observer that passes on small JPEGs of the picture as it would be if the run ended at their steps.
 
-    `show` is called with the run, the step and the JPEG; its time counts as the preview's.
+    `show` is called with the run, the step and the JPEG; its time counts as the preview's. Previews take at most
+    `max_time_share` of the run's time.
     """
 
     show: Callable[[Run, Progress, bytes], None]
     long_side_px: int
+    max_time_share: float = 0.02
     next_s: float = field(default=0.0, init=False)
 
     def __call__(self, run: Run, progress: Progress) -> None:
@@ -40,4 +39,4 @@ class PreviewObserver:
         small = render_thumbnail(progress, self.long_side_px, run.engine.store)
         self.show(run, progress, encode_jpeg(small, quality=QUALITY))
         cost_s = time.monotonic() - started_s
-        self.next_s = started_s + max(MIN_INTERVAL_S, cost_s / MAX_TIME_SHARE)
+        self.next_s = started_s + max(MIN_INTERVAL_S, cost_s / self.max_time_share)
