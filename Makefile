@@ -62,6 +62,7 @@ figures: $(VENV)/installed-dev
 	$(BIN)/python scripts/draw_figures.py
 	$(BIN)/python scripts/draw_triptych.py
 	$(BIN)/python scripts/draw_studio.py
+	$(BIN)/python scripts/draw_notebook.py
 	$(BIN)/python scripts/draw_thumbnails.py
 	$(BIN)/python examples/artistic_control.py
 

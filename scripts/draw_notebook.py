@@ -25,7 +25,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 PLACE = Path(__file__).parent.parent / "docs" / "notebook.jpg"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-VIEW = {"width": 1280, "height": 900}
+VIEW = {"width": 1280, "height": 764}
 TIMEOUT_S = 120
 CELL = """import impasto
 
@@ -96,7 +96,7 @@ def take_screenshot(page: Page, address: str) -> bytes:
     page.get_by_text("| Idle").wait_for()
     run_cell(page, 0)
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_text(re.compile(r"Step [6-9]\d of"))).to_be_visible(timeout=1000 * TIMEOUT_S)
+    expect(page.get_by_text(re.compile(r"Step (8[5-9]|9\d|1[0-3]\d) of"))).to_be_visible(timeout=1000 * TIMEOUT_S)
     return page.screenshot()
 
 

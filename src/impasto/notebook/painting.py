@@ -17,7 +17,7 @@ __all__ = ["POLL_S", "PREVIEW_PX", "Painting"]
 PREVIEW_PX = 768
 
 PREVIEW_TIME_SHARE = 0.1
-"""Maximum share of the time that previews may take: more than in the queue, because somebody is looking."""
+"""Maximum share of the time that previews may take, higher than in the queue: the widget is watched live."""
 
 POLL_S = 0.2
 """Interval between checks for an interrupt: on Windows, a wait without a timeout cannot be interrupted."""
@@ -80,7 +80,7 @@ class Painting:
         try:
             observers = (PreviewObserver(self.show, PREVIEW_PX, PREVIEW_TIME_SHARE), self._follow_alpha)
             self.result = drive(self.run, observers, lambda progress: self._stopping.is_set())
-        except Exception as error:  # `end` reports it: nobody sees a traceback of this thread
+        except Exception as error:  # a thread has no caller to raise to: `end` reports it
             self.error = error
         try:
             self.end(self)
