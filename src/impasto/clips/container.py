@@ -18,6 +18,12 @@ __all__ = ["INSTALL", "open_container", "pick_stream", "require_pyav"]
 
 INSTALL = "Run pip install 'impasto[video]'."
 
+FORMATS = (
+    "3gp", "asf", "av1", "avi", "dirac", "dv", "flv", "gxf", "h264", "hevc", "ivf", "m4v", "matroska", "mjpeg", "mov",
+    "mpeg", "mpegts", "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "vc1", "webm", "wtv", "yuv4mpegpipe",
+)  # fmt: skip
+"""FFmpeg's names of formats to read. Others, such as playlists, can name further files, which would be opened too."""
+
 
 def require_pyav(path: Path) -> None:
     """Raise `VideoError` if PyAV is not installed."""
@@ -32,10 +38,9 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     import av
 
     try:
-        # An absolute path is never a URL, and a playlist must not open network addresses.
-        with av.open(
-            str(path.resolve()), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        ) as container:
+        # An absolute path is never a URL.
+        options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+        with av.open(str(path.resolve()), "r", options=options, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         reason = one_line(error).partition(": '")[0]

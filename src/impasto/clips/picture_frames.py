@@ -18,7 +18,7 @@ from impasto.images import OpenedImage, load, open_image
 
 logger = logging.getLogger("impasto")
 
-__all__ = ["Animation", "PictureSequence", "find_pictures", "is_animation"]
+__all__ = ["Animation", "PictureSequence", "find_pictures", "is_animation", "open_animation"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".exr", ".avif", ".heic"}
 PRINTF, GLOB = re.compile(r"%0?\d*d"), re.compile(r"[*?\[]")
@@ -112,13 +112,23 @@ def is_animation(path: Path) -> bool:
     return head[:4] == b"GIF8" or head[8:] == b"WEBP" or head[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def open_animation(path: Path) -> Any:
+    """Open an animation with Pillow, without decoding it. Raises `VideoError`."""
+    from PIL import Image
+
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VideoError(f"{path} cannot be read: {one_line(error)}. Is it a complete file?") from error
+
+
 class Animation:
     """An animated GIF, WebP or PNG. Pillow reads it: FFmpeg does not decode animated WebP."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         durations = []
-        with self._open() as image:
+        with open_animation(self.path) as image:
             self.size = (image.height, image.width)
             for number in range(getattr(image, "n_frames", 1)):
                 self._seek(image, number)
@@ -127,18 +137,10 @@ class Animation:
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
         """Yield frames `first` to `last` - 1. Raises `FrameError`."""
-        with self._open() as image:
+        with open_animation(self.path) as image:
             for number in range(first, last):
                 self._seek(image, number)
                 yield _flatten(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-
-    def _open(self) -> Any:
-        from PIL import Image
-
-        try:
-            return Image.open(self.path)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise VideoError(f"{self.path} cannot be read: {one_line(error)}. Is it a complete file?") from error
 
     def _seek(self, image: Any, number: int) -> None:
         try:

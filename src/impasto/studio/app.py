@@ -24,6 +24,7 @@ from impasto.errors import ImpastoError, OutputError, WeightsError
 from impasto.jobs import BrokenQueueError, JobError, UnknownJobError
 from impasto.render.html import PANORAMA_SCRIPT
 from impasto.studio.auth import COOKIE, AccessMiddleware, SignInError
+from impasto.studio.clip_routes import add_clip_routes
 from impasto.studio.events import EventCursor
 from impasto.studio.options import Form, form
 from impasto.studio.routes import add_job_routes, add_picture_routes, add_sketch_routes
@@ -80,6 +81,7 @@ def create_app(studio: Studio) -> FastAPI:
     _add_session_routes(app, studio)
     add_picture_routes(app, studio)
     add_sketch_routes(app, studio)
+    add_clip_routes(app, studio)
     add_job_routes(app, studio)
     return app
 

@@ -13,9 +13,10 @@ from impasto.config.model import choices_of, group_of, label_of
 from impasto.config.networks import NETWORK_NAMES
 from impasto.config.presets import PRESETS, load_preset
 from impasto.config.run_options import BUILT_IN_PROFILES
+from impasto.config.video import VideoOptions
 from impasto.studio.schemas import Schema
 
-__all__ = ["Field", "Form", "form"]
+__all__ = ["RUN", "VIDEO", "Field", "Form", "form"]
 
 FIRST = ("alpha", "size", "iterations", "color", "init", "network")
 """The options at the top of the form, in their order."""
@@ -23,8 +24,11 @@ FIRST = ("alpha", "size", "iterations", "color", "init", "network")
 RUN = ("bits", "profile", "intent", "quality", "precision", "memory")
 """The run options that the page may set."""
 
-WITH_UNITS = ("memory", "bleed", "bleed_alpha")
-"""Numbers that a person may write with a unit: 4GB, 3mm, 8px."""
+VIDEO = tuple(name for name in VideoOptions.model_fields if name not in ("seconds", "lossless"))
+"""The options of a clip that the page may set. Photos do not become clips here, and browsers play no lossless ones."""
+
+WITH_UNITS = ("memory", "bleed", "bleed_alpha", "start", "end")
+"""Numbers that a person may write with a unit: 4GB, 3mm, 8px, 1:30."""
 
 
 class Field(Schema):
@@ -63,6 +67,7 @@ class Form(Schema):
 
     fields: list[Field]
     run: list[Field]
+    video: list[Field]
     presets: list[Preset]
     samples: list[Sample]
     networks: dict[str, bool]
@@ -73,6 +78,7 @@ def form() -> Form:
     return Form(
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
+        video=_fields(VideoOptions, VIDEO),
         presets=[
             Preset(name=name, help=help_text, config=load_preset(name).overrides())
             for name, (help_text, _) in PRESETS.items()

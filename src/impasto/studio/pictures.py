@@ -50,13 +50,13 @@ class Pictures:
 
     async def upload(self, name: str, chunks: AsyncIterable[bytes]) -> FileView:
         """Store an uploaded picture. Raises `ImageError` if it is none or too large; nothing is stored then."""
-        return await self._receive(chunks, lambda path: self._store(base_name(name), path))
+        return await self.receive(chunks, lambda path: self.add(base_name(name), path))
 
     async def upload_profile(self, name: str, chunks: AsyncIterable[bytes]) -> ProfileView:
         """Store an uploaded color profile. Raises `ConfigError` if it is none; nothing is stored then."""
-        return await self._receive(chunks, lambda path: self._store_profile(base_name(name), path))
+        return await self.receive(chunks, lambda path: self._store_profile(base_name(name), path))
 
-    async def _receive(self, chunks: AsyncIterable[bytes], store: Callable[[Path], T]) -> T:
+    async def receive(self, chunks: AsyncIterable[bytes], store: Callable[[Path], T]) -> T:
         """Write an upload to a temporary file, and store that."""
         with ScratchFolder(self.store.folder) as folder:
             path = folder / "upload"
@@ -65,7 +65,7 @@ class Pictures:
                     file.write(chunk)
             return await run_in_threadpool(store, path)  # event streams continue
 
-    def _store(self, name: str, path: Path) -> FileView:
+    def add(self, name: str, path: Path) -> FileView:
         """Decode a file completely, so that a truncated one is refused now and not by the worker, and store it."""
         source = NamedImage(name, path)
         opened = images.open_image(source, max_megapixels=MAX_MEGAPIXELS)
@@ -162,9 +162,9 @@ class Pictures:
         return images.load_profile(self.file(str(job.inputs["profile"]["sha256"])), name=recipe.run.profile)
 
 
-def base_name(name: str) -> str:
+def base_name(name: str, default: str = "picture") -> str:
     """Remove folders and control characters from a client's file name. It is only displayed, never used as a path."""
-    return re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name)[-1])[:255].strip() or "picture"
+    return re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name)[-1])[:255].strip() or default
 
 
 def profile_name(name: str) -> str:

@@ -17,7 +17,18 @@ from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, Profi
 from impasto.studio.scores import compute_score
 from impasto.studio.studio import Studio
 
-__all__ = ["add_job_routes", "add_picture_routes", "add_sketch_routes"]
+__all__ = [
+    "BINARY",
+    "CACHE_FOREVER",
+    "JPEG",
+    "Hash",
+    "Side",
+    "add_job_routes",
+    "add_picture_routes",
+    "add_sketch_routes",
+    "jpeg_response",
+    "refuse_form",
+]
 
 MAX_UPLOAD_BYTES = 200 * 1000 * 1000
 MAX_PROFILE_BYTES = 16 * 1000 * 1000
@@ -53,7 +64,7 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
         request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "picture"
     ) -> FileView:
         """Upload a picture as the body: JPEG, PNG, WebP, AVIF, TIFF, GIF, PSD or OpenEXR."""
-        _refuse_form(request, "photo.jpg")
+        refuse_form(request, "photo.jpg")
         return await pictures.upload(name, request.stream())
 
     @app.post("/api/profiles", status_code=201, openapi_extra=BINARY, max_body_size=MAX_PROFILE_BYTES)
@@ -61,13 +72,13 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
         request: Request, name: Annotated[str, Query(description="The file's name.", max_length=1000)] = "profile.icc"
     ) -> ProfileView:
         """Upload the color profile of a printer and paper as the body, for `profile` of a job."""
-        _refuse_form(request, "paper.icc")
+        refuse_form(request, "paper.icc")
         return await pictures.upload_profile(name, request.stream())
 
     @app.get("/api/files/{sha256}/thumbnail", responses=JPEG, response_class=Response)
     def file_thumbnail(sha256: Hash, side: Side = 512) -> Response:
         """Return a small JPEG of an uploaded picture."""
-        return _jpeg(pictures.thumbnail(pictures.file(sha256), side), CACHE_FOREVER)
+        return jpeg_response(pictures.thumbnail(pictures.file(sha256), side), CACHE_FOREVER)
 
     @app.get("/api/files/{sha256}/recipe")
     def recipe(sha256: Hash) -> RecipeView:
@@ -83,7 +94,7 @@ def add_picture_routes(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/samples/{name}/thumbnail", responses=JPEG, response_class=Response)
     def sample_thumbnail(name: Annotated[str, InPath(max_length=40)], side: Side = 256) -> Response:
         """Return a small JPEG of a sample."""
-        return _jpeg(pictures.sample_thumbnail(name, side), CACHE_A_DAY)
+        return jpeg_response(pictures.sample_thumbnail(name, side), CACHE_A_DAY)
 
 
 def add_sketch_routes(app: FastAPI, studio: Studio) -> None:
@@ -101,7 +112,7 @@ def add_sketch_routes(app: FastAPI, studio: Studio) -> None:
             return not (studio.events.closed or await request.is_disconnected())
 
         content = await studio.sketches.paint(paint, wait, is_wanted)
-        return Response(status_code=202) if content is None else _jpeg(content)
+        return Response(status_code=202) if content is None else jpeg_response(content)
 
 
 def add_job_routes(app: FastAPI, studio: Studio) -> None:
@@ -138,14 +149,14 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
         """Return the latest preview of a running job. `version` only serves the browser's cache."""
         path = store.previews.path(store.get(job).id)
         try:
-            return _jpeg(path.read_bytes())
+            return jpeg_response(path.read_bytes())
         except FileNotFoundError:
             raise UnknownJobError(f"Job {job} has no preview yet. Wait for its first step.") from None
 
     @app.get("/api/jobs/{job}/thumbnail", responses=JPEG, response_class=Response)
     def result_thumbnail(job: JobNumber, side: Side = 1024) -> Response:
         """Return a small JPEG of a finished picture."""
-        return _jpeg(pictures.thumbnail(pictures.result(store.get(job)), side), CACHE_FOREVER)
+        return jpeg_response(pictures.thumbnail(pictures.result(store.get(job)), side), CACHE_FOREVER)
 
     @app.get(
         "/api/jobs/{job}/result",
@@ -209,13 +220,16 @@ def _add_action_routes(app: FastAPI, studio: Studio) -> None:
         """Remove a job that is not running, and its picture."""
         store.remove(job)
         store.remove_unused_files()
+        studio.clips.remove_unused()
 
 
-def _refuse_form(request: Request, example: str) -> None:
+def refuse_form(request: Request, example: str) -> None:
+    """Raise an error that shows how to send a file, if it was sent as a form."""
     if request.headers.get("content-type", "").startswith("multipart/"):
         url = request.url.include_query_params(name=example)
         raise HTTPException(415, f"Send the file as the body, not as a form: curl --data-binary @{example} '{url}'")
 
 
-def _jpeg(content: bytes, headers: dict[str, str] | None = None) -> Response:
+def jpeg_response(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    """Return a JPEG as a response."""
     return Response(content, media_type="image/jpeg", headers=headers)

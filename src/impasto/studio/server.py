@@ -85,7 +85,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop responding. Event streams are closed first, because they never end otherwise."""
-        self.studio.events.closed = True
+        self.studio.close()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:

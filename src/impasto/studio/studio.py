@@ -1,4 +1,4 @@
-"""The studio behind the web application: its queue, pictures, sketches and events, and how a job is submitted."""
+"""The studio behind the web application: queue, pictures, clips, sketches and events, and how a job is submitted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from impasto.images import NamedImage
 from impasto.jobs import JobError, JobStore
 from impasto.jobs.submit import submit
 from impasto.studio.auth import AccessPolicy
+from impasto.studio.clip_shots import ClipShots
+from impasto.studio.clips import Clips
 from impasto.studio.events import EventHub
 from impasto.studio.pictures import Pictures
 from impasto.studio.requests import build_run, read_config, read_run_options
@@ -31,7 +33,14 @@ class Studio:
     def __post_init__(self) -> None:
         self.pictures = Pictures(self.store)
         self.sketches = Sketches(self.pictures)
+        self.clips = Clips(self.pictures)
+        self.shots = ClipShots(self.clips)
         self.events = EventHub(self.store)
+
+    def close(self) -> None:
+        """End all event streams and background work."""
+        self.events.closed = True
+        self.clips.background.close()
 
     def submit(self, request: PaintRequest) -> JobView:
         """Add a picture to the queue. Raises `ImpastoError`."""
