@@ -49,6 +49,9 @@ export async function postForPicture(path, data, signal) {
 /** Upload a picture. `onProgress` receives the share that is sent, from 0 to 1. */
 export const upload = (file, name, onProgress) => sendFile("/api/files", file, name, onProgress);
 
+/** Upload a clip. */
+export const uploadClip = (file, name, onProgress) => sendFile("/api/clips", file, name, onProgress);
+
 export const uploadProfile = (file) => sendFile("/api/profiles", file, file.name);
 
 function sendFile(path, file, name, onProgress = () => {}) {

@@ -5,7 +5,7 @@ import { button, el, openDialog } from "./dom.js";
 /** Call `take(files, role)` for files that are dropped on a zone, or pasted; `role` is `content` or `style`. */
 export function acceptFiles(take) {
   const zones = el("div", { class: "drop-zones", hidden: true });
-  for (const [role, label] of [["content", "Photo"], ["style", "Painting"]]) {
+  for (const [role, label] of [["content", "Photo or clip"], ["style", "Painting"]]) {
     const zone = el("div", { class: "drop-zone", "data-role": role }, label);
     zone.addEventListener("dragenter", () => zone.classList.add("over"));
     zone.addEventListener("dragleave", () => zone.classList.remove("over"));
@@ -47,12 +47,12 @@ function askForRole(files, take) {
     take(files, role);
   };
   const dialog = openDialog(
-    "Use this picture as",
+    "Use this file as",
     { class: "small" },
     el(
       "div",
       { class: "row" },
-      button("The photo", choose("content"), { class: "main" }),
+      button("The photo or clip", choose("content"), { class: "main" }),
       button("A painting", choose("style"), { class: "main" }),
       button("Cancel", () => dialog.close()),
     ),

@@ -7,11 +7,12 @@ import { ProfileUpload } from "./profile-upload.js";
 
 const SIZES = [256, 384, 512, 768, 1024, 2048];
 const BY_PICTURES = "style_weights";
+const CLIP_TIMES = ["start", "end", "cuts"];
 
 export class Form {
   constructor(options, startNode) {
     this.options = options;
-    this.defaults = Object.fromEntries([...options.fields, ...options.run].map((field) => [field.name, field.default]));
+    this.defaults = Object.fromEntries([...options.fields, ...options.run, ...options.video].map((field) => [field.name, field.default]));
     this.fields = options.fields.filter((field) => field.name !== BY_PICTURES);
     this.controls = new Map();
     this.startNode = startNode;
@@ -30,8 +31,10 @@ export class Form {
       el("div", { class: "front" }, ...front.filter((field) => field.name !== "alpha").map((field) => this.field(field, false))),
       startNode,
       el("details", {}, el("summary", {}, "Help for these options"), el("dl", {}, ...front.flatMap(({ label, help }) => [el("dt", {}, label), el("dd", {}, help)]))),
-      el("details", {}, el("summary", {}, "All options"), ...this.groups()),
+      el("details", {}, el("summary", {}, "All options"), ...this.groups([...this.fields, ...options.run].filter((field) => field.order === null))),
     );
+    this.clipNode = el("details", { hidden: true }, el("summary", {}, "Clip options"), ...this.groups(options.video));
+    this.showVideo({});
     this.choosePreset(options.presets[0].name);
   }
 
@@ -56,11 +59,10 @@ export class Form {
     return control.node;
   }
 
-  groups() {
-    const rest = [...this.fields, ...this.options.run].filter((field) => field.order === null);
-    const titles = [...new Set(rest.map((field) => field.group))];
+  groups(all) {
+    const titles = [...new Set(all.map((field) => field.group))];
     return titles.map((title) => {
-      const fields = rest.filter((field) => field.group === title).map((field) => this.field(field, true));
+      const fields = all.filter((field) => field.group === title).map((field) => this.field(field, true));
       return el("fieldset", { class: "group" }, el("legend", {}, title), ...fields);
     });
   }
@@ -136,6 +138,22 @@ export class Form {
 
   showStart() {
     this.startNode.hidden = this.controls.get("init").get() !== "image";
+  }
+
+  /** Show options of a clip; those that are missing get their defaults. */
+  showVideo(video) {
+    for (const { name } of this.options.video) this.controls.get(name).set(String(video[name] ?? "") === "" ? this.defaults[name] : video[name]);
+  }
+
+  /** Show the options of clips or hide them. Another clip has other times. */
+  showClip(clip) {
+    this.clipNode.hidden = clip === null;
+    for (const name of CLIP_TIMES) this.controls.get(name).set(this.defaults[name]);
+  }
+
+  /** The options of a clip that differ from their defaults. */
+  toVideo() {
+    return Object.fromEntries(Object.entries(this.values(this.options.video)).filter(([name, value]) => String(value) !== String(this.defaults[name])));
   }
 
   /** Show the settings of a job or a recipe, and an uploaded color profile. */

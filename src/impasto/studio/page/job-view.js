@@ -50,7 +50,7 @@ export class JobView {
     const styles = pictures.styles.map(({ picture }) => figure(picture));
     this.host.replaceChildren(
       el("div", { class: "start-pictures" }, figure(pictures.content), el("div", { class: "styles", "data-count": styles.length }, ...styles)),
-      el("p", { class: "hint" }, `The photo will be painted in the style of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures anywhere.`),
+      el("p", { class: "hint" }, `The photo will be painted in the style of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures, or a clip, anywhere.`),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { announce, byId } from "./dom.js";
+import { describeClipTime } from "./clip-estimate.js";
 import { EventStream } from "./event-stream.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
@@ -62,15 +63,25 @@ function showJobs() {
 }
 
 /** Fill the form with the settings and the available pictures of a job or a recipe. */
-function useSettings({ overrides, run, alphas, inputs, available = inputs.map(({ role }) => role) }) {
+async function useSettings({ overrides, run, alphas, inputs, video = null, available = inputs.map(({ role }) => role) }) {
   const profile = inputs.find(({ role }) => role === "profile" && available.includes(role));
   form.showSettings({ ...overrides, ...run, alpha: alphas.at(-1) }, profile);
   const shares = overrides.style_weights ? overrides.style_weights.split(",").map(Number) : [];
-  const missing = pictures.useInputs(inputs, available, shares).map(({ role, name }) => `the ${roleKind(role).replace("_", " ")} ${shortName(name)}`);
+  const unused = await pictures.useInputs(inputs, available, shares, video !== null);
+  form.showVideo(video ?? {});
+  const missing = unused.map(({ role, name }) => `the ${roleKind(role).replace("_", " ")} ${shortName(name)}`);
   problem.textContent = missing.length ? `Not stored here any more: ${missing.join(", ")}. Choose it again.` : "";
   announce("The form has these settings");
   byId("request").scrollIntoView({ block: "start" });
   byId("request").focus({ preventScroll: true });
+}
+
+/** Show how many frames the clip has, and how long they will take. */
+function showEstimate() {
+  const clip = pictures?.clip;
+  byId("estimate").textContent = clip
+    ? describeClipTime({ clip, shots: pictures.clipPanel.shots, video: form.values(options.video), config: form.values(form.fields), jobs: [...jobs.values()], frames: pictures.frames })
+    : "";
 }
 
 const events = new EventStream({
@@ -96,6 +107,7 @@ const events = new EventStream({
     else if (job || jobView.job !== null) showSelected();
     if (id !== null && !job) go(null);
     showJobs();
+    showEstimate();
   },
   onLosses: (rows, isFirst) => jobView.chart?.add(rows, isFirst),
   onPreview: (url) => jobView.showPreview(url),
@@ -107,7 +119,7 @@ const events = new EventStream({
 const options = await get("/api/options");
 const jobView = new JobView(byId("job"), {
   usualAlpha: options.fields.find(({ name }) => name === "alpha").default,
-  onUseSettings: useSettings,
+  onUseSettings: (job) => useSettings(job).catch((error) => (problem.textContent = error.message)),
   results: () => [...jobs.values()].filter((job) => job.state === "done").reverse(),
   go,
 });
@@ -115,20 +127,34 @@ const gallery = new Gallery(byId("jobs"));
 pictures = new Pictures(options.samples, {
   onChange() {
     sketches?.update();
+    showEstimate();
     if (pictures !== null && jobView.job === null) jobView.showStart(pictures);
   },
+  onClip(clip) {
+    form.showClip(clip);
+    byId("try").hidden = clip === null;
+    byId("paint").textContent = clip === null ? "Paint" : "Paint the clip";
+    showEstimate();
+  },
+  onShots: showEstimate,
   async onUseSettings(picture) {
     try {
-      useSettings(await get(`/api/files/${picture.sha256}/recipe`));
+      await useSettings(await get(`/api/files/${picture.sha256}/recipe`));
     } catch (error) {
       problem.textContent = error.message;
     }
   },
 });
 const form = new Form(options, pictures.startNode);
+pictures.clipPanel.node.append(form.clipNode);
 const isBusy = () => [...jobs.values()].some(({ state }) => BUSY.has(state));
 sketches = new Sketches(sketchPlaces(form, pictures, isBusy));
-for (const kind of ["input", "change"]) byId("request").addEventListener(kind, () => sketches.update());
+for (const kind of ["input", "change"]) {
+  byId("request").addEventListener(kind, () => {
+    sketches.update();
+    showEstimate();
+  });
+}
 form.presetPictures.addEventListener("toggle", () => sketches.update());
 
 /** Show which field is invalid. Return true if there is one. */
@@ -147,15 +173,15 @@ function showInvalidField() {
   return true;
 }
 
-byId("request").addEventListener("submit", async (event) => {
-  event.preventDefault();
+/** Submit the form: for the clip if `isClip`, otherwise for the photo or the frame to try. */
+async function submit(isClip) {
   problem.textContent = byId("note").textContent = "";
   if (showInvalidField()) return;
-  const paint = byId("paint");
-  paint.disabled = true;
+  const buttons = [byId("paint"), byId("try")];
+  for (const each of buttons) each.disabled = true;
   try {
-    const settings = form.toRequest(pictures.weights);
-    const job = await post("/api/jobs", { ...settings, ...pictures.toRequest(form.values(form.fields)) });
+    const settings = { ...form.toRequest(pictures.weights), ...(isClip && { video: form.toVideo() }) };
+    const job = await post("/api/jobs", { ...settings, ...pictures.toRequest(form.values(form.fields), isClip) });
     jobs.set(job.id, job);
     byId("note").textContent = job.note;
     announce(`${jobTitle(job)}: ${stateLabel(job)}`);
@@ -164,8 +190,14 @@ byId("request").addEventListener("submit", async (event) => {
   } catch (error) {
     problem.textContent = error.message;
   }
-  paint.disabled = false;
+  for (const each of buttons) each.disabled = false;
+}
+
+byId("request").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit(pictures.clip !== null);
 });
+byId("try").addEventListener("click", () => submit(false));
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();

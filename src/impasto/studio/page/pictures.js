@@ -1,6 +1,8 @@
 // The pictures of the form: photo, paintings with their shares, start picture, and mask.
 
-import { upload } from "./api.js";
+import { get, upload, uploadClip } from "./api.js";
+import { CLIP_TYPES, isClipFile } from "./clip-files.js";
+import { ClipPanel, describeClip } from "./clip-panel.js";
 import { announce, button, byId, el } from "./dom.js";
 import { acceptFiles } from "./drop-zones.js";
 import { inputsOfKind, joinNames, shortName } from "./labels.js";
@@ -12,13 +14,20 @@ const MAX_SHARE = 5; // a painting weighs from 1/5 to 5
 const ROLES = { content: "photo", style: "painting", start: "start picture" };
 
 export class Pictures {
-  /** `onChange` is called after every change, `onUseSettings` with a picture that has a recipe. */
-  constructor(samples, { onChange, onUseSettings }) {
-    Object.assign(this, { onChange, onUseSettings, styles: [], start: null, mask: null, unusedMask: null, uploads: 0 });
+  /** `onChange` is called after every change, `onUseSettings` with a picture that has a recipe, `onClip` with a new clip. */
+  constructor(samples, { onChange, onUseSettings, onClip, onShots }) {
+    Object.assign(this, { onChange, onUseSettings, onClip, styles: [], start: null, mask: null, unusedMask: null, uploads: 0 });
     this.samples = samples.map(({ name, credit, kind }) => ({ sample: name, name, credit, kind }));
     const firstSample = (kind) => this.samples.find((sample) => sample.kind === kind);
     this.content = firstSample("photo");
     this.styles = [{ picture: firstSample("painting"), share: 1 }];
+    this.clip = null; // then `content` is the frame to try
+    this.clipPanel = new ClipPanel({
+      onFrame: (picture) => this.useFrame(picture),
+      onPreview: (url) => (this.sections.content.list.querySelector(".thumb").src = url),
+      onShots,
+    });
+    this.frames = new Set(); // hashes of all frames that were chosen
     this.build();
     acceptFiles((files, role) => this.uploadAll(files, role));
     this.render();
@@ -35,6 +44,7 @@ export class Pictures {
         section.list,
         section.problem,
         el("div", { class: "samples" }, this.createFileInput(role), el("label", { for: `file-${role}`, class: "add" }, "Choose…"), ...section.samples),
+        ...(role === "content" ? [this.clipPanel.node] : []),
       );
       this.sections[role] = section;
     }
@@ -50,7 +60,7 @@ export class Pictures {
   }
 
   createFileInput(role) {
-    const input = el("input", { type: "file", accept: FILE_TYPES, multiple: role === "style", class: "visually-hidden", id: `file-${role}`, "aria-label": `Choose a ${ROLES[role]}` });
+    const input = el("input", { type: "file", accept: role === "content" ? `${FILE_TYPES},${CLIP_TYPES}` : FILE_TYPES, multiple: role === "style", class: "visually-hidden", id: `file-${role}`, "aria-label": `Choose a ${ROLES[role]}` });
     input.addEventListener("change", async () => {
       await this.uploadAll([...input.files], role);
       input.value = "";
@@ -78,7 +88,7 @@ export class Pictures {
       const row = el("li", { class: "chosen" }, el("span", { class: "name" }, file.name), bar);
       section.list.append(row);
       try {
-        this.use(await upload(file, file.name || "pasted", (share) => (bar.value = share)), role);
+        await this.uploadFile(file, role, (share) => (bar.value = share));
       } catch (error) {
         section.problem.textContent = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`;
       }
@@ -88,9 +98,45 @@ export class Pictures {
     byId("paint").disabled = this.uploads > 0;
   }
 
+  async uploadFile(file, role, onProgress) {
+    if (!(await isClipFile(file))) {
+      this.use(await upload(file, file.name || "pasted", onProgress), role);
+    } else if (role === "content") {
+      await this.useClip(await uploadClip(file, file.name, onProgress));
+    } else {
+      throw new Error(`${file.name} is a clip. Use it as the photo, and a picture as the ${ROLES[role]}.`);
+    }
+  }
+
+  /** Use a clip as the content: its first frame is the picture that is tried. */
+  async useClip(clip) {
+    this.clip = { ...clip, isClip: true };
+    this.onClip(this.clip);
+    await this.clipPanel.show(this.clip);
+    announce(`${shortName(clip.name)} is the clip to paint`);
+  }
+
+  useFrame(picture) {
+    this.content = picture;
+    this.frames.add(picture.sha256);
+    this.render();
+  }
+
+  removeClip() {
+    this.clip = null;
+    this.onClip(null);
+    this.clipPanel.show(null);
+  }
+
+  /** The photo, or the clip. */
+  get source() {
+    return this.clip ?? this.content;
+  }
+
   /** Use a picture in a role. With `toggle`, a painting that is already used is removed if others remain. */
   use(picture, role, toggle = false) {
     if (role === "content") {
+      this.removeClip();
       this.content = picture;
     } else if (role === "start") {
       this.start = picture;
@@ -119,12 +165,17 @@ export class Pictures {
     this.render();
   }
 
-  /** Use the inputs of a job or a recipe, and return those that are not available. */
-  useInputs(inputs, availableRoles, shares) {
+  /** Use the inputs of a job or a recipe, of a clip if `isClip`, and return those that are not available. */
+  async useInputs(inputs, availableRoles, shares, isClip) {
     const available = inputs.filter((input) => availableRoles.includes(input.role));
     const [content] = inputsOfKind(available, "content");
     const styles = inputsOfKind(available, "style");
-    if (content) this.content = content;
+    if (content && isClip) {
+      await this.useClip(await get(`/api/clips/${content.sha256}?name=${encodeURIComponent(content.name)}`));
+    } else if (content) {
+      this.removeClip();
+      this.content = content;
+    }
     if (styles.length) this.styles = styles.map((picture, index) => ({ picture, share: shares[index] ?? 1 }));
     this.blend.checked = this.styles.length > 1;
     this.start = inputsOfKind(available, "init")[0] ?? null;
@@ -133,16 +184,16 @@ export class Pictures {
     this.mask = this.unusedMask = null;
     if (contentMasks.length || protect) {
       const styleMasks = inputsOfKind(available, "style_mask");
-      const madeFor = { photo: inputsOfKind(inputs, "content")[0], paintings: contentMasks.length ? inputsOfKind(inputs, "style") : [] };
+      const madeFor = { photo: isClip ? this.clip : inputsOfKind(inputs, "content")[0], paintings: contentMasks.length ? inputsOfKind(inputs, "style") : [] };
       this.mask = { contentMasks, protect: protect ?? null, styleMasks, strokes: [], madeFor };
     }
     this.render();
     return inputs.filter((input) => input.role !== "weights" && !availableRoles.includes(input.role));
   }
 
-  /** The pictures as a part of a request. */
-  toRequest(config) {
-    const body = { content: toReference(this.content), styles: this.styles.map(({ picture }) => toReference(picture)) };
+  /** The pictures as a part of a request: for the clip if `isClip`, otherwise for the photo or the frame to try. */
+  toRequest(config, isClip = false) {
+    const body = { content: toReference(isClip ? this.clip : this.content), styles: this.styles.map(({ picture }) => toReference(picture)) };
     if (config.init === "image" && this.start) body.init = toReference(this.start);
     if (this.mask?.protect) body.protect = toReference(this.mask.protect);
     if (this.mask?.contentMasks.length) {
@@ -161,7 +212,9 @@ export class Pictures {
   render() {
     const { content, style, start } = this.sections;
     this.matchMask();
-    content.list.replaceChildren(this.createRow(this.content, ...this.maskButtons()), ...this.maskHint());
+    const row = this.createRow(this.content, ...this.maskButtons());
+    if (this.clip) row.querySelector(".name").replaceChildren(shortName(this.clip.name), el("small", {}, describeClip(this.clip)));
+    content.list.replaceChildren(row, ...this.maskHint());
     style.list.replaceChildren(...this.styles.map((entry, index) => this.createStyleRow(entry, index)));
     start.list.replaceChildren(...(this.start ? [this.createRow(this.start)] : []));
     for (const node of [...content.samples, ...style.samples]) {
@@ -212,7 +265,7 @@ export class Pictures {
   /** Set the mask aside while other pictures are chosen than those it was made for. */
   matchMask() {
     const fits = ({ madeFor: { photo, paintings } }) =>
-      isSamePicture(photo, this.content) &&
+      isSamePicture(photo, this.source) &&
       (!paintings.length || (paintings.length === this.styles.length && paintings.every((picture, index) => isSamePicture(picture, this.styles[index].picture))));
     if (this.mask && !fits(this.mask)) {
       [this.mask, this.unusedMask] = [null, this.mask];
@@ -243,7 +296,7 @@ export class Pictures {
     if (edited === undefined) return;
     // Masks of paintings belong to regions by their order, so they stay valid only for the same number of regions.
     const styleMasks = edited?.contentMasks.length === this.mask?.contentMasks.length ? (this.mask?.styleMasks ?? []) : [];
-    const madeFor = { photo: this.content, paintings: edited?.contentMasks.length ? paintings : [] };
+    const madeFor = { photo: this.source, paintings: edited?.contentMasks.length ? paintings : [] };
     this.setMask(edited && { ...edited, styleMasks, madeFor });
     announce(edited ? "The mask is saved" : "There is no mask");
   }
