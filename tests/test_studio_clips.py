@@ -19,8 +19,11 @@ from starlette.testclient import TestClient
 from impasto.clips import open_clip
 from impasto.config.video import VideoOptions
 from impasto.jobs import JobStore
+from impasto.jobs.model import FramesDone
+from impasto.jobs.worker import Worker
 from impasto.studio import Studio, create_app
 from impasto.studio import clips as clips_module
+from impasto.studio.schemas import JobView
 
 FRAMES = [numbered_frame(number) for number in range(12)]
 
@@ -112,13 +115,12 @@ def test_gif_is_a_clip_too(client: TestClient, tmp_path: Path) -> None:
 
 def test_shots_are_found_once(client: TestClient, studio: Studio, tmp_path: Path) -> None:
     view = upload(client, write_scenes(tmp_path / "a.mp4"))
-    assert studio.shots.cuts(view["sha256"]) is None
     found = find_shots(client, view["sha256"])
     assert (found["frames_done"], found["problem"]) == (12, "")
     assert [(shot["first"], shot["last"]) for shot in found["shots"]] == [(0, 6), (7, 11)]
     assert [shot["start_s"] for shot in found["shots"]] == pytest.approx([0, 0.28])
     assert found["shots"][-1]["end_s"] == pytest.approx(0.48)
-    cuts = studio.shots.cuts(view["sha256"])
+    cuts = studio.shots.find(view["sha256"]).cuts
     assert cuts == pytest.approx([0.26])
     again = Studio(JobStore(tmp_path / "data"))  # another process finds them on the disk
     assert again.shots.view(view["sha256"]).complete
@@ -225,7 +227,7 @@ def test_damaged_frame_ends_the_shots_before_it(client: TestClient, studio: Stud
     found = find_shots(client, view["sha256"])
     assert [(shot["first"], shot["last"], shot["end_s"]) for shot in found["shots"]] == [(0, 7, 0.32)]
     assert found["problem"].startswith("The clip: frame 9 (at 0.32 s) is damaged.")
-    assert studio.shots.cuts(view["sha256"]) is None
+    assert studio.shots.find(view["sha256"]).frame_count == 8
     assert client.get(f"/api/clips/{view['sha256']}/frames/8").status_code == 422
     (tmp_path / "copy.mp4").write_bytes(client.get(f"/api/clips/{view['sha256']}/video").content)
     assert open_clip(tmp_path / "copy.mp4").frame_count == 8
@@ -260,3 +262,126 @@ def test_closed_studio_ends_its_work(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="being closed"):
         studio.shots.view(sha256)
     assert Fraction(open_clip(path).duration) == Fraction(8, 25)
+
+
+# ---- Jobs ----------------------------------------------------------------------------------------
+
+
+def clip_request(client: TestClient, clip: Path, painting: Path, **rest: Any) -> dict[str, Any]:
+    content = upload(client, clip)
+    style = client.post("/api/files", params={"name": painting.name}, content=painting.read_bytes()).json()
+    return {
+        "content": {"sha256": content["sha256"], "name": content["name"]},
+        "styles": [{"sha256": style["sha256"], "name": style["name"]}],
+        "config": {"size": 48, "iterations": 3, "scales": 1},
+        "run": {"precision": "float32"},
+        "video": {"frame_iterations": 2},
+    } | rest
+
+
+@pytest.mark.weights
+def test_clip_is_painted_played_and_repeated(
+    client: TestClient, studio: Studio, painting: Path, tmp_path: Path
+) -> None:
+    clip = write_scenes(tmp_path / "Two scenes.mp4")
+    request = clip_request(client, clip, painting, video={"end": 0.4, "frame_iterations": 2})
+    response = client.post("/api/jobs", json=request)
+    assert response.status_code == 201, response.text
+    job = response.json()
+    assert (job["state"], job["frames"], job["scales"]) == ("queued", [0, 10], [])
+    assert job["video"] == {"end": 0.4, "frame_iterations": 2, "cuts": pytest.approx([0.26])}
+    assert [picture["role"] for picture in job["inputs"]] == ["content", "style"]
+    assert client.get(f"/api/jobs/{job['id']}/video").status_code == 409
+    assert client.post(f"/api/jobs/{job['id']}/alpha", json={"alpha": 3}).status_code == 409
+    worker = Worker(studio.store, "w")
+    assert worker.run_one() is not None  # the first shot
+    (running,) = client.get("/api/jobs").json()
+    assert (running["state"], running["frames"][0]) in (("queued", 7), ("running", 7))
+    while worker.run_one() is not None:
+        pass
+    finished = client.get(f"/api/jobs/{job['id']}").json()
+    assert (finished["state"], finished["frames"], finished["error"]) == ("done", [10, 10], None)
+    result = finished["result"]
+    assert (result["frames"], result["duration_s"], result["width"], result["height"]) == (10, 0.4, 48, 36)
+    thumbnail = Image.open(io.BytesIO(client.get(f"/api/jobs/{job['id']}/thumbnail?side=32").content))
+    assert thumbnail.size == (32, 24)
+    download = client.get(f"/api/jobs/{job['id']}/result")
+    assert download.headers["content-disposition"] == f'attachment; filename="Two_scenes_swirl_{job["id"]}.mp4"'
+    (tmp_path / "painted.mp4").write_bytes(download.content)
+    assert open_clip(tmp_path / "painted.mp4").frame_count == 10
+    assert client.get(f"/api/jobs/{job['id']}/video").content == download.content
+    assert client.get(f"/api/jobs/{job['id']}/result?format=png").status_code == 409
+
+    view = upload(client, tmp_path / "painted.mp4")
+    assert view["recipe"] is True
+    recipe = client.get(f"/api/clips/{view['sha256']}/recipe").json()
+    assert recipe["available"] == ["content", "style"]
+    assert recipe["video"] == finished["video"]
+    again = {"config": recipe["overrides"], "video": recipe["video"]}
+    assert client.post("/api/jobs", json=request | again).json()["video"] == finished["video"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": {"seconds": 3}}, "seconds cannot be set for a clip here"),
+        ({"video": {"lossless": True}}, "lossless cannot be set for a clip here"),
+        ({"video": {"evry": 2}}, "evry cannot be set for a clip here"),
+        ({"video": {"every": 0}}, "every"),
+        ({"video": {"start": 3, "end": 2}}, "is not after start"),
+        ({"video": {"start": 9}}, "after the end of a.mp4, which lasts 0.48 s"),
+        ({"video": {"keyframes": "size=2@0s"}}, "keyframes cannot change size"),
+        ({"video": {"keyframes": "style-weights=1,2@0s"}}, "style_weights"),
+        ({"video": {}, "content": {"sample": "cat"}}, "A sample is a picture, not a clip"),
+        ({"video": None}, "unsupported format, video"),
+        ({"video": {}, "config": {"print": "20x20mm"}}, "are for pictures, not for clips"),
+        ({"video": {}, "config": {"size": 1_000_000}}, ""),
+        ({"video": {}, "init": {"sample": "cat"}, "config": {"init": "image"}}, "A clip has no start picture"),
+    ],
+)
+def test_invalid_clip_request_is_a_one_line_error(
+    client: TestClient, studio: Studio, tmp_path: Path, painting: Path, change: dict[str, Any], message: str
+) -> None:
+    request = clip_request(client, write_clip(tmp_path / "a.mp4", FRAMES), painting)
+    response = client.post("/api/jobs", json=request | change)
+    assert response.status_code in (409, 422), response.text
+    error = response.json()["error"]
+    assert message in error
+    assert "\n" not in error
+    assert str(studio.store.folder) not in error
+    assert studio.store.jobs() == []
+
+
+def test_picture_is_no_clip_and_a_sketch_no_clip(client: TestClient, photo: Path, painting: Path) -> None:
+    request = clip_request(client, write_clip(painting.with_name("b.mp4"), FRAMES), painting)
+    response = client.post("/api/sketches", json=request)
+    assert (response.status_code, "A sketch is a picture" in response.text) == (409, True)
+    sha256 = client.post("/api/files", content=photo.read_bytes()).json()["sha256"]
+    response = client.post("/api/jobs", json=request | {"content": {"sha256": sha256, "name": "cat.jpg"}})
+    assert (response.status_code, response.json()["error"].count("cannot be read as a video")) == (422, 1)
+
+
+def test_damaged_clip_is_painted_up_to_the_damage(client: TestClient, tmp_path: Path, painting: Path) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (1, 48, 64, 3), np.uint8).repeat(12, axis=0)
+    path = write_clip(tmp_path / "a.mov", list(noise), codec="prores_ks", pixel_format="yuv422p10le")
+    damage(path, 8)
+    request = clip_request(client, path, painting)
+    response = client.post("/api/jobs", json=request)
+    assert response.status_code == 422
+    assert "frame 9 (at 0.32 s) is damaged" in response.json()["error"]
+    response = client.post("/api/jobs", json=request | {"video": {"end": 0.32}})
+    assert response.json()["frames"] == [0, 8]
+
+
+def test_time_left_counts_the_first_frame_of_a_shot_as_more(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    video = VideoOptions(cuts=()).model_dump(mode="json")
+    store.add({"alpha": 5.0, "iterations": 60}, {}, key="k", video=video, shots=[range(21)])
+    claim = store.claim("w")
+    assert claim is not None
+    store.save_frames(claim, FramesDone((0, 21), 5.0))
+    assert JobView.of(store.get(1)).remaining_s is None
+    store.save_frames(claim, FramesDone((1, 21), 40.0))  # 60 steps of three sizes are as much as four frames of 20
+    assert JobView.of(store.get(1)).remaining_s == pytest.approx(200)
+    store.save_frames(claim, FramesDone((11, 21), 140.0))
+    assert JobView.of(store.get(1)).remaining_s == pytest.approx(100)

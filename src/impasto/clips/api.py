@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from impasto.config.option_types import ClipOptions
     from impasto.config.types import ImageLike
 
-__all__ = ["build_clip", "frame_folder_of", "open_source", "prepare_clip", "video", "video_steps"]
+__all__ = ["build_clip", "check_keyframes", "frame_folder_of", "open_source", "prepare_clip", "video", "video_steps"]
 
 
 def video(
@@ -130,12 +130,12 @@ def build_clip(
     run = prepare_run(frame, style, config, **options, **masks.at(numbers[0]), cache=cache)
     if run.config.print != NO_PRINT or run.config.panorama:
         raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
-    _check_keyframes(video, run)
+    check_keyframes(video, run)
     run.recorded_plan = recorded_plan
     return ClipRun(opened, selection, masks, run, video, folder, part)
 
 
-def _check_keyframes(video: VideoOptions, run: Run) -> None:
+def check_keyframes(video: VideoOptions, run: Run) -> None:
     """Raise `ConfigError` now for values that a later frame would refuse."""
     for mark in video.keyframes:
         Config(**(run.config.model_dump() | dict(options_at(video.keyframes, mark.time_s))))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+from concurrent.futures import Future
+from typing import NamedTuple
 
 from impasto.clips import Clip
 from impasto.clips.timing import Selection, select
@@ -15,6 +16,14 @@ from impasto.studio.clips import Clips, name_errors
 from impasto.studio.schemas import ShotsView, ShotView
 
 __all__ = ["ClipShots"]
+
+
+class FoundCuts(NamedTuple):
+    """The times of the cuts of a clip in seconds, and the number of frames before the first damaged one, if any."""
+
+    cuts: tuple[float, ...]
+    frame_count: int
+    problem: str
 
 
 class ClipShots:
@@ -30,26 +39,29 @@ class ClipShots:
         Raises `JobError` if the clip does not exist, and what ended the search.
         """
         clip = self.clips.open(sha256)
-        found = self._read(sha256)
-        if found is None:
-            task = self.clips.background.start(f"shots {sha256}", lambda: self._find(sha256, clip))
-            if task.done():
-                task.result()
-            return ShotsView(complete=False, frames_done=self._frames_done.get(sha256, 0), shots=[], problem="")
-        return _view(clip, found)
+        task = None if self._read(sha256) is not None else self._start(sha256, clip)
+        found = self._read(sha256) if task is None or task.done() else None
+        if found is not None:
+            return _view(clip, found)
+        if task is not None and task.done():
+            task.result()
+        return ShotsView(complete=False, frames_done=self._frames_done.get(sha256, 0), shots=[], problem="")
 
-    def cuts(self, sha256: str) -> tuple[float, ...] | None:
-        """Return the times of the cuts if they were found, in seconds."""
+    def find(self, sha256: str) -> FoundCuts:
+        """Return the cuts of a clip, and wait until they are found. Raises `ImpastoError`."""
         found = self._read(sha256)
-        return tuple(found["cuts"]) if found is not None and not found["problem"] else None
+        return found if found is not None else self._start(sha256, self.clips.open(sha256)).result()
 
-    def _read(self, sha256: str) -> dict[str, Any] | None:
+    def _start(self, sha256: str, clip: Clip) -> Future[FoundCuts]:
+        return self.clips.background.start(f"shots {sha256}", lambda: self._find(sha256, clip))
+
+    def _read(self, sha256: str) -> FoundCuts | None:
         with contextlib.suppress(FileNotFoundError):
-            found: dict[str, Any] = json.loads((self.clips.folder / f"{sha256}.json").read_text())
-            return found
+            cuts, *rest = json.loads((self.clips.folder / f"{sha256}.json").read_text())
+            return FoundCuts(tuple(cuts), *rest)
         return None
 
-    def _find(self, sha256: str, clip: Clip) -> None:
+    def _find(self, sha256: str, clip: Clip) -> FoundCuts:
         from impasto.clips.shots import find_cuts  # needs the optional OpenCV
 
         def on_frame(number: int) -> None:
@@ -63,24 +75,25 @@ class ClipShots:
         except FrameError as error:
             selection, problem = _until(selection, error.number), str(error)
             cuts = find_cuts(clip, selection, on_frame)
-        found = {"cuts": cuts, "frames": len(selection.frames), "problem": problem}
+        found = FoundCuts(cuts, len(selection.frames), problem)
         self.clips.folder.mkdir(exist_ok=True)
         with atomic_write(self.clips.folder / f"{sha256}.json") as temporary:
             temporary.write_text(json.dumps(found))
         self._frames_done.pop(sha256, None)
+        return found
 
 
 def _until(selection: Selection, frame_count: int) -> Selection:
     return selection._replace(frames=selection.frames[:frame_count])
 
 
-def _view(clip: Clip, found: dict[str, Any]) -> ShotsView:
+def _view(clip: Clip, found: FoundCuts) -> ShotsView:
     from impasto.clips.shots import find_shots
 
-    selection = _until(select(clip, VideoOptions()), found["frames"])
+    selection = _until(select(clip, VideoOptions()), found.frame_count)
     times = [*clip.times, clip.duration]
     shots = [
         ShotView(first=shot[0], last=shot[-1], start_s=float(times[shot[0]]), end_s=float(times[shot[-1] + 1]))
-        for shot in (find_shots(selection, found["cuts"]) if selection.frames else ())
+        for shot in (find_shots(selection, found.cuts) if selection.frames else ())
     ]
-    return ShotsView(complete=True, frames_done=len(selection.frames), shots=shots, problem=found["problem"])
+    return ShotsView(complete=True, frames_done=len(selection.frames), shots=shots, problem=found.problem)

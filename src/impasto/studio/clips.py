@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from impasto import images
 from impasto.clips import Clip, open_clip
 from impasto.clips.probe import read_header
-from impasto.errors import FrameError, VideoError
+from impasto.errors import FrameError, RecipeError, VideoError
 from impasto.files import ScratchFolder
 from impasto.jobs import UnknownJobError
 from impasto.studio.background import Background
@@ -24,13 +24,15 @@ from impasto.studio.browser_copies import browser_type, write_copy
 from impasto.studio.pictures import Pictures, base_name
 from impasto.studio.schemas import ClipView, FileView
 
-__all__ = ["MAX_FRAMES", "Clips", "name_errors"]
+__all__ = ["MAX_FRAMES", "Clips", "clip_name", "name_errors"]
 
 MAX_FRAMES = 20_000
 """Limit of a clip: 13 minutes at 25 frames a second. Painting it at 512 px takes a day."""
 
 MAX_MEGAPIXELS = 36.0
 """Limit of a frame, a little above 8K. It is read from the header, before a frame is decoded."""
+
+MAX_NAME_BYTES = 150
 
 MAX_OPEN = 8
 """Number of clips whose frame times are remembered: reading them takes seconds for a large file."""
@@ -41,14 +43,14 @@ class Clips:
 
     def __init__(self, pictures: Pictures) -> None:
         self.pictures, self.store = pictures, pictures.store
-        self.folder = self.store.folder / "clips"
+        self.folder = self.store.folder / "clip-data"
         self.background = Background()
         self._opened: OrderedDict[str, Clip] = OrderedDict()
         self._lock = threading.Lock()
 
     async def upload(self, name: str, chunks: AsyncIterable[bytes]) -> ClipView:
         """Store an uploaded clip. Raises `VideoError` if it is none or too large; nothing is stored then."""
-        return await self.pictures.receive(chunks, lambda path: self._store(base_name(name, "clip"), path))
+        return await self.pictures.receive(chunks, lambda path: self._store(clip_name(name), path))
 
     def _store(self, name: str, path: Path) -> ClipView:
         """Open a clip and decode its first and last frame, and store it."""
@@ -78,7 +80,7 @@ class Clips:
         height, width = clip.size
         return ClipView(
             sha256=sha256,
-            name=base_name(name, "clip"),
+            name=clip_name(name),
             width=width,
             height=height,
             duration_s=float(clip.duration),
@@ -116,8 +118,8 @@ class Clips:
             path = folder / "frame.png"
             with name_errors(clip.path):
                 images.save(path, clip.frame(number))
-            stem = Path(base_name(name, "clip")).stem or "clip"
-            return self.pictures.add(f"{stem[:200]} {float(clip.times[number]):.2f} s.png", path)
+            stem = Path(clip_name(name)).stem
+            return self.pictures.add(f"{stem} {float(clip.times[number]):.2f} s.png", path)
 
     def _require_frame(self, sha256: str, number: int) -> Clip:
         clip = self.open(sha256)
@@ -150,6 +152,13 @@ class Clips:
                 path.unlink(missing_ok=True)
 
 
+def clip_name(name: str) -> str:
+    """Return the base name of a client's file, short enough for a file: workers read clips under their names."""
+    path = Path(base_name(name, "clip"))
+    stem = path.stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or "clip"
+    return stem + path.suffix[:16]
+
+
 @contextlib.contextmanager
 def name_errors(path: Path, name: str = "The clip") -> Iterator[None]:
     """Replace the path of a clip in errors by its name: clients see no paths of this machine."""
@@ -157,8 +166,8 @@ def name_errors(path: Path, name: str = "The clip") -> Iterator[None]:
         yield
     except FrameError as error:
         raise FrameError(str(error).replace(str(path), name), error.number) from error
-    except VideoError as error:
-        raise VideoError(str(error).replace(str(path), name)) from error
+    except (VideoError, RecipeError) as error:
+        raise type(error)(str(error).replace(str(path), name)) from error
 
 
 def _require_few(path: Path, frame_count: int) -> None:

@@ -23,7 +23,7 @@ from impasto.run.recipe import Recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
 from impasto.studio.schemas import FileView, InputView, PictureRef, ProfileView, RecipeView, file_options
 
-__all__ = ["FORMATS", "Pictures", "base_name", "download_name", "load_recipe", "profile_name"]
+__all__ = ["FORMATS", "SUFFIXES", "Pictures", "base_name", "download_name", "load_recipe", "profile_name"]
 
 MAX_MEGAPIXELS = 120.0
 """Limit of an upload. It is read from the header, so decompression bombs are refused before decoding."""
@@ -173,11 +173,11 @@ def profile_name(name: str) -> str:
     return plain if Path(plain).suffix.lower() in PROFILE_SUFFIXES else f"{plain[:251]}.icc"
 
 
-def download_name(job: Job, kind: str) -> str:
+def download_name(job: Job, suffix: str) -> str:
     """Make a file name for a result."""
     stems = (Path(base_name(str(job.inputs[role]["name"]))).stem[:60] for role in ("content", "style"))
     joined = "_".join(re.sub(r"[^\w.+-]", "_", stem.removeprefix(SAMPLE)).strip("._") or "picture" for stem in stems)
-    return f"{joined}_{job.id}{SUFFIXES[kind]}"
+    return f"{joined}_{job.id}{suffix}"
 
 
 def load_recipe(store: JobStore, sha256: str) -> RecipeView:

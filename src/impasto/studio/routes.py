@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -10,9 +11,9 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from impasto.files import ScratchFolder
-from impasto.jobs import UnknownJobError
+from impasto.jobs import Job, JobError, UnknownJobError
 from impasto.jobs.submit import set_job_alpha
-from impasto.studio.pictures import FORMATS, download_name, load_recipe
+from impasto.studio.pictures import FORMATS, SUFFIXES, download_name, load_recipe
 from impasto.studio.schemas import Alpha, FileView, JobView, PaintRequest, ProfileView, RecipeView, ScoreRequest
 from impasto.studio.scores import compute_score
 from impasto.studio.studio import Studio
@@ -21,7 +22,9 @@ __all__ = [
     "BINARY",
     "CACHE_FOREVER",
     "JPEG",
+    "PARTIAL",
     "Hash",
+    "JobNumber",
     "Side",
     "add_job_routes",
     "add_picture_routes",
@@ -46,6 +49,16 @@ BINARY = {
     }
 }
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+
+CLIP_TYPES = {
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+}
+PARTIAL: dict[int | str, dict[str, Any]] = {206: {"description": "The range of bytes that the header `Range` names."}}
 
 SKETCH = JPEG | {202: {"description": "It is not painted yet. Ask again."}}
 
@@ -155,19 +168,26 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/jobs/{job}/thumbnail", responses=JPEG, response_class=Response)
     def result_thumbnail(job: JobNumber, side: Side = 1024) -> Response:
-        """Return a small JPEG of a finished picture."""
-        return jpeg_response(pictures.thumbnail(pictures.result(store.get(job)), side), CACHE_FOREVER)
+        """Return a small JPEG of a finished picture, or of the first frame of a clip."""
+        finished = store.get(job)
+        path = pictures.result(finished)
+        if finished.video is not None:
+            return jpeg_response(studio.clips.thumbnail(path.name, 0, side), CACHE_FOREVER)
+        return jpeg_response(pictures.thumbnail(path, side), CACHE_FOREVER)
 
     @app.get(
         "/api/jobs/{job}/result",
-        responses={200: {"content": {kind: {} for kind in FORMATS.values()}}},
+        responses={200: {"content": {kind: {} for kind in (*FORMATS.values(), *CLIP_TYPES.values())}}, **PARTIAL},
         response_class=Response,
     )
     def result(
-        job: JobNumber, format: Annotated[Literal["png", "jpeg", "webp", "tiff"], Query()] = "png"
+        job: JobNumber, format: Annotated[Literal["png", "jpeg", "webp", "tiff"] | None, Query()] = None
     ) -> FileResponse:
-        """Return a finished picture as a file with its recipe inside."""
+        """Return a finished picture as a file with its recipe inside, PNG by default; a clip in its own format."""
         finished = store.get(job)
+        if finished.video is not None:
+            return _clip_response(finished, pictures.result(finished), format)
+        format = format or "png"
         folder = ScratchFolder(store.folder)
         try:
             path = pictures.convert_result(finished, format, folder.path)
@@ -177,9 +197,17 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
         return FileResponse(
             path,
             media_type=FORMATS[format],
-            filename=download_name(finished, format),
+            filename=download_name(finished, SUFFIXES[format]),
             background=BackgroundTask(folder.cleanup),
         )
+
+
+def _clip_response(job: Job, path: Path, kind: str | None) -> FileResponse:
+    """Return a finished clip as a file."""
+    if kind is not None:
+        raise JobError(f"Job {job.id} is a clip, which is not converted to {kind}. Leave format out.")
+    suffix = str((job.result or {})["suffix"])
+    return FileResponse(path, media_type=CLIP_TYPES[suffix], filename=download_name(job, suffix))
 
 
 def _add_action_routes(app: FastAPI, studio: Studio) -> None:
@@ -187,7 +215,7 @@ def _add_action_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/jobs", status_code=201)
     def submit(request: PaintRequest) -> JobView:
-        """Add a picture to the queue."""
+        """Add a picture to the queue, or a clip, whose shots are found first."""
         return studio.submit(request)
 
     @app.post("/api/jobs/{job}/cancel")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from impasto.config import Config, RunOptions
 from impasto.config.run_options import BUILT_IN_PROFILES
+from impasto.config.video import VideoOptions
 from impasto.config.wrap import Wrap
 from impasto.jobs import Job
 from impasto.samples.sources import parse_sample_name
@@ -30,11 +32,15 @@ __all__ = [
     "ShotView",
     "ShotsView",
     "Token",
+    "clip_options",
     "file_options",
 ]
 
 API_VERSION = 1
 """Version of the REST API. It is raised when clients have to change; `clients/python` states the one that it speaks."""
+
+PYRAMID = 4 / 3
+"""Work of all sizes of a picture, to that of the last one: each has twice the side of the one before."""
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The SHA-256 of an uploaded file.")]
 
@@ -92,7 +98,7 @@ class ProfileRef(Schema):
 
 
 class PaintRequest(Schema):
-    """A picture to paint."""
+    """A picture to paint, or a clip."""
 
     content: PictureRef
     styles: list[PictureRef] = Field(min_length=1, max_length=16)
@@ -104,6 +110,9 @@ class PaintRequest(Schema):
     config: dict[str, Any] = Field({}, description="Options that shape the picture, by name: see /api/options.")
     run: dict[str, Any] = Field({}, description="Options that do not shape the picture: see `run` of /api/options.")
     profile: ProfileRef | None = Field(None, description="An uploaded color profile, in place of `run.profile`.")
+    video: dict[str, Any] | None = Field(
+        None, description="For a clip, whose hash `content` then has: options by name, see `video` of /api/options."
+    )
     priority: int = Field(0, ge=-100, le=100, description="Jobs with a higher priority start first.")
 
 
@@ -131,14 +140,21 @@ class InputView(Schema):
 
 
 class ResultView(Schema):
-    """The result of a finished job. `suffix` is that of the file it was written to."""
+    """The result of a finished job; of a clip that failed, what was painted. `suffix` is that of the file."""
 
     suffix: str
     width: int
     height: int
-    losses: dict[str, float]
+    losses: dict[str, float] = Field({}, description="Empty for a clip.")
     seconds: float
-    evaluations: int
+    evaluations: int = Field(0, description="0 for a clip.")
+    frames: int | None = Field(None, description="Number of frames of a clip.")
+    duration_s: float | None = Field(None, description="Length of a clip.")
+
+    @classmethod
+    def of(cls, result: dict[str, Any]) -> Self:
+        """Describe the result of a job."""
+        return cls(**{name: result[name] for name in cls.model_fields if name in result})
 
 
 class JobView(Schema):
@@ -157,6 +173,8 @@ class JobView(Schema):
     config: dict[str, Any] = Field(description="All options.")
     overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
     run: dict[str, Any] = Field(description="The options of the file that differ from their defaults.")
+    video: dict[str, Any] | None = Field(description="The options of a clip that differ from their defaults.")
+    frames: list[int] | None = Field(description="Of a clip: the number of frames that are painted, and of all.")
     alphas: list[float] = Field(description="All values of α, in order.")
     requested_alpha: float | None = Field(description="A new α that applies after the current step.")
     inputs: list[InputView]
@@ -169,8 +187,6 @@ class JobView(Schema):
     def of(cls, job: Job) -> Self:
         """Describe a job of the queue."""
         scales = job.scales or []
-        result = job.result and ResultView(**{name: job.result[name] for name in ResultView.model_fields})
-        remaining_s = job.elapsed_s * (1 / job.progress - 1) if job.state == "running" and job.progress else None
         return cls(
             id=job.id,
             state=_state(job),
@@ -178,17 +194,19 @@ class JobView(Schema):
             step=_count_steps(scales, job.progress),
             scales=scales,
             elapsed_s=job.elapsed_s,
-            remaining_s=remaining_s,
+            remaining_s=_remaining_s(job) if job.state == "running" and job.progress else None,
             created_s=job.created_s,
             updated_s=job.changed_s,
             priority=job.priority,
             config=job.config,
             overrides=Config(**job.config).overrides(),
             run=file_options(RunOptions(**job.run)),
+            video=clip_options(job.video) if job.video is not None else None,
+            frames=job.frames,
             alphas=job.alphas,
             requested_alpha=job.requested_alpha,
             inputs=[InputView.of(role, file["name"], str(file["sha256"])) for role, file in job.inputs.items()],
-            result=result or None,
+            result=ResultView.of(job.result) if job.result else None,
             error=job.error,
             revision=job.revision,
         )
@@ -215,6 +233,7 @@ class ClipView(Schema):
     rate: float = Field(description="Frames per second.")
     frame_count: int
     sound: bool
+    recipe: bool = Field(False, description="In answer to an upload: true if Impasto painted it.")
     copied: bool = Field(description="True if browsers get a small copy to play, because they may not play the file.")
     note: str = Field("", description="In answer to an upload: what is missing of a file that is cut off.")
 
@@ -246,10 +265,11 @@ class ProfileView(Schema):
 
 
 class RecipeView(Schema):
-    """The recipe of a picture: its options, its inputs, and which of those are stored here."""
+    """The recipe of a picture or a clip: its options, its inputs, and which of those are stored here."""
 
     overrides: dict[str, Any] = Field(description="The options that differ from their defaults.")
     run: dict[str, Any] = Field(description="The options of the file that differ from their defaults.")
+    video: dict[str, Any] | None = Field(None, description="The options of a clip that differ from their defaults.")
     alphas: list[float] = Field(description="All values of α, in order.")
     inputs: list[InputView]
     available: list[str] = Field(description="The roles of the inputs that are stored here.")
@@ -263,6 +283,25 @@ def file_options(options: RunOptions) -> dict[str, Any]:
     if options.profile not in BUILT_IN_PROFILES:
         changed.pop("profile", None)
     return changed
+
+
+def clip_options(video: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a clip that differ from their defaults, as a person would write them."""
+    usual = VideoOptions().model_dump(mode="json")
+    changed = VideoOptions(**video).model_dump(mode="json")
+    return {name: value for name, value in changed.items() if value != usual[name]}
+
+
+def _remaining_s(job: Job) -> float:
+    """Estimate the seconds left. The first frame of a shot takes more steps than the others."""
+    if job.frames is None or job.video is None:
+        return job.elapsed_s * (1 / job.progress - 1)
+    done, count = job.frames
+    steps, frame_steps = float(job.config["iterations"] or 0), float(job.video["frame_iterations"])
+    shots = min(count, 1 + len(job.video["cuts"] or ()))
+    extra = max(0.0, PYRAMID * steps / frame_steps - 1)
+    work, all_work = done + extra * math.ceil(shots * done / count), count + extra * shots
+    return job.elapsed_s * (all_work / work - 1)
 
 
 def _state(job: Job) -> Any:

@@ -80,6 +80,8 @@ class Sketches:
 
     def _enqueue(self, request: PaintRequest) -> Job:
         """Return the job of a sketch, and queue it unless it is done."""
+        if request.video is not None:
+            raise JobError("A sketch is a picture. Leave video out, and give a frame of the clip as content.")
         if self.store.count_queued() >= MAX_WAITING:
             raise JobError(f"{MAX_WAITING} sketches are waiting. Try again later.")
         run = build_run(request, _sketch_config(read_config(request)), RunOptions(), self._open_small, self._open)

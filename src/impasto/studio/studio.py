@@ -8,6 +8,7 @@ from impasto.images import NamedImage
 from impasto.jobs import JobError, JobStore
 from impasto.jobs.submit import submit
 from impasto.studio.auth import AccessPolicy
+from impasto.studio.clip_requests import submit_clip_request
 from impasto.studio.clip_shots import ClipShots
 from impasto.studio.clips import Clips
 from impasto.studio.events import EventHub
@@ -43,7 +44,7 @@ class Studio:
         self.clips.background.close()
 
     def submit(self, request: PaintRequest) -> JobView:
-        """Add a picture to the queue. Raises `ImpastoError`."""
+        """Add a picture or a clip to the queue. Raises `ImpastoError`."""
         if self.store.count_queued() >= self.max_queued:
             raise JobError(f"The queue is full: {self.max_queued} pictures are waiting. Try again later.")
         config, options = read_config(request), read_run_options(request)
@@ -51,6 +52,8 @@ class Studio:
         def open_picture(ref: PictureRef) -> NamedImage:
             return self.pictures.source(ref, config.longest_px)
 
+        if request.video is not None:
+            return JobView.of(submit_clip_request(self.shots, request, config, options, open_picture))
         run = build_run(request, config, options, open_picture, open_picture)
         profile = self.pictures.file(request.profile.sha256, "color profile") if request.profile is not None else None
         job = submit(self.store, run.inputs, run.config, run.options, priority=request.priority, profile=profile)
