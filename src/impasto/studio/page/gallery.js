@@ -53,8 +53,9 @@ export class Gallery {
 
   createPicture(job) {
     const label = fullTitle(job);
-    const image = el("img", { src: `/api/jobs/${job.id}/thumbnail?side=384`, alt: label, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
-    const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: label }, image));
+    const image = el("img", { src: `/api/jobs/${job.id}/thumbnail?side=384`, alt: job.video ? `${label}, clip` : label, loading: "lazy", decoding: "async", width: job.result.width, height: job.result.height });
+    const play = job.video && el("span", { class: "play-sign", "aria-hidden": "true" });
+    const node = el("li", { "data-job": job.id }, el("a", { href: `#job=${job.id}`, title: label }, image, play));
     return { node, job };
   }
 

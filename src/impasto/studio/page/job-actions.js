@@ -35,8 +35,9 @@ export class JobActions {
     const isDone = job.state === "done";
     const actions = ACTIONS[job.state].map((name) => button(LABELS[name], () => this.perform(name, job), { class: name === "remove" ? "quiet" : "" }));
     const useSettings = button("Use these settings", () => this.onUseSettings(job), { class: isDone ? "" : "quiet" });
-    if (isDone) this.node.replaceChildren(this.createDownload(job), useSettings, ...this.createComparison(other, results), ...actions);
-    else this.node.replaceChildren(...actions, useSettings);
+    const download = job.result && (job.video ? this.createClipDownload(job) : this.createDownload(job));
+    if (isDone) this.node.replaceChildren(download, useSettings, ...this.createComparison(other, results), ...actions);
+    else this.node.replaceChildren(...actions, ...(download ? [download] : []), useSettings);
     if (hadFocus) this.node.querySelector("a, button")?.focus();
   }
 
@@ -48,7 +49,7 @@ export class JobActions {
 
   confirmRemoval(job) {
     const dialog = openDialog(
-      "Remove this picture?",
+      job.video ? "Remove this clip?" : "Remove this picture?",
       { class: "small" },
       el("p", {}, "It is deleted from the studio. Files that you downloaded stay."),
       el("div", { class: "row end" }, button("Keep", () => dialog.close()), button("Remove", () => {
@@ -67,6 +68,12 @@ export class JobActions {
     format.addEventListener("change", update);
     update();
     return el("span", { class: "button-group" }, link, format);
+  }
+
+  /** A link to a clip, also to the frames before an error. */
+  createClipDownload(job) {
+    const text = job.state === "done" ? "Download" : `Download ${job.result.frames} frames`;
+    return el("a", { class: "button main", download: true, href: `/api/jobs/${job.id}/result` }, text);
   }
 
   createComparison(other, results) {

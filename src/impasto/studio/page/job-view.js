@@ -1,21 +1,25 @@
 // The view of one job: its preview, its result, or its result beside another one. Without a job, the pictures to start with.
 
 import { alphaControl, middleOf } from "./alpha.js";
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { beforeAfter } from "./before-after.js";
+import { clipPlayer } from "./clip-player.js";
 import { sideBySide } from "./compare.js";
 import { button, el, formatNumber } from "./dom.js";
 import { JobActions } from "./job-actions.js";
-import { formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
+import { formatClock, formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
 import { LossChart } from "./loss-chart.js";
 import { viewPanorama } from "./panorama.js";
-import { SMALL_PX, thumbnailUrl } from "./picture-refs.js";
+import { frameUrl, SMALL_PX, thumbnailUrl } from "./picture-refs.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused", "cancelling"]);
 const [NORMAL_PX, LARGE_PX, PANORAMA_PX, PREVIEW_PX] = [1024, 2048, 4096, 640];
 const LARGE_FROM_PX = 1100; // a frame of more device pixels gets a large result
 
 const WAITING_TEXTS = { queued: "It starts when the jobs before it are done.", running: "Getting ready…" };
+
+/** The photo of a job, or its clip. */
+const contentOf = (job) => ({ ...inputsOfKind(job.inputs, "content")[0], isClip: job.video !== null });
 
 const resultUrl = (job, side) => `/api/jobs/${job.id}/thumbnail?side=${side}`;
 
@@ -42,15 +46,16 @@ export class JobView {
   showStart(pictures) {
     if (this.job !== null) this.chart = null;
     this.job = null;
-    this.host.classList.remove("active");
+    this.host.classList.remove("active", "is-clip");
     const figure = (picture) => {
       const name = shortName(picture.name);
       return el("figure", {}, el("div", { class: "canvas" }, sharpeningImage(picture, name)), el("figcaption", {}, name));
     };
+    const what = pictures.clip ? "clip will be painted, frame by frame," : "photo will be painted";
     const styles = pictures.styles.map(({ picture }) => figure(picture));
     this.host.replaceChildren(
       el("div", { class: "start-pictures" }, figure(pictures.content), el("div", { class: "styles", "data-count": styles.length }, ...styles)),
-      el("p", { class: "hint" }, `The photo will be painted in the style of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures, or a clip, anywhere.`),
+      el("p", { class: "hint" }, `The ${what} in the style of the painting${styles.length > 1 ? "s" : ""}. Drop or paste your own pictures, or a clip, anywhere.`),
     );
   }
 
@@ -71,7 +76,7 @@ export class JobView {
     const header = el("header", {}, el("h2", {}, jobTitle(job)), this.state);
     this.host.replaceChildren(
       el("div", { class: "picture" }, header, this.frame, this.bar, this.progressText, this.problem, this.actions.node),
-      el("div", { class: "sidebar" }, this.alphaNode, this.chart.node, this.settings),
+      el("div", { class: "sidebar" }, this.alphaNode, job.video ? "" : this.chart.node, this.settings),
     );
     this.frameKey = this.actions.shown = null;
     this.update(job);
@@ -89,18 +94,21 @@ export class JobView {
     if (job.state === "failed") this.problem.textContent = job.error ?? "";
     else if (before.state !== job.state) this.problem.textContent = "";
     this.host.classList.toggle("active", isActive);
+    this.host.classList.toggle("is-clip", job.video !== null);
     this.chart.setScales(job.scales, isActive);
     this.updateFrame(job);
-    this.actions.show(job, this.other, job.state === "done" ? this.results().filter(({ id }) => id !== job.id) : []);
+    this.actions.show(job, this.other, job.state === "done" && !job.video ? this.results().filter(({ id, video }) => id !== job.id && !video) : []);
     this.updateAlpha(job);
     this.updateSettings(job);
   }
 
   describeProgress(job) {
     if (job.state === "done") {
-      const { width, height, seconds } = job.result;
-      return `${width} × ${height} px, ${formatDuration(seconds)}`;
+      const { width, height, seconds, frames, duration_s: length } = job.result;
+      const extent = frames ? `, ${frames} frames, ${formatClock(length)}, painted in` : ",";
+      return `${width} × ${height} px${extent} ${formatDuration(seconds)}`;
     }
+    if (job.frames) return this.describeFrames(job);
     if (!job.scales.length) return WAITING_TEXTS[job.state] ?? "";
     const total = job.scales.reduce((sum, [, , steps]) => sum + steps, 0);
     let rest = job.step;
@@ -113,17 +121,24 @@ export class JobView {
     return parts.join(" · ");
   }
 
+  describeFrames({ state, frames: [done, count], remaining_s: remaining, elapsed_s: elapsed }) {
+    if (!done && !elapsed) return `${count} frames. ${WAITING_TEXTS[state] ?? ""}`;
+    const text = done < count ? `Frame ${done + 1} of ${count}` : `${count} frames. Writing the clip…`;
+    return remaining === null || done === count ? text : `${text} · about ${formatDuration(remaining)}\u00a0left`;
+  }
+
   updateFrame(job) {
     const key = job.state === "done" ? `done-${this.other?.id}` : "preview";
     if (key === this.frameKey) return;
     this.frameKey = key;
     if (key === "preview") this.showPreviewFrame(job);
+    else if (job.video) this.showClip(job);
     else if (this.other) this.showComparison(job, this.other);
     else this.showResult(job);
   }
 
   showPreviewFrame(job) {
-    const [content] = inputsOfKind(job.inputs, "content");
+    const content = contentOf(job);
     this.image = el("img", { src: this.previewUrl ?? thumbnailUrl(content, PREVIEW_PX), alt: `${jobTitle(job)}, preview` });
     const canvas = el("div", { class: "canvas preview" }, this.image);
     canvas.classList.toggle("no-preview", !this.previewUrl);
@@ -155,6 +170,27 @@ export class JobView {
     const labels = { before: "The photo", after: jobTitle(job) };
     const flat = beforeAfter({ before: thumbnailUrl(content, side), after: image.src, labels });
     this.frame.replaceChildren(...(job.config.panorama ? this.panoramaViews(job, flat) : [flat]));
+  }
+
+  /** Show a finished clip beside the original. */
+  async showClip(job) {
+    const content = contentOf(job);
+    const clip = await get(`/api/clips/${content.sha256}`).catch(() => null);
+    if (this.job.id !== job.id) return;
+    const { width, height, duration_s: duration, frames: frameCount } = job.result;
+    this.setAspect(2 * width, height);
+    const player = clipPlayer({
+      original: { src: `/api/clips/${content.sha256}/video`, poster: frameUrl(content, 0, NORMAL_PX), label: shortName(content.name) },
+      painted: { src: `/api/jobs/${job.id}/video`, poster: resultUrl(job, NORMAL_PX), label: jobTitle(job) },
+      start: Number(job.video.start ?? 0),
+      duration,
+      frameCount,
+      hasSound: clip?.sound ?? false,
+      isLoop: job.video.loop ?? false,
+      isCopied: clip?.copied ?? false,
+    });
+    player.style.setProperty("--aspect", width / height);
+    this.frame.replaceChildren(player);
   }
 
   /** Return a view of a panorama to turn, and a button that shows it flat. */
@@ -193,7 +229,7 @@ export class JobView {
 
   /** Show α of a running job, and a value that was requested but does not apply yet. */
   updateAlpha(job) {
-    this.alphaNode.hidden = !ACTIVE.has(job.state) || job.state === "cancelling";
+    this.alphaNode.hidden = !ACTIVE.has(job.state) || job.state === "cancelling" || job.video !== null;
     if (this.alphaNode.hidden) return;
     const current = job.alphas.at(-1);
     if (!this.alphaNode.firstChild) {
@@ -230,6 +266,7 @@ export class JobView {
     const rows = [
       ...job.inputs.map(({ role, name }) => [optionLabel(role), shortName(name)]),
       ["submitted", formatTime(job.created_s)],
+      ...Object.entries(job.video ?? {}).map(([name, value]) => [optionLabel(name), String(value) || "none"]),
       ...Object.entries(job.config).map(([name, value]) => [optionLabel(name), name === "alpha" ? alphas : String(value ?? "auto")]),
     ];
     const table = el("table", {}, el("tbody", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));

@@ -43,7 +43,7 @@ function showSelected() {
   events.follow(id);
   const job = jobs.get(id);
   const other = jobs.get(otherId);
-  if (job) jobView.show(job, job.state === "done" && other?.state === "done" ? other : null);
+  if (job) jobView.show(job, job.state === "done" && other?.state === "done" && !job.video && !other.video ? other : null);
   else jobView.showStart(pictures);
   showJobs();
 }
@@ -136,10 +136,14 @@ pictures = new Pictures(options.samples, {
     byId("paint").textContent = clip === null ? "Paint" : "Paint the clip";
     showEstimate();
   },
-  onShots: showEstimate,
+  onShots(shots, damage) {
+    // A clip ends before its first damaged frame.
+    if (damage && shots.length) form.showVideo({ ...form.toVideo(), end: Math.floor(1000 * shots.at(-1).end_s) / 1000 });
+    showEstimate();
+  },
   async onUseSettings(picture) {
     try {
-      await useSettings(await get(`/api/files/${picture.sha256}/recipe`));
+      await useSettings(await get(`/api/${picture.isClip ? "clips" : "files"}/${picture.sha256}/recipe`));
     } catch (error) {
       problem.textContent = error.message;
     }
@@ -179,6 +183,7 @@ async function submit(isClip) {
   if (showInvalidField()) return;
   const buttons = [byId("paint"), byId("try")];
   for (const each of buttons) each.disabled = true;
+  if (isClip && !pictures.clipPanel.shots.length) byId("note").textContent = "The shots are found first…";
   try {
     const settings = { ...form.toRequest(pictures.weights), ...(isClip && { video: form.toVideo() }) };
     const job = await post("/api/jobs", { ...settings, ...pictures.toRequest(form.values(form.fields), isClip) });
@@ -188,6 +193,7 @@ async function submit(isClip) {
     if (!ACTIVE.has(jobs.get(selection().id)?.state)) go(job.id);
     showJobs();
   } catch (error) {
+    byId("note").textContent = "";
     problem.textContent = error.message;
   }
   for (const each of buttons) each.disabled = false;

@@ -82,7 +82,7 @@ export class Pictures {
     if (role !== "style") files = files.slice(0, 1);
     if (files.length > 1) this.blend.checked = true;
     this.uploads += 1;
-    byId("paint").disabled = true;
+    this.allowPainting(false);
     for (const file of files) {
       const bar = el("progress", { max: 1, value: 0, "aria-label": `Uploading ${file.name}` });
       const row = el("li", { class: "chosen" }, el("span", { class: "name" }, file.name), bar);
@@ -95,7 +95,11 @@ export class Pictures {
       row.remove();
     }
     this.uploads -= 1;
-    byId("paint").disabled = this.uploads > 0;
+    this.allowPainting(this.uploads === 0);
+  }
+
+  allowPainting(isAllowed) {
+    for (const id of ["paint", "try"]) byId(id).disabled = !isAllowed;
   }
 
   async uploadFile(file, role, onProgress) {
@@ -212,7 +216,7 @@ export class Pictures {
   render() {
     const { content, style, start } = this.sections;
     this.matchMask();
-    const row = this.createRow(this.content, ...this.maskButtons());
+    const row = this.createRow(this.content, ...this.recipeButton(this.clip), ...this.maskButtons());
     if (this.clip) row.querySelector(".name").replaceChildren(shortName(this.clip.name), el("small", {}, describeClip(this.clip)));
     content.list.replaceChildren(row, ...this.maskHint());
     style.list.replaceChildren(...this.styles.map((entry, index) => this.createStyleRow(entry, index)));
@@ -226,10 +230,13 @@ export class Pictures {
 
   createRow(picture, ...buttons) {
     const size = picture.width ? `${picture.width} × ${picture.height}` : picture.sample ? "sample" : "";
-    const recipe = picture.recipe && button("Use its settings", () => this.onUseSettings(picture), { class: "quiet", title: "Impasto painted this picture" });
     const name = el("span", { class: "name", title: shortName(picture.name) }, shortName(picture.name), el("small", {}, size));
-    const about = el("div", { class: "about" }, name, el("span", { class: "row" }, recipe, ...buttons));
+    const about = el("div", { class: "about" }, name, el("span", { class: "row" }, ...this.recipeButton(picture), ...buttons));
     return el("li", { class: "chosen" }, el("img", { src: thumbnailUrl(picture, SMALL_PX), alt: "", class: "thumb" }), about);
+  }
+
+  recipeButton(painted) {
+    return painted?.recipe ? [button("Use its settings", () => this.onUseSettings(painted), { class: "quiet", title: "Impasto painted it" })] : [];
   }
 
   createStyleRow(entry, index) {
