@@ -16,6 +16,7 @@ from typing import Any
 
 import impasto_client
 import pytest
+from builders.clips import numbered_frame, write_clip
 from builders.servers import RunningStudio, kill_studio, start_studio
 from builders.waiting import wait_until
 from impasto_client import (
@@ -43,6 +44,7 @@ from impasto_client import local as local_module
 from PIL import Image
 
 import impasto
+from impasto.clips import open_clip
 from impasto.config.presets import PRESETS
 from impasto.jobs import JobStore
 from impasto.studio import schemas
@@ -123,6 +125,29 @@ def test_watches_a_job_to_its_end_and_saves_it(client: Client, tmp_path: Path, p
         job.save(tmp_path / "painted.txt")
     with pytest.raises(PictureError, match="could not be written"):
         job.save(tmp_path / "nowhere" / "painted.png")
+
+
+@pytest.mark.weights
+def test_paints_a_clip(client: Client, tmp_path: Path, painting: Path) -> None:
+    path = write_clip(tmp_path / "bright.mp4", [numbered_frame(number) for number in range(6)])
+    clip = client.upload_clip(path)
+    assert (clip.name, clip.width, clip.height, clip.frame_count, clip.sound) == ("bright.mp4", 64, 48, 6, False)
+    job = client.submit_clip(clip, painting, **SMALL, every=2, frame_iterations=2, precision="float32")
+    events = list(job.watch())
+    assert [event.frames for event in events if isinstance(event, Progress)][-1] == 3
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert (done.frames, done.duration_s, done.width, done.height) == (3, 0.24, 64, 48)
+    assert job.result()[4:8] == b"ftyp"
+    with pytest.raises(PictureError, match=r"another format than the clip. Use the suffix \.mp4"):
+        job.save(tmp_path / "painted.png")
+    assert open_clip(job.save(tmp_path / "painted.mp4")).frame_count == 3
+    with pytest.raises(RequestError, match="evry"):
+        client.submit_clip(path, painting, evry=2)
+    with pytest.raises(RequestError, match=r"painting|swirl"):
+        client.submit_clip(painting, painting)
+    with pytest.raises(PictureError, match="is empty"):
+        client.upload_clip(b"")
 
 
 @pytest.mark.weights

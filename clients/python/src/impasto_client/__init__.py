@@ -23,7 +23,7 @@ from impasto_client.errors import (
 )
 from impasto_client.events import Cancelled, Done, Event, Failed, Preview, Progress
 from impasto_client.job import Job
-from impasto_client.pictures import Picture
+from impasto_client.pictures import Clip, Picture
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ __all__ = [
     "PRESETS",
     "Cancelled",
     "Client",
+    "Clip",
     "ConnectionLostError",
     "Done",
     "Event",

@@ -1,4 +1,4 @@
-"""The client: upload pictures, submit jobs."""
+"""The client: upload pictures and clips, submit jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from impasto_client.errors import RequestError, StudioError, VersionError
 from impasto_client.http import Transport
 from impasto_client.job import Job
 from impasto_client.local import LocalStudio
-from impasto_client.pictures import Picture, Source, profile_reference, reference, upload
+from impasto_client.pictures import (
+    Clip,
+    ClipSource,
+    Picture,
+    Source,
+    clip_reference,
+    profile_reference,
+    reference,
+    upload,
+    upload_clip,
+)
 
 __all__ = ["API_VERSION", "DEFAULT_URL", "PRESETS", "Client"]
 
@@ -18,6 +28,9 @@ API_VERSION = 1
 
 SCORE_TIMEOUT_S = 600.0
 """One megapixel takes seconds, a studio scores one picture at a time, and answers when it is done."""
+
+CLIP_TIMEOUT_S = 3600.0
+"""Finding the shots of a clip takes a tenth of a second for each frame in HD."""
 
 DEFAULT_URL = "http://127.0.0.1:8077"
 
@@ -52,7 +65,7 @@ class Client:
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, timeout_s: float = 60.0) -> None:
         self._transport = Transport(url, token, timeout_s)
         self._studio: LocalStudio | None = None
-        self._run_options: frozenset[str] | None = None
+        self._form: dict[str, Any] | None = None
 
     @classmethod
     def local(
@@ -149,17 +162,46 @@ class Client:
         profile = options.get("profile")
         if isinstance(profile, bytes) or (profile is not None and str(profile).lower().endswith(PROFILE_SUFFIXES)):
             request["profile"] = profile_reference(send, options.pop("profile"))
-        run = self._names_of_run_options() if options else frozenset()
-        request["config"] = {name: value for name, value in options.items() if name not in run}
-        request["run"] = {name: value for name, value in options.items() if name in run}
+        request["run"] = self._take_options("run", options)
+        request["config"] = options
         request["content"] = reference(send, content)
-        request["styles"] = _references(send, styles)
-        request["content_masks"] = _references(send, content_masks)
-        request["style_masks"] = _references(send, style_masks)
-        for name, picture in (("init", init), ("protect", protect)):
-            if picture is not None:
-                request[name] = reference(send, picture)
-        return Job(send, send.call("POST", "/api/jobs", request))
+        if init is not None:
+            request["init"] = reference(send, init)
+        return self._add(request, styles, content_masks, style_masks, protect)
+
+    def upload_clip(self, clip: ClipSource, name: str = "") -> Clip:
+        """Upload a video, or an animated GIF or WebP, to use it in several jobs. `name` is only displayed."""
+        return upload_clip(self._transport, clip, name)
+
+    def submit_clip(
+        self,
+        clip: ClipSource,
+        styles: Source | Iterable[Source],
+        *,
+        content_masks: Iterable[Source] = (),
+        style_masks: Iterable[Source] = (),
+        protect: Source | None = None,
+        preset: str = "painterly",
+        priority: int = 0,
+        **options: Any,
+    ) -> Job:
+        """Add a clip to the queue, once the studio has found its shots.
+
+        The clip is a path, bytes or an uploaded clip. `options` are those of pictures and of clips, such as size=512 or
+        every=2. Raises `RequestError` with the studio's message.
+        """
+        self.check()
+        send = Transport(self._transport.url, self._transport.token, max(self._transport.timeout_s, CLIP_TIMEOUT_S))
+        request: dict[str, Any] = {"preset": preset, "priority": priority}
+        request["video"] = self._take_options("video", options)
+        request["run"] = self._take_options("run", options)
+        request["config"] = options
+        request["content"] = clip_reference(send, clip)
+        return self._add(request, styles, content_masks, style_masks, protect, send)
+
+    def paint_clip(self, clip: ClipSource, styles: Source | Iterable[Source], **options: Any) -> bytes:
+        """Paint a clip and return it as MP4. Takes the arguments of `submit_clip`."""
+        return self.submit_clip(clip, styles, **options).result()
 
     def paint(self, content: Source, styles: Source | Iterable[Source], **options: Any) -> bytes:
         """Paint a picture and return it as PNG. Takes the arguments of `submit`."""
@@ -187,11 +229,32 @@ class Client:
         """Return all jobs, oldest first."""
         return [Job(self._transport, view) for view in self._transport.call("GET", "/api/jobs")]
 
-    def _names_of_run_options(self) -> frozenset[str]:
-        """Return the names of the options that do not shape the picture, which the studio takes apart from the rest."""
-        if self._run_options is None:
-            self._run_options = frozenset(field["name"] for field in self.options()["run"])
-        return self._run_options
+    def _add(
+        self,
+        request: dict[str, Any],
+        styles: Source | Iterable[Source],
+        content_masks: Iterable[Source],
+        style_masks: Iterable[Source],
+        protect: Source | None,
+        transport: Transport | None = None,
+    ) -> Job:
+        """Add the pictures beside the content to a request, and send it."""
+        send = self._transport
+        request["styles"] = _references(send, styles)
+        request["content_masks"] = _references(send, content_masks)
+        request["style_masks"] = _references(send, style_masks)
+        if protect is not None:
+            request["protect"] = reference(send, protect)
+        return Job(send, (transport or send).call("POST", "/api/jobs", request))
+
+    def _take_options(self, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Remove the options of a kind, which the studio takes apart from the rest, and return them."""
+        if not options:
+            return {}
+        if self._form is None:
+            self._form = self.options()
+        names = {field["name"] for field in self._form.get(kind, ())}
+        return {name: options.pop(name) for name in list(options) if name in names}
 
 
 def _references(transport: Transport, pictures: Source | Iterable[Source]) -> list[dict[str, Any]]:

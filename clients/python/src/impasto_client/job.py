@@ -23,7 +23,7 @@ FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".ti
 
 
 class Job:
-    """A picture in the queue of a studio. It stays there, and `Client.job(id)` returns it again."""
+    """A picture or a clip in the queue of a studio. It stays there, and `Client.job(id)` returns it again."""
 
     def __init__(self, transport: Transport, view: dict[str, Any]) -> None:
         self._transport, self._first = transport, view
@@ -73,19 +73,29 @@ class Job:
         """Return the picture as it is now, a small JPEG. Raises `RequestError` before the first step."""
         return self._transport.fetch("GET", f"/api/jobs/{self.id}/preview")
 
-    def result(self, format: str = "png") -> bytes:
-        """Wait for the picture and return it as a file: png, jpeg, webp or tiff, with its recipe inside."""
+    def result(self, format: str = "") -> bytes:
+        """Wait for the picture and return it as a file: png (default), jpeg, webp or tiff, with its recipe inside.
+
+        A clip is returned as the file it is, an MP4 by default.
+        """
         self.wait()
-        return self._transport.fetch("GET", f"/api/jobs/{self.id}/result", format=format)
+        query: dict[str, Any] = {"format": format} if format else {}
+        return self._transport.fetch("GET", f"/api/jobs/{self.id}/result", **query)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Wait for the picture and write it to a file; the suffix is the format. It appears when it is complete."""
         chosen = Path(path)
-        if chosen.suffix.lower() not in FORMATS:
+        suffix, is_clip = chosen.suffix.lower(), self._first.get("video") is not None
+        if not is_clip and suffix not in FORMATS:
             raise PictureError(f"{chosen} has no suffix of a picture. Use one of {', '.join(FORMATS)}.")
+        if is_clip:
+            self.wait()
+            stored = self.view()["result"]["suffix"]
+            if suffix != stored:
+                raise PictureError(f"{chosen} would have another format than the clip. Use the suffix {stored}.")
         target = Path(os.path.realpath(chosen))
         temporary = target.with_name(f".impasto-{secrets.token_hex(8)}{target.suffix}")
-        content = self.result(FORMATS[chosen.suffix.lower()])
+        content = self.result("" if is_clip else FORMATS[suffix])
         try:
             temporary.write_bytes(content)
             os.replace(temporary, target)
