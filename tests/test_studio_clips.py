@@ -17,8 +17,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from impasto.clips import open_clip
+from impasto.config import Config, RunOptions
 from impasto.config.video import VideoOptions
+from impasto.images import NamedImage
 from impasto.jobs import JobStore
+from impasto.jobs.clips import submit_clip
 from impasto.jobs.model import FramesDone
 from impasto.jobs.worker import Worker
 from impasto.studio import Studio, create_app
@@ -371,6 +374,27 @@ def test_damaged_clip_is_painted_up_to_the_damage(client: TestClient, tmp_path: 
     assert "frame 9 (at 0.32 s) is damaged" in response.json()["error"]
     response = client.post("/api/jobs", json=request | {"video": {"end": 0.32}})
     assert response.json()["frames"] == [0, 8]
+
+
+@pytest.mark.weights
+def test_clip_that_fails_keeps_its_frames_and_shows_no_paths(
+    client: TestClient, studio: Studio, tmp_path: Path, painting: Path
+) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (1, 48, 64, 3), np.uint8).repeat(5, axis=0)
+    path = write_clip(tmp_path / "a.mov", list(noise), codec="prores_ks", pixel_format="yuv422p10le")
+    damage(path, 3)
+    content = studio.store.files.add(path)
+    files = {"content": NamedImage("絵" * 200 + ".mov", studio.store.files.path(content)), "style": painting}
+    config = Config(size=48, iterations=1, scales=1)
+    job = submit_clip(studio.store, files, config, RunOptions(), VideoOptions(cuts=(), frame_iterations=1))
+    Worker(studio.store, "w").run_one()
+    view = client.get(f"/api/jobs/{job.id}").json()
+    assert view["state"] == "failed"
+    assert view["error"].endswith("repair the file. 3 of 5 frames are done.")
+    assert (view["error"][0], str(studio.store.folder) in view["error"]) == ("絵", False)
+    assert view["result"]["frames"] == 3
+    (tmp_path / "part.mp4").write_bytes(client.get(f"/api/jobs/{job.id}/result").content)
+    assert open_clip(tmp_path / "part.mp4").frame_count == 3
 
 
 def test_time_left_counts_the_first_frame_of_a_shot_as_more(tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ from impasto.jobs.painter import UPDATE_INTERVAL_S, JobPainter
 __all__ = ["ClipPainter", "make_painter"]
 
 
+MAX_NAME_BYTES = 200
+"""Most systems take names of up to 255 bytes."""
+
+
 def make_painter(job: Job, *arguments: Any, **options: Any) -> JobPainter:
     """Return the painter of a job: see `JobPainter`."""
     return (JobPainter if job.video is None else ClipPainter)(job, *arguments, **options)
@@ -37,6 +41,7 @@ class ClipPainter(JobPainter):
     """
 
     def _paint_job(self) -> Generator[JobUpdate, JobCommand, None]:
+        self._links: list[Path] = []
         with ScratchFolder(self.folder) as links:
             run = self._prepare_clip(links)
             yield PlanChosen(run.first.plan.model_dump(mode="json"))
@@ -88,13 +93,22 @@ class ClipPainter(JobPainter):
         source, name = self._file(role), self.job.inputs[role]["name"]
         if kind_of(role) not in ("content", "content_mask", "protect") or not name:
             return self._input(role)
-        path = links / role / Path(name).name
+        short = Path(name).name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
+        path = links / role / short
+        self._links.append(path)
         path.parent.mkdir()
         try:
             path.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, path)
         return path
+
+    def _describe(self, error: BaseException) -> str:
+        """Return an error on one line, with the original names of files."""
+        message = super()._describe(error)
+        for path in self._links:
+            message = message.replace(str(path), path.name)
+        return message
 
     def _count(self, run: ClipRun) -> tuple[int, int]:
         numbers = run.numbers
@@ -107,12 +121,12 @@ class ClipPainter(JobPainter):
         """Write the clip, after an error the frames before it. A shot is not written."""
         done, count = self._count(run)
         if self.job.shot is not None:
-            return JobEnded(result={"frames": done}) if error is None else JobEnded(error=str(error))
+            return JobEnded(result={"frames": done}) if error is None else JobEnded(error=self._describe(error))
         suffix = Path(self.job.output).suffix if self.job.output else CLIP_SUFFIX
         path = self.folder / f"{self.job.id}-{self.job.attempt}{suffix}"
         written = run.write(path)
         if not written:
-            return JobEnded(error=str(error))
+            return JobEnded(error=self._describe(error) if error is not None else "There is no frame to write.")
         height, width = run.first.size
         return JobEnded(
             picture=path,
@@ -124,5 +138,5 @@ class ClipPainter(JobPainter):
                 "height": height,
                 "width": width,
             },
-            error=None if error is None else f"{error} {written} of {count} frames are done.",
+            error=None if error is None else f"{self._describe(error)} {written} of {count} frames are done.",
         )
