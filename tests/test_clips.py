@@ -72,6 +72,28 @@ def test_every_frame_of_every_codec_in_any_order(tmp_path: Path, kind: str) -> N
     assert [read_number(frame) for frame in clip.frames(6, 9)] == [6, 7, 8]
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("a.mp4", {}, (24, 32)),
+        ("a.mp4", {"rotation": (90.0, False, False)}, (32, 24)),
+        ("a.mkv", {"pixel_aspect": Fraction(2)}, (12, 32)),
+        ("a.mov", {"codec": "prores_ks", "pixel_format": "yuv422p10le"}, (24, 32)),
+        ("a.mkv", {"codec": "ffv1", "pixel_format": "bgr0"}, (24, 32)),
+    ],
+)
+def test_frames_are_reduced_while_they_are_decoded(
+    tmp_path: Path, name: str, options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    clip = open_clip(write_clip(tmp_path / name, FRAMES, **options))
+    for number, small in enumerate(clip.frames(long_side_px=32)):
+        assert small.shape[2:] == size
+        whole = torch.nn.functional.interpolate(clip.frame(number), size, mode="area")
+        assert float((small - whole).abs().mean()) < 0.02
+        assert read_number(small) == number
+    assert clip.frame(0).shape[2:] == next(clip.frames(0, 1, long_side_px=500)).shape[2:] == clip.size
+
+
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("full", [False, True], ids=["tv", "pc"])
 @pytest.mark.parametrize("matrix", [1, 6, 9])

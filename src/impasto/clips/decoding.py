@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,14 @@ class FrameLayout:
         aspect = pixel_aspect if pixel_aspect and pixel_aspect > 0 else Fraction(1)
         return cls((frame.height, frame.width), aspect, is_transposed, flips, colors)
 
+    def reduce(self, long_side_px: int) -> FrameLayout:
+        """Return the layout of frames that are scaled down to a long side of about this many pixels."""
+        height, width = self.coded_size
+        factor = long_side_px / max(self.stored_size)
+        if factor >= 1:
+            return self
+        return replace(self, coded_size=(max(2, round(height * factor)), max(2, round(width * factor))))
+
     @property
     def stored_size(self) -> tuple[int, int]:
         """The size (height, width) with square pixels: the shorter side of a pixel is enlarged."""
@@ -58,6 +66,11 @@ class FrameLayout:
         """The upright size (height, width)."""
         height, width = self.stored_size
         return (width, height) if self.is_transposed else (height, width)
+
+
+def _shrink(frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Scale a frame in its own format."""
+    return frame.reformat(width=size[1], height=size[0], interpolation="AREA")
 
 
 def _read_orientation(frame: VideoFrame) -> tuple[bool, tuple[int, ...]]:
@@ -74,8 +87,11 @@ def _read_orientation(frame: VideoFrame) -> tuple[bool, tuple[int, ...]]:
 
 
 def decode_frame(frame: VideoFrame, layout: FrameLayout) -> Tensor:
-    """Convert a frame to float32 sRGB (1, 3, H, W)."""
-    pixels = to_srgb(_to_rgb(frame, layout.colors.resolve(frame.height)), layout.colors)
+    """Convert a frame to float32 sRGB (1, 3, H, W), scaled to the size of its layout."""
+    tags = layout.colors.resolve(frame.height)
+    if (frame.height, frame.width) != layout.coded_size:
+        frame = _shrink(frame, layout.coded_size)
+    pixels = to_srgb(_to_rgb(frame, tags), layout.colors)
     if layout.stored_size != layout.coded_size:
         pixels = F.interpolate(pixels, layout.stored_size, mode="bicubic", antialias=True).clamp_(0, 1)
     if layout.is_transposed:

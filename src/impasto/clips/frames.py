@@ -32,8 +32,8 @@ def to_tensor(frame: Frame) -> Tensor:
 class FrameReader:
     """Reads frames of a clip by their numbers. In rising order, each is decoded once."""
 
-    def __init__(self, clip: Clip) -> None:
-        self._clip = clip
+    def __init__(self, clip: Clip, long_side_px: int | None = None) -> None:
+        self._clip, self._long_side_px = clip, long_side_px
         self._number = -1
         self._pixels: Tensor | None = None
         self._following: Iterator[Tensor] = iter(())
@@ -41,7 +41,7 @@ class FrameReader:
     def read(self, number: int) -> Tensor:
         """Return a frame (1, 3, H, W). Raises `FrameError` if it is damaged."""
         if self._pixels is None or number < self._number:
-            self._following = self._clip.frames(number)
+            self._following = self._clip.frames(number, long_side_px=self._long_side_px)
             self._number, self._pixels = number, next(self._following)
         while self._number < number:
             self._pixels = next(self._following)

@@ -23,7 +23,7 @@ class _Photo:
 
     pixels: Tensor
 
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
+    def frames(self, first: int, last: int, long_side_px: int | None = None) -> Iterator[Tensor]:
         """Yield the photo as often as there are frames."""
         return itertools.repeat(self.pixels, last - first)
 

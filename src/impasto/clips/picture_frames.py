@@ -78,8 +78,8 @@ class PictureSequence:
             digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0" + _open(file, 0).sha256.encode())
         return digest.hexdigest()
 
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Yield frames `first` to `last` - 1. Raises `FrameError`."""
+    def frames(self, first: int, last: int, long_side_px: int | None = None) -> Iterator[Tensor]:
+        """Yield frames `first` to `last` - 1, at full size. Raises `FrameError`."""
         for number in range(first, last):
             try:
                 yield _flatten(self.files[number])
@@ -135,8 +135,8 @@ class Animation:
                 durations.append(Fraction(round(image.info.get("duration") or DEFAULT_MS), 1000))
         self.durations = durations
 
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Yield frames `first` to `last` - 1. Raises `FrameError`."""
+    def frames(self, first: int, last: int, long_side_px: int | None = None) -> Iterator[Tensor]:
+        """Yield frames `first` to `last` - 1, at full size. Raises `FrameError`."""
         with open_animation(self.path) as image:
             for number in range(first, last):
                 self._seek(image, number)

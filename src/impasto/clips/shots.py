@@ -38,7 +38,7 @@ def find_cuts(
 
     They are decoded, up to one that cannot be read; `on_frame` is called after each with its position in `selection`.
     """
-    reader, cuts = FrameReader(clip), []
+    reader, cuts = FrameReader(clip, SIDE_PX), []
     before: tuple[Selected, Frame] | None = None
     for number, selected in enumerate(selection.frames):
         try:

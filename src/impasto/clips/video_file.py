@@ -43,14 +43,14 @@ class VideoFile:
         self.path, self.index, self.layout = path, index, layout
         self._numbers = {time: number for number, time in enumerate(index.times)}
 
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
+    def frames(self, first: int, last: int, long_side_px: int | None = None) -> Iterator[Tensor]:
         """Yield frames `first` to `last` - 1. Raises `FrameError` for one that is damaged."""
-        wanted = first
+        wanted, small = first, self.layout.reduce(long_side_px) if long_side_px is not None else self.layout
         for number, frame in self._decode_from(first):
             if number < wanted:
                 continue
             self._require_whole(number, wanted, frame)
-            yield decode_frame(frame, self.layout)
+            yield decode_frame(frame, small)
             wanted += 1
             if wanted == last:
                 return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from torch import Tensor
 
 from impasto import images
 from impasto.clips import Clip, ClipWriter
 from impasto.clips.probe import read_header
-from impasto.core.image import fit
 from impasto.errors import FrameError
 
 __all__ = ["browser_type", "write_copy"]
@@ -45,13 +46,19 @@ def write_copy(clip: Clip, path: Path, on_frame: Callable[[], None]) -> None:
 
     `on_frame` is called before each frame. Raises `FrameError` if the first frame is damaged, `OutputError`.
     """
-    height, width = clip.size
-    size = fit(height, width, COPY_PX, enlarge=False)
-    with ClipWriter(path, size, clip.rate, time_base=clip.time_base, sound_from=clip, crf=COPY_CRF) as writer:
+    height, width = next(_read_small(clip, 0, 1)).shape[2:]
+    with ClipWriter(
+        path, (height, width), clip.rate, time_base=clip.time_base, sound_from=clip, crf=COPY_CRF
+    ) as writer:
         try:
-            for frame, time in zip(clip.frames(), clip.times, strict=True):
+            for pixels, time in zip(_read_small(clip, 0, clip.frame_count), clip.times, strict=True):
                 on_frame()
-                writer.write(images.load(frame, long_side_px=max(size)).pixels, time)
+                writer.write(pixels, time)
         except FrameError:
             if not writer.frame_count:
                 raise
+
+
+def _read_small(clip: Clip, first: int, last: int) -> Iterator[Tensor]:
+    for frame in clip.frames(first, last, long_side_px=COPY_PX):
+        yield images.load(frame, long_side_px=COPY_PX).pixels

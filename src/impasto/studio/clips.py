@@ -109,7 +109,11 @@ class Clips:
         """Encode a small JPEG of a frame, counted from 0. Raises `UnknownJobError`, `FrameError`."""
         clip = self._require_frame(sha256, number)
         with name_errors(clip.path):
-            return images.encode_jpeg(images.load(clip.frame(number), long_side_px=long_side_px).pixels)
+            return images.encode_jpeg(
+                images.load(
+                    next(clip.frames(number, number + 1, long_side_px=long_side_px)), long_side_px=long_side_px
+                ).pixels
+            )
 
     def store_frame(self, sha256: str, number: int, name: str) -> FileView:
         """Store a frame as a picture, so that it can be painted by itself. Raises `UnknownJobError`, `FrameError`."""

@@ -30,7 +30,7 @@ SCORE_TIMEOUT_S = 600.0
 """One megapixel takes seconds, a studio scores one picture at a time, and answers when it is done."""
 
 CLIP_TIMEOUT_S = 3600.0
-"""Finding the shots of a clip takes a tenth of a second for each frame in HD."""
+"""Finding the shots of a clip takes up to a tenth of a second for each frame in HD."""
 
 DEFAULT_URL = "http://127.0.0.1:8077"
 
