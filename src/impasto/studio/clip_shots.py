@@ -64,23 +64,29 @@ class ClipShots:
     def _find(self, sha256: str, clip: Clip) -> FoundCuts:
         from impasto.clips.shots import find_cuts  # needs the optional OpenCV
 
-        def on_frame(number: int) -> None:
-            self.clips.background.check()
-            self._frames_done[sha256] = number + 1
+        count = 0
 
-        selection, problem = select(clip, VideoOptions()), ""
-        try:
-            with name_errors(clip.path):
-                cuts = find_cuts(clip, selection, on_frame)
-        except FrameError as error:
-            selection, problem = _until(selection, error.number), str(error)
-            cuts = find_cuts(clip, selection, on_frame)
-        found = FoundCuts(cuts, len(selection.frames), problem)
+        def on_frame(number: int) -> None:
+            nonlocal count
+            self.clips.background.check()
+            count = self._frames_done[sha256] = number + 1
+
+        cuts = find_cuts(clip, select(clip, VideoOptions()), on_frame)
+        found = FoundCuts(cuts, count, self._explain_damage(clip, count))
         self.clips.folder.mkdir(exist_ok=True)
         with atomic_write(self.clips.folder / f"{sha256}.json") as temporary:
             temporary.write_text(json.dumps(found))
         self._frames_done.pop(sha256, None)
         return found
+
+    def _explain_damage(self, clip: Clip, number: int) -> str:
+        """Return what is wrong with a frame; nothing if there is no such frame."""
+        try:
+            with name_errors(clip.path):
+                next(clip.frames(number, min(number + 1, clip.frame_count)), None)
+        except FrameError as error:
+            return str(error)
+        return ""
 
 
 def _until(selection: Selection, frame_count: int) -> Selection:

@@ -297,7 +297,8 @@ def _remaining_s(job: Job) -> float:
     if job.frames is None or job.video is None:
         return job.elapsed_s * (1 / job.progress - 1)
     done, count = job.frames
-    steps, frame_steps = float(job.config["iterations"] or 0), float(job.video["frame_iterations"])
+    config, frame_steps = Config(**job.config), float(job.video["frame_iterations"])
+    steps = config.resolve(config.longest_px, config.longest_px).iterations
     shots = min(count, 1 + len(job.video["cuts"] or ()))
     extra = max(0.0, PYRAMID * steps / frame_steps - 1)
     work, all_work = done + extra * math.ceil(shots * done / count), count + extra * shots
