@@ -383,6 +383,17 @@ def test_token_link_grants_access(watched: WatchedPage, tmp_path: Path) -> None:
         kill_studio(running)
 
 
+def test_drop_without_a_file_is_explained(page: Page) -> None:
+    """Check a drop as WebKitGTK announces it; it must not leave the page."""
+    transfer = page.evaluate_handle("() => new DataTransfer()")
+    transfer.evaluate("transfer => transfer.setData('text/uri-list', 'file:///photo.jpg')")
+    for kind in ("dragover", "drop"):
+        is_taken = """(element, [kind, dataTransfer]) => !element.dispatchEvent(
+            new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }))"""
+        assert page.locator("body").evaluate(is_taken, [kind, transfer])
+    expect(page.get_by_role("dialog", name="No file has arrived")).to_contain_text("Choose…")
+
+
 def test_page_shows_a_lost_connection(browser_page: Page, tmp_path: Path) -> None:
     running = start_studio(tmp_path, "--workers", "0")
     try:

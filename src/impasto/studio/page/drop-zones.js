@@ -16,7 +16,8 @@ export function acceptFiles(take) {
     zones.hidden = true;
     for (const zone of zones.children) zone.classList.remove("over");
   };
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  // WebKitGTK announces files as addresses, and hands none over. The browser would leave the page for such a file.
+  const hasFiles = (event) => ["Files", "text/uri-list"].some((type) => event.dataTransfer?.types.includes(type));
   document.addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
@@ -29,7 +30,8 @@ export function acceptFiles(take) {
     const files = [...event.dataTransfer.files];
     const zone = event.target.closest?.(".drop-zone");
     hide();
-    if (zone) take(files, zone.dataset.role);
+    if (!files.length) explainMissingFiles();
+    else if (zone) take(files, zone.dataset.role);
     else askForRole(files, take);
   });
   document.addEventListener("paste", (event) => {
@@ -41,7 +43,6 @@ export function acceptFiles(take) {
 }
 
 function askForRole(files, take) {
-  if (!files.length) return;
   const choose = (role) => () => {
     dialog.close();
     take(files, role);
@@ -56,5 +57,14 @@ function askForRole(files, take) {
       button("A painting", choose("style"), { class: "main" }),
       button("Cancel", () => dialog.close()),
     ),
+  );
+}
+
+function explainMissingFiles() {
+  const dialog = openDialog(
+    "No file has arrived",
+    { class: "small" },
+    el("p", {}, "This window cannot take dropped files, or it was no file. Click Choose… beside the photo or the painting instead."),
+    el("div", { class: "row" }, button("Close", () => dialog.close(), { class: "main" })),
   );
 }
