@@ -15,13 +15,19 @@ from impasto.errors import ConfigError, ImpastoError
 from impasto.studio.app import create_app
 from impasto.studio.studio import Studio
 
-__all__ = ["Server", "listen"]
+__all__ = ["DEFAULT_PORT", "AddressInUseError", "Server", "find_address", "listen"]
+
+DEFAULT_PORT = 8077
 
 SHUTDOWN_TIMEOUT_S = 5
 
 
+class AddressInUseError(ConfigError):
+    """An address that another program listens on."""
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; port 0 is any free one. Raises `ConfigError`."""
+    """Open a listening socket; port 0 is any free one. Raises `ConfigError`, or `AddressInUseError`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -34,13 +40,21 @@ def listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except OSError as error:
-        advice = "Give --host an address of this machine."
+        advice, kind = "Give --host an address of this machine.", ConfigError
         if error.errno == errno.EADDRINUSE:
+            kind = AddressInUseError
             advice = "Another studio may be running there. Give another --port; 0 takes a free one."
         elif error.errno == errno.EACCES:
             advice = "Give a --port of 1024 or more; 0 takes a free one."
-        raise ConfigError(f"The studio cannot listen at {host}:{port}: {error.strerror or error}. {advice}") from error
+        raise kind(f"The studio cannot listen at {host}:{port}: {error.strerror or error}. {advice}") from error
     return listening
+
+
+def find_address(listening: socket.socket) -> str:
+    """Return the address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -65,13 +79,6 @@ class Server(uvicorn.Server):
             )
         )
         self.studio, self.listening, self.on_ready, self.should_stop = studio, listening, on_ready, should_stop
-
-    @property
-    def address(self) -> str:
-        """The address to open in a browser."""
-        host, port = self.listening.getsockname()[:2]
-        name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-        return f"http://{name}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start responding, and draw the samples that the page shows first in the background."""

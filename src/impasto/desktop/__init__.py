@@ -1,0 +1,14 @@
+"""The studio on the desktop: a window of its own, and an entry in the menu of programs."""
+
+from impasto.desktop.shortcut import Shortcut, find_shortcut, install_shortcut, remove_shortcut
+from impasto.desktop.window import StudioWindow, WindowError, find_missing_parts
+
+__all__ = [
+    "Shortcut",
+    "StudioWindow",
+    "WindowError",
+    "find_missing_parts",
+    "find_shortcut",
+    "install_shortcut",
+    "remove_shortcut",
+]
