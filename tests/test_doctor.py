@@ -23,8 +23,10 @@ from builders.commands import run_command, run_process
 from builders.systems import LINUX_ONLY
 
 from impasto import __version__
+from impasto.clients import install_krita_plugin
 from impasto.config.networks import WEIGHTS
-from impasto.diagnosis import CHECKS, Check, Finding, Report, diagnose, machine, software
+from impasto.desktop import install_shortcut
+from impasto.diagnosis import CHECKS, Check, Finding, Report, diagnose, machine, programs, software
 from impasto.engine import limits, planning
 from impasto.engine.plan_cache import describe_machine
 from impasto.engine.timing import ConvolutionChoice
@@ -312,3 +314,84 @@ def test_silent_and_closed_ports() -> None:
         port = silent.getsockname()[1]
         assert machine.check_studio(port).status == "note"
     assert machine.check_studio(port).summary == "not running"
+
+
+# Other programs.
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "COMFYUI_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("missing", "status", "words", "advice"),
+    [
+        ("pywebview", "note", "not installed", 'pip install "impasto[desktop]"'),
+        ("library", "note", "no GUI library", 'pip install "pywebview[qt]"'),
+        ("display", "ok", "no display", ""),
+        ("", "ok", "pywebview", ""),
+    ],
+)
+def test_desktop_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, missing: str, status: str, words: str, advice: str
+) -> None:
+    monkeypatch.setattr("impasto.desktop.find_missing_parts", lambda: missing)
+    finding = programs.check_desktop()
+    assert finding.status == status
+    assert words in finding.summary
+    assert "not in the desktop's menu" in finding.summary
+    assert advice in finding.advice
+    assert finding.facts["missing"] == (missing or None)
+
+
+@pytest.mark.usefixtures("home")
+def test_shortcut_is_found_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    shortcut = install_shortcut()
+    finding = programs.check_desktop()
+    assert finding.facts["shortcut"] == str(shortcut.path)
+    assert "; in the desktop's menu" in finding.summary
+    monkeypatch.setattr(sys, "executable", "/gone/python3")
+    install_shortcut()
+    finding = programs.check_desktop()
+    assert (finding.status, "/gone/python3" in finding.summary) == ("problem", True)
+    assert "--install-shortcut" in finding.advice
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    assert programs.check_desktop().facts["shortcut"] is None
+
+
+def test_krita_plugin_of_another_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert programs.check_krita().status == "ok"
+    folder = home / ".local" / "share" / "krita"
+    folder.mkdir(parents=True)
+    assert (programs.check_krita().status, programs.check_krita().facts["installed"]) == ("note", False)
+    plugin = install_krita_plugin().folder
+    assert (programs.check_krita().status, programs.check_krita().facts["current"]) == ("ok", True)
+    with (plugin / "panel.py").open("a") as file:
+        file.write("# an older one\n")
+    finding = programs.check_krita()
+    assert (finding.status, finding.facts["current"]) == ("note", False)
+    assert "impasto krita install" in finding.advice
+    monkeypatch.setattr(sys, "executable", "/gone/python3")
+    install_krita_plugin()
+    assert programs.check_krita().status == "problem"
+    (plugin / "command.json").write_text("{}")
+    assert programs.check_krita().status == "ok"
+
+
+def test_comfyui_nodes_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not checked" in programs.check_comfyui().summary
+    (home / "ComfyUI" / "custom_nodes").mkdir(parents=True)
+    assert programs.check_comfyui().status == "note"
+    other = home / "other"
+    nodes = Path(__file__).parent.parent / "clients" / "comfyui" / "impasto_comfyui"
+    shutil.copytree(nodes, other / "custom_nodes" / "impasto_comfyui")
+    monkeypatch.setenv("COMFYUI_PATH", str(other))
+    finding = programs.check_comfyui()
+    assert (finding.status, finding.facts["folder"]) == ("ok", str(other))
+    assert finding.facts["nodes"]

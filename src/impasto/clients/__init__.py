@@ -1,5 +1,11 @@
 """Installs the clients that ship with Impasto into other programs."""
 
-from impasto.clients.krita import Installation, find_krita_folder, install_krita_plugin
+from impasto.clients.krita import (
+    Installation,
+    InstalledPlugin,
+    find_krita_folder,
+    find_krita_plugin,
+    install_krita_plugin,
+)
 
-__all__ = ["Installation", "find_krita_folder", "install_krita_plugin"]
+__all__ = ["Installation", "InstalledPlugin", "find_krita_folder", "find_krita_plugin", "install_krita_plugin"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from impasto.errors import OutputError
 from impasto.files import atomic_write
 
-__all__ = ["Installation", "find_krita_folder", "install_krita_plugin"]
+__all__ = ["Installation", "InstalledPlugin", "find_krita_folder", "find_krita_plugin", "install_krita_plugin"]
 
 PLUGIN, CLIENT = "impasto_krita", "impasto_client"
 COMMAND = "command.json"
@@ -30,6 +31,38 @@ class Installation:
 
     folder: Path
     settings: Path | None
+
+
+@dataclass(frozen=True)
+class InstalledPlugin:
+    """A plug-in that was found in a resource folder of Krita."""
+
+    folder: Path
+    is_current: bool
+    """True if its files are those of this Impasto."""
+
+    program: str
+    """The Python that it starts Impasto with; empty if that is not known."""
+
+
+def find_krita_plugin(folder: Path) -> InstalledPlugin | None:
+    """Return the plug-in that is installed in Krita's resource folder, or None. Raises `OSError`."""
+    target = folder / "pykrita"
+    if not (target / PLUGIN).is_dir():
+        return None
+    sources = (_source("krita", PLUGIN), _source("python", CLIENT))
+    is_current = all(_has_same_files(source, target / source.name) for source in sources)
+    try:
+        command = json.loads((target / PLUGIN / COMMAND).read_text(encoding="utf-8"))
+        program = str(command[0])
+    except (OSError, ValueError, LookupError, TypeError):
+        program = ""
+    return InstalledPlugin(target / PLUGIN, is_current, program)
+
+
+def _has_same_files(source: Path, target: Path) -> bool:
+    names = [path.name for path in source.iterdir() if path.is_file()]
+    return not any(filecmp.cmpfiles(source, target, names, shallow=False)[1:])
 
 
 def find_krita_folder() -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from impasto import __version__
-from impasto.diagnosis import machine, software
+from impasto.diagnosis import machine, programs, software
 from impasto.diagnosis.finding import Fact, Finding, Report, Status
 
 __all__ = ["CHECKS", "Check", "Fact", "Finding", "Report", "Status", "diagnose"]
@@ -46,6 +46,9 @@ CHECKS: tuple[Check, ...] = (
     Check("queue", machine.check_queue),
     Check("browser", machine.check_browser),
     Check("studio", machine.check_studio),
+    Check("desktop", programs.check_desktop),
+    Check("krita", programs.check_krita),
+    Check("comfyui", programs.check_comfyui),
     Check("video", software.check_extra("video", "av", "av", "films as MP4")),
     Check("heic", software.check_extra("heic", "pillow_heif", "pillow-heif", "photos of iPhones")),
     Check("exr", software.check_extra("exr", "OpenEXR", "openexr", "OpenEXR pictures")),

@@ -13,7 +13,16 @@ from pathlib import Path
 import impasto
 from impasto.diagnosis.finding import Fact, Finding
 
-__all__ = ["check_extra", "check_impasto", "check_kernels", "check_pictures", "check_python", "check_torch", "pip_line"]
+__all__ = [
+    "check_extra",
+    "check_impasto",
+    "check_kernels",
+    "check_pictures",
+    "check_python",
+    "check_torch",
+    "find_version",
+    "pip_line",
+]
 
 
 def pip_line(*arguments: str) -> str:
@@ -48,10 +57,10 @@ def _is_missing(requirement: str) -> bool:
     name = requirement
     for end in " <>=!~;[":
         name = name.partition(end)[0]
-    return not _version(name)
+    return not find_version(name)
 
 
-def _version(distribution: str) -> str:
+def find_version(distribution: str) -> str:
     """Return the version of a distribution, or an empty text if it is not installed."""
     try:
         return metadata.version(distribution)
@@ -130,7 +139,7 @@ def check_extra(extra: str, module: str, distribution: str, purpose: str) -> Cal
                 pip_line(f"impasto[{extra}]"),
                 {"installed": False, "version": None},
             )
-        version = _version(distribution)
+        version = find_version(distribution)
         try:
             # Ray takes a second to import, and reports broken parts only when it starts.
             if module != "ray":

@@ -1,0 +1,88 @@
+"""Checks of other programs that Impasto works with: the desktop, Krita and ComfyUI."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from impasto.diagnosis.finding import Fact, Finding
+from impasto.diagnosis.software import find_version, pip_line
+from impasto.errors import OutputError
+
+__all__ = ["check_comfyui", "check_desktop", "check_krita"]
+
+COMFYUI_FOLDERS = ("ComfyUI", "comfy/ComfyUI", "Documents/ComfyUI")
+"""Folders in the user's home where ComfyUI is usually installed."""
+
+
+def check_desktop() -> Finding:
+    """Find what a window of the studio's own needs, and the shortcut."""
+    from impasto.desktop import find_missing_parts, find_shortcut
+
+    missing = find_missing_parts()
+    version = None if missing == "pywebview" else find_version("pywebview")
+    try:
+        shortcut = find_shortcut()
+    except OutputError:  # no place for one
+        shortcut = None
+    facts: dict[str, Fact] = {
+        "pywebview": version,
+        "missing": missing or None,
+        "shortcut": str(shortcut.path) if shortcut else None,
+    }
+    if shortcut and shortcut.command and not Path(shortcut.command[0]).exists():
+        summary = f"{shortcut.path} starts {shortcut.command[0]}, which is gone"
+        return Finding(summary, "problem", "Run: impasto studio --install-shortcut, or --remove-shortcut", facts)
+    menu = "in the desktop's menu" if shortcut else "not in the desktop's menu"
+    if missing == "pywebview":
+        return Finding(f"not installed: a window for the studio; {menu}", "note", pip_line("impasto[desktop]"), facts)
+    if missing == "library":
+        return Finding(f"pywebview {version} has no GUI library; {menu}", "note", pip_line("pywebview[qt]"), facts)
+    if missing == "display":
+        return Finding(f"pywebview {version}, but no display; {menu}", facts=facts)
+    return Finding(f"pywebview {version}; {menu}", facts=facts)
+
+
+def check_krita() -> Finding:
+    """Find Krita's folder, and compare the plug-in there with that of this Impasto."""
+    from impasto.clients import find_krita_folder, find_krita_plugin
+
+    install = "Close Krita, and run: impasto krita install --enable"
+    facts: dict[str, Fact] = {"folder": None, "installed": False, "current": None}
+    try:
+        folder = find_krita_folder()
+    except (OutputError, RuntimeError):  # no Krita, or no home folder
+        return Finding("Krita is not on this machine, or was never started", facts=facts)
+    plugin = find_krita_plugin(folder)
+    facts["folder"] = str(folder)
+    if plugin is None:
+        return Finding("the plug-in is not installed", "note", install, facts)
+    facts |= {"installed": True, "current": plugin.is_current}
+    if not plugin.is_current:
+        return Finding(f"{plugin.folder} is of another version of Impasto", "note", install, facts)
+    if plugin.program and not Path(plugin.program).exists():
+        return Finding(f"the plug-in starts {plugin.program}, which is gone", "problem", install, facts)
+    return Finding(f"{plugin.folder}, of this version", facts=facts)
+
+
+def check_comfyui() -> Finding:
+    """Find ComfyUI in its usual folders, and Impasto's nodes there. Its Python is not looked at."""
+    guide = "See docs/guides/comfyui.md"
+    facts: dict[str, Fact] = {"folder": None, "nodes": None}
+    try:
+        folders = [Path.home() / name for name in COMFYUI_FOLDERS]
+    except RuntimeError:  # no home folder
+        folders = []
+    if chosen := os.environ.get("COMFYUI_PATH"):
+        folders.insert(0, Path(chosen).expanduser())
+    folder = next((folder for folder in folders if (folder / "custom_nodes").is_dir()), None)
+    if folder is None:
+        return Finding("not checked: it is not in its usual folders, nor at COMFYUI_PATH", facts=facts)
+    facts["folder"] = str(folder)
+    nodes = folder / "custom_nodes" / "impasto_comfyui"
+    if not nodes.is_dir():
+        return Finding(f"{folder} has no nodes of Impasto", "note", guide, facts)
+    version = re.search(r'^version = "(.+)"$', (nodes / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    facts["nodes"] = version[1] if version else None
+    return Finding(f"nodes {version[1] if version else 'of unknown version'} in {nodes}", facts=facts)
