@@ -1,4 +1,4 @@
-"""What the header of a clip says, before anything is decoded."""
+"""The header of a clip, read before anything is decoded."""
 
 from __future__ import annotations
 
