@@ -22,8 +22,8 @@ PREVIEW_TIME_SHARE = 0.1
 POLL_S = 0.2
 """Interval between checks for an interrupt: on Windows, a wait without a timeout cannot be interrupted."""
 
-EXIT_TIMEOUT_S = 3.0
-"""Maximum time that the end of the process waits for the current step. Jupyter kills a kernel after 5 seconds."""
+EXIT_TIMEOUT_S = 30.0
+"""Maximum time that the end of the process waits for the current step. Jupyter kills a kernel after 5 s."""
 
 
 @dataclass(eq=False)
