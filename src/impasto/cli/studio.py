@@ -126,7 +126,7 @@ def _listen_or_find(store: JobStore, address: Address, viewer: Viewer) -> socket
     except AddressInUseError:
         if (viewer.app or viewer.browser) and (running := wait_for_running_studio(store.folder)):
             return running
-        if viewer.app and address.port == DEFAULT_PORT:  # nobody types the address of a window
+        if viewer.app and address.port == DEFAULT_PORT:  # the address of a window is never typed
             return listen(address.host, 0)
         raise
 

@@ -62,7 +62,7 @@ class StudioWindow:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # toolkits write warnings there that help nobody
+                stderr=subprocess.DEVNULL,  # toolkits write harmless warnings there
                 text=True,
                 start_new_session=True,
                 creationflags=NEW_GROUP,
