@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Iterator
@@ -17,7 +17,7 @@ from impasto import images
 from impasto.clips import Clip, open_clip
 from impasto.clips.probe import read_header
 from impasto.errors import FrameError, RecipeError, VideoError
-from impasto.files import ScratchFolder
+from impasto.files import ScratchFolder, atomic_write
 from impasto.jobs import UnknownJobError
 from impasto.studio.background import Background
 from impasto.studio.browser_copies import browser_type, write_copy
@@ -147,7 +147,8 @@ class Clips:
         with ScratchFolder(self.store.folder) as folder, name_errors(clip.path):
             write_copy(clip, folder / "copy.mp4", self.background.check)
             self.folder.mkdir(exist_ok=True)
-            os.replace(folder / "copy.mp4", target)
+            with atomic_write(target) as temporary:
+                shutil.copyfile(folder / "copy.mp4", temporary)
 
     def remove_unused(self) -> None:
         """Remove what was derived from clips that are no longer stored."""
