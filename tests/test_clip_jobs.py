@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from builders.clips import damage
 from builders.clips import write_clip as encode_clip
 from builders.pixels import textured_scene
 from numpy.typing import NDArray
+from PIL import Image
 
 import impasto
 from impasto.cli import main
@@ -281,6 +284,25 @@ def test_options_of_the_other_kind_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.weights
+def test_queue_and_batch_paint_pictures_without_the_extra(desk: Path) -> None:
+    script = (
+        "import sys; sys.modules['cv2'] = sys.modules['av'] = None\n"
+        "import impasto.studio.app\n"
+        "from impasto.cli import main\n"
+        "assert main(['jobs', 'add', 'photo.jpg', 'painting.png', '-o', 'out.png', *sys.argv[1:]]) == 0\n"
+        "assert main(['jobs', 'worker', '--drain', '--data-dir', 'queue']) == 0\n"
+        "sys.exit(main(['jobs', 'add', 'clip.gif', 'painting.png', *sys.argv[1:]]))\n"
+    )
+    frames = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
+    frames[0].save(desk / "clip.gif", save_all=True, append_images=frames[1:])
+    command = [sys.executable, "-c", script, "--size", "64", "--iterations", "2", "--data-dir", "queue"]
+    process = subprocess.run(command, cwd=desk, capture_output=True, text=True, check=False)
+    assert process.returncode == 2, process.stderr
+    assert (desk / "out.png").exists()
+    assert process.stderr.splitlines()[-1].endswith("Run pip install 'impasto[video]'.")
 
 
 def test_the_same_frames_become_the_same_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from impasto.clips.clip import PICTURE_RATE, Clip, open_clip
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
 from impasto.clips.masks import ClipMasks
+from impasto.clips.opencv import require_opencv
 from impasto.clips.photo_clip import open_photo
 from impasto.clips.timing import select
 from impasto.clips.writing import require_clip_output
@@ -122,6 +123,7 @@ def build_clip(
     **options: Any,
 ) -> ClipRun:
     """Build the run of a clip, or of a part of it, into a folder that exists. Raises subclasses of `ImpastoError`."""
+    require_opencv()  # now, not after the first frame
     opened = open_source(Path(clip), video)
     selection = select(opened, video)
     numbers = [frame.source for frame in selection.frames]

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from impasto.clips import Clip
+from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import Selection, select
 from impasto.config.video import VideoOptions
 from impasto.errors import FrameError
@@ -62,8 +63,6 @@ class ClipShots:
         return None
 
     def _find(self, sha256: str, clip: Clip) -> FoundCuts:
-        from impasto.clips.shots import find_cuts  # needs the optional OpenCV
-
         count = 0
 
         def on_frame(number: int) -> None:
@@ -94,8 +93,6 @@ def _until(selection: Selection, frame_count: int) -> Selection:
 
 
 def _view(clip: Clip, found: FoundCuts) -> ShotsView:
-    from impasto.clips.shots import find_shots
-
     selection = _until(select(clip, VideoOptions()), found.frame_count)
     times = [*clip.times, clip.duration]
     shots = [
