@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from racing import Run, describe_processors, environment, pictures, run, torch_requirement
-from versus_neural_style import LAUNCH, write_weights
+from versus_neural_style import LAUNCH, make_environment, write_weights
 
 from impasto import images
 from impasto.core.image import resize
@@ -61,13 +61,7 @@ def programs(work: Path, photo: Path, painting: Path, size: int) -> dict[str, Pr
         return run([*command, "--size", str(size), "--num-steps", str(steps)], work / "pastiche", "result.png")
 
     def neural_style(steps: int) -> Run:
-        python = environment(
-            "neural-style",
-            torch_requirement(),
-            "pillow",
-            "numpy",
-            without_dependencies=("torchvision==0.28.0", "neural-style==0.5.7"),
-        )
+        python = make_environment()
         weights = work / "vgg19.pth"
         if not weights.exists():
             write_weights(weights, work / "vgg19.safetensors")
@@ -77,18 +71,8 @@ def programs(work: Path, photo: Path, painting: Path, size: int) -> dict[str, Pr
         return run(command, work / "neural-style", "result.png")
 
     def impasto(*options: str) -> Program:
-        command = [
-            sys.executable,
-            "-m",
-            "impasto",
-            "stylize",
-            *pair,
-            "-o",
-            "result.png",
-            "--quiet",
-            "--size",
-            str(size),
-        ]
+        command = [sys.executable, "-m", "impasto", "stylize", *pair, "-o", "result.png", "--quiet"]
+        command += ["--size", str(size)]
         return lambda _: run([*command, *options], work / f"impasto{len(options)}", "result.png")
 
     return {

@@ -49,17 +49,22 @@ runpy.run_module("neural_style.neural_style", run_name="__main__")
 """
 
 
-def main() -> None:
-    """Run the race and report."""
-    options = arguments(__doc__, "neural-style", 512)
+def make_environment() -> Path:
+    """Install neural-style, and return its Python."""
     # torchvision 0.28 is that of torch 2.13; without its dependencies, which would bring another torch.
-    python = environment(
+    return environment(
         "neural-style",
         torch_requirement(),
         "pillow",
         "numpy",
         without_dependencies=("torchvision==0.28.0", "neural-style==0.5.7"),
     )
+
+
+def main() -> None:
+    """Run the race and report."""
+    options = arguments(__doc__, "neural-style", 512)
+    python = make_environment()
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.keep or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ import impasto
 from impasto.cli import main
 from impasto.clips import ClipWriter, open_clip
 from impasto.clips.frames import to_frame
-from impasto.config import Config, RunOptions
+from impasto.config import Config, Inputs, RunOptions
 from impasto.config.video import VideoOptions
 from impasto.core.method import Progress
 from impasto.errors import ConfigError, OutputError, VideoError
@@ -162,7 +162,7 @@ def test_jobs_paint_the_frames_that_the_command_paints(
         clip, painting, tmp_path / "expected.mp4", CONFIG, frame_iterations=3, precision="float32", threads=1
     )
     output = tmp_path / "out.mp4"
-    job = submit_clip(store, {"content": clip, "style": painting}, CONFIG, RUN, VIDEO, output=str(output))
+    job = submit_clip(store, Inputs(content=clip, styles=(painting,)), CONFIG, RUN, VIDEO, output=str(output))
     painted = drain(store)
     assert [(each.shot, each.state, each.frames) for each in painted] == [
         ([0, 3], "done", [3, 3]),
@@ -182,7 +182,7 @@ def test_jobs_paint_the_frames_that_the_command_paints(
 
 @pytest.mark.weights
 def test_a_paused_clip_continues_with_its_frames(store: JobStore, clip: Path, painting: Path) -> None:
-    files = {"content": clip, "style": painting}
+    files = Inputs(content=clip, styles=(painting,))
     job = submit_clip(store, files, CONFIG, RUN, VIDEO.model_copy(update={"cuts": ()}))
     assert store.claim("nobody") is not None  # one shot needs no other jobs
     store.expire_worker("nobody")
@@ -213,7 +213,7 @@ def test_a_damaged_frame_keeps_those_before_it(store: JobStore, painting: Path, 
     encode_clip(path, [scene[:48, x : x + 64] for x in range(0, 24, 2)], options=encoder)
     damage(path, 5)
     output = tmp_path / "out.mp4"
-    submit_clip(store, {"content": path, "style": painting}, CONFIG, RUN, VIDEO, output=str(output))
+    submit_clip(store, Inputs(content=path, styles=(painting,)), CONFIG, RUN, VIDEO, output=str(output))
     (job,) = drain(store)
     assert job.state == "failed"
     assert job.error is not None
@@ -254,11 +254,13 @@ def test_pairs_have_options_of_clips(clip: Path, painting: Path, tmp_path: Path)
 
 
 def test_bad_input_is_refused_before_anything_is_stored(store: JobStore, clip: Path, painting: Path) -> None:
-    files = {"content": clip, "style": painting}
+    files = Inputs(content=clip, styles=(painting,))
     for change, error, message in (
         ({"config": Config(panorama=True)}, ConfigError, "for pictures, not for clips"),
         ({"output": "folder"}, JobError, "would be a folder"),
         ({"output": "out.xyz"}, OutputError, "xyz"),
+        ({"video": VideoOptions(keyframes="alpha=-1@1s")}, ConfigError, "alpha = -1.0 is refused"),
+        ({"video": VideoOptions(keyframes="style-weights=1,0@0s")}, ConfigError, "2 style_weights for 1 styles"),
         ({"video": VideoOptions(start=60)}, VideoError, "is after the end of clip.mkv"),
     ):
         given: dict[str, Any] = {"config": CONFIG, "run": RUN, "video": VIDEO, **change}

@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from impasto.clips import open_clip
-from impasto.config import Config, RunOptions
+from impasto.config import Config, Inputs, RunOptions
 from impasto.config.video import VideoOptions
 from impasto.images import NamedImage
 from impasto.jobs import JobStore
@@ -384,9 +384,10 @@ def test_clip_that_fails_keeps_its_frames_and_shows_no_paths(
     path = write_clip(tmp_path / "a.mov", list(noise), codec="prores_ks", pixel_format="yuv422p10le")
     damage(path, 3)
     content = studio.store.files.add(path)
-    files = {"content": NamedImage("絵" * 200 + ".mov", studio.store.files.path(content)), "style": painting}
+    named = NamedImage("絵" * 200 + ".mov", studio.store.files.path(content))
+    inputs = Inputs(content=named, styles=(painting,))
     config = Config(size=48, iterations=1, scales=1)
-    job = submit_clip(studio.store, files, config, RunOptions(), VideoOptions(cuts=(), frame_iterations=1))
+    job = submit_clip(studio.store, inputs, config, RunOptions(), VideoOptions(cuts=(), frame_iterations=1))
     Worker(studio.store, "w").run_one()
     view = client.get(f"/api/jobs/{job.id}").json()
     assert view["state"] == "failed"

@@ -109,7 +109,7 @@ def batch(
     """
     if not quiet:
         log_to_console()
-    run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
+    run_options = RunOptions.take(options)
     items = files.plan(contents or [], output, load_preset(preset).model_dump() | read_cuts(options))
     if how.dry_run:
         estimate = estimate_batch(items, output, run_options, workers=how.workers, on=how.on)

@@ -11,10 +11,10 @@ from impasto.cli.console import log_to_console, pull_missing
 from impasto.cli.run_command import file_stem
 from impasto.clips.api import prepare_clip
 from impasto.clips.clip_run import ClipRun
+from impasto.clips.kinds import CLIP_SUFFIX
 from impasto.clips.recorded import prepare_recorded_clip, read_clip_recipe
-from impasto.config import Config, RunOptions
+from impasto.config import Config, Inputs, RunOptions
 from impasto.config.presets import load_preset
-from impasto.config.roles import KINDS, assign_roles
 from impasto.config.video import PICTURES_ONLY, VideoOptions
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
@@ -47,7 +47,7 @@ def paint_clip(
             pull_missing(options.get("network", config.network), quiet=quiet)
         return prepare_clip(clip, styles, path, config, resume=resume, is_preview=preview, **read_cuts(options))
 
-    default = f"{file_stem(str(clip), *styles)}.mp4"
+    default = f"{file_stem(str(clip), *styles)}{CLIP_SUFFIX}"
     command = ClipCommand(
         prepare, output, default, resume=resume, keep_frames=keep_frames, json_output=json_output, quiet=quiet
     )
@@ -79,18 +79,14 @@ def queue_clip(
     if unused := [name for name in PICTURES_ONLY if name in options]:
         raise ConfigError(f"{unused[0]} is an option of pictures, and {clip} is a clip. Leave it out.")
     options = read_cuts(options)
-    video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
-    run = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
-    masks = {kind: options.pop(field, None) for kind, field in KINDS.items()}
-    weights = options.pop("weights", None)
+    video = VideoOptions.take(options)
+    run = RunOptions.take(options)
+    files = {name: options.pop(name) for name in Inputs.model_fields if name in options}
     config = Config(**(load_preset(preset).model_dump() | options))
-    painted = [resolve_picture(style, config.longest_px) for style in styles]
-    files = {"content": Path(clip), **assign_roles("style", painted)}
-    for kind in ("content_mask", "style_mask"):
-        files |= assign_roles(kind, masks[kind] or ())
-    files |= {role: file for role, file in (("protect", masks["protect"]), ("weights", weights)) if file is not None}
+    painted = tuple(resolve_picture(style, config.longest_px) for style in styles)
+    inputs = Inputs(content=Path(clip), styles=painted, **files)
     place = None if output is None else str(output.absolute())
-    return submit_clip(store, files, config, run, video, output=place, priority=priority)
+    return submit_clip(store, inputs, config, run, video, output=place, priority=priority)
 
 
 def read_cuts(options: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from impasto.config import Config, Plan
 from impasto.config.print_size import NO_PRINT
 from impasto.config.video import VideoOptions, options_at
 from impasto.errors import ConfigError
-from impasto.run import Run, as_tuple, prepare_run
+from impasto.run import as_tuple, prepare_run
 from impasto.run.model_cache import ModelCache
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def prepare_clip(
     `recorded_plan` repeats an earlier run exactly. Raises subclasses of `ImpastoError`.
     """
     output = Path(output)
-    video = VideoOptions(**{name: options.pop(name) for name in VideoOptions.model_fields if name in options})
+    video = VideoOptions.take(options)
     masks = *as_tuple(options.get("content_masks", ())), options.get("protect")
     used = [source for source in (clip, *as_tuple(style), *masks) if isinstance(source, (str, Path))]
     require_clip_output(output, [Path(source) for source in used])
@@ -132,18 +132,18 @@ def build_clip(
     run = prepare_run(frame, style, config, **options, **masks.at(numbers[0]), cache=cache)
     if run.config.print != NO_PRINT or run.config.panorama:
         raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
-    check_keyframes(video, run)
+    check_keyframes(video, run.config, len(run.inputs.styles))
     run.recorded_plan = recorded_plan
     return ClipRun(opened, selection, masks, run, video, folder, part)
 
 
-def check_keyframes(video: VideoOptions, run: Run) -> None:
+def check_keyframes(video: VideoOptions, config: Config, style_count: int) -> None:
     """Raise `ConfigError` now for values that a later frame would refuse."""
     for mark in video.keyframes:
-        Config(**(run.config.model_dump() | dict(options_at(video.keyframes, mark.time_s))))
-        count = len(run.inputs.styles)
-        if mark.option == "style_weights" and len(mark.values) != count:
-            raise ConfigError(f"keyframes give {len(mark.values)} style_weights for {count} styles. Give one for each.")
+        Config(**(config.model_dump() | dict(options_at(video.keyframes, mark.time_s))))
+        given = len(mark.values)
+        if mark.option == "style_weights" and given != style_count:
+            raise ConfigError(f"keyframes give {given} style_weights for {style_count} styles. Give one for each.")
 
 
 def open_source(path: Path, options: VideoOptions) -> Clip:

@@ -36,14 +36,14 @@ class FrameFolder:
         if self.path.exists() and any(self.path.iterdir()):
             if not file.is_file():
                 raise OutputError(f"{self.path} is in the way, and was not written by Impasto. Choose another -o.")
-            if not resume and self.count:
+            if self.count and not resume:
                 raise OutputError(
                     f"{self.path} holds {self.count} frames of a run that was interrupted. Continue it with --resume, "
                     "or delete that folder."
                 )
-            if self.count:
-                self._require_same(file, given)
-                return
+        if self.count:
+            self._require_same(file, given)
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -7,7 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["is_clip", "is_clip_file"]
+__all__ = ["CLIP_SUFFIX", "is_clip", "is_clip_file"]
+
+CLIP_SUFFIX = ".mp4"
+"""Kind of file of a painted clip that is not named."""
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".mxf"}
 

@@ -72,6 +72,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> Self:
+        """Build the model from its options among others, and remove them there. Raises `ConfigError`."""
+        return cls(**{name: options.pop(name) for name in cls.model_fields if name in options})
+
     @model_validator(mode="wrap")
     @classmethod
     def _one_clear_line(cls, data: Any, handler: Any) -> Self:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.config import Config, RunOptions
-from impasto.config.roles import assign_roles
+from impasto.config.roles import assign_roles, kind_of
 from impasto.distributed import LOCAL, Driver
 from impasto.errors import ConfigError, ImpastoError, OutputError
 from impasto.images import load_profile, require_output
@@ -196,7 +196,8 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
         if item.video is None:
             require_output(item.output, bits=options.bits, profile=profile)
         else:
-            require_clip_job(item.config, options, str(item.output))
+            style_count = sum(kind_of(role) == "style" for role in item.sources)
+            require_clip_job(item.config, options, item.video, style_count, str(item.output))
     return missing
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto import images
-from impasto.clips.kinds import is_clip_file
+from impasto.clips.kinds import CLIP_SUFFIX, is_clip_file
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
 from impasto.config.types import is_named_start
@@ -31,9 +31,6 @@ logger = logging.getLogger("impasto")
 
 MAX_NAMED = 5
 """Unreadable files of a folder that are named in a warning."""
-
-CLIP_SUFFIX = ".mp4"
-"""Kind of file of a clip that is not named."""
 
 SEPARATORS = ",;\t"
 
@@ -177,8 +174,7 @@ def configure_items(
         for values in itertools.product(*sweep.values()):
             swept = dict(zip(sweep, values, strict=True))
             sources, chosen = split_options(content, style, {**options, **own, **swept})
-            given = {name: chosen.pop(name) for name in VideoOptions.model_fields if name in chosen}
-            video = VideoOptions(**given)
+            video = VideoOptions.take(chosen)
             is_clip = is_clip_file(Path(content)) or video.seconds is not None
             yield sources, Config(**chosen), video if is_clip else None
 

@@ -13,17 +13,16 @@ from impasto.clips.api import build_clip
 from impasto.clips.chain import FrameDone
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.kinds import CLIP_SUFFIX
 from impasto.config import Config, Plan, RunOptions
 from impasto.config.roles import build_inputs, kind_of
 from impasto.config.video import VideoOptions
 from impasto.errors import FrameError, ImpastoError, OutputError
 from impasto.files import ScratchFolder
-from impasto.jobs.batch_plan import CLIP_SUFFIX
 from impasto.jobs.model import FramesDone, Job, JobCommand, JobEnded, JobUpdate, PlanChosen
 from impasto.jobs.painter import UPDATE_INTERVAL_S, JobPainter
 
 __all__ = ["ClipPainter", "make_painter"]
-
 
 MAX_NAME_BYTES = 200
 """Most systems take names of up to 255 bytes."""

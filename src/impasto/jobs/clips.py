@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from impasto.clips import require_clip_output
-from impasto.clips.api import open_source
+from impasto.clips.api import check_keyframes, open_source
 from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
-from impasto.config import Config, RunOptions
+from impasto.config import Config, Inputs, RunOptions
 from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
 from impasto.config.video import VideoOptions
 from impasto.errors import ConfigError, ImageError, VideoError
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
-from impasto.jobs.submit import key_of, store_source
+from impasto.jobs.submit import key_of, store_inputs
 
 __all__ = ["add_clip", "require_clip_job", "submit_clip"]
 
 
 def submit_clip(
     store: JobStore,
-    files: Mapping[str, Any],
+    inputs: Inputs,
     config: Config,
     run: RunOptions,
     video: VideoOptions,
@@ -32,19 +31,21 @@ def submit_clip(
     output: str | None = None,
     priority: int = 0,
 ) -> Job:
-    """Add a clip to the queue. `files` are its inputs by role, which are copied.
+    """Add a clip to the queue: the content of its inputs, which are copied.
 
     Without cuts in `video`, the clip is decoded to find them. Raises `ConfigError`, `JobError`, `VideoError`.
     """
-    require_clip_job(config, run, output)
-    stored = {role: store_source(store, source) for role, source in files.items()}
-    return add_clip(store, stored, config, run, video, output=output, priority=priority)
+    require_clip_job(config, run, video, len(inputs.styles), output)
+    return add_clip(store, store_inputs(store, inputs), config, run, video, output=output, priority=priority)
 
 
-def require_clip_job(config: Config, run: RunOptions, output: str | None) -> None:
+def require_clip_job(
+    config: Config, run: RunOptions, video: VideoOptions, style_count: int, output: str | None = None
+) -> None:
     """Raise `ConfigError`, `JobError` or `OutputError` for options and an output that a clip cannot have."""
     if config.print != NO_PRINT or config.panorama or run.profile != SRGB:
         raise ConfigError("print, panorama and profile are for pictures, not for clips. Leave them out.")
+    check_keyframes(video, config, style_count)
     if output is not None:
         if not Path(output).suffix:
             raise JobError(f"{output} would be a folder, and a job writes one file. Use a name such as {output}.mp4.")
@@ -67,9 +68,6 @@ def add_clip(
     With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`.
     """
     options = config.model_dump(mode="json")
-    key = key_of(options, files, video.model_dump(mode="json"))
-    if once and (same := [job for job in store.jobs(key=key) if job.output == output]):
-        return same[-1]
     content = files["content"]
     path = store.files.path(str(content["sha256"]))
     try:
@@ -81,10 +79,11 @@ def add_clip(
     return store.add(
         options,
         files,
-        key=key,
+        key=key_of(options, files, video.model_dump(mode="json")),
         run=run.model_dump(mode="json"),
         output=output,
         priority=priority,
+        once=once,
         video=video.model_copy(update={"cuts": cuts}).model_dump(mode="json"),
         shots=find_shots(selection, cuts),
     )

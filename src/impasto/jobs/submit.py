@@ -17,7 +17,7 @@ from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
 from impasto.samples.sources import SAMPLE
 
-__all__ = ["key_of", "set_job_alpha", "store_profile", "store_source", "submit"]
+__all__ = ["key_of", "set_job_alpha", "store_inputs", "store_profile", "store_source", "submit"]
 
 
 def submit(
@@ -35,13 +35,17 @@ def submit(
     `profile` is the file of its color profile, if the run's options have only the name.
     """
     run = run or RunOptions()
-    sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
-    files = {role: store_source(store, source) for role, source in sources.items()}
-    files |= store_profile(store, run, profile)
+    files = store_inputs(store, inputs) | store_profile(store, run, profile)
     options = config.model_dump(mode="json")
     return store.add(
         options, files, key=key_of(options, files), run=run.model_dump(mode="json"), output=output, priority=priority
     )
+
+
+def store_inputs(store: JobStore, inputs: Inputs) -> dict[str, dict[str, str | None]]:
+    """Copy pictures and weights into the queue's files, and return them by role. Raises `JobError`."""
+    sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
+    return {role: store_source(store, source) for role, source in sources.items()}
 
 
 def store_profile(store: JobStore, run: RunOptions, file: Path | None = None) -> dict[str, dict[str, str | None]]:

@@ -40,7 +40,7 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
         files["init"] = start
         options["init"] = "image"
     shared = {"cache": cache} if (cache := options.pop("cache", None)) is not None else {}
-    run_options = RunOptions(**{name: options.pop(name) for name in RunOptions.model_fields if name in options})
+    run_options = RunOptions.take(options)
     given = config.model_dump() if config is not None else {}
     merged = Config(**(given | options))
     if merged.print != NO_PRINT and "size" in options:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from impasto.clips.api import check_keyframes
 from impasto.clips.timing import select
 from impasto.config import Config, RunOptions
-from impasto.config.roles import pictures_by_role
 from impasto.config.video import VideoOptions
 from impasto.errors import VideoError
 from impasto.images import NamedImage
@@ -33,7 +31,7 @@ def submit_clip_request(
 ) -> Job:
     """Add a clip to the queue, once its shots are found. Raises `ImpastoError`."""
     video, clips = read_video(request), shots.clips
-    require_clip_job(config, options, None)
+    require_clip_job(config, options, video, len(request.styles))
     if request.content.sha256 is None:
         raise JobError("A sample is a picture, not a clip. Upload a clip, or leave video out.")
     if request.init is not None:
@@ -47,11 +45,10 @@ def submit_clip_request(
         return frame if ref is request.content else open_picture(ref)
 
     run = build_run(request, config, options, open_any, open_picture)
-    check_keyframes(video, run)
     found = shots.find(request.content.sha256)
     if selection.frames[-1].source >= found.frame_count:
         raise VideoError(f"{found.problem} Set the end of the clip before it.")
     if video.cuts is None:
         video = video.model_copy(update={"cuts": found.cuts})
-    files = pictures_by_role(run.inputs) | {"content": NamedImage(name, clip.path)}
-    return submit_clip(clips.store, files, run.config, run.options, video, priority=request.priority)
+    inputs = run.inputs.model_copy(update={"content": NamedImage(name, clip.path)})
+    return submit_clip(clips.store, inputs, run.config, run.options, video, priority=request.priority)

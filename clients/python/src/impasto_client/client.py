@@ -191,7 +191,7 @@ class Client:
         every=2. Raises `RequestError` with the studio's message.
         """
         self.check()
-        send = Transport(self._transport.url, self._transport.token, max(self._transport.timeout_s, CLIP_TIMEOUT_S))
+        send = self._transport.with_patience(CLIP_TIMEOUT_S)
         request: dict[str, Any] = {"preset": preset, "priority": priority}
         request["video"] = self._take_options("video", options)
         request["run"] = self._take_options("run", options)
@@ -216,8 +216,7 @@ class Client:
         self.check()
         pictures = {"content": content, "style": style, "image": image}
         request = {name: reference(self._transport, picture) for name, picture in pictures.items()}
-        send = self._transport
-        patient = Transport(send.url, send.token, max(send.timeout_s, SCORE_TIMEOUT_S))
+        patient = self._transport.with_patience(SCORE_TIMEOUT_S)
         scores: dict[str, float] = patient.call("POST", "/api/scores", {**request, "wrap": wrap})
         return scores
 

@@ -36,6 +36,10 @@ class Transport:
         self._host, self._port, self._prefix = parts.hostname, port, parts.path.rstrip("/")
         self._is_https = parts.scheme == "https"
 
+    def with_patience(self, timeout_s: float) -> Transport:
+        """Return a transport to the same studio that waits at least this long for an answer."""
+        return Transport(self.url, self.token, max(self.timeout_s, timeout_s))
+
     def call(self, method: str, path: str, body: Body = None, **query: Any) -> Any:
         """Send a request and return the JSON of the answer, or None if it has no body. Raises `StudioError`."""
         content = self.fetch(method, path, body, **query)
