@@ -49,7 +49,7 @@ CHECKS: tuple[Check, ...] = (
     Check("desktop", programs.check_desktop),
     Check("krita", programs.check_krita),
     Check("comfyui", programs.check_comfyui),
-    Check("video", software.check_extra("video", "av", "av", "films as MP4")),
+    Check("video", software.check_extra("video", "av", "av", "clips, and films as MP4")),
     Check("heic", software.check_extra("heic", "pillow_heif", "pillow-heif", "photos of iPhones")),
     Check("exr", software.check_extra("exr", "OpenEXR", "openexr", "OpenEXR pictures")),
     Check("notebook", software.check_extra("notebook", "anywidget", "anywidget", "the widget for notebooks")),
