@@ -70,7 +70,7 @@ SHEETS: dict[str, tuple[Panel, ...]] = {
         ("--padding reflect", ("swirl",), {"padding": "reflect"}),
         ("--pooling avg", ("swirl",), {"pooling": "avg"}),
         ("--pooling avg-rescaled", ("swirl",), {"pooling": "avg-rescaled"}),
-        ("--content-loss scaled", ("swirl",), {"content_loss": "scaled"}),
+        ("--content-loss self-similarity", ("swirl",), {"content_loss": "self-similarity"}),
     ),
     "network": (
         ("--network vgg19", ("swirl",), {}),

@@ -52,6 +52,8 @@ COMMANDS = (
     "python examples/gradients.py gradients.jpg",
     "impasto insight sweep sample:cat sample:swirl --over init=noise,content,style --over iterations=5,45"
     " --preset classic --size 184 -o knobs.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over alpha=5,20 --over content-loss=squared,self-similarity "
+    "--size 256 -o structure.jpg",
     "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
     "python examples/blend_styles.py blend.jpg",
     "python examples/seamless.py seamless.jpg",

@@ -52,6 +52,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "average pooling": ({"pooling": "avg", "padding": "reflect"}, {}),
     "variation and lines": ({"tv_weight": 0.1, "laplacian_weight": 1.0}, {}),
     "scaled errors": ({"content_loss": "scaled"}, {}),
+    "self-similarity": ({"content_loss": "self-similarity"}, {}),
     "luminance": ({"color": "luminance"}, {}),
     "matched colors": ({"color": "match"}, {}),
     "recolored": ({"recolor_content": True, "init": "recolored"}, {}),

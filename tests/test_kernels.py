@@ -195,6 +195,7 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"content_layers": "conv3_1,relu2_2", "style_layers": "conv1_1,relu1_1,pool1,conv3_1"},
     {"content_loss": "scaled", "style_loss": "gram"},
+    {"content_loss": "self-similarity"},
     {"pooling": "avg"},
 ]
 

@@ -75,10 +75,10 @@ class Network:
     """A frozen chain of layers, the layers it is measured at, and the steps a picture needs.
 
     `content_layers` and `style_layers` are the published ones. The dense ones are for statistics that gain from more
-    layers; without them, the published ones serve. `dense_strength` multiplies their relative style loss, so that one α
-    gives pictures as strong as with the published layers. `fourier_power` is how much descent prefers low frequencies:
-    a first layer of stride 4 says little of high ones. `weights` can be loaded by name; the first is the default.
-    `other_files` are known, but are not downloaded.
+    layers, `structure_layers` for content by self-similarity; without them, the published ones serve. `dense_strength`
+    multiplies the relative style loss of dense layers, so that one α gives pictures as strong as with the published
+    ones. `fourier_power` is how much descent prefers low frequencies: a first layer of stride 4 says little of high
+    ones. `weights` can be loaded by name; the first is the default. `other_files` are known, but are not downloaded.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Network:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     iterations: int
+    structure_layers: tuple[str, ...] = ()
     dense_content_layers: tuple[LayerWeight, ...] = ()
     dense_style_layers: tuple[LayerWeight, ...] = ()
     dense_strength: float = 1.0
@@ -93,17 +94,22 @@ class Network:
     weights: tuple[WeightsSource, ...] = ()
     other_files: tuple[WeightsFile, ...] = ()
 
-    def default_layers(self, style_loss: str) -> tuple[tuple[LayerWeight, ...], tuple[LayerWeight, ...]]:
-        """Return the layers at which content and style are compared, with their weights.
+    def default_content_layers(self, style_loss: str, content_loss: str) -> tuple[LayerWeight, ...]:
+        """Return the layers at which content is compared, with their weights."""
+        if content_loss == "self-similarity" and self.structure_layers:
+            return tuple(map(LayerWeight, self.structure_layers))
+        gains = compares_neighbors(style_loss) or uses_dense_layers(style_loss)
+        return (gains and self.dense_content_layers) or tuple(map(LayerWeight, self.content_layers))
+
+    def default_style_layers(self, style_loss: str) -> tuple[LayerWeight, ...]:
+        """Return the layers at which styles are compared, with their weights.
 
         Neighbors do without the deepest layer: Kolkin et al. 2022 (2203.13215) lose no quality without it.
         """
-        content, style = (tuple(map(LayerWeight, layers)) for layers in (self.content_layers, self.style_layers))
+        published = tuple(map(LayerWeight, self.style_layers))
         if compares_neighbors(style_loss):
-            return self.dense_content_layers or content, style[:-1] or style
-        if uses_dense_layers(style_loss):
-            return self.dense_content_layers or content, self.dense_style_layers or style
-        return content, style
+            return published[:-1] or published
+        return (uses_dense_layers(style_loss) and self.dense_style_layers) or published
 
     def strength(self, size_px: int) -> float:
         """Return the factor of the relative style loss of dense layers, at a scale with this long side in pixels.
@@ -209,6 +215,7 @@ VGG19 = Network(
     "vgg19",
     _VGG19_LAYERS,
     content_layers=("relu4_2",),
+    structure_layers=("relu4_2", "relu5_2"),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=60,
     dense_content_layers=DENSE_VGG_CONTENT,
@@ -229,6 +236,7 @@ VGG16 = Network(
     "vgg16",
     _VGG16_LAYERS,
     content_layers=("relu4_2",),
+    structure_layers=("relu4_2", "relu5_2"),
     style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     iterations=60,
     dense_content_layers=DENSE_VGG_CONTENT,
@@ -254,6 +262,7 @@ ALEXNET = Network(
         *(Layer("conv5", "conv", 3, 1, 1, 256, 256), Layer("relu5", "relu"), Layer("pool5", "pool", 3, 2)),
     ),
     content_layers=("relu3",),
+    structure_layers=("relu3", "relu5"),
     style_layers=("relu1", "relu2", "relu3", "relu4", "relu5"),
     iterations=200,
     dense_content_layers=tuple(map(LayerWeight, ("relu1", "relu2", "relu3"))),

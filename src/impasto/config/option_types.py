@@ -26,7 +26,7 @@ class PictureOptions(TypedDict, total=False):
     content_layers: LayersLike | None
     style_layers: LayersLike | None
     style_loss: str
-    content_loss: Literal["squared", "scaled"]
+    content_loss: Literal["squared", "scaled", "self-similarity"]
     content_weight: float
     style_weights: NumbersLike | None
     style_scale: LengthsLike

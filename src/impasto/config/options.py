@@ -58,7 +58,10 @@ MAIN, MEASURE, STYLE = "Picture", "Content and style", "Strokes and surface"
 START, DESCENT = "Noise", "Optimization"
 
 _DENSE_LOSSES = " and ".join(name for name in STYLE_LOSSES if uses_dense_layers(name))
-_CONTENT_LAYERS = describe_by_network(lambda network: format_layers(network.default_layers("centered")[0]))
+_CONTENT_LAYERS = describe_by_network(
+    lambda network: format_layers(network.default_content_layers("centered", "squared"))
+)
+_STRUCTURE_LAYERS = describe_by_network(lambda network: ",".join(network.structure_layers))
 _PUBLISHED_LAYERS = describe_by_network(lambda network: ",".join(network.content_layers))
 _STYLE_LAYERS = describe_by_network(lambda network: f"{network.style_layers[0]} to {network.style_layers[-1]}")
 _FOURIER_POWER = describe_by_network(lambda network: f"{network.fourier_power:g}")
@@ -120,7 +123,8 @@ class Config(Options):
         None,
         group=MEASURE,
         description=f"Layers to compare content at: NAME or NAME:WEIGHT, comma-separated. auto: {_CONTENT_LAYERS} with "
-        f"--style-loss {_DENSE_LOSSES}; {_PUBLISHED_LAYERS} with others.",
+        f"--style-loss {_DENSE_LOSSES}; {_PUBLISHED_LAYERS} with others; {_STRUCTURE_LAYERS} with --content-loss "
+        "self-similarity.",
         example="relu1_2",
     )
     style_layers: Auto[Layers] = option(
@@ -137,11 +141,12 @@ class Config(Options):
         description=f"Statistic that styles are compared by. {describe_style_losses()}",
         example="mean-std",
     )
-    content_loss: Literal["squared", "scaled"] = option(
+    content_loss: Literal["squared", "scaled", "self-similarity"] = option(
         "squared",
         group=MEASURE,
         description="Distance of features for content. squared: mean squared error. scaled: squared over absolute "
-        "error, which pulls as hard near the content as far from it.",
+        "error, which pulls as hard near the content as far from it. self-similarity: distances between the places of "
+        "one picture, which leaves its colors and textures to the style.",
         example="scaled",
     )
     content_weight: float = option(
@@ -264,7 +269,8 @@ class Config(Options):
         group=MAIN,
         label="Start",
         description="Start of the target. recolored: the photo in the painting's colors. image: a picture given as "
-        "input. auto: noise, or recolored for a painting of flat colors.",
+        "input. auto: noise, or recolored for a painting of flat colors and with "
+        "--content-loss self-similarity.",
         example="style",
     )
     init_noise: Literal["pink", "white"] = option(
@@ -399,13 +405,12 @@ class Config(Options):
         """
         network, by_neighbors = architecture(self.network), compares_neighbors(self.style_loss)
         paints_detail = uses_dense_layers(self.style_loss) and max(height, width) > LARGE_PX
-        content_layers, style_layers = network.default_layers(self.style_loss)
         values: dict[str, Any] = {
-            "content_layers": content_layers,
-            "style_layers": style_layers,
+            "content_layers": network.default_content_layers(self.style_loss, self.content_loss),
+            "style_layers": network.default_style_layers(self.style_loss),
             "style_weights": (1.0,) * styles,
             "fourier_power": network.fourier_power,
-            "init": "recolored" if flat else "noise",
+            "init": "recolored" if flat or self.content_loss == "self-similarity" else "noise",
             "detail_transfer": 0.0 if by_neighbors or paints_detail else 1.0,
             "iterations": round(EFFORTS[self.effort] * network.iterations),
             "palette_strength": (FLAT_PALETTE_STRENGTH if flat else 1.0) if self.color == "palette" else 0.0,

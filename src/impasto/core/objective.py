@@ -19,6 +19,7 @@ from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core import losses as loss
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
+from impasto.core.self_similarity import Places, self_similarity_loss
 from impasto.core.statistics import Moments, compute_moments_by_region
 from impasto.core.style_losses import find_style_loss, needs_features
 
@@ -78,9 +79,12 @@ class Losses:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measurements of an image that its losses depend on: content errors and style by layer, and its pixels' own."""
+    """Measurements of an image that its losses depend on: content and style by layer, and its pixels' own.
 
-    errors: dict[str, Tensor]
+    Content is `content_error`, or the features at the places of its target.
+    """
+
+    content: dict[str, Tensor]
     style: dict[str, tuple[StyleMeasurement, ...]]
     variation: Tensor
     pooled: Tensor | None
@@ -96,10 +100,11 @@ class Target:
 
 @dataclass(frozen=True)
 class ContentTarget(Target):
-    """The content's features at one layer."""
+    """The content's features at one layer; with `places`, the distances between those at some places."""
 
     layer: str
     weight: float
+    places: Places | None = None
 
 
 @dataclass(frozen=True)
@@ -158,11 +163,15 @@ class Objective:
 
     def losses(self, image: Tensor, features: Features, alpha: float) -> Losses:
         """Compute the losses of an image (1, 3, H, W) from all of its features at `layers`."""
-        errors = {t.layer: loss.content_error(features[t.layer], t.value) for t in self.content}
+        content = {t.layer: self.measure_content(t, features[t.layer]) for t in self.content}
         style = {t.layer: self.measure_style(t, features[t.layer]) for t in self.style}
         variation = self.tv_scale(image) * loss.total_variation(image, self.config.tv_norm, self.wrap)
         pooled = loss.pool_image(image) if self.laplacian else None
-        return self.combine(Measurements(errors, style, variation, pooled), alpha)
+        return self.combine(Measurements(content, style, variation, pooled), alpha)
+
+    def measure_content(self, target: ContentTarget, features: Tensor) -> Tensor:
+        """Measure the error of all features, or take those at the places of the target."""
+        return loss.content_error(features, target.value) if target.places is None else target.places.take(features)
 
     def measure_style(self, target: StyleTarget, features: Tensor) -> tuple[StyleMeasurement, ...]:
         """Measure the style of each region, or the distance from the neighbors."""
@@ -176,11 +185,8 @@ class Objective:
         """Compute the losses from measurements."""
         config, tv = self.config, measured.variation
         zero = torch.zeros_like(tv)
-        by_content = {
-            target.layer: loss.content_loss(measured.errors[target.layer], config.content_loss, scale=target.scale)
-            for target in self.content
-        }
-        by_style = {target.layer: self._style_loss(target, measured.style[target.layer], zero) for target in self.style}
+        by_content = {t.layer: self._content_loss(t, measured.content[t.layer]) for t in self.content}
+        by_style = {t.layer: self._style_loss(t, measured.style[t.layer], zero) for t in self.style}
         content = sum((t.weight * by_content[t.layer] for t in self.content), start=zero)
         style = sum((t.weight * by_style[t.layer] for t in self.style), start=zero)
         lines = zero
@@ -192,6 +198,12 @@ class Objective:
         total = total + config.tv_weight * tv + config.laplacian_weight * lines
         # endregion
         return Losses(total, content, style, tv, lines, by_content, by_style)
+
+    def _content_loss(self, target: ContentTarget, measured: Tensor) -> Tensor:
+        if target.places is not None:
+            return self_similarity_loss(measured, target.value) / target.scale
+        norm: loss.ContentNorm = "scaled" if self.config.content_loss == "scaled" else "squared"
+        return loss.content_loss(measured, norm, scale=target.scale)
 
     def _style_loss(self, target: StyleTarget, style: tuple[StyleMeasurement, ...], zero: Tensor) -> Tensor:
         if target.neighbors is not None:

@@ -22,6 +22,7 @@ from impasto.core.masks import Region, StyleUse, downsample_masks
 from impasto.core.matching import Area, find_matches
 from impasto.core.neighbors import NeighborTarget, assemble
 from impasto.core.objective import ContentTarget, Objective, RegionTarget, StyleMeasurement, StyleTarget, Target
+from impasto.core.self_similarity import choose_places, distances
 from impasto.core.statistics import mask_area
 from impasto.core.style_losses import StyleLoss, find_style_loss
 from impasto.core.tensor_store import TensorStore
@@ -41,6 +42,11 @@ of .106, and at .171 with these positions. With one of the two it ends at .104, 
 NEIGHBOR_STRENGTH = 10.0
 """Factor of the style loss of neighbors, so that one α gives pictures as strong as with other losses: with 3, photos
 show through gray (benchmarks/quality.py)."""
+
+
+SELF_SIMILARITY_STRENGTH = 15.0
+"""Factor of the content loss by self-similarity, so that one α gives pictures as close to the photo as squared errors
+do."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def build_objective(
         style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config, strength))
     lines = loss.laplacian(loss.pool_image(content, engine.store), wrap) if config.laplacian_weight else None
     return Objective(
-        content=tuple(_content_targets(features, config, engine.store)),
+        content=tuple(_content_targets(features, config, engine)),
         style=style,
         masks=masks if matches is None else {},  # neighbors have their own weights
         laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
@@ -220,9 +226,16 @@ def _areas(
     ]
 
 
-def _content_targets(features: Features, config: ResolvedConfig, store: TensorStore) -> Iterator[ContentTarget]:
+def _content_targets(features: Features, config: ResolvedConfig, engine: Engine) -> Iterator[ContentTarget]:
     for name, weight in _weights(config.content_layers, config):
-        yield ContentTarget(features[name], _scale(loss.energy(_rows(features[name], store)), config), name, weight)
+        values = features[name]
+        if config.content_loss == "self-similarity":
+            places = choose_places(*values.shape[2:]).to(values.device)
+            target = distances(places.take(values)).to(engine.encoder.device)  # features may be in another place
+            scale = 1 / SELF_SIMILARITY_STRENGTH if config.units == "relative" else 1.0
+            yield ContentTarget(target, scale, name, weight, places)
+        else:
+            yield ContentTarget(values, _scale(loss.energy(_rows(values, engine.store)), config), name, weight)
 
 
 def _style_targets(

@@ -47,7 +47,7 @@ class StyleGradient:
 class Gradients:
     """d(total) by each of the `Measurements`; None where the total does not depend on it."""
 
-    errors: dict[str, Tensor | None]
+    content: dict[str, Tensor | None]
     style: dict[str, tuple[StyleGradient, ...]]
     variation: Tensor | None
     pooled: Tensor | None
@@ -68,11 +68,11 @@ def compute_gradients(objective: Objective, measured: Measurements, alpha: float
         return leaf(to_float32(part))
 
     with torch.enable_grad():
-        errors = {layer: leaf(error) for layer, error in measured.errors.items()}
+        content = {layer: leaf(part) for layer, part in measured.content.items()}
         style = {layer: tuple(style_leaf(part) for part in parts) for layer, parts in measured.style.items()}
         variation, pooled = leaf(measured.variation), measured.pooled
         pooled = None if pooled is None else leaf(pooled)
-        losses = objective.combine(Measurements(errors, style, variation, pooled), alpha)
+        losses = objective.combine(Measurements(content, style, variation, pooled), alpha)
         grads: Iterator[Tensor | None] = iter(torch.autograd.grad(losses.total, inputs, allow_unused=True))
 
     def style_gradient(part: StyleMeasurement) -> StyleGradient:
@@ -81,7 +81,7 @@ def compute_gradients(objective: Objective, measured: Measurements, alpha: float
         return StyleGradient(features=next(grads))
 
     return losses.copy(), Gradients(
-        {layer: next(grads) for layer in errors},
+        {layer: next(grads) for layer in content},
         {layer: tuple(style_gradient(part) for part in parts) for layer, parts in style.items()},
         next(grads),
         None if pooled is None else next(grads),

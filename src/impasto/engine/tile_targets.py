@@ -15,6 +15,7 @@ from torch import Tensor
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
 from impasto.core.objective import Objective
+from impasto.core.self_similarity import Places
 from impasto.core.statistics import Moments, mask_area
 from impasto.engine.backprop import InjectGradient
 from impasto.engine.gradients import Gradients, add_neighbor_gradient
@@ -35,22 +36,27 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TileTargets:
-    """One tile's part of an objective: content targets, each with its share of the positions, neighbors, and masks."""
+    """One tile's part of an objective: content, style and masks.
+
+    Content is compared with features, each with its share of the positions, or taken at places.
+    """
 
     tile: Tile
     layers: frozenset[str]
     style_layers: frozenset[str] = frozenset()
     content: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
+    places: Mapping[str, Places] = field(default_factory=dict)
     neighbors: Mapping[str, NeighborTarget] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> TileTargets:
         """Return the same targets on a device."""
-        if all(tensor.device == device for tensor in self.tensors):
+        if all(t.device == device for t in (*self.tensors, *(places.rows for places in self.places.values()))):
             return self
         return replace(
             self,
             content={layer: (target.to(device), share) for layer, (target, share) in self.content.items()},
+            places={layer: places.to(device) for layer, places in self.places.items()},
             neighbors={layer: target.to(device) for layer, target in self.neighbors.items()},
             masks={layer: masks.to(device) for layer, masks in self.masks.items()},
         )
@@ -69,9 +75,9 @@ class TileTargets:
 
 @dataclass(frozen=True)
 class TileStats:
-    """Content errors, moments and distances from neighbors of a tile, or their sums over several tiles."""
+    """Content, moments and distances from neighbors of a tile, or their sums over several tiles."""
 
-    errors: dict[str, Tensor]
+    content: dict[str, Tensor]
     moments: dict[str, tuple[Moments, ...]]
     distances: dict[str, Tensor]
 
@@ -88,7 +94,8 @@ def select_targets(objective: Objective, tile: Tile) -> TileTargets:
         tile,
         objective.layers,
         frozenset(by_moments),
-        {target.layer: crop(target.value, target.layer) for target in objective.content},
+        {t.layer: crop(t.value, t.layer) for t in objective.content if t.places is None},
+        {t.layer: t.places.crop(tile.in_image(t.layer)) for t in objective.content if t.places is not None},
         {t.layer: t.neighbors.crop(tile.in_image(t.layer)) for t in objective.style if t.neighbors is not None},
         crop_masks(tile, objective.masks),
     )
@@ -112,7 +119,8 @@ def measure_tile(targets: TileTargets, features: Features, operations: Operation
             layer: share * operations.content_error(own[layer], target)
             for layer, (target, share) in targets.content.items()
             if target.numel()
-        },
+        }
+        | {layer: places.take(own[layer]) for layer, places in targets.places.items()},
         {
             layer: operations.moments(own[layer], targets.masks.get(layer), targets.areas.get(layer, ()))
             for layer in targets.style_layers
@@ -125,7 +133,7 @@ def sum_stats(stats: Iterable[TileStats]) -> TileStats:
     """Sum over tiles in their order, which decides the last bits of the result."""
     total = TileStats({}, {}, {})
     for one in stats:
-        for sums, parts in ((total.errors, one.errors), (total.distances, one.distances)):
+        for sums, parts in ((total.content, one.content), (total.distances, one.distances)):
             for layer, part in parts.items():
                 sums[layer] = sums[layer] + part if layer in sums else part
         for layer, moments in one.moments.items():
@@ -145,10 +153,12 @@ def make_injector(targets: TileTargets, gradients: Gradients, operations: Operat
         own_total, own = total[tile.in_tile(layer)], features[tile.in_tile(layer)]
         if own.numel() == 0:
             return total
-        by_error = gradients.errors.get(layer)
-        if by_error is not None:
+        by_content = gradients.content.get(layer)
+        if by_content is not None and layer in targets.places:
+            targets.places[layer].add_gradient(own_total, by_content)
+        elif by_content is not None:
             target, share = targets.content[layer]
-            operations.add_content_gradient(own_total, own, target, share * by_error)
+            operations.add_content_gradient(own_total, own, target, share * by_content)
         neighbors = targets.neighbors.get(layer)
         if neighbors is not None:
             (style,) = gradients.style[layer]

@@ -200,7 +200,7 @@ class TiledEngine:
             style = {target.layer: (forward.features[target.layer],) for target in objective.style}
         device = self.encoder.device
         pooled = loss.pool_image(image, self.store).to(device) if objective.laplacian is not None else None
-        measured = Measurements(total.errors, style, self._variation(objective, image).to(device), pooled)
+        measured = Measurements(total.content, style, self._variation(objective, image).to(device), pooled)
         return measured, forward if keep else None
 
     def _backend_for(self, tiles: list[TileTargets]) -> TileBackend:
