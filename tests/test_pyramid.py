@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.config.networks import default_scales
+from impasto.config.schedule import default_scales
 from impasto.core.pyramid import Scale, plan_scales
 from impasto.errors import ConfigError
 

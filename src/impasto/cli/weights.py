@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from impasto import weights as store
 from impasto.cli.console import print_table, pull_missing, pull_weights
-from impasto.config.networks import LPIPS, NETWORK_NAMES, WEIGHTS
+from impasto.config.networks import NETWORK_NAMES, WEIGHTS
+from impasto.config.weights_sources import LPIPS
 from impasto.errors import ConfigError, WeightsError
 
 __all__ = ["weights"]

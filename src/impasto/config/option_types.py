@@ -28,6 +28,9 @@ class PictureOptions(TypedDict, total=False):
     style_loss: str
     content_loss: Literal["squared", "scaled", "self-similarity"]
     content_weight: float
+    units: Literal["relative", "absolute"]
+    pooling: Literal["max", "avg", "avg-rescaled"]
+    padding: Literal["zero", "replicate", "reflect"]
     style_weights: NumbersLike | None
     style_scale: LengthsLike
     enlarge_style: bool
@@ -40,9 +43,6 @@ class PictureOptions(TypedDict, total=False):
     tv_weight: float
     tv_norm: Literal["squared", "absolute", "mean-squared"]
     laplacian_weight: float
-    units: Literal["relative", "absolute"]
-    pooling: Literal["max", "avg", "avg-rescaled"]
-    padding: Literal["zero", "replicate", "reflect"]
     init: ImageLike | None
     init_noise: Literal["pink", "white"]
     noise_std: float

@@ -16,6 +16,7 @@ __all__ = [
     "StyleLossName",
     "can_record",
     "compares_neighbors",
+    "describe_dense_losses",
     "describe_style_losses",
     "register_style_loss",
     "uses_dense_layers",
@@ -92,6 +93,11 @@ def can_record(name: str) -> bool:
 def uses_dense_layers(name: str) -> bool:
     """Return True if a style loss is compared at the dense layers of a network by default."""
     return name in STYLE_LOSSES and STYLE_LOSSES[name].dense
+
+
+def describe_dense_losses() -> str:
+    """Return the names of the losses that gain from more layers, for help texts."""
+    return " and ".join(name for name in STYLE_LOSSES if uses_dense_layers(name))
 
 
 def describe_style_losses() -> str:

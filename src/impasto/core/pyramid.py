@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from impasto.config.networks import LARGE_PX, fitting_scales
+from impasto.config.networks import LARGE_PX
+from impasto.config.schedule import fitting_scales
 from impasto.errors import ConfigError
 
 __all__ = ["Scale", "plan_scales"]

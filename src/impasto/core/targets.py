@@ -88,16 +88,8 @@ def build_objective(
     if compares_neighbors(config.style_loss):
         matches, style = _neighbor_targets(engine, content, styles, config, regions, masks, query or Query())
     else:
-        if regions:
-            shares, parts = (
-                [region.share for region in regions],
-                _measure_regions(engine, styles, layers, regions, wrap),
-            )
-        else:
-            style_loss = find_style_loss(config.style_loss)
-            shares, parts = [1.0], [_measure_styles(engine, styles, layers, style_loss, wrap)]
         strength = _strength(config, max(content.shape[2:]))
-        style = tuple(_style_targets(list(zip(shares, parts, strict=True)), config, strength))
+        style = tuple(_style_targets(_measure_parts(engine, styles, layers, regions, config), config, strength))
     lines = loss.laplacian(loss.pool_image(content, engine.store), wrap) if config.laplacian_weight else None
     return Objective(
         content=tuple(_content_targets(features, config, engine)),
@@ -107,6 +99,21 @@ def build_objective(
         config=config,
         matches=matches,
     )
+
+
+def _measure_parts(
+    engine: Engine,
+    styles: Sequence[tuple[float, Tensor]],
+    layers: Sequence[str],
+    regions: Sequence[Region],
+    config: ResolvedConfig,
+) -> list[tuple[float, StyleParts]]:
+    """Measure the styles of each region, or of the whole image, with its share of the image."""
+    wrap = wrapped_dims(config.wrap)
+    if not regions:
+        return [(1.0, _measure_styles(engine, styles, layers, find_style_loss(config.style_loss), wrap))]
+    parts = _measure_regions(engine, styles, layers, regions, wrap)
+    return [(region.share, part) for region, part in zip(regions, parts, strict=True)]
 
 
 def _measure_styles(

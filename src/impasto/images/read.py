@@ -75,11 +75,15 @@ def load(
             store.release(pixels)
     if alpha is not None:
         alpha.clamp_(0, 1)
-        if float(alpha.max()) < MIN_ALPHA:
-            part = "" if frame is None or frame.crop == frame.source else ", in the part that the print shows"
-            raise ImageError(f"{opened.label} is wholly transparent{part}. Give a picture with visible parts.")
+        _require_visible(alpha, opened.label, frame)
         fill_transparent(pixels, alpha, store)
     return Picture(pixels, alpha, opened.name, opened.sha256, opened.peak)
+
+
+def _require_visible(alpha: Tensor, label: str, frame: Frame | None) -> None:
+    if float(alpha.max()) < MIN_ALPHA:
+        part = "" if frame is None or frame.crop == frame.source else ", in the part that the print shows"
+        raise ImageError(f"{label} is wholly transparent{part}. Give a picture with visible parts.")
 
 
 def crop_to_frame(image: Any, frame: Frame) -> Any:

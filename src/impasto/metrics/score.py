@@ -14,8 +14,9 @@ from typing import Any
 from torch import Tensor
 
 from impasto import images
-from impasto.config.networks import ALEXNET, LPIPS, VGG16
+from impasto.config.networks import ALEXNET, VGG16
 from impasto.config.run_options import MAX_MEGAPIXELS
+from impasto.config.weights_sources import LPIPS
 from impasto.config.wrap import Dims, Wrap, wrapped_dims
 from impasto.core.encoder import Encoder
 from impasto.core.framing import Frame, frame_content, mount

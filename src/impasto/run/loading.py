@@ -19,7 +19,7 @@ from impasto.core.evaluate import Engine
 from impasto.core.framing import Frame, frame_content
 from impasto.core.image import Picture
 from impasto.core.masks import Region
-from impasto.core.pyramid import plan_scales
+from impasto.core.pyramid import Scale, plan_scales
 from impasto.core.run_inputs import RunInputs, Style
 from impasto.core.seam import close_seam
 from impasto.core.style_losses import needs_features
@@ -76,16 +76,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     layout = find_layout(inputs.content, picture, config, store)
     content = layout.lay_out_picture(picture)
     height, width = content.pixels.shape[2:]
-    styles = tuple(
-        Style(
-            images.load(
-                style, long_side_px=style_length_px(style, scale, config, height, width), enlarge=True, store=store
-            ),
-            share,
-            scale,
-        )
-        for style, (share, scale) in zip(inputs.styles, style_shares(inputs, config, height, width), strict=True)
-    )
+    styles = _load_styles(inputs, config, height, width, store)
     loaded: dict[str, Picture | Mask] = {"content": picture}
     loaded |= assign_roles("style", [style.picture for style in styles])
     init = None
@@ -103,21 +94,13 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     paint_mask = _build_paint_mask(regions, store) if regions else None
     colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
-    multiples = config.side_multiples
-    scales = plan_scales(
-        *fit_sides(height, width, multiples),
-        iterations=config.iterations,
-        scales=config.scales,
-        minimum_px=min_px,
-        multiples=multiples,
-    )
     if min(height, width) >= min_px:  # the network refuses others
         _warn_of_small_styles(inputs, colors.styles, max(height, width))
     return RunInputs(
         content=colors.content,
         styles=colors.styles,
         init=init,
-        scales=scales,
+        scales=_plan_scales(config, height, width, min_px),
         move_colors=colors.move_colors,
         finish=layout.finish_with(colors.restore_colors),
         recolored=colors.recolored,
@@ -126,6 +109,29 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         panorama=layout.panorama,
         records=records,
     )
+
+
+def _load_styles(
+    inputs: Inputs, config: ResolvedConfig, height: int, width: int, store: TensorStore
+) -> tuple[Style, ...]:
+    """Load the styles at the sizes that a target of this size measures them at."""
+
+    def load(style: images.OpenedImage, scale: float) -> Picture:
+        length_px = style_length_px(style, scale, config, height, width)
+        return images.load(style, long_side_px=length_px, enlarge=True, store=store)
+
+    shares = style_shares(inputs, config, height, width)
+    return tuple(
+        Style(load(style, scale), share, scale) for style, (share, scale) in zip(inputs.styles, shares, strict=True)
+    )
+
+
+def _plan_scales(config: ResolvedConfig, height: int, width: int, minimum_px: int) -> tuple[Scale, ...]:
+    """Return the scales of a target of this size."""
+    multiples = config.side_multiples
+    sides = fit_sides(height, width, multiples)
+    steps, scales = config.iterations, config.scales
+    return plan_scales(*sides, iterations=steps, scales=scales, minimum_px=minimum_px, multiples=multiples)
 
 
 def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedConfig, height: int, width: int) -> int:

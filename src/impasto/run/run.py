@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
-from impasto.config.networks import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
+from impasto.config.schedule import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
 from impasto.config.wrap import fit_sides
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
@@ -265,7 +265,7 @@ class Run:
         position = progress.scale, progress.iteration
         with torch_state(self.plan.threads):
             image, losses = finalize(progress, self.resolved, engine=self.engine)
-        image, alpha = self.place_on_paper(image.cpu(), progress)
+        image, alpha = self.place_on_paper(image.cpu(), progress.inputs.content.alpha)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
         recipe = self._recipe(progress.inputs, *position)
         return Result(
@@ -281,12 +281,10 @@ class Run:
             peak=progress.inputs.content.peak,
         )
 
-    def place_on_paper(self, pixels: Tensor, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def place_on_paper(self, pixels: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return a painting and its alpha with the white paper of a print around it."""
-        alpha = progress.inputs.content.alpha
-        return mount(pixels, self.frame, self.engine.store), None if alpha is None else mount(
-            alpha, self.frame, self.engine.store
-        )
+        frame, store = self.frame, self.engine.store
+        return mount(pixels, frame, store), None if alpha is None else mount(alpha, frame, store)
 
     def _require_step(self) -> Progress:
         if self.latest is None:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from impasto.jobs import JobError
 from impasto.studio.clip_recipes import has_clip_recipe, load_clip_recipe
+from impasto.studio.clip_schemas import ClipView, ShotsView
 from impasto.studio.routes import (
     BINARY,
     CACHE_FOREVER,
@@ -22,7 +23,7 @@ from impasto.studio.routes import (
     jpeg_response,
     refuse_form,
 )
-from impasto.studio.schemas import ClipView, FileView, RecipeView, ShotsView
+from impasto.studio.schemas import FileView, RecipeView
 from impasto.studio.studio import Studio
 
 __all__ = ["add_clip_routes"]
@@ -37,7 +38,13 @@ FrameNumber = Annotated[int, InPath(description="The number of the frame, from 0
 
 def add_clip_routes(app: FastAPI, studio: Studio) -> None:
     """Add clips: they are uploaded like pictures, and painted by `/api/jobs`."""
-    clips, shots = studio.clips, studio.shots
+    _add_upload_routes(app, studio)
+    _add_frame_routes(app, studio)
+    _add_playback_routes(app, studio)
+
+
+def _add_upload_routes(app: FastAPI, studio: Studio) -> None:
+    clips = studio.clips
 
     @app.post("/api/clips", status_code=201, openapi_extra=BINARY, max_body_size=MAX_CLIP_BYTES)
     async def upload(request: Request, name: ClipName = "clip") -> ClipView:
@@ -57,6 +64,10 @@ def add_clip_routes(app: FastAPI, studio: Studio) -> None:
         """Return the recipe inside an uploaded clip that Impasto painted. Masks are not part of it."""
         return load_clip_recipe(clips, sha256)
 
+
+def _add_frame_routes(app: FastAPI, studio: Studio) -> None:
+    clips, shots = studio.clips, studio.shots
+
     @app.get("/api/clips/{sha256}/shots")
     def clip_shots(sha256: Hash) -> ShotsView:
         """Return the shots of a clip, or how far the search for them has come."""
@@ -71,6 +82,10 @@ def add_clip_routes(app: FastAPI, studio: Studio) -> None:
     def store_frame(sha256: Hash, number: FrameNumber, name: ClipName = "clip") -> FileView:
         """Store a frame as a picture, to paint it by itself."""
         return clips.store_frame(sha256, number, name)
+
+
+def _add_playback_routes(app: FastAPI, studio: Studio) -> None:
+    clips = studio.clips
 
     @app.get("/api/clips/{sha256}/video", responses=VIDEO, response_class=Response)
     async def video(sha256: Hash) -> FileResponse:

@@ -13,8 +13,8 @@ from impasto.clips.timing import Selection, select
 from impasto.config.video import VideoOptions
 from impasto.errors import FrameError
 from impasto.files import atomic_write
+from impasto.studio.clip_schemas import ShotsView, ShotView
 from impasto.studio.clips import Clips, name_errors
-from impasto.studio.schemas import ShotsView, ShotView
 
 __all__ = ["ClipShots"]
 

@@ -21,8 +21,9 @@ from impasto.files import ScratchFolder, atomic_write
 from impasto.jobs import UnknownJobError
 from impasto.studio.background import Background
 from impasto.studio.browser_copies import browser_type, write_copy
+from impasto.studio.clip_schemas import ClipView
 from impasto.studio.pictures import Pictures, base_name
-from impasto.studio.schemas import ClipView, FileView
+from impasto.studio.schemas import FileView
 
 __all__ = ["MAX_FRAMES", "Clips", "clip_name", "name_errors"]
 

@@ -131,6 +131,7 @@ def add_sketch_routes(app: FastAPI, studio: Studio) -> None:
 def add_job_routes(app: FastAPI, studio: Studio) -> None:
     """Add the queue: new jobs, lists, actions, results."""
     _add_reading_routes(app, studio)
+    _add_preview_routes(app, studio)
     _add_result_routes(app, studio)
     _add_action_routes(app, studio)
 
@@ -154,7 +155,7 @@ def _add_reading_routes(app: FastAPI, studio: Studio) -> None:
         return store.losses(store.get(job).id, after=after)
 
 
-def _add_result_routes(app: FastAPI, studio: Studio) -> None:
+def _add_preview_routes(app: FastAPI, studio: Studio) -> None:
     pictures, store = studio.pictures, studio.store
 
     @app.get("/api/jobs/{job}/preview", responses=JPEG, response_class=Response)
@@ -174,6 +175,10 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
         if finished.video is not None:
             return jpeg_response(studio.clips.thumbnail(path.name, 0, side), CACHE_FOREVER)
         return jpeg_response(pictures.thumbnail(path, side), CACHE_FOREVER)
+
+
+def _add_result_routes(app: FastAPI, studio: Studio) -> None:
+    pictures, store = studio.pictures, studio.store
 
     @app.get(
         "/api/jobs/{job}/result",

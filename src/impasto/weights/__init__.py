@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from impasto.config.networks import LPIPS, WEIGHTS, architecture, find_weights
-from impasto.config.weights_sources import WeightsFile, WeightsSource
+from impasto.config.networks import WEIGHTS, architecture, find_weights
+from impasto.config.weights_sources import LPIPS, WeightsFile, WeightsSource
 from impasto.core.encoder import Weights
 from impasto.errors import WeightsError
 from impasto.files import ScratchFolder
