@@ -27,9 +27,11 @@ from impasto.core.method import Progress
 from impasto.errors import ConfigError, OutputError, VideoError
 from impasto.jobs import Job, JobError, JobStore
 from impasto.jobs.clips import submit_clip
+from impasto.jobs.leases import LEASE_S
 from impasto.jobs.model import FramesDone, PlanChosen
 from impasto.jobs.submit import set_job_alpha
 from impasto.jobs.worker import Worker, save_update
+from impasto.studio.schemas import JobView
 
 Frame = NDArray[np.uint8]
 
@@ -80,7 +82,9 @@ def drain(store: JobStore, **options: Any) -> list[Job]:
     return painted
 
 
-def test_a_clip_waits_for_its_shots_and_shows_their_progress(store: JobStore) -> None:
+def test_a_clip_waits_for_its_shots_and_shows_their_progress(tmp_path: Path) -> None:
+    now = [1e6]
+    store = JobStore(tmp_path / "queue", clock=lambda: now[0])
     clip = add_clip(store)
     assert (clip.frames, [job.id for job in store.jobs()], store.count_queued()) == ([0, 6], [clip.id], 1)
     first, second = store.claim("a"), store.claim("b")
@@ -88,10 +92,11 @@ def test_a_clip_waits_for_its_shots_and_shows_their_progress(store: JobStore) ->
     assert second is not None
     assert [(claim.job.clip, claim.job.shot) for claim in (first, second)] == [(clip.id, [0, 4]), (clip.id, [4, 6])]
     assert store.claim("c") is None
+    now[0] += 5
     store.save_frames(first, FramesDone((3, 4), 5.0))
     store.save_frames(second, FramesDone((1, 2), 2.0))
     shown = store.changes_since(-1).jobs
-    assert [(job.id, job.state, job.frames, job.elapsed_s) for job in shown] == [(clip.id, "running", [4, 6], 7.0)]
+    assert [(job.id, job.state, job.frames, job.elapsed_s) for job in shown] == [(clip.id, "running", [4, 6], 5.0)]
     store.finish(first, {"frames": 4})
     assert store.get(clip.id).state == "running"
     store.fail(second, "too dark")
@@ -99,6 +104,34 @@ def test_a_clip_waits_for_its_shots_and_shows_their_progress(store: JobStore) ->
     last = store.claim("c")
     assert last is not None
     assert last.job.id == clip.id
+
+
+def test_the_time_of_a_clip_is_that_which_passes_while_several_workers_paint_it(tmp_path: Path) -> None:
+    now = [1e6]
+    store = JobStore(tmp_path / "queue", clock=lambda: now[0])
+    video = VideoOptions(frame_iterations=20).model_dump(mode="json")
+    clip = store.add({"alpha": 5.0, "iterations": 20}, INPUTS, key="k", video=video, shots=(range(10), range(10, 20)))
+    first, second = store.claim("a"), store.claim("b")
+    assert first is not None
+    assert second is not None
+    for done in range(1, 6):  # a frame of each shot in ten seconds
+        now[0] += 10
+        store.save_frames(first, FramesDone((done, 10), 10.0 * done))
+        store.save_frames(second, FramesDone((done, 10), 10.0 * done))
+    assert store.get(clip.id).elapsed_s == pytest.approx(50)
+    assert JobView.of(store.get(clip.id)).remaining_s == pytest.approx(50, rel=0.1)
+    store.pause(clip.id)
+    store.release(first)
+    store.release(second)
+    now[0] += 1e4
+    store.resume(clip.id)
+    again = store.claim("a")
+    assert again is not None
+    now[0] += 10
+    store.save_frames(again, FramesDone((6, 10), 60.0))
+    now[0] += 1e4  # the worker died, and nobody noticed for hours
+    assert store.claim("b") is not None
+    assert store.get(clip.id).elapsed_s == pytest.approx(60 + LEASE_S)
 
 
 def test_a_lost_worker_costs_its_shot_no_frame_and_the_clip_nothing(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def claim_next(execute: Execute, worker: str, now: float, lease_s: float) -> Cla
     """Claim the next ready job: highest priority first, then oldest."""
     parameters = times(now, lease_s)
     _end_expired(execute, parameters)
-    update_clips(execute, now)
+    update_clips(execute, now, lease_s)
     row = execute(
         "UPDATE jobs SET crashes = crashes + (state = 'running'), state = 'running', attempt = attempt + 1, "
         f"worker = :worker, lease_s = :lease_s, changed_s = :now, revision = {REVISION} WHERE id = ("
@@ -48,7 +48,7 @@ def claim_next(execute: Execute, worker: str, now: float, lease_s: float) -> Cla
     if row is None:
         return None
     if row["parent"] is not None:
-        update_clips(execute, now)
+        update_clips(execute, now, lease_s)
     return Claim(Job.from_row(row), row["attempt"])
 
 

@@ -66,10 +66,10 @@ class StepLosses(NamedTuple):
 class Job:
     """A snapshot of one job in the queue.
 
-    Times are seconds since 1970; `elapsed_s` is painting time. A `paused` job stays queued until it is resumed.
-    `attempt` counts claims, `crashes` counts workers that died since the last checkpoint. `command` and
-    `requested_alpha` have not reached the worker yet. `scales` lists (height, width, steps), once a worker knows them.
-    `revision` is the queue's revision at the last change.
+    Times are seconds since 1970; `elapsed_s` is the time that passed while it was painted, by one worker or several. A
+    `paused` job stays queued until it is resumed. `attempt` counts claims, `crashes` counts workers that died since the
+    last checkpoint. `command` and `requested_alpha` have not reached the worker yet. `scales` lists (height, width,
+    steps), once a worker knows them. `revision` is the queue's revision at the last change.
 
     A job with options of `video` paints a clip. A job with a `parent` paints one `shot` of that clip: the positions of
     its frames, and the one after them. A clip that has such jobs starts when all of them have ended. `frames` are the

@@ -36,18 +36,23 @@ def shots_of(execute: Execute, clip: int) -> list[Any]:
     return execute(f"SELECT * FROM jobs WHERE parent = ? AND {ACTIVE}", (clip,)).fetchall()
 
 
-def update_clips(execute: Execute, now: float) -> None:
-    """Update the state and the progress of clips from those of their shots."""
+def update_clips(execute: Execute, now: float, lease_s: float) -> None:
+    """Update the state, the progress and the time of clips from those of their shots.
+
+    Several workers may paint a clip, so that its time is that which passes while any of them does: not their sum.
+    Workers that live are heard of within a lease, so that a longer gap does not count.
+    """
     shots = "FROM jobs AS shot WHERE shot.parent = jobs.id"
     done = f"(SELECT sum(json_extract(shot.frames, '$[0]')) {shots})"
     count = "json_extract(jobs.frames, '$[1]')"
     is_running = f"EXISTS (SELECT 1 {shots} AND shot.state = 'running')"
     execute(
         f"UPDATE jobs SET frames = json_array({done}, {count}), progress = 1.0 * {done} / {count}, "
-        f"elapsed_s = (SELECT sum(shot.elapsed_s) {shots}), changed_s = ?, revision = {REVISION}, "
+        f"elapsed_s = elapsed_s + (state = 'running') * max(0, min(:now - changed_s, :lease_s)), "
+        f"changed_s = :now, revision = {REVISION}, "
         f"state = CASE WHEN {is_running} THEN 'running' WHEN command = 'cancel' THEN 'cancelled' ELSE 'queued' END, "
         f"command = CASE WHEN {is_running} THEN command END, "
         f"paused = paused AND ({is_running} OR command IS NOT 'cancel') "
         f"WHERE worker IS NULL AND {ACTIVE} AND id IN (SELECT parent FROM jobs WHERE parent IS NOT NULL)",
-        (now,),
+        {"now": now, "lease_s": lease_s},
     )

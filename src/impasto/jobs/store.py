@@ -349,7 +349,7 @@ class JobStore:
         statement = f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ? RETURNING *"
         row = execute(statement, (*columns.values(), self.clock(), number)).fetchone()
         if row["parent"] is not None:
-            update_clips(execute, self.clock())
+            update_clips(execute, self.clock(), self.lease_s)
         return Job.from_row(row)
 
 
