@@ -20,6 +20,7 @@ from PIL import Image
 import impasto
 from impasto.cli import main
 from impasto.clips import ClipWriter, open_clip
+from impasto.clips.api import frame_folder_of
 from impasto.clips.frames import to_frame
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.video import VideoOptions
@@ -185,6 +186,25 @@ def test_all_shots_have_the_plan_of_the_first(store: JobStore) -> None:
     again = store.claim("b")
     assert again is not None
     assert again.job.plan == {"threads": 1}
+
+
+def test_full_disk_is_reported_before_the_first_frame(
+    store: JobStore, clip: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    files = Inputs(content=clip, styles=(painting,))
+    submit_clip(store, files, CONFIG, RUN, VIDEO)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 10**4, 10**4))
+    needed = "frames of 64x48 px, 5 to paint, need up to 46.1 kB of disk, but only 10.0 kB are free"
+    with pytest.raises(OutputError, match=needed):
+        submit_clip(store, files, CONFIG, RUN, VIDEO, output=str(tmp_path / "second.mp4"))
+    output = tmp_path / "out.mp4"
+    assert main(["video", str(clip), str(painting), *FLAGS, "-o", str(output)]) == 2
+    assert needed in " ".join(capsys.readouterr().err.split())
+    assert not frame_folder_of(output).exists()
+    [*shots, whole] = drain(store)
+    assert [job.state for job in (*shots, whole)] == ["failed"] * 3
+    assert "5 to paint" in str(whole.error)
 
 
 @pytest.mark.weights

@@ -29,6 +29,7 @@ __all__ = [
     "atomic_write",
     "remove_abandoned_folders",
     "require_distinct",
+    "require_room",
     "require_writable",
     "try_lock",
     "user_cache_folder",
@@ -67,6 +68,22 @@ def require_writable(path: Path) -> None:
         raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+
+
+def require_room(folder: Path, size: float, needs: str, advice: str) -> None:
+    """Raise `OutputError` if `size` bytes do not fit on the disk of a folder, which need not exist.
+
+    `needs` begins the message, as "This run needs" does.
+    """
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < size:
+        raise OutputError(f"{needs} {_describe(size)} of disk, but only {_describe(free)} are free. {advice}")
+
+
+def _describe(size: float) -> str:
+    factor, unit = next((each for each in ((1e9, "GB"), (1e6, "MB")) if size >= each[0] / 10), (1e3, "kB"))
+    return f"{size / factor:.1f} {unit}"
 
 
 def require_distinct(outputs: Sequence[Path], inputs: Iterable[Any] = ()) -> None:

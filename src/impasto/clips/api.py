@@ -104,6 +104,7 @@ def prepare_clip(
         recorded_plan = Plan(**plan)
     prepared = build_clip(clip, style, video, folder, config=config, recorded_plan=recorded_plan, **options)
     if not is_preview:
+        prepared.require_room()
         folder.open(prepared.description, resume=resume)
     return prepared
 

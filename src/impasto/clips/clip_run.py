@@ -16,7 +16,7 @@ import numpy as np
 from impasto import __version__, images
 from impasto.clips.chain import Chain, FrameDone
 from impasto.clips.clip import Clip
-from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.frame_folder import FrameFolder, require_room_for_frames
 from impasto.clips.frames import Frame, FrameReader, to_frame, to_tensor
 from impasto.clips.guide import Guide
 from impasto.clips.masks import ClipMasks
@@ -95,9 +95,18 @@ class ClipRun:
         part = range(len(self.selection.frames)) if self.part is None else self.part
         return range(part.start + 1, part.stop + 1)
 
+    @property
+    def _missing(self) -> list[int]:
+        return [number for number in self.numbers if not self.folder.file(f"{number:06}").exists()]
+
+    def require_room(self) -> None:
+        """Raise `OutputError` if the disk has no room for the frames that are missing."""
+        if missing := len(self._missing):
+            require_room_for_frames(self.folder.path, missing, self.first.size, self.video)
+
     def estimate_seconds(self) -> float:
         """Estimate the time for the frames that are missing, if they are one shot."""
-        missing = [number for number in self.numbers if not self.folder.file(f"{number:06}").exists()]
+        missing = self._missing
         start = to_frame(images.load(self.first.inputs.content, frame=self.first.frame).pixels)
         nothing = np.zeros(start.shape[:2], np.float32)
         frame = self._run_of(self.selection.frames[0], start, Guide(start, nothing, None), {})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import OutputError
+from impasto.files import require_room
 
 __all__ = ["DiskStore"]
 
@@ -32,13 +32,8 @@ class DiskStore:
 
     def require(self, size: float) -> None:
         """Raise `OutputError` if `size` bytes do not fit on the disk."""
-        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
-        if free < size:
-            raise OutputError(
-                f"This run needs {size / 1e9:.1f} GB of disk in {self.folder}, but only {free / 1e9:.1f} GB are free. "
-                "Free some space, raise --memory, or set IMPASTO_CACHE to another disk."
-            )
+        advice = f"Free some space in {self.folder}, raise --memory, or set IMPASTO_CACHE to another disk."
+        require_room(self.folder, size, "This run needs", advice)
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """Allocate an uninitialized tensor in a file. Raises `OutputError` if the disk is full."""

@@ -43,6 +43,7 @@ class ClipPainter(JobPainter):
         self._links: list[Path] = []
         with ScratchFolder(self.folder) as links:
             run = self._prepare_clip(links)
+            run.require_room()
             yield PlanChosen(run.first.plan.model_dump(mode="json"))
             yield from self._paint_frames(run)
 

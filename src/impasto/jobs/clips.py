@@ -7,12 +7,14 @@ from pathlib import Path
 
 from impasto.clips import require_clip_output
 from impasto.clips.api import check_keyframes, open_source
+from impasto.clips.frame_folder import require_room_for_frames
 from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
 from impasto.config.video import VideoOptions
+from impasto.core.framing import frame_content
 from impasto.errors import ConfigError, ImageError, VideoError
 from impasto.jobs.model import Job, JobError
 from impasto.jobs.store import JobStore
@@ -65,7 +67,8 @@ def add_clip(
 ) -> Job:
     """Add a clip, whose files are in the queue, with a job for each of its shots.
 
-    With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`.
+    With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`, and
+    `OutputError` if the disk has no room for its frames.
     """
     options = config.model_dump(mode="json")
     content = files["content"]
@@ -75,6 +78,7 @@ def add_clip(
         selection = select(clip, video)
     except (VideoError, ImageError) as error:
         raise type(error)(str(error).replace(str(path), str(content["name"]))) from error
+    require_room_for_frames(store.folder, len(selection.frames), frame_content(clip.size, config).size, video)
     cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
     return store.add(
         options,
