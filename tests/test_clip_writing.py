@@ -228,12 +228,12 @@ def failing_frames() -> Iterator[np.ndarray[Any, Any]]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_older_file_survives_a_failure(tmp_path: Path, suffix: str) -> None:
     path = write(f"{tmp_path}/out{suffix}")
-    before = open_clip(path).content_sha256
+    before = open_clip(path).sha256
     with pytest.raises(PainterError):
         write(f"{tmp_path}/out{suffix}", failing_frames())
     with pytest.raises(OutputError, match="no frame was written"):
         write(f"{tmp_path}/out{suffix}", [])
-    assert open_clip(path).content_sha256 == before
+    assert open_clip(path).sha256 == before
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     write(f"{tmp_path}/out{suffix}", FRAMES[:3])
     assert open_clip(path).frame_count == 3

@@ -291,12 +291,12 @@ def test_numbered_pictures(folder: Path, pattern: str) -> None:
 
 
 def test_content_hash_changes_with_the_content(folder: Path, tmp_path: Path) -> None:
-    before = open_clip(folder).content_sha256
-    assert open_clip(folder).content_sha256 == before
+    before = open_clip(folder).sha256
+    assert open_clip(folder).sha256 == before
     (folder / "shot3.png").rename(folder / "shot99.png")
-    assert open_clip(folder).content_sha256 != before
+    assert open_clip(folder).sha256 != before
     path = write_clip(tmp_path / "a.mp4", FRAMES)
-    assert len(open_clip(path).content_sha256) == 64
+    assert len(open_clip(path).sha256) == 64
 
 
 def test_frames_of_different_sizes_are_refused(folder: Path) -> None:

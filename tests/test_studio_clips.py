@@ -288,12 +288,16 @@ def test_clip_is_painted_played_and_repeated(
 ) -> None:
     clip = write_scenes(tmp_path / "Two scenes.mp4")
     request = clip_request(client, clip, painting, video={"end": 0.4, "frame_iterations": 2})
+    mask = io.BytesIO()
+    Image.fromarray(np.eye(36, 48, dtype=np.uint8) * 255).save(mask, format="png")
+    stored = client.post("/api/files", params={"name": "corner.png"}, content=mask.getvalue()).json()
+    request["protect"] = {"sha256": stored["sha256"], "name": "corner.png"}
     response = client.post("/api/jobs", json=request)
     assert response.status_code == 201, response.text
     job = response.json()
     assert (job["state"], job["frames"], job["scales"]) == ("queued", [0, 10], [])
     assert job["video"] == {"end": 0.4, "frame_iterations": 2, "cuts": pytest.approx([0.26])}
-    assert [picture["role"] for picture in job["inputs"]] == ["content", "style"]
+    assert [picture["role"] for picture in job["inputs"]] == ["content", "style", "protect"]
     assert client.get(f"/api/jobs/{job['id']}/video").status_code == 409
     assert client.post(f"/api/jobs/{job['id']}/alpha", json={"alpha": 3}).status_code == 409
     worker = Worker(studio.store, "w")
@@ -318,7 +322,8 @@ def test_clip_is_painted_played_and_repeated(
     view = upload(client, tmp_path / "painted.mp4")
     assert view["recipe"] is True
     recipe = client.get(f"/api/clips/{view['sha256']}/recipe").json()
-    assert recipe["available"] == ["content", "style"]
+    assert recipe["available"] == ["content", "style", "protect"]
+    assert recipe["inputs"] == finished["inputs"]
     assert recipe["video"] == finished["video"]
     again = {"config": recipe["overrides"], "video": recipe["video"]}
     assert client.post("/api/jobs", json=request | again).json()["video"] == finished["video"]

@@ -177,6 +177,42 @@ def test_reproduces_the_same_frames(
     assert not frame_folder_of(Path("third.mkv")).exists()
 
 
+def write_masks(folder: Path, count: int) -> Path:
+    """Write masks whose white part grows by 16 px with each frame."""
+    folder.mkdir()
+    for number in range(count):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[:, : 16 * (number + 1)] = 255
+        Image.fromarray(mask).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.weights
+def test_reproduces_masks(
+    tmp_path: Path, scene: Frame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(Path("clip.mkv"), [scene[:48, :64]] * 2)
+    Image.fromarray(scene[16:, 76:]).save("painting.png")
+    write_masks(Path("masks"), 2)
+    Image.fromarray(255 - np.asarray(Image.open("masks/1.png"))).save("right.png")
+    masks = ["--protect", "masks", "--content-mask", "right.png", "--style-mask", "right.png"]
+    arguments = ["clip.mkv", "painting.png", *masks, "-o", "out.mkv", "--lossless", "--quiet", *FLAGS]
+    assert main(["video", *arguments]) == 0
+    again = ["reproduce", "out.mkv", "--quiet", "-o", "again.mkv"]
+    assert main(again) == 0
+    np.testing.assert_array_equal(read_frames(Path("again.mkv")), read_frames(Path("out.mkv")))
+
+    Path("again.mkv").unlink()
+    Path("masks").rename("moved")
+    assert main(again) == 2
+    assert "protected area masks is missing" in " ".join(capsys.readouterr().err.split())
+    Path("moved/1.png").write_bytes(Path("right.png").read_bytes())
+    assert main([*again, "--protect", "moved"]) == 2
+    assert "moved is not the protected area of this recipe" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.glob("again.mkv*"))
+
+
 @pytest.mark.weights
 def test_a_killed_command_loses_no_frame(clip: Path, painting: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
@@ -232,12 +268,7 @@ def test_a_damaged_frame_costs_only_what_follows(tmp_path: Path, scene: Frame, p
 @pytest.mark.weights
 def test_masks_may_move(tmp_path: Path, scene: Frame, painting: Path) -> None:
     frames = [scene[:48, :64]] * 3
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    for number in range(3):
-        mask = np.zeros((48, 64), np.uint8)
-        mask[:, : 16 * (number + 1)] = 255
-        Image.fromarray(mask).save(masks / f"{number}.png")
+    masks = write_masks(tmp_path / "masks", 3)
     clip = write_clip(tmp_path / "clip.mkv", frames)
     painted = [done.picture for done in video_steps(clip, painting, tmp_path / "out.mkv", protect=masks, **QUICK)]
     for number, (frame, picture) in enumerate(zip(frames, painted, strict=True)):

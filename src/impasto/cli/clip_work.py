@@ -19,6 +19,7 @@ from impasto.config.video import PICTURES_ONLY, VideoOptions
 from impasto.errors import ConfigError
 from impasto.jobs import Job, JobStore
 from impasto.jobs.clips import submit_clip
+from impasto.run.recorded import Pictures
 from impasto.samples.sources import resolve_picture
 
 __all__ = ["paint_clip", "queue_clip", "read_cuts", "reproduce_clip"]
@@ -54,12 +55,14 @@ def paint_clip(
     return command.execute(preview=preview)
 
 
-def reproduce_clip(clip: Path, output: Path | None, files: dict[str, Any], *, json_output: bool, quiet: bool) -> int:
-    """Repeat the run recorded in a clip, with `files` in place of those that it names, and return the exit status."""
+def reproduce_clip(
+    clip: Path, output: Path | None, pictures: Pictures, weights: Path | None, *, json_output: bool, quiet: bool
+) -> int:
+    """Repeat the run recorded in a clip, with `pictures` in place of those that it names. Return the exit status."""
     recipe = read_clip_recipe(clip)
 
     def prepare(path: Path) -> ClipRun:
-        return prepare_recorded_clip(recipe, path, clip.parent, **files)
+        return prepare_recorded_clip(recipe, path, clip.parent, pictures=pictures, weights=weights)
 
     default = f"{file_stem(clip.name)}_again{clip.suffix}"
     return ClipCommand(prepare, output, default, json_output=json_output, quiet=quiet).execute()

@@ -42,13 +42,6 @@ def reproduce(
     Inputs are looked for beside the picture and in the working directory, and must be unchanged.
     """
     log_to_console()
-    if is_clip(picture):
-        from impasto.cli.clip_work import reproduce_clip  # needs the extra `video`
-
-        files = {"content_masks": content_mask or (), "style_masks": style_mask or (), "protect": protect}
-        files |= {"clip": content, "styles": style or (), "weights": weights}
-        return reproduce_clip(picture, output, files, json_output=json, quiet=quiet)
-    recipe = read_recipe(picture)
     moved = {
         "content": [content] if content else [],
         "style": style or [],
@@ -57,6 +50,11 @@ def reproduce(
         "style_mask": style_mask or [],
         "protect": [protect] if protect else [],
     }
+    if is_clip(picture):
+        from impasto.cli.clip_work import reproduce_clip  # needs the extra `video`
+
+        return reproduce_clip(picture, output, moved, weights, json_output=json, quiet=quiet)
+    recipe = read_recipe(picture)
     run = prepare_recorded_run(recipe, folder=picture.parent, pictures=moved, weights=weights, profile=profile)
     default = f"{file_stem(picture.name)}_again{picture.suffix}"
     return RunCommand(run, output, default, json, quiet).execute(stop_where_recorded(recipe))

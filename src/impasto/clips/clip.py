@@ -55,6 +55,11 @@ class Clip:
     _source: FrameSource = field(kw_only=True, repr=False)
 
     @property
+    def name(self) -> str:
+        """The name of the file or folder."""
+        return self.path.name
+
+    @property
     def frame_count(self) -> int:
         """The number of frames."""
         return len(self.times)
@@ -75,10 +80,10 @@ class Clip:
             yield from self._source.frames(first, last, long_side_px)
 
     @cached_property
-    def content_sha256(self) -> str:
+    def sha256(self) -> str:
         """The SHA-256 of the file; of the names and bytes of numbered pictures."""
         if isinstance(self._source, PictureSequence):
-            return self._source.content_sha256
+            return self._source.sha256
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 

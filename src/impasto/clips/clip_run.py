@@ -23,6 +23,7 @@ from impasto.clips.masks import ClipMasks
 from impasto.clips.timing import Selected, Selection
 from impasto.clips.writing import ClipWriter
 from impasto.config import Config, Inputs
+from impasto.config.roles import pictures_by_role
 from impasto.config.video import VideoOptions
 from impasto.core.method import Progress
 from impasto.core.tensor_store import RamStore
@@ -57,13 +58,14 @@ class ClipRun:
     @cached_property
     def description(self) -> dict[str, Any]:
         """Everything that the pictures depend on, for the recipe, and to compare with an interrupted run."""
-        run, styles = self.first, self.first.opened_inputs.styles
+        run = self.first
+        opened = run.opened_inputs.model_copy(update={"content": self.clip, **self.masks.sources})
         return {
             "version": __version__,
-            "clip": {"name": self.clip.path.name, "sha256": self.clip.content_sha256},
-            "styles": [{"name": style.name, "sha256": style.sha256} for style in styles],
-            "masks": self.masks.sha256,
-            "style_masks": [mask.sha256 for mask in run.opened_inputs.style_masks],
+            "inputs": {
+                role: {"name": source.name, "sha256": source.sha256}
+                for role, source in pictures_by_role(opened).items()
+            },
             "config": run.config.model_dump(mode="json"),
             "run": run.options.model_dump(mode="json"),
             "plan": run.plan.model_dump(mode="json"),

@@ -29,22 +29,19 @@ class ClipMasks:
                 )
             return mask
 
-        self._content_masks, self._protect = [open_mask(mask) for mask in content_masks], open_mask(protect)
-        self._readers = {mask: FrameReader(mask) for mask in self._all if isinstance(mask, Clip)}
+        self._content_masks, self._protect = tuple(map(open_mask, content_masks)), open_mask(protect)
+        opened = *self._content_masks, self._protect
+        self._readers = {mask: FrameReader(mask) for mask in opened if isinstance(mask, Clip)}
 
     @property
-    def _all(self) -> list[Any]:
-        return [mask for mask in (*self._content_masks, self._protect) if mask is not None]
+    def sources(self) -> dict[str, Any]:
+        """The opened masks, pictures or clips, as fields of `Inputs`."""
+        return {"content_masks": self._content_masks, "protect": self._protect}
 
     @property
     def move(self) -> bool:
         """True if a mask has a frame for each frame of the clip."""
         return bool(self._readers)
-
-    @property
-    def sha256(self) -> list[str]:
-        """The hashes of all masks."""
-        return [mask.content_sha256 if isinstance(mask, Clip) else mask.sha256 for mask in self._all]
 
     def at(self, number: int) -> dict[str, Any]:
         """Return the masks of one frame of the clip, as fields of `Inputs`."""

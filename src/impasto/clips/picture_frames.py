@@ -71,7 +71,7 @@ class PictureSequence:
                 )
 
     @property
-    def content_sha256(self) -> str:
+    def sha256(self) -> str:
         """The SHA-256 of all names and files."""
         digest = hashlib.sha256()
         for file in self.files:

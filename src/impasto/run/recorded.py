@@ -25,10 +25,13 @@ from impasto.run.run import Run
 from impasto.samples.sources import SAMPLE, resolve_picture
 
 __all__ = [
+    "Pictures",
     "find_recorded_picture",
+    "flag_of",
     "paths_of",
     "prepare_recorded_run",
     "reproduce",
+    "require_all",
     "require_plan",
     "resume",
     "stop_where_recorded",
@@ -159,8 +162,7 @@ def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -
 def _find_pictures(recipe: Recipe, kind: str, given: Sequence[Any], folder: Path) -> list[OpenedImage]:
     """Return all pictures of one kind, in order."""
     count = _count(recipe, kind)
-    if given and len(given) != count:
-        raise RecipeError(f"{_flag(kind)} was given {len(given)} times, and the recipe has {count}. Give all of them.")
+    require_all(kind, given, count)
     pictures = list(given) or [None] * count
     return [
         find_recorded_picture(recipe, role, picture, folder)
@@ -172,7 +174,7 @@ def _find_file(
     role: str, record: InputRecord, folders: Sequence[Path], max_megapixels: float = MAX_MEGAPIXELS
 ) -> OpenedImage:
     """Open the file with the recorded name and hash. Raises `RecipeError`: missing, or changed."""
-    flag = _flag(kind_of(role))
+    flag = flag_of(kind_of(role))
     if record.name is None:
         raise RecipeError(f"The {role} image was not a file. Give it with {flag} FILE.")
     changed = None
@@ -213,9 +215,17 @@ def _find_profile(recipe: Recipe, given: str | Path | None, folder: Path) -> Out
     return profile
 
 
+def require_all(kind: str, given: Sequence[Any], count: int) -> None:
+    """Raise `RecipeError` if some pictures of a kind are given, but not all `count` of the recipe."""
+    if given and len(given) != count:
+        flag = flag_of(kind)
+        raise RecipeError(f"{flag} was given {len(given)} times, and the recipe has {count}. Give all of them.")
+
+
 def _count(recipe: Recipe, kind: str) -> int:
     return sum(kind_of(role) == kind for role in recipe.inputs)
 
 
-def _flag(kind: str) -> str:
+def flag_of(kind: str) -> str:
+    """Return the flag of the command line that gives pictures of a kind."""
     return "--" + kind.replace("_", "-")

@@ -61,7 +61,7 @@ def _add_upload_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/clips/{sha256}/recipe")
     def clip_recipe(sha256: Hash) -> RecipeView:
-        """Return the recipe inside an uploaded clip that Impasto painted. Masks are not part of it."""
+        """Return the recipe inside an uploaded clip that Impasto painted."""
         return load_clip_recipe(clips, sha256)
 
 
