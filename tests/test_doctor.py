@@ -238,14 +238,23 @@ def test_installed_kernels_work() -> None:
 
 
 def test_extra_that_is_missing_or_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finding = software.check_extra("video", "made_up_module", "made-up", "films")()
+    finding = software.check_extra("video", "films", made_up_module="made-up")()
     assert (finding.status, finding.facts["installed"]) == ("note", False)
     assert finding.advice == 'Run: pip install "impasto[video]"'
     (tmp_path / "made_up_module.py").write_text("raise OSError('no codec')")
     monkeypatch.syspath_prepend(tmp_path)
-    finding = software.check_extra("video", "made_up_module", "made-up", "films")()
+    finding = software.check_extra("video", "films", made_up_module="made-up")()
     assert finding.status == "problem"
     assert "no codec" in finding.summary
+
+
+def test_clips_need_opencv_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    (check,) = (check for check in CHECKS if check.name == "video")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    finding = check.look()
+    assert (finding.status, finding.facts["installed"]) == ("note", False)
+    assert finding.summary == "opencv-python-headless is not installed: clips, and films as MP4"
+    assert finding.advice == 'Run: pip install "impasto[video]"'
 
 
 def test_missing_requirement_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

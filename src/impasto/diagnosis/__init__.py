@@ -49,11 +49,11 @@ CHECKS: tuple[Check, ...] = (
     Check("desktop", programs.check_desktop),
     Check("krita", programs.check_krita),
     Check("comfyui", programs.check_comfyui),
-    Check("video", software.check_extra("video", "av", "av", "clips, and films as MP4")),
-    Check("heic", software.check_extra("heic", "pillow_heif", "pillow-heif", "photos of iPhones")),
-    Check("exr", software.check_extra("exr", "OpenEXR", "openexr", "OpenEXR pictures")),
-    Check("notebook", software.check_extra("notebook", "anywidget", "anywidget", "the widget for notebooks")),
-    Check("cluster", software.check_extra("cluster", "ray", "ray", "painting on several machines")),
+    Check("video", software.check_extra("video", "clips, and films as MP4", av="av", cv2="opencv-python-headless")),
+    Check("heic", software.check_extra("heic", "photos of iPhones", pillow_heif="pillow-heif")),
+    Check("exr", software.check_extra("exr", "OpenEXR pictures", OpenEXR="openexr")),
+    Check("notebook", software.check_extra("notebook", "the widget for notebooks", anywidget="anywidget")),
+    Check("cluster", software.check_extra("cluster", "painting on several machines", ray="ray")),
 )
 """The lines of a report, in order. An integration adds one."""
 

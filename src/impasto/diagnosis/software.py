@@ -128,29 +128,34 @@ def check_kernels() -> Finding:
     return Finding(f"working, {describe_kernels()}", facts={"installed": True, "instructions": name})
 
 
-def check_extra(extra: str, module: str, distribution: str, purpose: str) -> Callable[[], Finding]:
-    """Return a check that imports the module of an extra, such as `av` for `video`."""
+def check_extra(extra: str, purpose: str, **modules: str) -> Callable[[], Finding]:
+    """Return a check that imports the modules of an extra, each with its distribution: `av="av"` for `video`."""
 
     def check() -> Finding:
-        if importlib.util.find_spec(module) is None:
+        missing = [name for module, name in modules.items() if importlib.util.find_spec(module) is None]
+        if missing:
+            part = "" if len(missing) == len(modules) else f"{', '.join(missing)} is "
             return Finding(
-                f"not installed: {purpose}",
+                f"{part}not installed: {purpose}",
                 "note",
                 pip_line(f"impasto[{extra}]"),
                 {"installed": False, "version": None},
             )
-        version = find_version(distribution)
-        try:
-            # Ray takes a second to import, and reports broken parts only when it starts.
-            if module != "ray":
-                importlib.import_module(module)
-        except Exception as error:
-            return Finding(
-                f"{distribution} {version} cannot be imported: {error}",
-                "problem",
-                pip_line("--force-reinstall", distribution),
-                {"installed": True, "version": version},
-            )
-        return Finding(f"{distribution} {version}", facts={"installed": True, "version": version})
+        for module, name in modules.items():
+            try:
+                # Ray takes a second to import, and reports broken parts only when it starts.
+                if module != "ray":
+                    importlib.import_module(module)
+            except Exception as error:
+                version = find_version(name)
+                return Finding(
+                    f"{name} {version} cannot be imported: {error}",
+                    "problem",
+                    pip_line("--force-reinstall", name),
+                    {"installed": True, "version": version},
+                )
+        versions = {name: find_version(name) for name in modules.values()}
+        summary = ", ".join(f"{name} {version}".strip() for name, version in versions.items())
+        return Finding(summary, facts={"installed": True, "version": next(iter(versions.values()))})
 
     return check
