@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from PIL import Image
 import impasto
 from impasto.cli import main
 from impasto.clips import ClipWriter, open_clip
-from impasto.clips.api import frame_folder_of
+from impasto.clips.api import build_clip, frame_folder_of
+from impasto.clips.clip_run import ClipRun
 from impasto.clips.frames import to_frame
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.video import VideoOptions
@@ -295,6 +297,23 @@ def test_a_batch_takes_clips_and_pictures(clip: Path, photo: Path, painting: Pat
     assert '<video src="clip_swirl.mp4"' in (output / "index.html").read_text()
     again = impasto.batch(contents, painting, output, config=CONFIG, frame_iterations=3, precision="float32")
     assert (len(again.painted), len(again.existing), len(again.failed)) == (0, 2, 1)
+
+
+def test_a_dry_run_plans_each_clip_once(
+    clip: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built: list[Path] = []
+
+    def count(path: Path, *arguments: Any, **options: Any) -> ClipRun:
+        built.append(Path(path))
+        return build_clip(path, *arguments, **options)
+
+    monkeypatch.setattr("impasto.jobs.capacity.build_clip", count)
+    arguments = ["batch", str(clip), "--styles", str(painting), "-o", str(tmp_path / "out"), *FLAGS, "--json"]
+    assert main([*arguments, "--dry-run"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert built == [clip]
+    assert report["seconds"] > 0
 
 
 @pytest.mark.weights

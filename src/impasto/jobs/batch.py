@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from impasto.clips.clip_run import ClipRun
 from impasto.config import Config, RunOptions
 from impasto.config.roles import assign_roles, kind_of
 from impasto.distributed import LOCAL, Driver
@@ -26,7 +27,7 @@ from impasto.jobs.batch_plan import (
     read_pairs,
 )
 from impasto.jobs.batch_report import BatchEstimate, BatchReport, write_index
-from impasto.jobs.capacity import Capacity, distinct_runs, estimate_clip, plan_capacity, select_gpus
+from impasto.jobs.capacity import Capacity, distinct_runs, plan_capacity, plan_clips, select_gpus
 from impasto.jobs.clips import require_clip_job
 from impasto.jobs.executors import Executor
 from impasto.jobs.executors.local import LocalExecutor
@@ -138,10 +139,11 @@ def estimate_batch(
     missing = _check_items(items, output, options)
     failed = {item.output: f"there is no file {source}" for item in missing if (source := item.missing_source)}
     ready = [item for item in missing if item.output not in failed]
-    with _plan_workers(missing, options, workers, on) as (runs, capacity, _):
+    clips = plan_clips(ready, _planning_options(options, on))
+    with _plan_workers(missing, options, workers, on, clips) as (runs, capacity, _):
         each_s = sum(run.estimate().seconds for run in runs) / max(1, len(runs))
-    clips = [item for item in ready if item.video is not None]
-    seconds = each_s * (len(ready) - len(clips)) + sum(estimate_clip(item, options) for item in clips)
+    pictures = sum(item.video is None for item in ready)
+    seconds = each_s * pictures + sum(clip.estimate_seconds() for clip in clips.values())
     return BatchEstimate(ready, failed, capacity.workers, seconds / capacity.workers)
 
 
@@ -203,18 +205,25 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
 
 @contextlib.contextmanager
 def _plan_workers(
-    missing: Sequence[BatchItem], options: RunOptions, workers: int, on: str
+    missing: Sequence[BatchItem],
+    options: RunOptions,
+    workers: int,
+    on: str,
+    clips: Mapping[Path, ClipRun] | None = None,
 ) -> Iterator[tuple[list[Run], Capacity, Driver | None]]:
     """Yield runs like the missing ones, the number of workers for these, and the driver of a cluster.
 
     Raises `ClusterError`, `ConfigError`.
     """
-    is_local = on == LOCAL
-    # This machine, which plans, may lack the cluster's devices.
-    runs = distinct_runs(missing, options if is_local else options.model_copy(update={"device": None}))
-    with contextlib.nullcontext() if is_local or not missing else Driver(DRIVER_MODULE, on) as driver:
+    runs = distinct_runs(missing, _planning_options(options, on), clips)
+    with contextlib.nullcontext() if on == LOCAL or not missing else Driver(DRIVER_MODULE, on) as driver:
         cluster = select_gpus(driver.cluster, options.device) if driver is not None else None
         yield runs, plan_capacity(runs, cluster, workers), driver
+
+
+def _planning_options(options: RunOptions, on: str) -> RunOptions:
+    # This machine, which plans, may lack the cluster's devices.
+    return options if on == LOCAL else options.model_copy(update={"device": None})
 
 
 def _open_executor(store: JobStore, capacity: Capacity, networks: set[str], driver: Driver | None) -> Executor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from impasto.samples.sources import resolve_picture
 __all__ = [
     "Capacity",
     "distinct_runs",
-    "estimate_clip",
     "max_workers",
     "plan_capacity",
+    "plan_clips",
     "select_gpus",
     "threads_per_worker",
 ]
@@ -44,10 +45,13 @@ class Capacity:
     gpus: int = 0
 
 
-def distinct_runs(items: Iterable[BatchItem], options: RunOptions) -> list[Run]:
+def distinct_runs(
+    items: Iterable[BatchItem], options: RunOptions, clips: Mapping[Path, ClipRun] | None = None
+) -> list[Run]:
     """Return one run for each set of sources and options that memory and time depend on.
 
-    Items with unreadable inputs are skipped: they fail later, one by one. Raises `ConfigError` if no item is valid.
+    Of a clip, it is that of its first frame; `clips` are those of `plan_clips`, if they are known. Items with
+    unreadable inputs are skipped: they fail later, one by one. Raises `ConfigError` if no item is valid.
     """
     runs: dict[Any, Run] = {}
     refused: ConfigError | None = None
@@ -58,7 +62,8 @@ def distinct_runs(items: Iterable[BatchItem], options: RunOptions) -> list[Run]:
         if key in runs:
             continue
         try:
-            runs[key] = _run_of(item, options)
+            clip = (clips or {}).get(item.output)
+            runs[key] = clip.first if clip is not None else _run_of(item, options)
         except ImpastoError as error:
             refused = error if isinstance(error, ConfigError) else refused
     if not runs and refused is not None:
@@ -91,12 +96,14 @@ def _clip_of(item: BatchItem, options: RunOptions) -> ClipRun:
     )
 
 
-def estimate_clip(item: BatchItem, options: RunOptions) -> float:
-    """Estimate the seconds that a clip takes; 0 if it cannot be read."""
-    try:
-        return _clip_of(item, options).estimate_seconds()
-    except ImpastoError:
-        return 0.0
+def plan_clips(items: Iterable[BatchItem], options: RunOptions) -> dict[Path, ClipRun]:
+    """Return the run of each clip by its output, without those that cannot be read: they fail later, one by one."""
+    clips: dict[Path, ClipRun] = {}
+    for item in items:
+        if item.video is not None:
+            with contextlib.suppress(ImpastoError):
+                clips[item.output] = _clip_of(item, options)
+    return clips
 
 
 def plan_capacity(runs: Sequence[Run], cluster: Cluster | None, workers: int = 0) -> Capacity:
