@@ -316,6 +316,16 @@ def test_a_dry_run_plans_each_clip_once(
     assert report["seconds"] > 0
 
 
+def test_a_batch_with_clips_says_what_they_need(
+    clip: Path, photo: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    needs = r"clip.mkv is to be painted as a clip, which needs OpenCV. Run pip install .*leave clips out: .*\*.jpg"
+    with pytest.raises(VideoError, match=needs):
+        impasto.batch([photo, clip], painting, tmp_path / "out", config=CONFIG)
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.weights
 def test_pairs_have_options_of_clips(clip: Path, painting: Path, tmp_path: Path) -> None:
     table, output = tmp_path / "pairs.csv", tmp_path / "out"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["INSTALL", "open_container", "pick_stream", "require_pyav"]
+__all__ = ["INSTALL", "find_missing_libraries", "open_container", "pick_stream", "require_pyav"]
 
 INSTALL = "Run pip install 'impasto[video]'."
 
@@ -23,6 +23,11 @@ FORMATS = (
     "mpeg", "mpegts", "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "vc1", "webm", "wtv", "yuv4mpegpipe",
 )  # fmt: skip
 """FFmpeg's names of formats to read. Others, such as playlists, can name further files, which would be opened too."""
+
+
+def find_missing_libraries() -> list[str]:
+    """Return which libraries of the extra `video` are not installed."""
+    return [name for module, name in (("av", "PyAV"), ("cv2", "OpenCV")) if find_spec(module) is None]
 
 
 def require_pyav(path: Path) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from impasto.clips.clip_run import ClipRun
+from impasto.clips.container import INSTALL, find_missing_libraries
 from impasto.config import Config, RunOptions
 from impasto.config.roles import assign_roles, kind_of
 from impasto.distributed import LOCAL, Driver
-from impasto.errors import ConfigError, ImpastoError, OutputError
+from impasto.errors import ConfigError, ImpastoError, OutputError, VideoError
 from impasto.images import load_profile, require_output
 from impasto.jobs.batch_jobs import BatchJobs
 from impasto.jobs.batch_plan import (
@@ -194,6 +195,7 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
     except OSError as error:
         raise OutputError(f"{output} cannot be created: {error.strerror}. Choose another -o.") from error
     profile = load_profile(options.profile)
+    _require_clip_libraries(items)
     for item in items:
         if item.video is None:
             require_output(item.output, bits=options.bits, profile=profile)
@@ -201,6 +203,16 @@ def _check_items(items: Sequence[BatchItem], output: Path, options: RunOptions) 
             style_count = sum(kind_of(role) == "style" for role in item.sources)
             require_clip_job(item.config, options, item.video, style_count, str(item.output))
     return missing
+
+
+def _require_clip_libraries(items: Sequence[BatchItem]) -> None:
+    """Raise `VideoError` if there are clips, but not what they need."""
+    clip = next((item for item in items if item.video is not None), None)
+    if clip is not None and (missing := find_missing_libraries()):
+        raise VideoError(
+            f"{clip.sources['content']} is to be painted as a clip, which needs {' and '.join(missing)}. {INSTALL} Or "
+            "leave clips out: give only pictures, with a pattern such as 'photos/*.jpg'."
+        )
 
 
 @contextlib.contextmanager
