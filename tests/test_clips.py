@@ -358,7 +358,7 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
         "x*.png": "there are no pictures",
         "sound.mp4": "holds only sound, and a clip needs a video stream",
         "codec.mp4": "is coded in a way that PyAV cannot decode",
-        "one.mp4": "holds a single picture, and a clip needs two or more. Use impasto stylize for it.",
+        "one.mp4": "holds a single picture, and a clip needs two or more. Paint it as a picture.",
         "one.png": "holds a single picture",
     }
     for name, message in cases.items():
@@ -395,9 +395,9 @@ def test_select_frames(tmp_path: Path) -> None:
     assert select_frames(clip, 0.12, 0.2) == range(3, 5)
     assert select_frames(clip, 0.05, 0.05001) == range(1, 2)
     assert select_frames(clip, 0.4, 99) == range(10, 12)
-    with pytest.raises(VideoError, match=r"--start 0.48 is after the end of .*a.mp4, which lasts 0.48 s"):
+    with pytest.raises(VideoError, match=r"start = 0.48 s is after the end of .*a.mp4, which lasts 0.48 s"):
         select_frames(clip, 0.48)
-    with pytest.raises(VideoError, match=r"--end 0.1 is not after --start 0.2"):
+    with pytest.raises(VideoError, match=r"end = 0.1 s is not after start = 0.2 s"):
         select_frames(clip, 0.2, 0.1)
     with pytest.raises(VideoError, match="starts before the clip"):
         select_frames(clip, -1)

@@ -106,7 +106,7 @@ def open_clip(path: str | Path, *, rate: Fraction = PICTURE_RATE) -> Clip:
     except OSError as error:
         raise VideoError(f"{path} cannot be read: {error.strerror or error}.") from error
     if clip.frame_count == 1:
-        raise VideoError(f"{path} holds a single picture, and a clip needs two or more. Use impasto stylize for it.")
+        raise VideoError(f"{path} holds a single picture, and a clip needs two or more. Paint it as a picture.")
     return clip
 
 
@@ -158,10 +158,10 @@ def select_frames(clip: Clip, start_s: float | None = None, end_s: float | None 
         raise VideoError(f"The part from {float(start):g} s to {float(end):g} s starts before the clip. Use 0 or more.")
     if start >= clip.duration:
         raise VideoError(
-            f"--start {float(start):g} is after the end of {clip.path}, which lasts {float(clip.duration):.2f} s. "
+            f"start = {float(start):g} s is after the end of {clip.path}, which lasts {float(clip.duration):.2f} s. "
             "Use an earlier start."
         )
     if end <= start:
-        raise VideoError(f"--end {float(end):g} is not after --start {float(start):g}. Use a later end.")
+        raise VideoError(f"end = {float(end):g} s is not after start = {float(start):g} s. Use a later end.")
     first = max(0, bisect.bisect_right(clip.times, start) - 1)
     return range(first, bisect.bisect_left(clip.times, end))
