@@ -347,7 +347,8 @@ def test_preview_and_json(clip: Path, painting: Path, tmp_path: Path, capsys: py
     ("arguments", "message"),
     [
         (["nowhere.mp4", "STYLE"], "no such file"),
-        (["STYLE", "STYLE"], "impasto stylize"),
+        (["STYLE", "STYLE"], "--seconds 8 makes a clip of a photo, and impasto stylize paints a picture."),
+        (["PHOTO", "STYLE"], "--seconds 8 makes a clip of a photo"),
         (["CLIP", "STYLE", "--start", "99"], "after the end"),
         (["CLIP", "STYLE", "--start", "2", "--end", "1"], "not after start"),
         (["CLIP", "STYLE", "-o", "CLIP"], "input"),
@@ -359,10 +360,11 @@ def test_preview_and_json(clip: Path, painting: Path, tmp_path: Path, capsys: py
     ],
 )
 def test_bad_input_is_one_line_and_overwrites_nothing(
-    arguments: list[str], message: str, clip: Path, painting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    arguments: list[str], message: str, clip: Path, photo: Path, painting: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     before = clip.read_bytes()
-    names = {"CLIP": str(clip), "STYLE": str(painting), "out.wmv": str(tmp_path / "out.wmv")}
+    names = {"CLIP": str(clip), "PHOTO": str(photo), "STYLE": str(painting), "out.wmv": str(tmp_path / "out.wmv")}
     given = [names.get(argument, argument) for argument in arguments]
     if "-o" not in given:
         given += ["-o", str(tmp_path / "out.mkv")]

@@ -11,6 +11,7 @@ from impasto.clips.chain import FrameDone
 from impasto.clips.clip import PICTURE_RATE, Clip, open_clip
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
+from impasto.clips.kinds import is_clip
 from impasto.clips.masks import ClipMasks
 from impasto.clips.opencv import require_opencv
 from impasto.clips.photo_clip import open_photo
@@ -19,7 +20,8 @@ from impasto.clips.writing import require_clip_output
 from impasto.config import Config, Plan
 from impasto.config.print_size import NO_PRINT
 from impasto.config.video import VideoOptions, options_at
-from impasto.errors import ConfigError
+from impasto.errors import ConfigError, ImageError, VideoError
+from impasto.images.formats import require_readable_file
 from impasto.run import as_tuple, prepare_run
 from impasto.run.model_cache import ModelCache
 
@@ -150,6 +152,21 @@ def check_keyframes(video: VideoOptions, config: Config, style_count: int) -> No
 def open_source(path: Path, options: VideoOptions) -> Clip:
     """Open a clip, or a photo as one of `seconds`. Raises `VideoError`, `ImageError`."""
     if options.seconds is None:
+        if _is_picture(path):
+            raise VideoError(
+                f"{path} is a single picture, and a clip needs two or more. --seconds 8 makes a clip of a photo, and "
+                "impasto stylize paints a picture."
+            )
         return open_clip(path)
     rate = Fraction(str(options.fps_out)) if options.fps_out is not None else PICTURE_RATE
     return open_photo(path, Fraction(str(options.seconds)), rate)
+
+
+def _is_picture(path: Path) -> bool:
+    if not path.is_file() or is_clip(path):
+        return False
+    try:
+        require_readable_file(path)
+    except ImageError:
+        return False
+    return True
