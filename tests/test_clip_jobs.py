@@ -24,6 +24,7 @@ from impasto.clips import ClipWriter, open_clip
 from impasto.clips.api import build_clip, frame_folder_of
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frames import to_frame
+from impasto.clips.recorded import read_clip_recipe
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.video import VideoOptions
 from impasto.core.method import Progress
@@ -233,6 +234,45 @@ def test_jobs_paint_the_frames_that_the_command_paints(
     np.testing.assert_array_equal(read_frames(again), read_frames(output))
     store.remove(job.id)
     assert store.verify() == []
+
+
+def write_frames(folder: Path, frames: list[Frame]) -> Path:
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number:04}.png")
+    return folder
+
+
+@pytest.mark.weights
+def test_numbered_frames_are_queued_as_clips(painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scene = textured_scene(64, 140)
+    frames = write_frames(Path("frames"), [scene[:48, x : x + 64] for x in (0, 2)])
+    masks = write_frames(Path("masks"), [np.eye(48, 64, number, dtype=np.uint8) * 255 for number in range(2)])
+    given = ["--protect", str(masks), *FLAGS, "--cuts", "0.02"]
+    assert main(["video", str(frames), str(painting), *given, "-o", "expected.mkv", "--lossless", "--quiet"]) == 0
+    data, output = ["--data-dir", "queue"], tmp_path / "out.mkv"
+    command = ["jobs", "add", "frames/%04d.png", str(painting), *given, "-o", str(output), "--lossless"]
+    assert main([*command, *data]) == 0
+    shutil.rmtree(frames)
+    assert [job.state for job in drain(JobStore(Path("queue")))] == ["done"] * 3
+    np.testing.assert_array_equal(read_frames(output), read_frames(Path("expected.mkv")))
+    recorded = [read_clip_recipe(path)["inputs"] for path in (output, Path("expected.mkv"))]
+    assert recorded[0]["content"]["sha256"] == recorded[1]["content"]["sha256"]
+    assert recorded[0]["protect"] == recorded[1]["protect"]
+
+
+@pytest.mark.weights
+def test_rows_of_a_batch_may_be_numbered_frames(painting: Path, tmp_path: Path) -> None:
+    scene = textured_scene(64, 140)
+    write_frames(tmp_path / "frames", [scene[:48, x : x + 64] for x in (0, 2)])
+    table, output = tmp_path / "pairs.csv", tmp_path / "out"
+    table.write_text(f"content,style\nframes/,{painting.resolve()}\nframes/*.jpg,{painting.resolve()}\n")
+    report = impasto.batch(pairs=table, output=output, config=CONFIG, precision="float32", names="{number}.mkv")
+    assert [path.name for path in report.painted] == ["00001.mkv"]
+    assert len(read_frames(output / "00001.mkv")) == 2
+    (error,) = report.failed.values()
+    assert "there are no pictures" in error
 
 
 @pytest.mark.weights

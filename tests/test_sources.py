@@ -75,7 +75,7 @@ def test_reads_pipes(tmp_path: Path, photo: Path) -> None:
 
 def test_bytes_are_stored_for_a_job(tmp_path: Path, photo: Path) -> None:
     store = JobStore(tmp_path)
-    stored = store_source(store, NamedImage("standard input", photo.read_bytes()))
+    stored = store_source(store, NamedImage("standard input", photo.read_bytes()), "content")
     assert stored == {"name": "standard input", "sha256": images.open_image(photo).sha256}
     assert store.files.path(str(stored["sha256"])).read_bytes() == photo.read_bytes()
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["CLIP_SUFFIX", "is_clip", "is_clip_file"]
+__all__ = ["CLIP_ROLES", "CLIP_SUFFIX", "is_clip", "is_clip_file", "is_pattern"]
 
 CLIP_SUFFIX = ".mp4"
 """Kind of file of a painted clip that is not named."""
+
+CLIP_ROLES = ("content", "content_mask", "protect")
+"""Kinds of inputs that may be clips."""
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".mxf"}
 
@@ -20,9 +23,12 @@ def is_clip(source: Any) -> bool:
     if not isinstance(source, (str, Path)):
         return False
     path = Path(source)
-    if path.is_dir() or "%" in path.name or "*" in path.name:
-        return True
-    return is_clip_file(path)
+    return path.is_dir() or is_pattern(path) or is_clip_file(path)
+
+
+def is_pattern(path: Path) -> bool:
+    """Return True for a pattern of numbered pictures, such as %04d.png, unless there is a file of that name."""
+    return ("%" in path.name or "*" in path.name) and not path.exists()
 
 
 def is_clip_file(path: Path) -> bool:

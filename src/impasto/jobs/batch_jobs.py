@@ -69,7 +69,7 @@ class BatchJobs:
         name = f"{source} {item.config.longest_px}" if source.startswith(SAMPLE) else source
         if name not in stored:
             try:
-                stored[name] = store_source(self.store, resolve_picture(source, item.config.longest_px))
+                stored[name] = store_source(self.store, resolve_picture(source, item.config.longest_px), role)
             except ImpastoError as error:
                 stored[name] = str(error)
         result = stored[name]

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from impasto import images
-from impasto.clips.kinds import CLIP_SUFFIX, is_clip_file
+from impasto.clips.kinds import CLIP_SUFFIX, is_clip, is_clip_file, is_pattern
+from impasto.clips.picture_frames import find_pictures
 from impasto.config import Config
 from impasto.config.roles import KINDS, kind_of
 from impasto.config.types import is_named_start
 from impasto.config.video import VideoOptions
-from impasto.errors import ConfigError, ImageError, InputError
+from impasto.errors import ConfigError, ImageError, InputError, VideoError
 from impasto.images.formats import require_readable_file
 from impasto.samples.sources import SAMPLE
 from impasto.weights import load
@@ -63,7 +64,7 @@ class BatchItem:
     def missing_source(self) -> str | None:
         """A source file that does not exist."""
         paths = (source for source in self.sources.values() if not source.startswith(SAMPLE))
-        return next((path for path in paths if not Path(path).exists()), None)
+        return next((path for path in paths if not _exists(path)), None)
 
 
 def expand(places: Sequence[str], what: str, *, clips: bool = False) -> list[str]:
@@ -79,7 +80,7 @@ def expand(places: Sequence[str], what: str, *, clips: bool = False) -> list[str
             pictures.append(place)
         elif Path(place).is_dir():
             pictures += _pictures_in(Path(place), clips=clips)
-        elif Path(place).exists():
+        elif Path(place).exists() or (clips and "%" in Path(place).name):
             pictures.append(place)
         else:
             matches = glob.glob(place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
@@ -111,6 +112,16 @@ def _pictures_in(folder: Path, *, clips: bool) -> list[str]:
         more = f" And {len(others) - MAX_NAMED} more." if len(others) > MAX_NAMED else ""
         logger.warning("Not in the batch: %s%s", " ".join(others[:MAX_NAMED]), more)
     return pictures
+
+
+def _exists(source: str) -> bool:
+    """Return True if there is a file, or frames that a pattern names."""
+    if not is_pattern(Path(source)):
+        return Path(source).exists()
+    try:
+        return bool(find_pictures(Path(source)))
+    except VideoError:
+        return False
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -175,8 +186,8 @@ def configure_items(
             swept = dict(zip(sweep, values, strict=True))
             sources, chosen = split_options(content, style, {**options, **own, **swept})
             video = VideoOptions.take(chosen)
-            is_clip = is_clip_file(Path(content)) or video.seconds is not None
-            yield sources, Config(**chosen), video if is_clip else None
+            paints_clip = is_clip(content) or video.seconds is not None
+            yield sources, Config(**chosen), video if paints_clip else None
 
 
 def split_options(content: str, style: str, options: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
@@ -215,12 +226,12 @@ def check_shared_inputs(items: Sequence[BatchItem]) -> None:
         sources = list(dict.fromkeys(item.sources[role] for item in users))
         if any(source.startswith(SAMPLE) for source in sources):
             continue
-        if not any(Path(source).exists() for source in sources):
+        if not any(map(_exists, sources)):
             others = f", nor any of the {len(sources) - 1} others" if len(sources) > 1 else ""
             raise InputError(f"{role.replace('_', ' ')}: there is no file {sources[0]}{others}. Check the path.")
         if len(sources) > 1 or len(users) < len(items):
             continue
-        if role != "weights" and not is_clip_file(Path(sources[0])):
+        if role != "weights" and not is_clip(sources[0]):
             images.open_image(Path(sources[0]))
         for network in {item.config.network for item in users} if role == "weights" else ():
             load(network, Path(sources[0]))

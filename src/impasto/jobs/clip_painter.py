@@ -13,7 +13,8 @@ from impasto.clips.api import build_clip
 from impasto.clips.chain import FrameDone
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
-from impasto.clips.kinds import CLIP_SUFFIX
+from impasto.clips.kinds import CLIP_ROLES, CLIP_SUFFIX
+from impasto.clips.packed import is_packed, unpack_frames
 from impasto.config import Config, Plan, RunOptions
 from impasto.config.roles import build_inputs, kind_of
 from impasto.config.video import VideoOptions
@@ -89,14 +90,21 @@ class ClipPainter(JobPainter):
         )
 
     def _file_by_name(self, role: str, links: Path) -> Any:
-        """Return an input file, that of a clip under its original name in a folder: its suffix says that it is one."""
+        """Return an input file, that of a clip under its original name in a folder: its suffix says that it is one.
+
+        Numbered frames are unpacked.
+        """
         source, name = self._file(role), self.job.inputs[role]["name"]
-        if kind_of(role) not in ("content", "content_mask", "protect") or not name:
+        if kind_of(role) not in CLIP_ROLES or not name:
             return self._input(role)
         short = Path(name).name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
         path = links / role / short
         self._links.append(path)
         path.parent.mkdir()
+        if is_packed(source):
+            path.mkdir()
+            unpack_frames(source, path)
+            return path
         try:
             path.hardlink_to(source)
         except OSError:

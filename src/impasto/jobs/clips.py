@@ -8,6 +8,7 @@ from pathlib import Path
 from impasto.clips import require_clip_output
 from impasto.clips.api import check_keyframes, open_source
 from impasto.clips.frame_folder import require_room_for_frames
+from impasto.clips.packed import unpacked
 from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
 from impasto.config import Config, Inputs, RunOptions
@@ -73,13 +74,14 @@ def add_clip(
     options = config.model_dump(mode="json")
     content = files["content"]
     path = store.files.path(str(content["sha256"]))
-    try:
-        clip = open_source(path, video)
-        selection = select(clip, video)
-    except (VideoError, ImageError) as error:
-        raise type(error)(str(error).replace(str(path), str(content["name"]))) from error
-    require_room_for_frames(store.folder, len(selection.frames), frame_content(clip.size, config).size, video)
-    cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
+    with unpacked(path, store.folder) as source:
+        try:
+            clip = open_source(source, video)
+            selection = select(clip, video)
+        except (VideoError, ImageError) as error:
+            raise type(error)(str(error).replace(str(source), str(content["name"]))) from error
+        require_room_for_frames(store.folder, len(selection.frames), frame_content(clip.size, config).size, video)
+        cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
     return store.add(
         options,
         files,

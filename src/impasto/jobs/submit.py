@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from impasto.clips.kinds import CLIP_ROLES, is_pattern
+from impasto.clips.packed import pack_frames
 from impasto.config import Config, Inputs, RunOptions
-from impasto.config.roles import pictures_by_role
+from impasto.config.roles import kind_of, pictures_by_role
 from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.files import ScratchFolder
 from impasto.images import NamedImage, get_name, load, load_profile, save
@@ -45,7 +47,7 @@ def submit(
 def store_inputs(store: JobStore, inputs: Inputs) -> dict[str, dict[str, str | None]]:
     """Copy pictures and weights into the queue's files, and return them by role. Raises `JobError`."""
     sources = pictures_by_role(inputs) | ({"weights": inputs.weights} if inputs.weights is not None else {})
-    return {role: store_source(store, source) for role, source in sources.items()}
+    return {role: store_source(store, source, role) for role, source in sources.items()}
 
 
 def store_profile(store: JobStore, run: RunOptions, file: Path | None = None) -> dict[str, dict[str, str | None]]:
@@ -57,7 +59,7 @@ def store_profile(store: JobStore, run: RunOptions, file: Path | None = None) ->
         return {}
     path, name = file or Path(run.profile), str(get_name(Path(run.profile)))
     load_profile(path, name=name)
-    return {"profile": store_source(store, NamedImage(name, path))}
+    return {"profile": store_source(store, NamedImage(name, path), "profile")}
 
 
 def key_of(
@@ -72,10 +74,11 @@ def key_of(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
-    """Copy a picture into the queue's files and return its name and SHA-256.
+def store_source(store: JobStore, source: Any, role: str) -> dict[str, str | None]:
+    """Copy a picture or a clip into the queue's files and return its name and SHA-256.
 
-    Bytes are stored as they are; named pixels without a file, such as samples, are saved as PNG.
+    Bytes are stored as they are; named pixels without a file, such as samples, are saved as PNG, and numbered frames
+    as one archive.
     """
     if isinstance(source, NamedImage) and not isinstance(source.pixels, (str, Path)):
         is_encoded = isinstance(source.pixels, bytes)
@@ -90,7 +93,18 @@ def store_source(store: JobStore, source: Any) -> dict[str, str | None]:
     place = source.pixels if isinstance(source, NamedImage) else source
     if not isinstance(place, (str, Path)):
         raise JobError("A job's pictures must be files, so that they are there when it runs. Save the picture first.")
+    if kind_of(role) in CLIP_ROLES and (Path(place).is_dir() or is_pattern(Path(place))):
+        return {"name": get_name(source), "sha256": _add_frames(store, Path(place))}
     return {"name": get_name(source), "sha256": store.files.add(Path(place))}
+
+
+def _add_frames(store: JobStore, source: Path) -> str:
+    try:
+        with ScratchFolder(store.folder) as folder:
+            pack_frames(source, folder / "frames.tar")
+            return store.files.add(folder / "frames.tar")
+    except OSError as error:
+        raise JobError(f"{source} cannot be copied into the queue: {error.strerror}.") from error
 
 
 def set_job_alpha(store: JobStore, number: int, alpha: float) -> Job:

@@ -100,7 +100,7 @@ class Sketches:
 
     def _add(self, run: Run) -> Job:
         """Add the sketch of a run to the queue, or return the job of an earlier one."""
-        files = {role: store_source(self.store, source) for role, source in pictures_by_role(run.inputs).items()}
+        files = {role: store_source(self.store, source, role) for role, source in pictures_by_role(run.inputs).items()}
         config = run.config.model_dump(mode="json")
         key = key_of(config | {"version": __version__}, files)
         return self.store.add(config, files, key=key, run=run.options.model_dump(mode="json"), once=True)
