@@ -10,24 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from impasto.files import remove_abandoned_folders
-from impasto.jobs.database import REVISION, Database, Execute
+from impasto.jobs.claimed import ClaimedJobs
+from impasto.jobs.database import REVISION
 from impasto.jobs.files import FileStore
-from impasto.jobs.leases import LEASE_S, READY, claim_next, require_claim, times
-from impasto.jobs.model import Claim, FramesDone, Job, JobCommand, JobError, QueueChanges, StepsDone, UnknownJobError
+from impasto.jobs.leases import LEASE_S
+from impasto.jobs.model import Job, JobError, QueueChanges
 from impasto.jobs.previews import Previews
-from impasto.jobs.shots import ACTIVE, add_shots, shots_of, update_clips
+from impasto.jobs.shots import ACTIVE, add_shots, shots_of
+from impasto.jobs.table import ENDED, select_job, select_row
 
 __all__ = ["JobStore"]
-
-ENDED: dict[str, Any] = {"worker": None, "paused": 0, "command": None, "requested_alpha": None}
-"""Columns to reset when a job ends."""
 
 MIN_UNUSED_AGE_S = 3600.0
 
 CLIPS_AND_PICTURES = "SELECT * FROM jobs WHERE parent IS NULL"
 
 
-class JobStore:
+class JobStore(ClaimedJobs):
     """The queue in a folder. Several processes may open it at once.
 
     `clock` returns seconds since 1970.
@@ -39,10 +38,10 @@ class JobStore:
         except OSError as error:
             raise JobError(f"{folder} cannot be created: {error.strerror}. Choose another --data-dir.") from error
         remove_abandoned_folders(folder)
-        self.folder, self.clock, self.lease_s = folder, clock, lease_s
+        super().__init__(folder, clock, lease_s)
+        self.folder = folder
         self.files = FileStore(folder / "files")
         self.previews = Previews(folder / "previews")
-        self._database = Database(folder)
 
     def close(self) -> None:
         """Close the database."""
@@ -106,7 +105,7 @@ class JobStore:
     def get(self, number: int) -> Job:
         """Return one job. Raises `UnknownJobError`."""
         with self._database.read_transaction() as execute:
-            return _select_job(execute, number)
+            return select_job(execute, number)
 
     def jobs(self, *, key: str | None = None) -> list[Job]:
         """Return all jobs but those of shots, or those of one key, oldest first."""
@@ -140,7 +139,7 @@ class JobStore:
         """
         with self._database.write_transaction() as execute:
             self._require_active(execute, number)
-            for row in [*shots_of(execute, number), _select_row(execute, number)]:
+            for row in [*shots_of(execute, number), select_row(execute, number)]:
                 if row["state"] == "queued":
                     job = self._update(execute, row["id"], state="cancelled", **ENDED)
                 else:
@@ -153,7 +152,7 @@ class JobStore:
         Raises `JobError` for other states.
         """
         with self._database.write_transaction() as execute:
-            job = _select_job(execute, number)
+            job = select_job(execute, number)
             if job.state not in ("failed", "cancelled"):
                 raise JobError(f"Job {number} is {job.state}. Only failed and cancelled jobs can be retried.")
             again = {"state": "queued", "error": None, "crashes": 0}
@@ -179,7 +178,7 @@ class JobStore:
     def remove(self, number: int) -> None:
         """Delete a job. Raises `JobError` while it runs."""
         with self._database.write_transaction() as execute:
-            if _select_job(execute, number).state == "running":
+            if select_job(execute, number).state == "running":
                 raise JobError(f"Job {number} is running. Cancel it first.")
             execute("DELETE FROM jobs WHERE id = ?", (number,))
             execute("UPDATE revisions SET removed = last")
@@ -187,104 +186,6 @@ class JobStore:
         for path in self.checkpoint_folder.glob(f"{number}-*"):
             path.unlink(missing_ok=True)
         self.remove_frames(number)
-
-    # ---- For workers ---------------------------------------------------------------------------
-
-    def claim(self, worker: str) -> Claim | None:
-        """Claim the next job: highest priority first, then oldest. Return None if there is none.
-
-        Jobs whose lease has expired are included.
-        """
-        now = self.clock()
-        if not self._database.read(f"SELECT 1 FROM jobs WHERE {READY} LIMIT 1", times(now, self.lease_s)):
-            return None  # without a write
-        with self._database.write_transaction() as execute:
-            return claim_next(execute, worker, now, self.lease_s)
-
-    def renew(self, claim: Claim) -> JobCommand:
-        """Renew a lease and return the command for the worker. Raises `LostJobError`."""
-        return self._update_claimed(claim, lease_s=self.clock() + self.lease_s)
-
-    def save_plan(self, claim: Claim, plan: Mapping[str, Any]) -> None:
-        """Save the plan, so that another worker computes the same picture. Raises `LostJobError`.
-
-        All shots of a clip have one plan.
-        """
-        with self._database.write_transaction() as execute:
-            require_claim(execute, claim)
-            numbers = {claim.job.id, claim.job.clip, *(row["id"] for row in shots_of(execute, claim.job.clip))}
-            for number in sorted(numbers):
-                if _select_row(execute, number)["plan"] is None:
-                    self._update(execute, number, plan=json.dumps(plan))
-
-    def save_steps(self, claim: Claim, done: StepsDone) -> JobCommand:
-        """Save losses and progress, renew the lease, and return the command for the worker.
-
-        Raises `LostJobError`.
-        """
-        columns = {
-            "progress": done.progress,
-            "scales": json.dumps(done.scales),
-            "elapsed_s": done.elapsed_s,
-            "lease_s": self.clock() + self.lease_s,
-        }
-        with self._database.write_transaction() as execute:
-            command = require_claim(execute, claim)
-            self._update(execute, claim.job.id, **columns)
-            for step in done.steps:
-                execute("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?, ?)", (claim.job.id, *step))
-        return command
-
-    def save_frames(self, claim: Claim, done: FramesDone) -> JobCommand:
-        """Save the progress of a clip, renew the lease, and return the command for the worker.
-
-        Raises `LostJobError`.
-        """
-        columns: dict[str, Any] = {"crashes": 0} if done.files else {}
-        return self._update_claimed(
-            claim,
-            frames=json.dumps(done.frames),
-            progress=done.frames[0] / done.frames[1],
-            elapsed_s=done.elapsed_s,
-            lease_s=self.clock() + self.lease_s,
-            **columns,
-        )
-
-    def save_alpha_changes(self, claim: Claim, changes: Sequence[Mapping[str, Any]]) -> None:
-        """Save all changes of α, so that another worker repeats them. Raises `LostJobError`."""
-        self._update_claimed(claim, alpha_changes=json.dumps(changes), requested_alpha=None)
-
-    def save_checkpoint(self, claim: Claim, name: str) -> None:
-        """Save a checkpoint's name and reset the count of crashes. Raises `LostJobError`."""
-        self._update_claimed(claim, checkpoint=name, crashes=0, lease_s=self.clock() + self.lease_s)
-
-    def finish(self, claim: Claim, result: Mapping[str, Any]) -> None:
-        """Mark a job as done. Raises `LostJobError`."""
-        self._update_claimed(claim, state="done", result=json.dumps(result), progress=1.0, checkpoint=None, **ENDED)
-
-    def fail(self, claim: Claim, error: str, result: Mapping[str, Any] | None = None) -> None:
-        """Mark a job as failed. `result` describes what is done. Raises `LostJobError`."""
-        done = json.dumps(result) if result is not None else None
-        self._update_claimed(claim, state="failed", error=error, result=done, **ENDED)
-
-    def release(self, claim: Claim) -> None:
-        """Return a job to the queue, or cancel it if that was requested. Raises `LostJobError`."""
-        with self._database.write_transaction() as execute:
-            if require_claim(execute, claim).cancel:
-                self._update(execute, claim.job.id, state="cancelled", **ENDED)
-            else:
-                self._update(execute, claim.job.id, state="queued", worker=None)
-
-    def busy_workers(self) -> set[str]:
-        """Return the names of all workers that have claimed a job."""
-        rows = self._database.read("SELECT DISTINCT worker FROM jobs WHERE state = 'running' AND worker IS NOT NULL")
-        return {str(row["worker"]) for row in rows}
-
-    def expire_worker(self, worker: str) -> None:
-        """End the leases of a worker that has died, so that its jobs can be claimed now."""
-        with self._database.write_transaction() as execute:
-            for row in execute("SELECT id FROM jobs WHERE state = 'running' AND worker = ?", (worker,)).fetchall():
-                self._update(execute, row["id"], lease_s=0.0)
 
     # ---- For observers -------------------------------------------------------------------------
 
@@ -322,43 +223,3 @@ class JobStore:
         jobs = self.jobs()
         needed = {str(file["sha256"]): f"{role} of job {job.id}" for job in jobs for role, file in job.inputs.items()}
         return needed | {job.result["sha256"]: f"picture of job {job.id}" for job in jobs if job.result}
-
-    # ---- Internals -----------------------------------------------------------------------------
-
-    def _update_active(self, number: int, **columns: Any) -> Job:
-        with self._database.write_transaction() as execute:
-            self._require_active(execute, number)
-            for row in shots_of(execute, number):
-                self._update(execute, row["id"], **columns)
-            return self._update(execute, number, **columns)
-
-    def _require_active(self, execute: Execute, number: int) -> Job:
-        job = _select_job(execute, number)
-        if job.has_ended:
-            raise JobError(f"Job {number} is already {job.state}.")
-        return job
-
-    def _update_claimed(self, claim: Claim, **columns: Any) -> JobCommand:
-        with self._database.write_transaction() as execute:
-            command = require_claim(execute, claim)
-            self._update(execute, claim.job.id, **columns)
-        return command
-
-    def _update(self, execute: Execute, number: int, **columns: Any) -> Job:
-        assignments = "".join(f"{name} = ?, " for name in columns)
-        statement = f"UPDATE jobs SET {assignments}changed_s = ?, revision = {REVISION} WHERE id = ? RETURNING *"
-        row = execute(statement, (*columns.values(), self.clock(), number)).fetchone()
-        if row["parent"] is not None:
-            update_clips(execute, self.clock(), self.lease_s)
-        return Job.from_row(row)
-
-
-def _select_job(execute: Execute, number: int) -> Job:
-    return Job.from_row(_select_row(execute, number))
-
-
-def _select_row(execute: Execute, number: int) -> Any:
-    row = execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
-    if row is None:
-        raise UnknownJobError(f"There is no job {number}. List the jobs with: impasto jobs list")
-    return row
