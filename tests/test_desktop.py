@@ -20,9 +20,12 @@ from builders.waiting import wait_until
 from PIL import Image
 
 from impasto.cli import main
+from impasto.cli.viewer import Viewer
 from impasto.desktop import (
+    BrowserWindow,
     StudioWindow,
     WindowError,
+    find_app_browser,
     find_missing_parts,
     find_shortcut,
     install_shortcut,
@@ -157,6 +160,96 @@ def test_downloads_are_repaired() -> None:
     assert asked == [("save", str(Path.home()), "a.png")]
     repair_downloads(SimpleNamespace(__name__="webview.platforms.qt", BrowserView=Browser))
     assert hasattr(Browser, "on_download_requested")
+
+
+# ---- Browser -------------------------------------------------------------------------------------
+
+FAKE_BROWSER = """#!/bin/sh
+echo "$@" > '{folder}/arguments'
+while ! [ -e '{folder}/close' ]; do sleep 0.02; done
+exit "$(cat '{folder}/close')"
+"""
+
+
+@pytest.fixture
+def chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a stand-in for Chromium on the PATH, and hide pywebview. A file "close" with a status ends it."""
+    monkeypatch.setattr("impasto.desktop.browser_window.START_S", 0.5)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    browser = folder / "chromium"
+    browser.write_text(FAKE_BROWSER.format(folder=folder))
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(folder), os.environ["PATH"]]))
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("impasto.desktop.window.find_missing_parts", lambda: "pywebview")
+    return folder
+
+
+def arguments_of(browser: Path) -> dict[str, str]:
+    """Return the flags with a value that the stand-in was started with."""
+    wait_until(lambda: (browser / "arguments").exists() and (browser / "arguments").read_text())
+    words = (browser / "arguments").read_text().split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+@LINUX_ONLY
+def test_browser_shows_a_window_with_a_profile_of_its_own(chromium: Path) -> None:
+    assert find_app_browser() == chromium / "chromium"
+    window = BrowserWindow("http://127.0.0.1:1")
+    window.wait_until_shown()
+    arguments = arguments_of(chromium)
+    assert arguments["--app"] == "http://127.0.0.1:1"
+    profile = Path(arguments["--user-data-dir"])
+    assert profile.is_dir()
+    assert not window.is_closed
+    window.close()
+    assert window.is_closed
+    assert not profile.exists()
+
+
+@LINUX_ONLY
+def test_browser_that_ends_at_once_is_no_window(chromium: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (chromium / "close").write_text("3")
+    window = BrowserWindow("http://127.0.0.1:1")
+    with pytest.raises(WindowError, match="chromium ended at once, with status 3"):
+        window.wait_until_shown()
+    window.close()
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert find_app_browser() is None
+    with pytest.raises(WindowError, match="no display"):
+        BrowserWindow("http://127.0.0.1:1")
+
+
+def test_browser_is_found_in_the_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    for platform, place in (
+        ("win32", "Microsoft/Edge/Application/msedge.exe"),
+        ("darwin", "Applications/Chromium.app/Contents/MacOS/Chromium"),
+    ):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert find_app_browser() is None
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).touch()
+        assert find_app_browser() == tmp_path / place
+
+
+@LINUX_ONLY
+def test_closing_the_browsers_window_ends_the_viewer(chromium: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Viewer(app=True, browser=False) as viewer:
+        viewer.show("http://127.0.0.1:1")
+        profile = Path(arguments_of(chromium)["--user-data-dir"])
+        wait_until(lambda: viewer._is_shown)
+        assert not viewer.is_closed
+        (chromium / "close").write_text("0")
+        wait_until(lambda: viewer.is_closed)
+    assert not profile.exists()
+    assert capsys.readouterr().err == ""
 
 
 # ---- Studio --------------------------------------------------------------------------------------

@@ -351,12 +351,24 @@ def test_desktop_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, missing: str, status: str, words: str, advice: str
 ) -> None:
     monkeypatch.setattr("impasto.desktop.find_missing_parts", lambda: missing)
+    monkeypatch.setattr("impasto.desktop.find_app_browser", lambda: None)
     finding = programs.check_desktop()
     assert finding.status == status
     assert words in finding.summary
     assert "not in the desktop's menu" in finding.summary
     assert advice in finding.advice
     assert finding.facts["missing"] == (missing or None)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("missing", ["pywebview", "library"])
+def test_desktop_takes_a_browser_instead_of_pywebview(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr("impasto.desktop.find_missing_parts", lambda: missing)
+    monkeypatch.setattr("impasto.desktop.find_app_browser", lambda: Path("/usr/bin/chromium"))
+    finding = programs.check_desktop()
+    assert finding.status == "ok"
+    assert finding.summary == "chromium shows the studio's window; not in the desktop's menu"
+    assert finding.facts["browser"] == str(Path("/usr/bin/chromium"))
 
 
 @pytest.mark.usefixtures("home")

@@ -64,7 +64,7 @@ def studio(
     workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
     checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     app: Annotated[
-        bool, Parameter(help="Open the page in a window of its own (needs impasto[desktop]).", negative="")
+        bool, Parameter(help="Open the page in a window of its own (impasto[desktop], or Chromium).", negative="")
     ] = False,
     browser: Annotated[bool, Parameter(help="Open the page in a browser.")] = True,
     install_shortcut: Annotated[

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from impasto.cli.console import console
-from impasto.desktop import find_missing_parts, install_shortcut, remove_shortcut
+from impasto.desktop import find_app_browser, find_missing_parts, install_shortcut, remove_shortcut
 
 __all__ = ["install", "remove"]
 
 
 def install(options: Sequence[str]) -> int:
     """Add the studio to the desktop's menu."""
-    needs_terminal = find_missing_parts() in ("pywebview", "library")
+    needs_terminal = find_missing_parts() in ("pywebview", "library") and find_app_browser() is None
     shortcut = install_shortcut(options, terminal=needs_terminal)
     print(shortcut.path)
     if needs_terminal:

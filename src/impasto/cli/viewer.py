@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable
 
 from impasto.cli.console import console
-from impasto.desktop import StudioWindow, WindowError
+from impasto.desktop import BrowserWindow, StudioWindow, WindowError
 
 __all__ = ["Viewer"]
 
@@ -20,7 +20,7 @@ class Viewer:
 
     def __init__(self, *, app: bool, browser: bool) -> None:
         self.app, self.browser = app, browser
-        self._window: StudioWindow | None = None
+        self._window: StudioWindow | BrowserWindow | None = None
         self._is_shown = False
         self._is_ending = False
         self._thread = threading.Thread(daemon=True)
@@ -56,11 +56,19 @@ class Viewer:
             webbrowser.open(address)
 
     def _show_window(self, address: str) -> None:
-        try:
-            self._window = StudioWindow(address)
-            self._window.wait_until_shown()
-            self._is_shown = True
-        except WindowError as error:
-            if not self._is_ending:
-                instead = " Opening the browser instead." if self.browser else ""
-                console.print(f"There is no window of its own: {error}{instead}")
+        """Open a window by pywebview, or else by a browser that can show a window of its own."""
+        problems = []
+        for kind in (StudioWindow, BrowserWindow):
+            try:
+                self._window = kind(address)
+                self._window.wait_until_shown()
+                self._is_shown = True
+                return
+            except WindowError as error:
+                problems.append(error)
+                if self._window is not None:
+                    self._window.close()
+            if self._is_ending:
+                return
+        instead = " Opening the browser instead." if self.browser else ""
+        console.print(f"There is no window of its own: {problems[0]}{instead}")

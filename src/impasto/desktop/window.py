@@ -16,7 +16,7 @@ from impasto.desktop.icon import write_icon
 from impasto.errors import ImpastoError
 from impasto.files import user_cache_folder
 
-__all__ = ["StudioWindow", "WindowError", "find_missing_parts"]
+__all__ = ["StudioWindow", "WindowError", "find_missing_parts", "has_display"]
 
 CLOSE_TIMEOUT_S = 10.0
 
@@ -31,6 +31,13 @@ class WindowError(ImpastoError):
     """A window that cannot be opened."""
 
 
+def has_display() -> bool:
+    """Return True if this process can show windows."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def find_missing_parts() -> str:
     """Return what a window lacks on this machine: `pywebview`, `library`, `display`, or nothing."""
     if importlib.util.find_spec("webview") is None:
@@ -39,7 +46,7 @@ def find_missing_parts() -> str:
         return ""
     if not any(importlib.util.find_spec(module) for module in GUI_LIBRARIES):
         return "library"
-    return "" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else "display"
+    return "" if has_display() else "display"
 
 
 MISSING = {

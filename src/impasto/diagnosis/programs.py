@@ -18,9 +18,9 @@ COMFYUI_FOLDERS = ("ComfyUI", "comfy/ComfyUI", "Documents/ComfyUI")
 
 def check_desktop() -> Finding:
     """Find what a window of the studio's own needs, and the shortcut."""
-    from impasto.desktop import find_missing_parts, find_shortcut
+    from impasto.desktop import find_app_browser, find_missing_parts, find_shortcut
 
-    missing = find_missing_parts()
+    missing, browser = find_missing_parts(), find_app_browser()
     version = None if missing == "pywebview" else find_version("pywebview")
     try:
         shortcut = find_shortcut()
@@ -29,12 +29,15 @@ def check_desktop() -> Finding:
     facts: dict[str, Fact] = {
         "pywebview": version,
         "missing": missing or None,
+        "browser": str(browser) if browser else None,
         "shortcut": str(shortcut.path) if shortcut else None,
     }
     if shortcut and shortcut.command and not Path(shortcut.command[0]).exists():
         summary = f"{shortcut.path} starts {shortcut.command[0]}, which is gone"
         return Finding(summary, "problem", "Run: impasto studio --install-shortcut, or --remove-shortcut", facts)
     menu = "in the desktop's menu" if shortcut else "not in the desktop's menu"
+    if missing in ("pywebview", "library") and browser:
+        return Finding(f"{browser.stem} shows the studio's window; {menu}", facts=facts)
     if missing == "pywebview":
         return Finding(f"not installed: a window for the studio; {menu}", "note", pip_line("impasto[desktop]"), facts)
     if missing == "library":
