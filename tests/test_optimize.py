@@ -61,10 +61,11 @@ def test_lbfgs_uses_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learned < 0.05 * steepest
 
 
+@pytest.mark.parametrize("clamp", [False, True])
 @pytest.mark.parametrize("units", [1e-8, 1e10])
-def test_descent_ignores_the_scale_of_the_loss(units: float) -> None:
+def test_descent_ignores_the_scale_of_the_loss(units: float, clamp: bool) -> None:
     """Losses vary by many orders of magnitude, so no absolute threshold may matter."""
-    config = resolve_config(clamp=False)
+    config = resolve_config(clamp=clamp, units="absolute")
 
     def scaled(image: Tensor) -> Evaluation:
         plain = bowl(UNEVEN)(image)
