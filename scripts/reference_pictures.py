@@ -39,12 +39,12 @@ MASKS = "--content-mask left.png --content-mask right.png"
 STEPS_BEFORE_SIGNAL = 12
 
 PRESETS = ("abstract", "classic", "textbook", "crowsonkb", "faithful", "gatys2016")
-MORE_PRESETS = ("neural-style", "painterly", "pastiche", "sketch", "texture")
+MORE_PRESETS = ("neural-style", "painterly", "pastiche", "pytorch-tutorial", "sketch", "texture")
 STYLE_LOSSES = ("covariance", "mean-std", "wasserstein", "sliced-wasserstein", "neighbor")
 TRANSFERS = ("cholesky", "pca", "ot", "histogram")
 
 STYLIZE = {
-    # The weights that crowsonkb asks for, vgg19:torchvision, are in no package: vgg19's own replace them.
+    # The weights that crowsonkb and pytorch-tutorial ask for are in no package: vgg19's own replace them.
     **{f"preset-{name}": f"{PAIR} --preset {name} --network vgg19 {SMALL}" for name in (*PRESETS, *MORE_PRESETS)},
     **{f"style-loss-{name}": f"cat.jpg ink.png --style-loss {name} {SMALL}" for name in STYLE_LOSSES},
     **{f"color-match-{name}": f"cat.jpg dots.png --color match --color-transfer {name} {SMALL}" for name in TRANSFERS},
