@@ -16,6 +16,8 @@ ROOT = Path(impasto.__file__).parent
 ROOTS = {"__init__", "__main__"}
 """Modules above all packages."""
 
+MAX_FILE_LINES, MAX_BODY_LINES = 300, 40
+
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 ROWS = re.findall(r"^\| (\d+) \| `(\w+)` \| .+ \| (?:none|1–(\d+)|(1)) \|$", PAGE.read_text(), re.MULTILINE)
 LAYERS = {package: int(layer) for layer, package, *_ in ROWS}
@@ -65,6 +67,19 @@ def test_architecture_page_lists_every_package() -> None:
 def test_method_is_under_a_thousand_lines() -> None:
     order = ("method", "objective", "losses", "statistics", "optimize", "pyramid")
     assert sum(len((ROOT / "core" / f"{name}.py").read_text().splitlines()) for name in order) < 1000
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.js")]), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_files_and_functions_are_short(path: Path) -> None:
+    """A function is counted without its parameters, of which a command has many."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    if path.suffix == ".py":
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        long = {node.name for node in functions if (node.end_lineno or 0) - node.body[0].lineno >= MAX_BODY_LINES}
+        assert not long
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

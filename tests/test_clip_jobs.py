@@ -410,6 +410,17 @@ def test_options_of_the_other_kind_are_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["clip.gif", "clip.webp"])
+def test_animations_are_clips_in_the_queue(desk: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Files of the queue have no suffix to tell them by."""
+    monkeypatch.chdir(desk)
+    frames = [Image.new("RGB", (64, 48), color) for color in ("red", "blue")]
+    frames[0].save(name, save_all=True, append_images=frames[1:])
+    assert main(["jobs", "add", name, "painting.png", "--size", "64", "--data-dir", "queue"]) == 0
+    (job,) = JobStore(Path("queue")).jobs()
+    assert job.frames == [0, 2]
+
+
 @pytest.mark.weights
 def test_queue_and_batch_paint_pictures_without_the_extra(desk: Path) -> None:
     script = (

@@ -134,7 +134,7 @@ def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run has settled, and the most steps that it gets are few."""
     most = Config().resolve(32, 32).iterations + 7
     for name, value in (("SETTLING_STEPS", 2), ("UNSETTLED_FALL", 1e-6), ("MAX_STEPS", most)):
-        monkeypatch.setattr(f"impasto.run.run.{name}", value)
+        monkeypatch.setattr(f"impasto.run.settling.{name}", value)
 
 
 @pytest.mark.weights

@@ -11,7 +11,7 @@ from impasto.clips.chain import FrameDone
 from impasto.clips.clip import PICTURE_RATE, Clip, open_clip
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.frame_folder import FrameFolder
-from impasto.clips.kinds import is_clip
+from impasto.clips.kinds import is_animation, is_clip
 from impasto.clips.masks import ClipMasks
 from impasto.clips.opencv import require_opencv
 from impasto.clips.photo_clip import open_photo
@@ -163,7 +163,8 @@ def open_source(path: Path, options: VideoOptions) -> Clip:
 
 
 def _is_picture(path: Path) -> bool:
-    if not path.is_file() or is_clip(path):
+    """Return True for a file that holds one picture, whatever its name: files of the queue have no suffix."""
+    if not path.is_file() or is_clip(path) or is_animation(path):
         return False
     try:
         require_readable_file(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["CLIP_ROLES", "CLIP_SUFFIX", "is_clip", "is_clip_file", "is_pattern"]
+__all__ = ["CLIP_ROLES", "CLIP_SUFFIX", "is_animation", "is_clip", "is_clip_file", "is_pattern"]
 
 CLIP_SUFFIX = ".mp4"
 """Kind of file of a painted clip that is not named."""
@@ -35,17 +35,17 @@ def is_clip_file(path: Path) -> bool:
     """Return True for a file that is named like a video, and for an animation."""
     suffix = path.suffix.lower()
     if suffix == ".gif":
-        return not path.exists() or _has_frames(path)
+        return not path.exists() or is_animation(path, unreadable=True)
     return suffix in SUFFIXES or (suffix == ".webp" and _is_animated(path))
 
 
-def _has_frames(path: Path) -> bool:
-    """Return False for a GIF that is a single picture."""
+def is_animation(path: Path, *, unreadable: bool = False) -> bool:
+    """Return True for a GIF or WebP with several pictures, by its content; `unreadable` for what cannot be read."""
     try:
         with Image.open(path) as picture:
-            return bool(getattr(picture, "is_animated", True))
+            return bool(getattr(picture, "is_animated", unreadable))
     except (OSError, ValueError, SyntaxError):
-        return True
+        return unreadable
 
 
 def _is_animated(path: Path) -> bool:

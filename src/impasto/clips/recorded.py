@@ -57,19 +57,9 @@ def prepare_recorded_clip(
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RecipeError(f"The recipe cannot be used: {error}. It may be of another version of Impasto.") from error
     require_plan(plan)
-    prepared = prepare_clip(
-        inputs.content,
-        inputs.styles,
-        output,
-        config,
-        recorded_plan=plan,
-        content_masks=inputs.content_masks,
-        style_masks=inputs.style_masks,
-        protect=inputs.protect,
-        weights=weights,
-        **options.model_dump(),
-        **video.model_dump(),
-    )
+    given = options.model_dump() | video.model_dump() | {"weights": weights, "protect": inputs.protect}
+    given |= {"content_masks": inputs.content_masks, "style_masks": inputs.style_masks}
+    prepared = prepare_clip(inputs.content, inputs.styles, output, config, recorded_plan=plan, **given)
     try:
         _require_same(prepared.description, records, sources, weights_sha256)
     except RecipeError:

@@ -86,11 +86,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     masks = _load_masks(inputs, picture, frame, styles, config, store)
     records = {role: InputRecord(name=file.name, sha256=file.sha256) for role, file in (loaded | masks).items()}
     visible = _find_visible_parts(styles, config)
-    regions = (
-        _pair_regions(masks, content, styles, visible, layout, store)
-        if masks or layout.reach is not None or any(part is not None for part in visible)
-        else ()
-    )
+    has_regions = masks or layout.reach is not None or any(part is not None for part in visible)
+    regions = _pair_regions(masks, content, styles, visible, layout, store) if has_regions else ()
     paint_mask = _build_paint_mask(regions, store) if regions else None
     colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from impasto import __version__, images
 from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
-from impasto.config.schedule import MAX_STEPS, SETTLING_STEPS, UNSETTLED_FALL
 from impasto.config.wrap import fit_sides
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
@@ -46,6 +45,7 @@ from impasto.run.model_cache import ModelCache
 from impasto.run.print_note import PrintNote, describe_print
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
 from impasto.run.result import Result
+from impasto.run.settling import lengthen_unsettled
 
 __all__ = ["Run"]
 
@@ -58,8 +58,8 @@ class Run:
 
     `recorded_plan` and `recorded_config` repeat an earlier run exactly; without them a plan is chosen for this machine,
     and the config is resolved for the size of the picture. `recorded_profile` is used in place of the options'. A
-    frame of a clip keeps to its `reference`. Runs
-    that share a `cache` share networks and measurements. `schedule` holds the changes of α, past and still to come.
+    frame of a clip keeps to its `reference`. Runs that share a `cache` share networks and measurements. `schedule`
+    holds the changes of α, past and still to come.
     """
 
     inputs: Inputs
@@ -190,7 +190,7 @@ class Run:
                 self.trace.restore(checkpoint.trace_state)
                 resume_point = checkpoint.load(self.engine.store)
                 if resume_point.scale == len(inputs.scales):
-                    inputs = self._lengthen(inputs, resume_point.state.iteration)
+                    inputs = self._settle(inputs, resume_point.state.iteration)
         return self._record(inputs, config, resume_point)
 
     def _record(
@@ -227,26 +227,12 @@ class Run:
                     return last
                 self.trace.record(progress)
                 if progress.is_last:
-                    progress = replace(progress, inputs=self._lengthen(inputs, progress.iteration))
+                    progress = replace(progress, inputs=self._settle(inputs, progress.iteration))
                 self.latest = last = progress
                 yield progress
 
-    def _lengthen(self, inputs: RunInputs, iteration: int) -> RunInputs:
-        """Return inputs with the steps that a run has after this step at full size: more if it has not settled."""
-        while iteration > inputs.scales[-1].iterations:  # given more before
-            inputs = inputs.lengthen(SETTLING_STEPS)
-        fall, last = self.trace.recent_fall(SETTLING_STEPS), len(inputs.scales)
-        steps = range(max(1, iteration - SETTLING_STEPS), iteration + 1)
-        has_one_alpha = len({self.schedule.alpha_at(last, step, self.config.alpha) for step in steps}) == 1
-        is_open = self.config.iterations is None and iteration == inputs.scales[-1].iterations
-        if not (is_open and has_one_alpha) or fall is None or fall <= UNSETTLED_FALL:
-            return inputs
-        message = "The picture has not settled: its loss fell by %.0f %% in the last %d steps."
-        if self.config.effort == "draft" or iteration >= MAX_STEPS:
-            logger.warning(f"{message} Give it more with --iterations.", 100 * fall, SETTLING_STEPS)
-            return inputs
-        logger.info(f"{message} It gets as many again.", 100 * fall, SETTLING_STEPS)
-        return inputs.lengthen(SETTLING_STEPS)
+    def _settle(self, inputs: RunInputs, iteration: int) -> RunInputs:
+        return lengthen_unsettled(inputs, iteration, self.config, self.schedule, self.trace)
 
     def set_alpha(self, alpha: float) -> AlphaChange:
         """Continue with another α after the latest step."""

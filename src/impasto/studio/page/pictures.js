@@ -5,8 +5,9 @@ import { CLIP_TYPES, isClipFile } from "./clip-files.js";
 import { ClipPanel, describeClip } from "./clip-panel.js";
 import { announce, button, byId, el } from "./dom.js";
 import { acceptFiles } from "./drop-zones.js";
-import { inputsOfKind, joinNames, shortName } from "./labels.js";
+import { inputsOfKind, shortName } from "./labels.js";
 import { editMask } from "./mask-editor.js";
+import { fits, hintAtUnusedMask, namePictures } from "./mask-pictures.js";
 import { isSamePicture, SMALL_PX, thumbnailUrl, toReference } from "./picture-refs.js";
 
 const FILE_TYPES = "image/jpeg,image/png,image/webp,image/avif,image/tiff,image/gif,.tif,.tiff,.avif,.psd,.exr";
@@ -218,7 +219,7 @@ export class Pictures {
     this.matchMask();
     const row = this.createRow(this.content, ...this.recipeButton(this.clip), ...this.maskButtons());
     if (this.clip) row.querySelector(".name").replaceChildren(shortName(this.clip.name), el("small", {}, describeClip(this.clip)));
-    content.list.replaceChildren(row, ...this.maskHint());
+    content.list.replaceChildren(row, ...hintAtUnusedMask(this.unusedMask));
     style.list.replaceChildren(...this.styles.map((entry, index) => this.createStyleRow(entry, index)));
     start.list.replaceChildren(...(this.start ? [this.createRow(this.start)] : []));
     for (const node of [...content.samples, ...style.samples]) {
@@ -265,27 +266,16 @@ export class Pictures {
     return [edit, remove];
   }
 
-  maskHint() {
-    return this.unusedMask ? [el("p", { class: "help" }, `The mask was made for ${this.maskPictures(this.unusedMask)}. Choose them again to use it.`)] : [];
-  }
-
   /** Set the mask aside while other pictures are chosen than those it was made for. */
   matchMask() {
-    const fits = ({ madeFor: { photo, paintings } }) =>
-      isSamePicture(photo, this.source) &&
-      (!paintings.length || (paintings.length === this.styles.length && paintings.every((picture, index) => isSamePicture(picture, this.styles[index].picture))));
-    if (this.mask && !fits(this.mask)) {
+    const isMadeFor = (mask) => fits(mask, this.source, this.styles);
+    if (this.mask && !isMadeFor(this.mask)) {
       [this.mask, this.unusedMask] = [null, this.mask];
-      announce(`The mask for ${this.maskPictures(this.unusedMask)} is not used`);
-    } else if (!this.mask && this.unusedMask && fits(this.unusedMask)) {
+      announce(`The mask for ${namePictures(this.unusedMask)} is not used`);
+    } else if (!this.mask && this.unusedMask && isMadeFor(this.unusedMask)) {
       [this.mask, this.unusedMask] = [this.unusedMask, null];
       announce("The mask is used again");
     }
-  }
-
-  maskPictures({ madeFor: { photo, paintings } }) {
-    const names = paintings.map(({ name }) => shortName(name));
-    return shortName(photo.name) + (names.length ? ` with ${joinNames(names)}` : "");
   }
 
   setMask(mask) {
