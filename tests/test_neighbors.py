@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders.networks import random_weights
+from builders.networks import narrow, random_weights
 from builders.objectives import assert_same_evaluation, relative_error, resolve_config, tiny_config
 from builders.pixels import random_image
 from builders.runs import build_run, picture
@@ -235,7 +235,7 @@ def build(engine: Any, content: Tensor, style: Tensor, *, query: Query | None = 
     return build_objective(engine, content, [(1.0, style)], config, query=query)
 
 
-@pytest.mark.parametrize("network", [VGG19, ALEXNET], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [narrow(VGG19, 2), narrow(ALEXNET, 2)], ids=lambda network: network.name)
 def test_a_painting_is_its_own_neighbor(network: Network) -> None:
     """With the painting as content, all targets are its own features, and the loss is zero."""
     engine = AutogradEngine(Encoder(network, random_weights(network), dtype=torch.float64))
@@ -320,9 +320,7 @@ def test_gradient_matches_autograd(weighted: bool) -> None:
     assert torch.isfinite(total).all()
 
 
-@pytest.mark.parametrize(
-    "network", [pytest.param(VGG19, marks=pytest.mark.slow), ALEXNET], ids=lambda network: network.name
-)
+@pytest.mark.parametrize("network", [narrow(VGG19, 2), narrow(ALEXNET, 2)], ids=lambda network: network.name)
 def test_tiles_match_the_whole_image(network: Network, tmp_path: Any) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64, store=DiskStore(tmp_path))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pyvips
 import torch
-from builders.networks import random_weights
+from builders.networks import narrow, random_weights
 from builders.objectives import assert_same_evaluation, resolve_config, tiny_config
 from builders.runs import build_run, picture
 from hypothesis import given, settings
@@ -90,9 +90,7 @@ def test_guided_gram_matrix_by_hand() -> None:
     torch.testing.assert_close(gram_matrix(compute_moments(features, torch.tensor([[1.0, 0.0, 0.0]]))), alone)
 
 
-@pytest.mark.parametrize(
-    "network", [pytest.param(VGG19, marks=pytest.mark.slow), ALEXNET], ids=lambda network: network.name
-)
+@pytest.mark.parametrize("network", [narrow(VGG19), narrow(ALEXNET)], ids=lambda network: network.name)
 @pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein", "neighbor"])
 def test_region_gradients_match_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders.networks import random_weights
+from builders.networks import narrow, random_weights
 from builders.objectives import assert_same_evaluation, evaluate_plain, plain_objective, relative_error, resolve_config
 from builders.pixels import random_image
 from builders.runs import build_run, picture
@@ -47,7 +47,8 @@ def roll(image: Tensor, wrap: Wrap, share: int = 2) -> Tensor:
 
 
 def double(padding: Padding = "replicate", pooling: Any = "max") -> Encoder:
-    return Encoder(VGG19, random_weights(VGG19), padding=padding, pooling=pooling, dtype=torch.float64)
+    network = narrow(VGG19)
+    return Encoder(network, random_weights(network), padding=padding, pooling=pooling, dtype=torch.float64)
 
 
 def measure(engine: Any, config: Any, size: tuple[int, int], wrap: Wrap, *, rolled: bool = False) -> Evaluation:
@@ -93,7 +94,6 @@ def test_whole_and_tiled_gradients_are_those_of_autograd(wrap: Wrap, padding: Pa
     compare_with_autograd(double(padding, "avg" if padding == "zero" else "max"), wrap, tile_px, **SHALLOW)
 
 
-@pytest.mark.slow
 def test_margins_may_reach_around_the_whole_image() -> None:
     compare_with_autograd(double(), "both", 48)
 

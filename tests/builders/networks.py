@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from impasto.config.networks import Layer, Network
@@ -20,6 +22,19 @@ TINY = Network(
     ("relu1_1", "relu2_1"),
     iterations=50,
 )
+
+
+def narrow(network: Network, divisor: int = 4) -> Network:
+    """Return a network with the same chain of layers and fewer channels.
+
+    Which pixels reach which positions is the same, and arithmetic takes less time by the square of the divisor.
+    """
+
+    def divide(channels: int) -> int:
+        return channels if channels in (0, 3) else channels // divisor
+
+    layers = (replace(layer, inputs=divide(layer.inputs), outputs=divide(layer.outputs)) for layer in network.layers)
+    return replace(network, layers=tuple(layers))
 
 
 def random_weights(network: Network, seed: int = 0) -> Weights:
