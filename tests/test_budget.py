@@ -159,7 +159,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from impasto.run import drive, prepare_run
-run = prepare_run(sys.argv[1], sys.argv[2], size=900, enlarge=True, iterations=1, scales=1, memory="1.1GB")
+run = prepare_run(sys.argv[1], sys.argv[2], size=600, enlarge=True, iterations=1, scales=1, memory="1GB")
 drive(run).save(sys.argv[3])
 assert run.plan.tile_px and run.plan.on_disk, run.plan
 # Not ru_maxrss: a child inherits it from its parent.
@@ -174,8 +174,8 @@ def test_run_stays_within_its_memory_budget(photo: Path, painting: Path, tmp_pat
     command = [sys.executable, "-c", PEAK, str(photo), str(painting), str(tmp_path / "out.png")]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert int(process.stdout) < 1.1e9
-    assert impasto.images.open_image(tmp_path / "out.png").size == (599, 900)
+    assert int(process.stdout) < 1e9
+    assert impasto.images.open_image(tmp_path / "out.png").size == (399, 600)
 
 
 @pytest.mark.weights

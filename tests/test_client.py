@@ -213,7 +213,7 @@ def test_finds_its_job_again_after_a_restart(tmp_path: Path, photo: Path, painti
     running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
     port = int(running.address.rpartition(":")[2])
     try:
-        job = Client(running.address).submit(photo, painting, size=64, iterations=400, scales=1)
+        job = Client(running.address).submit(photo, painting, size=64, iterations=200, scales=1)
         events = job.watch()
         before = next(event for event in events if isinstance(event, Progress) and event.step > 2)
         with ThreadPoolExecutor(1) as thread:
@@ -223,8 +223,8 @@ def test_finds_its_job_again_after_a_restart(tmp_path: Path, photo: Path, painti
             running = start_studio(tmp_path / "data", port=port)
             after = rest.result(300)
         assert isinstance(after[-1], Done)
-        assert before.steps == 400
-        assert [event.step for event in after if isinstance(event, Progress)][-1] == 400
+        assert before.steps == 200
+        assert [event.step for event in after if isinstance(event, Progress)][-1] == 200
     finally:
         kill_studio(running)
 
