@@ -132,9 +132,11 @@ def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
     line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
     arguments = shlex.split(line)
-    paints = arguments[1] in ("stylize", "demo", "batch") or arguments[1:3] == ["jobs", "add"]
+    paints = arguments[1] in ("stylize", "demo", "batch", "video") or arguments[1:3] == ["jobs", "add"]
     paints |= arguments[1] == "insight" and arguments[2] not in ("features", "gram", "report")
     values = SMALL_VALUES | {"size": size}
+    if "video" in arguments or "clip.mp4" in arguments:
+        values["frame-iterations"] = SMALL_VALUES["iterations"]
     if "--print" in arguments:  # it sets the pixels
         arguments += ["--dpi", "5"]
         del values["size"]
