@@ -51,7 +51,16 @@ READERS_OWN = ("index", "api")
 DRAW_FIGURES = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
 FIGURES: dict[str, str] = DRAW_FIGURES["figures"]()
 SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
-OTHER_SCRIPTS = {"demo.jpg", "desktop.jpg", "notebook.jpg", "studio.jpg", "sizes.jpg", "video.jpg", *SHEETS}
+OTHER_SCRIPTS = {
+    "demo.jpg",
+    "desktop.jpg",
+    "notebook.jpg",
+    "studio.jpg",
+    "programs.jpg",
+    "sizes.jpg",
+    "video.jpg",
+    *SHEETS,
+}
 """Figures that other scripts draw."""
 
 
