@@ -6,9 +6,8 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
 TEST_WORKERS ?= 3
-# One thread for each worker, and one worker more than the cores of a small machine, because tests of clusters and servers
-# wait. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
-# tests/conftest.py.
+# One thread for each worker, and a worker more than a small machine has cores, because tests of clusters and servers wait.
+# Tests that share a server or a cluster (xdist_group) run on one worker, in the order of tests/conftest.py.
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster

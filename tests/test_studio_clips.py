@@ -148,6 +148,32 @@ def test_frames_are_thumbnails_and_pictures(client: TestClient, tmp_path: Path) 
     assert client.get(f"{address}/12").json()["error"] == "The clip has frames 0 to 11, and no frame 12."
 
 
+def test_numbered_frames_of_the_queue_are_a_clip(
+    client: TestClient, studio: Studio, tmp_path: Path, painting: Path
+) -> None:
+    """The queue stores them as one file. The page shows them, and paints them again."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, pixels in enumerate(FRAMES[:4]):
+        Image.fromarray(pixels).save(frames / f"{number:03}.png")
+    job = submit_clip(
+        studio.store, Inputs(content=frames, styles=(painting,)), Config(size=64), RunOptions(), VideoOptions()
+    )
+    sha256 = str(job.inputs["content"]["sha256"])
+    view = client.get(f"/api/clips/{sha256}", params={"name": "frames"}).json()
+    assert (view["frame_count"], view["copied"], view["sound"]) == (4, True, False)
+    assert find_shots(client, sha256)["shots"]
+    last = Image.open(io.BytesIO(client.get(f"/api/clips/{sha256}/frames/3").content))
+    differences = [np.abs(np.asarray(last.convert("RGB"), float) - pixels).mean() for pixels in FRAMES[:4]]
+    assert np.argmin(differences) == 3
+    copy = client.get(f"/api/clips/{sha256}/video")
+    assert (copy.status_code, copy.headers["content-type"]) == (200, "video/mp4")
+    studio.store.remove(job.id)
+    studio.store.files.path(sha256).unlink()
+    studio.clips.remove_unused()
+    assert not list(studio.clips.folder.glob(f"{sha256}*"))
+
+
 def test_clips_that_do_not_exist_are_one_line(client: TestClient, studio: Studio, photo: Path) -> None:
     picture = client.post("/api/files", content=photo.read_bytes()).json()["sha256"]
     for path in ("", "/shots", "/frames/0", "/video"):

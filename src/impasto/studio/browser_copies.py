@@ -28,6 +28,8 @@ DOC_TYPE = b"\x42\x82\x84webm"
 
 def browser_type(clip: Clip) -> str | None:
     """Return the media type of a clip that every browser plays as it is, None for any other."""
+    if clip.path.is_dir():
+        return None
     with clip.path.open("rb") as file:
         head = file.read(64)
     kind = "video/mp4" if head[4:8] == b"ftyp" and head[8:12] != b"qt  " else None

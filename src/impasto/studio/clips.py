@@ -15,9 +15,10 @@ from starlette.concurrency import run_in_threadpool
 
 from impasto import images
 from impasto.clips import Clip, open_clip
+from impasto.clips.packed import is_packed, unpack_frames
 from impasto.clips.probe import read_header
 from impasto.errors import FrameError, RecipeError, VideoError
-from impasto.files import ScratchFolder, atomic_write
+from impasto.files import ScratchFolder, atomic_folder, atomic_write
 from impasto.jobs import UnknownJobError
 from impasto.studio.background import Background
 from impasto.studio.browser_copies import browser_type, write_copy
@@ -34,6 +35,9 @@ MAX_MEGAPIXELS = 36.0
 """Limit of a frame, a little above 8K. It is read from the header, before a frame is decoded."""
 
 MAX_NAME_BYTES = 150
+
+FRAMES = ".frames"
+"""Suffix of a folder of unpacked frames."""
 
 MAX_OPEN = 8
 """Number of clips whose frame times are remembered: reading them takes seconds for a large file."""
@@ -99,12 +103,21 @@ class Clips:
                 self._opened.move_to_end(sha256)
                 return self._opened[sha256]
         with name_errors(path):
-            clip = open_clip(path)
+            clip = open_clip(self._unpack(path) if is_packed(path) else path)
         with self._lock:
             self._opened[sha256] = clip
             while len(self._opened) > MAX_OPEN:
                 self._opened.popitem(last=False)
         return clip
+
+    def _unpack(self, path: Path) -> Path:
+        """Return the folder of numbered frames that the queue stores as one file, unpacked once."""
+        folder = self.folder / f"{path.name}{FRAMES}"
+        if not folder.exists():
+            self.folder.mkdir(exist_ok=True)
+            with atomic_folder(folder) as temporary:
+                unpack_frames(path, temporary)
+        return folder
 
     def thumbnail(self, sha256: str, number: int, long_side_px: int) -> bytes:
         """Encode a small JPEG of a frame, counted from 0. Raises `UnknownJobError`, `FrameError`."""
@@ -154,7 +167,11 @@ class Clips:
     def remove_unused(self) -> None:
         """Remove what was derived from clips that are no longer stored."""
         for path in self.folder.glob("?" * 64 + ".*"):
-            if not self.store.files.path(path.stem).exists():
+            if self.store.files.path(path.stem).exists():
+                continue
+            if path.suffix == FRAMES:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink(missing_ok=True)
 
 
