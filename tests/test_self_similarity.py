@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from impasto.core.evaluate import AutogradEngine
 from impasto.core.self_similarity import MAX_PLACES, choose_places, distances, self_similarity_loss
 from impasto.core.targets import build_objective
 from impasto.engine.tiled import TiledEngine
+from impasto.images import load as load_image
 
 THREE = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
 
@@ -133,3 +135,23 @@ def test_tiles_and_manual_gradients_are_those_of_autograd(
 def test_start_and_layers_follow_the_content_loss(options: dict[str, Any], expected: tuple[str, list[str]]) -> None:
     config = resolve_config(**options)
     assert (config.init, [layer.name for layer in config.content_layers]) == expected
+
+
+@pytest.mark.weights
+def test_light_and_dark_matter_less_than_with_squared_errors(vgg19: Encoder, photo: Path) -> None:
+    """In the units of what a mirror image costs, which has the same colors in other places.
+
+    The loss is a mean absolute difference, so it is compared with the root of squared errors.
+    """
+    content = load_image(photo, long_side_px=128).pixels
+    shares = {}
+    for loss in ("squared", "self-similarity"):
+        config = resolve_config(content_loss=loss, content_layers="relu4_2,relu5_2")
+        engine = AutogradEngine(vgg19)
+        objective = build_objective(engine, content, [(1.0, content)], config)
+        mirrored, darker, negative = (
+            float(engine.measure(objective, image, 0.0).content)
+            for image in (content.flip(3), 0.5 * content, 1 - content)
+        )
+        shares[loss] = torch.tensor([darker, negative]) / mirrored
+    assert (shares["self-similarity"] < 0.85 * shares["squared"].sqrt()).all(), shares
