@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders.networks import random_weights
+from builders.networks import narrow, random_weights
 from builders.objectives import assert_same_evaluation, resolve_config
 from builders.pixels import random_image
 
@@ -103,11 +103,12 @@ def test_gradient_by_features_is_that_of_autograd() -> None:
         (VGG19, (96, 144), 48, "both"),
         (ALEXNET, (150, 201), 80, "none"),
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, Network) else str(value),
 )
 def test_tiles_and_manual_gradients_are_those_of_autograd(
     network: Network, size: tuple[int, int], tile_px: int | None, wrap: Wrap
 ) -> None:
+    network = narrow(network)
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     config = resolve_config(network=network.name, content_loss="self-similarity", wrap=wrap)
     content, style, target = (random_image(seed, *size).double() for seed in (1, 2, 3))
