@@ -18,7 +18,10 @@ from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
 from impasto.core.self_similarity import MAX_PLACES, choose_places, distances, self_similarity_loss
 from impasto.core.targets import build_objective
+from impasto.distributed.packing import pack, unpack
+from impasto.engine.tile_targets import select_targets
 from impasto.engine.tiled import TiledEngine
+from impasto.engine.tiles import cut_tiles
 from impasto.images import load as load_image
 
 THREE = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
@@ -121,6 +124,20 @@ def test_tiles_and_manual_gradients_are_those_of_autograd(
     assert evaluation.losses.content > 0
     content_only = replace(objective, style=())
     assert plain.measure(content_only, content, 0.0).content == pytest.approx(0, abs=1e-9)
+
+
+def test_tiles_measure_the_same_on_other_machines(tiny: Encoder) -> None:
+    """Tiles travel as bytes, in which a view must not lose its place."""
+    config = resolve_config(content_loss="self-similarity", content_layers="relu2_1", style_layers="relu1_1")
+    content, target = random_image(1, 40, 52), random_image(2, 40, 52)
+    objective = build_objective(AutogradEngine(tiny), content, [(1.0, target)], config)
+    local = TiledEngine(tiny, tile_px=16).local
+    tiles = [select_targets(objective, tile) for tile in cut_tiles(tiny.network, objective.layers, 40, 52, 16)]
+    assert len(tiles) > 1
+    here = local.stats(target, tiles, precise=True)
+    there = local.stats(target, [unpack(pack(tile), "cpu") for tile in tiles], precise=True)
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.content["relu2_1"], other.content["relu2_1"])
 
 
 @pytest.mark.parametrize(
