@@ -5,9 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
-TEST_WORKERS ?= 3
-# One thread for each worker, and a worker more than a small machine has cores, because tests of clusters and servers wait.
-# Tests that share a server or a cluster (xdist_group) run on one worker, in the order of tests/conftest.py.
+TEST_WORKERS ?= 2
+# One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
+# tests/conftest.py. With three workers, two cores take 20 minutes.
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster

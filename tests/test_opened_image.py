@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -237,12 +238,15 @@ def test_closing_an_image_closes_its_file(tmp_path: Path) -> None:
 
 
 def test_waiting_runs_keep_no_file_open(photo: Path, painting: Path, tmp_path: Path) -> None:
+    """The pictures are copies, because runs of other tests in this process may not be collected yet."""
+    photo, painting = (Path(shutil.copy(path, tmp_path)) for path in (photo, painting))
+
     def is_open() -> bool:
         return any(Path(file.path) in (photo, painting) for file in psutil.Process().open_files())
 
     insight.sweep(photo, painting, {"alpha": [1, 2, 3]}, size=64).grid.draw()
     assert not is_open()
-    items = plan_batch([str(photo)], [str(painting)], tmp_path, sweep={"size": [64, 96, 128]})
+    items = plan_batch([str(photo)], [str(painting)], tmp_path / "out", sweep={"size": [64, 96, 128]})
     runs = distinct_runs(items, RunOptions())
     assert len(runs) == 3
     assert not is_open()
