@@ -133,7 +133,7 @@ def test_the_time_of_a_clip_is_that_which_passes_while_several_workers_paint_it(
     assert again is not None
     now[0] += 10
     store.save_frames(again, FramesDone((6, 10), 60.0))
-    now[0] += 1e4  # the worker died, and nobody noticed for hours
+    now[0] += 1e4  # the worker died, and its lease expired hours ago
     assert store.claim("b") is not None
     assert store.get(clip.id).elapsed_s == pytest.approx(60 + LEASE_S)
 

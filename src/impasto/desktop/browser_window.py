@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from impasto.desktop.window import CLOSE_TIMEOUT_S, NEW_GROUP, WindowError, has_display
+from impasto.files import ScratchFolder
 
 __all__ = ["BrowserWindow", "find_app_browser"]
 
@@ -76,11 +76,10 @@ class BrowserWindow:
         browser = find_app_browser()
         if browser is None:
             raise WindowError("there is no browser of the Chromium family, or no display.")
-        self._name = browser.stem
+        self._name, self._profile = browser.stem, ScratchFolder()
         try:
-            self._profile = tempfile.mkdtemp(prefix="impasto-window-")
             self._process = subprocess.Popen(
-                [str(browser), f"--app={address}", f"--user-data-dir={self._profile}", *FLAGS],
+                [str(browser), f"--app={address}", f"--user-data-dir={self._profile.path}", *FLAGS],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -88,6 +87,7 @@ class BrowserWindow:
                 creationflags=NEW_GROUP,
             )
         except OSError as error:
+            self._profile.cleanup()
             raise WindowError(f"{browser} cannot be started: {error.strerror or error}.") from error
 
     def wait_until_shown(self) -> None:
@@ -109,4 +109,4 @@ class BrowserWindow:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
+        self._profile.cleanup()
