@@ -112,3 +112,9 @@ class ClaimedJobs(JobTable):
         with self._database.write_transaction() as execute:
             for row in execute("SELECT id FROM jobs WHERE state = 'running' AND worker = ?", (worker,)).fetchall():
                 self._update(execute, row["id"], lease_s=0.0)
+
+    def _update_claimed(self, claim: Claim, **columns: Any) -> JobCommand:
+        with self._database.write_transaction() as execute:
+            command = require_claim(execute, claim)
+            self._update(execute, claim.job.id, **columns)
+        return command

@@ -11,7 +11,7 @@ from typing import Any
 
 from impasto.files import remove_abandoned_folders
 from impasto.jobs.claimed import ClaimedJobs
-from impasto.jobs.database import REVISION
+from impasto.jobs.database import REVISION, Execute
 from impasto.jobs.files import FileStore
 from impasto.jobs.leases import LEASE_S
 from impasto.jobs.model import Job, JobError, QueueChanges
@@ -223,3 +223,18 @@ class JobStore(ClaimedJobs):
         jobs = self.jobs()
         needed = {str(file["sha256"]): f"{role} of job {job.id}" for job in jobs for role, file in job.inputs.items()}
         return needed | {job.result["sha256"]: f"picture of job {job.id}" for job in jobs if job.result}
+
+    # ---- Internals -----------------------------------------------------------------------------
+
+    def _update_active(self, number: int, **columns: Any) -> Job:
+        with self._database.write_transaction() as execute:
+            self._require_active(execute, number)
+            for row in shots_of(execute, number):
+                self._update(execute, row["id"], **columns)
+            return self._update(execute, number, **columns)
+
+    def _require_active(self, execute: Execute, number: int) -> Job:
+        job = select_job(execute, number)
+        if job.has_ended:
+            raise JobError(f"Job {number} is already {job.state}.")
+        return job

@@ -1,4 +1,4 @@
-"""The table of jobs: the changes of a row that users, workers and observers share."""
+"""The table of jobs: how users, workers and observers find and change its rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.jobs.database import REVISION, Database, Execute
-from impasto.jobs.leases import require_claim
-from impasto.jobs.model import Claim, Job, JobCommand, JobError, UnknownJobError
-from impasto.jobs.shots import shots_of, update_clips
+from impasto.jobs.model import Job, UnknownJobError
+from impasto.jobs.shots import update_clips
 
 __all__ = ["ENDED", "JobTable", "select_job", "select_row"]
 
@@ -23,25 +22,6 @@ class JobTable:
     def __init__(self, folder: Path, clock: Callable[[], float], lease_s: float) -> None:
         self.clock, self.lease_s = clock, lease_s
         self._database = Database(folder)
-
-    def _update_active(self, number: int, **columns: Any) -> Job:
-        with self._database.write_transaction() as execute:
-            self._require_active(execute, number)
-            for row in shots_of(execute, number):
-                self._update(execute, row["id"], **columns)
-            return self._update(execute, number, **columns)
-
-    def _require_active(self, execute: Execute, number: int) -> Job:
-        job = select_job(execute, number)
-        if job.has_ended:
-            raise JobError(f"Job {number} is already {job.state}.")
-        return job
-
-    def _update_claimed(self, claim: Claim, **columns: Any) -> JobCommand:
-        with self._database.write_transaction() as execute:
-            command = require_claim(execute, claim)
-            self._update(execute, claim.job.id, **columns)
-        return command
 
     def _update(self, execute: Execute, number: int, **columns: Any) -> Job:
         assignments = "".join(f"{name} = ?, " for name in columns)
