@@ -11,8 +11,8 @@ from typing import Any
 
 def run_child(code: str, *arguments: str, label: str) -> dict[str, Any]:
     """Run Python code that prints one JSON object, and return it. Ends this program with `label` if it fails."""
-    # Threads wait as in the command line: those that spin lose most of their time on a machine that is not idle.
-    environment = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"} | os.environ
+    # As in the command line: threads that spin lose most of their time on a machine that is not idle.
+    environment = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000", "THP_MEM_ALLOC_ENABLE": "1"} | os.environ
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{label} failed:\n{done.stderr}")

@@ -97,7 +97,7 @@ def test_each_mask_label_adds_memory() -> None:
 
     def needed(**masks: Any) -> tuple[int, float]:
         result = prepare_run(content, style, size=150, **masks).workload
-        return result.regions, budget.memory_needs(result, None, 20, False, "float32", None).memory_bytes
+        return result.regions, budget.memory_needs(result, None, None, 20, False, "float32", None).memory_bytes
 
     by_regions = [
         needed(),

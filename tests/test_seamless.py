@@ -279,7 +279,7 @@ def test_networks_that_skip_pixels_are_refused() -> None:
 def test_memory_counts_margins_that_go_around() -> None:
     work = Workload(160, 160, ((64, 64),), resolve_config())
     wrapped = Workload(160, 160, ((64, 64),), resolve_config(wrap="both"))
-    needs = [memory_needs(each, 128, 20, False, "float32", None).memory_bytes for each in (work, wrapped)]
+    needs = [memory_needs(each, 128, None, 20, False, "float32", None).memory_bytes for each in (work, wrapped)]
     assert needs[1] > needs[0]
 
 

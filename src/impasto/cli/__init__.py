@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_process() -> None:
-    """Set up garbage collection and the threads of torch, before torch is loaded."""
+    """Set up garbage collection, and the threads and memory of torch, before torch is loaded."""
     # Imports make 200,000 objects that stay. By default, Python looks through them 400 times, for 0.2 of 1.1 seconds.
     # Steps leave no cycles to collect (benchmarks/startup.py).
     gc.set_threshold(GC_OBJECTS)
@@ -95,6 +95,8 @@ def _prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # Large tensors on pages of 2 MB in place of 4 KB, where the system has them: a step takes a tenth less time.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def _expand(word: str) -> str:

@@ -78,6 +78,9 @@ class Plan(Options):
         None, description="Instruction set of the compiled kernels. None: PyTorch's own operations."
     )
     tile_px: int | None = Field(None, ge=1, description="Side of the tiles, in pixels. None: the whole picture.")
+    join: str | None = Field(
+        None, description="Pooling at which tiles are put together, and the network goes on as a whole. None: none."
+    )
     lbfgs_history: int | None = Field(None, ge=1, description="Steps that L-BFGS remembers. None: as configured.")
     on_disk: bool = Field(False, description="Keep large tensors on disk.")
     threads: int = Field(ge=1, le=1024)

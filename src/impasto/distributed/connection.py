@@ -161,5 +161,6 @@ def require_version(version: str, node: str) -> None:
 
 def actor_environment(threads: int) -> dict[str, Any]:
     """Return Ray's `runtime_env` for an actor with this number of threads."""
-    inherited = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE"
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
     return {"env_vars": inherited | {"OMP_NUM_THREADS": str(threads)}}

@@ -29,6 +29,7 @@ def build_engine(
         winograd_channels=plan.winograd_channels,
         kernels=plan.kernels,
         tile_px=plan.tile_px,
+        join=plan.join,
         store=store,
         tile_backend=tile_backend,
     )

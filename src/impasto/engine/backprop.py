@@ -34,11 +34,13 @@ InjectGradient = Callable[[str, Tensor | None, Tensor], Tensor]
 class ForwardCache:
     """A forward pass: features of the requested layers, and what the backward pass needs.
 
-    Along the dimensions `wrap` the edges of the image met.
+    Along the dimensions `wrap` the edges of the image met. The pass began with the features of the layer `after`;
+    None: with the image.
     """
 
     layers: tuple[Layer, ...]
     wrap: Dims = ()
+    after: str | None = None
     features: Features = field(default_factory=dict)
     rectified: dict[str, Tensor] = field(default_factory=dict)
     indices: dict[str, Tensor | None] = field(default_factory=dict)
@@ -55,10 +57,20 @@ class ManualBackprop:
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
 
-    def forward(self, image: Tensor, taps: frozenset[str], *, keep: bool = True, wrap: Dims = ()) -> ForwardCache:
-        """Run the network as deep as `taps` reach. Without `keep` only their features are stored."""
-        cache = ForwardCache(self.encoder.layers_to(max(taps, key=self.encoder.network.names.index), wrap), wrap)
-        x = self.encoder.normalize(image, wrap).to(self.operations.dtype).contiguous(memory_format=torch.channels_last)
+    def forward(
+        self, image: Tensor, taps: frozenset[str], *, keep: bool = True, wrap: Dims = (), after: str | None = None
+    ) -> ForwardCache:
+        """Run the network as deep as `taps` reach. Without `keep` only their features are stored.
+
+        With `after`, `image` is the features of that layer, and the network goes on from there.
+        """
+        layers = self.encoder.layers_to(max(taps, key=self.encoder.network.names.index), wrap)
+        x = image
+        if after is not None:
+            layers = layers[[layer.name for layer in layers].index(after) + 1 :]
+        else:
+            x = self.encoder.normalize(image, wrap).to(self.operations.dtype)
+        x, cache = x.contiguous(memory_format=torch.channels_last), ForwardCache(layers, wrap, after)
         for layer, following in zip_longest(cache.layers, cache.layers[1:]):
             if keep:
                 cache.shapes[layer.name] = x.shape
@@ -88,7 +100,7 @@ class ManualBackprop:
         return pooled
 
     def backward(self, cache: ForwardCache, inject: InjectGradient) -> Tensor:
-        """Compute d(total)/d(image), (1, 3, H, W)."""
+        """Compute d(total)/d(image), (1, 3, H, W), or by the features that the pass began with."""
         gradient: Tensor | None = None
         for layer in reversed(cache.layers):
             if layer.name in cache.features:
@@ -96,6 +108,8 @@ class ManualBackprop:
             assert gradient is not None  # the deepest layer is among the requested ones
             gradient = self._layer_backward(layer, gradient, cache)
         assert gradient is not None
+        if cache.after is not None:
+            return gradient
         return (self._fold_padding(to_float32(gradient), cache) / self.encoder.std).contiguous()
 
     def _fold_padding(self, gradient: Tensor, cache: ForwardCache) -> Tensor:

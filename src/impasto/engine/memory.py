@@ -13,6 +13,7 @@ from impasto.config.networks import Layer, Network, architecture
 from impasto.config.style_losses import compares_neighbors
 from impasto.core.cells import CELL_PX, COMPONENTS
 from impasto.core.style_losses import needs_features
+from impasto.engine.joining import joined_bytes, pass_bytes, poolings, precise_join, rest_bytes, values_per_pixel
 from impasto.engine.tiles import alignment_px, largest_tile_pixels, margin_px, precise_tile_px
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
@@ -33,6 +34,12 @@ FILTER_VECTORS = 2.0
 
 PANORAMA_BYTES = 64.0
 """Bytes per pixel of a panorama: where its margins are looked up, and an image with them."""
+
+VALUE_BYTES = {"bfloat16": 2, "float32": 4}
+"""By the names of `Plan.precision`."""
+
+IMAGE_BYTES = 48.0
+"""Bytes per pixel of a tile's own images: as cut, normalized, and their gradients."""
 
 MAX_TILE_PX, COMFORTABLE_TILE_PX, MIN_TILE_PX = 2048, 512, 128
 """Smaller tiles than the comfortable ones are slow, because margins take most of their pixels."""
@@ -80,9 +87,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """A way to fit into memory, and the bytes that it needs. `tile_px` is None for whole images."""
+    """A way to fit into memory, and the bytes that it needs.
+
+    `tile_px` is None for whole images. Tiles are joined at the pooling `join`; None: they are not.
+    """
 
     tile_px: int | None
+    join: str | None
     lbfgs_history: int
     on_disk: bool
     memory_bytes: float
@@ -91,10 +102,10 @@ class MemoryPlan:
 
 def plan_memory(work: Workload, budget: float, *, precision: str, winograd_channels: int | None) -> MemoryPlan:
     """Return the fastest plan that fits `budget` bytes. Raises `ConfigError` if none does."""
-    kernels = precision, winograd_channels
+    kernels, joins = (precision, winograd_channels), [*poolings(work.network, work.layers), None]
     histories = sorted({work.config.lbfgs_history, min(work.config.lbfgs_history, SHORT_HISTORY)}, reverse=True)
     for history in histories:
-        whole = memory_needs(work, None, history, False, *kernels)
+        whole = memory_needs(work, None, None, history, False, *kernels)
         if whole.memory_bytes <= budget:
             return whole
     if work.needs_whole_image:
@@ -102,14 +113,14 @@ def plan_memory(work: Workload, budget: float, *, precision: str, winograd_chann
             f"style_loss = {work.config.style_loss!r} needs whole images: {work.width}x{work.height} px take "
             f"{whole.memory_bytes / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or use another."
         )
-    for history in histories:
-        in_memory = _largest_tiles(work, budget, history, False, *kernels)
-        if in_memory and in_memory.tile_px and in_memory.tile_px >= COMFORTABLE_TILE_PX:
-            return in_memory
-    on_disk = _largest_tiles(work, budget, histories[-1], True, *kernels)
-    if on_disk:
-        return on_disk
-    least = memory_needs(work, MIN_TILE_PX, 1, True, *kernels).memory_bytes
+    for history, on_disk in (*((history, False) for history in histories), (histories[-1], True)):
+        for join in joins:
+            least = memory_needs(work, COMFORTABLE_TILE_PX, join, history, on_disk, *kernels).memory_bytes
+            if least <= budget and (tiles := _largest_tiles(work, budget, join, history, on_disk, *kernels)):
+                return tiles
+    if small := _largest_tiles(work, budget, None, histories[-1], True, *kernels):
+        return small
+    least = memory_needs(work, MIN_TILE_PX, None, 1, True, *kernels).memory_bytes
     raise ConfigError(
         f"{work.width}x{work.height} px does not fit {budget / 1e9:.2g} GB of memory: it needs {least / 1e9:.2g} GB. "
         "Raise --memory, or lower --size or --dpi."
@@ -117,52 +128,78 @@ def plan_memory(work: Workload, budget: float, *, precision: str, winograd_chann
 
 
 def _largest_tiles(
-    work: Workload, budget: float, history: int, on_disk: bool, precision: str, winograd_channels: int | None
+    work: Workload,
+    budget: float,
+    join: str | None,
+    history: int,
+    on_disk: bool,
+    precision: str,
+    winograd_channels: int | None,
 ) -> MemoryPlan | None:
     """Return the plan with the largest tiles that fit; None if the smallest do not."""
     margins = 2 * margin_px(work.network, work.layers)
     step = alignment_px(work.network, work.layers)
     pixel_bytes = _pass_bytes(work, precision)
-    smallest = memory_needs(work, MIN_TILE_PX, history, on_disk, precision, winograd_channels)
+    smallest = memory_needs(work, MIN_TILE_PX, None, history, on_disk, precision, winograd_channels)
     room = budget - smallest.memory_bytes + (MIN_TILE_PX + margins) ** 2 * pixel_bytes
     side = (int(max(room, 0) / pixel_bytes) ** 0.5 - margins) // step * step
     # Smaller where the last steps in float32 need more than that.
     for tile_px in range(max(int(min(MAX_TILE_PX, side)), MIN_TILE_PX), MIN_TILE_PX - 1, -step):
-        plan = memory_needs(work, tile_px, history, on_disk, precision, winograd_channels)
+        plan = memory_needs(work, tile_px, join, history, on_disk, precision, winograd_channels)
         if plan.memory_bytes <= budget:
             return plan
     return None
 
 
 def memory_needs(
-    work: Workload, tile_px: int | None, history: int, on_disk: bool, precision: str, winograd_channels: int | None
+    work: Workload,
+    tile_px: int | None,
+    join: str | None,
+    history: int,
+    on_disk: bool,
+    precision: str,
+    winograd_channels: int | None,
 ) -> MemoryPlan:
     """Compute the memory and disk space of a way to run."""
     fixed = LIBRARIES_BYTES + _network_bytes(work, precision, winograd_channels)
     fixed += PANORAMA_BYTES * work.pixels if work.config.panorama else 0
-    measuring = fixed + _measuring_bytes(work, tile_px, precision)
+    measuring = fixed + _measuring_bytes(work, tile_px, join, precision)
     vectors = vector_bytes(work, history)
     if not on_disk:
-        return MemoryPlan(tile_px, history, False, measuring + vectors, 0)
+        return MemoryPlan(tile_px, join, history, False, measuring + vectors, 0)
     # Between evaluations the Fourier filter may use the memory of a tile.
     filter_vectors = FILTER_VECTORS if work.config.parametrization == "fourier" else 1
     filtering = fixed + filter_vectors * PIXEL_BYTES * work.pixels
-    return MemoryPlan(tile_px, history, True, max(measuring, filtering, fixed + _matching_bytes(work)), vectors)
+    return MemoryPlan(tile_px, join, history, True, max(measuring, filtering, fixed + _matching_bytes(work)), vectors)
 
 
-def _measuring_bytes(work: Workload, tile_px: int | None, precision: str) -> float:
-    """Compute the bytes of a forward and a backward pass of the largest tile, in either precision."""
+def _measuring_bytes(work: Workload, tile_px: int | None, join: str | None, precision: str) -> float:
+    """Compute the bytes of a forward and a backward pass of the largest tile or of what follows, in either precision.
+
+    An image of one tile, such as that of a coarse scale, is measured as a whole.
+    """
     pixels = max(work.pixels, *(height * width for height, width in work.styles))
     if tile_px is not None:
         tile = (tile_px + 2 * margin_px(work.network, work.layers)) ** 2
         # Where edges meet, the margins of a tile may be larger than the picture.
         pixels = min(pixels, tile) if work.config.wrap == "none" else tile
-    measuring = pixels * _pass_bytes(work, precision)
+    measuring = _with_rest(work, pixels * _pass_bytes(work, precision), join, precision)
     if precision == "float32" or work.needs_whole_image:
         return measuring
     image = work.network, work.layers, work.height, work.width
-    precise_pixels = largest_tile_pixels(*image, precise_tile_px(*image, tile_px))
-    return max(measuring, precise_pixels * _pass_bytes(work, "float32"))
+    precise = largest_tile_pixels(*image, precise_tile_px(*image, tile_px)) * _pass_bytes(work, "float32")
+    if join is not None:
+        precise = _with_rest(work, precise, precise_join(work.network, work.layers, join), "float32")
+    return max(measuring, precise)
+
+
+def _with_rest(work: Workload, tile_bytes: float, join: str | None, precision: str) -> float:
+    """Compute the bytes of a tile beside the joined features, or of the rest of the network."""
+    if join is None:
+        return tile_bytes
+    joined = joined_bytes(work.network, join, VALUE_BYTES[precision])
+    rest = rest_bytes(work.network, work.layers, join, VALUE_BYTES[precision])
+    return max(tile_bytes + work.pixels * joined, work.pixels * rest)
 
 
 def tile_fits(work: Workload, tile_px: int, budget: float, precision: str, winograd_channels: int | None) -> bool:
@@ -175,7 +212,7 @@ def tile_fits(work: Workload, tile_px: int, budget: float, precision: str, winog
 def vector_bytes(work: Workload, history: int) -> float:
     """Compute the bytes of the large tensors and the content's features, in memory or on disk."""
     pairs = 2 * history if work.config.optimizer == "lbfgs" else 0
-    content = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.content_layers)
+    content = sum(4.0 * values_per_pixel(work.network, name) for name, _ in work.config.content_layers)
     # VECTORS includes one style. Other styles add to it, and so do colors that are changed before or at the end.
     styles = [height * width for height, width in work.styles]
     changes = (work.config.color == "luminance", work.config.palette_strength > 0, work.config.recolor_content)
@@ -196,7 +233,7 @@ def _neighbor_bytes(work: Workload) -> float:
     """
     if not compares_neighbors(work.config.style_loss):
         return 0.0
-    features = sum(4.0 * _values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
+    features = sum(4.0 * values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
     return features * (work.pixels + sum(height * width for height, width in work.styles))
 
 
@@ -206,10 +243,6 @@ def _matching_bytes(work: Workload) -> float:
         return 0.0
     cells = (work.pixels + sum(height * width for height, width in work.styles)) / CELL_PX**2
     return 2 * 4.0 * COMPONENTS * cells
-
-
-def _values_per_pixel(network: Network, layer: str) -> float:
-    return network.channels(layer) / network.stride(layer) ** 2
 
 
 def _network_bytes(work: Workload, precision: str, winograd_channels: int | None) -> float:
@@ -228,16 +261,7 @@ def _network_bytes(work: Workload, precision: str, winograd_channels: int | None
 
 def _pass_bytes(work: Workload, precision: str) -> float:
     """Compute the bytes per pixel of a tile, for a forward and a backward pass."""
-    value_bytes = 2 if precision == "bfloat16" else 4
-    kept = largest = 0.0
-    for layer in work.chain:
-        values = _values_per_pixel(work.network, layer.name)
-        largest = max(largest, values)
-        if layer.kind == "relu":
-            kept += value_bytes * values
-        elif layer.kind == "pool":
-            kept += (value_bytes + 8) * values
+    total = pass_bytes(work.network, work.chain, VALUE_BYTES[precision]) + IMAGE_BYTES
     if work.needs_whole_image:  # projected or matched features, their order, and gradients
-        kept += sum(24.0 * _values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
-    # A gradient, the next one, and the workspace of a convolution.
-    return kept + 3 * value_bytes * largest + 48
+        total += sum(24.0 * values_per_pixel(work.network, name) for name, _ in work.config.style_layers)
+    return total

@@ -11,20 +11,21 @@ import torch
 from pydantic import AfterValidator, TypeAdapter
 
 from impasto.config import Plan, RunOptions
+from impasto.config.networks import Layer
 from impasto.config.style_losses import compares_neighbors
 from impasto.config.wrap import wrapped_dims
 from impasto.core.cells import CELL_PX, COMPONENTS
-from impasto.core.pyramid import plan_scales
+from impasto.core.pyramid import Scale, plan_scales
 from impasto.engine.kernels import best_set
 from impasto.engine.limits import default_threads, free_memory_bytes
-from impasto.engine.memory import Workload, memory_needs, plan_memory
+from impasto.engine.memory import MemoryPlan, Workload, memory_needs, plan_memory
 from impasto.engine.plan_cache import describe_machine, look_up, recall
 from impasto.engine.tiles import cut_tiles
 from impasto.engine.timing import TRIAL_MACS, ConvolutionChoice, Precision, choose_convolution, time_convolution
 from impasto.engine.winograd import uses_winograd
 from impasto.errors import ConfigError
 
-__all__ = ["Estimate", "estimate", "fastest_device", "make_plan", "measured_choice", "require_device"]
+__all__ = ["Estimate", "estimate", "fastest_device", "make_plan", "measured_choice", "planned_needs", "require_device"]
 
 logger = logging.getLogger("impasto")
 
@@ -65,6 +66,7 @@ def make_plan(options: RunOptions, work: Workload) -> Plan:
         winograd_channels=winograd_channels,
         kernels=kernels,
         tile_px=memory.tile_px,
+        join=memory.join,
         lbfgs_history=memory.lbfgs_history,
         on_disk=memory.on_disk,
         threads=threads,
@@ -98,8 +100,8 @@ def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None
         logger.info("Plan: %s as a whole: %.1f GB of memory.", size, memory_bytes / 1e9)
     else:
         logger.info(
-            "Plan: %s in tiles of %d px%s: the whole does not fit %.1f GB of memory.",
-            size, plan.tile_px, ", large tensors on disk" if plan.on_disk else "", budget / 1e9,
+            "Plan: %s in tiles of %d px%s%s: the whole does not fit %.1f GB of memory.",
+            size, plan.tile_px, f", joined at {plan.join}" if plan.join else "", ", large tensors on disk" if plan.on_disk else "", budget / 1e9,
         )  # fmt: skip
     if plan.lbfgs_history is not None and plan.lbfgs_history < work.config.lbfgs_history:
         logger.warning(
@@ -122,7 +124,7 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
     """Estimate the time, memory and disk space of a run, within about a third. Times one or two convolutions."""
     network, config = work.network, work.config
     direct_s = time_convolution(plan.device, ConvolutionChoice(plan.precision, None, None)) / TRIAL_MACS
-    step_s = _pixel_s(work, plan, direct_s) * OVERHEAD
+    layer_s = _seconds_by_layer(work, plan, direct_s)
     seconds = 0.0
     for scale in plan_scales(
         work.height,
@@ -132,31 +134,46 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         minimum_px=max(map(network.minimum_px, work.layers)),
         multiples=config.side_multiples,
     ):
-        pixels = scale.height * scale.width
-        tiles = cut_tiles(network, work.layers, scale.height, scale.width, plan.tile_px, wrapped_dims(config.wrap))
-        if len(tiles) > 1:  # with margins, and two forward passes each
-            pixels = round(1.5 * sum(tile.pixels for tile in tiles))
-        seconds += (scale.iterations + 2) * pixels * step_s
+        in_tiles = _pixels_in_tiles(work, plan, scale)
+        pixels = {layer.name: scale.height * scale.width for layer in work.chain}
+        pixels |= {layer.name: in_tiles for layer in network.upto(plan.join or work.chain[-1].name)}
+        step_s = OVERHEAD * sum(pixels[name] * seconds for name, seconds in layer_s.items())
+        seconds += (scale.iterations + 2) * step_s
         if compares_neighbors(config.style_loss):  # the search compares each cell with each of the styles'
             cells = scale.height * scale.width / CELL_PX**2
             style_cells = sum(height * width for height, width in work.styles) * cells / work.pixels
             seconds += cells * style_cells * COMPONENTS * direct_s
-    history = plan.lbfgs_history or config.lbfgs_history
-    needs = memory_needs(work, plan.tile_px, history, plan.on_disk, plan.precision, plan.winograd_channels)
+    needs = planned_needs(work, plan)
     return Estimate(seconds, needs.memory_bytes, needs.disk_bytes)
 
 
-def _pixel_s(work: Workload, plan: Plan, direct_s: float) -> float:
-    """Estimate the seconds per pixel of a forward and a backward pass, by those of a multiplication."""
+def planned_needs(work: Workload, plan: Plan) -> MemoryPlan:
+    """Return the memory and disk space that a plan takes."""
+    history = plan.lbfgs_history or work.config.lbfgs_history
+    kernels = plan.precision, plan.winograd_channels
+    return memory_needs(work, plan.tile_px, plan.join, history, plan.on_disk, *kernels)
+
+
+def _pixels_in_tiles(work: Workload, plan: Plan, scale: Scale) -> int:
+    """Return the pixels that layers in tiles take: with margins, and two forward passes each if they are several."""
+    layers = work.layers if plan.join is None else [plan.join]
+    wrap = wrapped_dims(work.config.wrap)
+    tiles = cut_tiles(work.network, layers, scale.height, scale.width, plan.tile_px, wrap)
+    return round((1.5 if len(tiles) > 1 else 1) * sum(tile.pixels for tile in tiles))
+
+
+def _seconds_by_layer(work: Workload, plan: Plan, direct_s: float) -> dict[str, float]:
+    """Estimate the seconds per pixel of each layer, forward and back, by those of a multiplication."""
     winograd_s = direct_s
     if plan.winograd_channels:
         choice = ConvolutionChoice(plan.precision, plan.winograd_channels, plan.kernels)
         winograd_s = time_convolution(plan.device, choice) / TRIAL_MACS
-    total = 0.0
-    for layer in work.chain:
+
+    def layer_s(layer: Layer) -> float:
         macs = layer.kernel**2 * layer.inputs * layer.outputs / work.network.stride(layer.name) ** 2
-        total += 2 * macs * (winograd_s if uses_winograd(layer, plan.winograd_channels) else direct_s)
-    return total
+        return 2 * macs * (winograd_s if uses_winograd(layer, plan.winograd_channels) else direct_s)
+
+    return {layer.name: layer_s(layer) for layer in work.chain}
 
 
 def fastest_device() -> Device:

@@ -82,22 +82,25 @@ class TileStats:
     distances: dict[str, Tensor]
 
 
-def select_targets(objective: Objective, tile: Tile) -> TileTargets:
-    """Select one tile's part of an objective, as views."""
+def select_targets(objective: Objective, tile: Tile, layers: frozenset[str] | None = None) -> TileTargets:
+    """Select one tile's part of an objective, as views; None: at all layers."""
+    measured = objective.layers if layers is None else layers
+    content = [target for target in objective.content if target.layer in measured]
+    style = [target for target in objective.style if target.layer in measured]
 
     def crop(target: Tensor, layer: str) -> tuple[Tensor, float]:
         part = target[tile.in_image(layer)]
         return part, part.numel() / target.numel()
 
-    by_moments = () if objective.needs_features else (t.layer for t in objective.style if t.neighbors is None)
+    by_moments = () if objective.needs_features else (t.layer for t in style if t.neighbors is None)
     return TileTargets(
         tile,
-        objective.layers,
+        measured,
         frozenset(by_moments),
-        {t.layer: crop(t.value, t.layer) for t in objective.content if t.places is None},
-        {t.layer: t.places.crop(tile.in_image(t.layer)) for t in objective.content if t.places is not None},
-        {t.layer: t.neighbors.crop(tile.in_image(t.layer)) for t in objective.style if t.neighbors is not None},
-        crop_masks(tile, objective.masks),
+        {t.layer: crop(t.value, t.layer) for t in content if t.places is None},
+        {t.layer: t.places.crop(tile.in_image(t.layer)) for t in content if t.places is not None},
+        {t.layer: t.neighbors.crop(tile.in_image(t.layer)) for t in style if t.neighbors is not None},
+        crop_masks(tile, {layer: mask for layer, mask in objective.masks.items() if layer in measured}),
     )
 
 

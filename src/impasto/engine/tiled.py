@@ -2,8 +2,9 @@
 
 Style depends on an image only through `Moments`, which are sums over positions; content is a mean over positions. So
 an image of several tiles is measured in two passes. The first sums moments and content errors, which gives the gradient
-of the total by each. The second runs each tile again, and carries these gradients back to its pixels. An image of one
-tile needs one pass, and may be compared by its features themselves.
+of the total by each. The second runs each tile again, and carries these gradients back to its pixels. Tiles that are
+joined at a pooling do so down to there only (`passes`). An image of one tile needs one pass, and may be compared by its
+features themselves.
 
 Laws: content errors, moments and losses are at least float32, whatever the precision of the convolutions. Targets and
 reported losses are measured in the encoder's own precision.
@@ -27,21 +28,14 @@ from impasto.core.encoder import Encoder, Features
 from impasto.core.evaluate import Evaluation, Evaluator
 from impasto.core.objective import Losses, Measurements, Objective, StyleMeasurement
 from impasto.core.statistics import Moments, to_float32
-from impasto.core.tensor_store import TensorStore, zeros
-from impasto.engine.allocation import trim_freed_memory
-from impasto.engine.backprop import ForwardCache
+from impasto.core.tensor_store import TensorStore
 from impasto.engine.cuda_graphs import RecordedEvaluator
 from impasto.engine.gradients import compute_gradients
+from impasto.engine.joining import poolings, precise_join
 from impasto.engine.local_tiles import LocalTiles, TileBackend, TileBackendFactory
 from impasto.engine.memory import MIN_TILE_PX
-from impasto.engine.tile_targets import (
-    TileTargets,
-    crop_masks,
-    make_injector,
-    measure_tile,
-    select_targets,
-    sum_stats,
-)
+from impasto.engine.passes import JoinedPasses, JoinedTargets, Passes, TilePasses, WholePass, join_targets
+from impasto.engine.tile_targets import TileTargets, crop_masks, select_targets, sum_stats
 from impasto.engine.tiles import Tile, cut_tiles, precise_tile_px
 from impasto.engine.torch_state import tf32_convolutions
 from impasto.errors import ConfigError
@@ -52,10 +46,14 @@ logger = logging.getLogger("impasto")
 
 Result = TypeVar("Result")
 
+Layout = tuple[int | None, str | None]
+"""The side of the tiles, and the pooling at which they are joined."""
+
 
 class TiledEngine:
     """An engine that convolves in `dtype`, and cuts images into tiles of about `tile_px`; None: whole.
 
+    With `join`, evaluations put the tiles together at that pooling (`JoinedPasses`).
     In the encoder's own precision, large images are cut into smaller tiles, so that these take no more memory.
     `tile_backend` measures the tiles of images that have several; by default this process does.
     """
@@ -68,14 +66,15 @@ class TiledEngine:
         winograd_channels: int | None = None,
         kernels: str | None = None,
         tile_px: int | None = None,
+        join: str | None = None,
         store: TensorStore | None = None,
         tile_backend: TileBackendFactory | None = None,
     ) -> None:
-        self.encoder, self.tile_px = encoder, tile_px
+        self.encoder, self.tile_px, self.join = encoder, tile_px, join
         self.local = LocalTiles(encoder, dtype=dtype, winograd_channels=winograd_channels, kernels=kernels, store=store)
         self.backend: TileBackend = tile_backend(self.local) if tile_backend else self.local
         self.store = self.local.store
-        self._selected: dict[int | None, tuple[weakref.ref[Objective], list[TileTargets]]] = {}
+        self._selected: dict[Layout, tuple[weakref.ref[Objective], list[TileTargets] | JoinedTargets]] = {}
 
     def evaluator(self, objective: Objective, alpha: float) -> Evaluator:
         """Return the evaluator for most steps."""
@@ -111,7 +110,7 @@ class TiledEngine:
             self.tile_px = self.tile_px or max(image.shape[2:])
             if self.tile_px <= MIN_TILE_PX:
                 raise ConfigError("The memory of the card is full. Lower --size, close other programs, or use the CPU.")
-            self.tile_px = max(MIN_TILE_PX, self.tile_px // 2)
+            self.tile_px, self.join = max(MIN_TILE_PX, self.tile_px // 2), None
             self._forget()
             torch.cuda.empty_cache()
             logger.warning("The memory of the card is full. Continuing in tiles of %d px.", self.tile_px)
@@ -157,60 +156,52 @@ class TiledEngine:
         """Compute losses without a gradient."""
 
         def measure() -> Losses:
-            tiles = self._select(objective, image, precise=True)
-            measured, _ = self._measure(objective, image, tiles, precise=True, keep=False)
-            return objective.combine(measured, alpha)
+            passes = self._passes(objective, image, precise=True)
+            return objective.combine(self._measure(objective, image, passes, keep=False), alpha)
 
         return self._within_memory(measure, image)
 
     @torch.no_grad()
     def _evaluate(self, objective: Objective, image: Tensor, alpha: float, *, precise: bool) -> Evaluation:
-        tiles = self._select(objective, image, precise=precise)
-        measured, forward = self._measure(objective, image, tiles, precise=precise, keep=True)
-        losses, gradients = compute_gradients(objective, measured, alpha)
-        if forward is not None:
-            chain = self.local.chain(precise=precise)
-            inject = make_injector(tiles[0].to(self.encoder.device), gradients, chain.operations)
-            gradient = chain.backward(forward, inject).to(image.device)
-        else:
-            gradient = zeros(self.store, image)
-            for tile, part in self.backend.gradients(image, tiles, gradients, precise=precise):
-                tile.tile.add(part.to(gradient.device), into=gradient)
-                self.store.release(gradient)
-            trim_freed_memory()  # descent has its own use for it
+        passes = self._passes(objective, image, precise=precise)
+        losses, gradients = compute_gradients(objective, self._measure(objective, image, passes, keep=True), alpha)
+        gradient = passes.gradient(gradients)
         if gradients.variation is not None and objective.config.tv_weight:
             self._variation(objective, image, into=gradient, slope=gradients.variation.to(image.device))
         if gradients.pooled is not None:
             self._add_unpooled(gradients.pooled, gradient)
         return Evaluation(losses, gradient)
 
-    def _measure(
-        self, objective: Objective, image: Tensor, tiles: list[TileTargets], *, precise: bool, keep: bool
-    ) -> tuple[Measurements, ForwardCache | None]:
-        """Measure the whole image; with `keep`, return the forward pass of its tile if it has only one."""
-        forward = None
-        if len(tiles) > 1:
-            total = sum_stats(self.backend.stats(image, tiles, precise=precise))
-        else:
-            [(tile, forward)] = self.local.forward(image, tiles, precise=precise, keep=keep)
-            total = measure_tile(tile, forward.features, self.local.chain(precise=precise).operations)
+    def _measure(self, objective: Objective, image: Tensor, passes: Passes, *, keep: bool) -> Measurements:
+        """Measure the whole image; with `keep`, for a gradient."""
+        total = passes.measure(keep=keep)
         style: dict[str, tuple[StyleMeasurement, ...]] = dict(total.moments)
         style |= {layer: (distance,) for layer, distance in total.distances.items()}
-        if forward is not None and objective.needs_features:
-            style = {target.layer: (forward.features[target.layer],) for target in objective.style}
+        if objective.needs_features:
+            style = {target.layer: (passes.features[target.layer],) for target in objective.style}
         device = self.encoder.device
         pooled = loss.pool_image(image, self.store).to(device) if objective.laplacian is not None else None
-        measured = Measurements(total.content, style, self._variation(objective, image).to(device), pooled)
-        return measured, forward if keep else None
+        return Measurements(total.content, style, self._variation(objective, image).to(device), pooled)
 
     def _backend_for(self, tiles: list[TileTargets]) -> TileBackend:
         """Return the backend; an image of one tile is measured here."""
         return self.backend if len(tiles) > 1 else self.local
 
-    def _select(self, objective: Objective, image: Tensor, *, precise: bool) -> list[TileTargets]:
+    def _passes(self, objective: Objective, image: Tensor, *, precise: bool) -> Passes:
+        """Return the passes for one evaluation of an image."""
+        targets = self._select(objective, image, precise=precise)
+        if isinstance(targets, JoinedTargets):
+            return JoinedPasses(self.local, image, targets, precise=precise)
+        if len(targets) == 1:
+            return WholePass(self.local, image, targets[0], precise=precise)
+        return TilePasses(self.backend, self.local, image, targets, precise=precise)
+
+    def _select(self, objective: Objective, image: Tensor, *, precise: bool) -> list[TileTargets] | JoinedTargets:
         """Return the tiles of an objective, always in the same list: a backend may have sent them already."""
-        tile_px = self._tile_px(image, objective.layers, precise=precise and not objective.needs_features)
-        reference, tiles = self._selected.get(tile_px, (None, []))
+        precise = precise and not objective.needs_features
+        tile_px = self._tile_px(image, objective.layers, precise=precise)
+        join = self._join(objective.layers, precise=precise)
+        reference, targets = self._selected.get((tile_px, join), (None, []))
         if reference is None or reference() is not objective:
             cut = self._cut(image, objective.layers, tile_px, objective.wrap)
             if objective.needs_features and len(cut) > 1:
@@ -218,9 +209,12 @@ class TiledEngine:
                     f"style_loss = {objective.config.style_loss!r} needs the whole image, and this one is measured in "
                     "tiles. Raise --memory, lower --size, or use another style loss."
                 )
-            tiles = [select_targets(objective, tile) for tile in cut]
-            self._selected[tile_px] = weakref.ref(objective, self._forget), tiles
-        return tiles
+            if len(cut) > 1 and tile_px is not None and join is not None:
+                targets = join_targets(objective, self.encoder.network, image, tile_px, join)
+            else:
+                targets = [select_targets(objective, tile) for tile in cut]
+            self._selected[tile_px, join] = weakref.ref(objective, self._forget), targets
+        return targets
 
     def _forget(self, _: weakref.ref[Objective] | None = None) -> None:
         """Free the tiles together with their objective."""
@@ -228,11 +222,23 @@ class TiledEngine:
 
     def _tile_px(self, image: Tensor, taps: frozenset[str], *, precise: bool) -> int | None:
         """Return the side of the tiles, which is smaller where the encoder's own precision takes more memory."""
-        takes_more = precise and self.local.fast_chain is not self.local.float32_chain
-        if takes_more and self.encoder.device.type == "cpu":
+        if self._takes_more(precise=precise):
             height, width = image.shape[2:]
             return precise_tile_px(self.encoder.network, taps, height, width, self.tile_px)
         return self.tile_px
+
+    def _join(self, taps: frozenset[str], *, precise: bool) -> str | None:
+        """Return the pooling at which tiles are joined, which is deeper where more memory is taken."""
+        network = self.encoder.network
+        if not self._takes_more(precise=precise):
+            return self.join if self.join in poolings(network, taps) else None
+        is_in_tiles = self.tile_px is not None and self.join not in poolings(network, taps)
+        return None if is_in_tiles else precise_join(network, taps, self.join)
+
+    def _takes_more(self, *, precise: bool) -> bool:
+        """Return True if the encoder's own precision is asked for, and takes more memory."""
+        is_other = precise and self.local.fast_chain is not self.local.float32_chain
+        return is_other and self.encoder.device.type == "cpu"
 
     def _cut(self, image: Tensor, taps: frozenset[str], tile_px: int | None, wrap: Dims = ()) -> list[Tile]:
         height, width = image.shape[2:]

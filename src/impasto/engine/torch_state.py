@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from impasto.engine.allocation import planned_memory
 from impasto.errors import ForkError
 
 __all__ = ["tf32_convolutions", "torch_state"]
@@ -34,10 +35,11 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def torch_state(threads: int | None = None) -> Iterator[None]:
+def torch_state(threads: int | None = None, planned_bytes: float = 0) -> Iterator[None]:
     """Compute in full float32 by default, on the CPU by default, with gradients, without autocast, and on `threads`.
 
-    A card computes the same bits each time. `None` keeps the number of threads. Raises `ForkError` in a process that
+    A card computes the same bits each time. `None` keeps the number of threads. A process that holds less memory than
+    planned keeps what is freed. Raises `ForkError` in a process that
     was forked from one that has computed.
     """
     if _Fork.lost_threads:
@@ -49,6 +51,7 @@ def torch_state(threads: int | None = None) -> Iterator[None]:
     _Fork.has_computed = _Fork.has_computed or max(before, threads or 0) > 1
     default_type = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(planned_memory(planned_bytes))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         if torch.get_default_device().type != "cpu":

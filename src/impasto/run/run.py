@@ -30,7 +30,7 @@ from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
 from impasto.engine.memory import Workload, vector_bytes
-from impasto.engine.planning import Estimate, estimate, make_plan
+from impasto.engine.planning import Estimate, estimate, make_plan, planned_needs
 from impasto.engine.torch_state import torch_state
 from impasto.errors import DivergenceError
 from impasto.files import remove_abandoned_folders, user_cache_folder
@@ -163,6 +163,10 @@ class Run:
             store.require(vector_bytes(self.workload, self._lbfgs_history))
         return self.cache.engine(self.plan, self.encoder, store, self.tile_backend)
 
+    def _computing(self) -> contextlib.AbstractContextManager[None]:
+        needs = planned_needs(self.workload, self.plan)
+        return torch_state(self.plan.threads, needs.memory_bytes)
+
     @property
     def _lbfgs_history(self) -> int:
         """The history that memory allows, which may be shorter than the configured one."""
@@ -180,7 +184,7 @@ class Run:
             logger.log(logging.WARNING if self.print_note.is_low else logging.INFO, "%s", self.print_note.text)
         config = self.resolved.model_copy(update={"lbfgs_history": self._lbfgs_history})
         resume_point = None
-        with torch_state(self.plan.threads):
+        with self._computing():
             inputs = load_inputs(self.opened_inputs, self.resolved, self.options, self.engine)
             inputs = replace(inputs, reference=self.reference)
             if checkpoint is None:
@@ -216,7 +220,7 @@ class Run:
         with contextlib.closing(steps):
             while True:
                 try:
-                    with torch_state(self.plan.threads):  # not around `yield`: the caller has a state of its own
+                    with self._computing():  # not around `yield`: the caller has a state of its own
                         progress = next(steps, None)
                 except DivergenceError as error:
                     if self.latest is None:
@@ -249,7 +253,7 @@ class Run:
         began = time.perf_counter()
         progress = self._require_step()
         position = progress.scale, progress.iteration
-        with torch_state(self.plan.threads):
+        with self._computing():
             image, losses = finalize(progress, self.resolved, engine=self.engine)
         image, alpha = self.place_on_paper(image.cpu(), progress.inputs.content.alpha)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
