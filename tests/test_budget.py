@@ -47,12 +47,22 @@ def test_plan_goes_from_whole_to_tiles_to_disk() -> None:
     assert memory_plan(0.2, 4 * GB).tile_px is None
     in_memory = memory_plan(4, 8 * GB)
     assert (in_memory.tile_px or 0) >= 512
+    assert in_memory.join == "pool2"
     assert not in_memory.on_disk
     assert in_memory.lbfgs_history == 20
     on_disk = memory_plan(64, 4 * GB)
     assert on_disk.on_disk
+    assert on_disk.join is None
     assert (on_disk.tile_px or 0) >= 512
     assert on_disk.lbfgs_history < 20
+
+
+def test_plan_joins_as_early_as_memory_allows() -> None:
+    joins = [memory_plan(4, tenths / 10 * GB).join for tenths in range(130, 60, -1)]
+    order = [None, "pool1", "pool2", "pool3", "pool4"]
+    places = [order.index(join) for join in joins]
+    assert places == sorted(places)
+    assert set(joins) >= {None, "pool1", "pool2"}
 
 
 def test_more_memory_gives_larger_tiles() -> None:
@@ -149,10 +159,12 @@ def test_tiles_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> N
     inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=6)
     plan = make_plan(RunOptions(precision="float32"), workload(0.02))
     whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": None})))
-    tiled = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": 64, "on_disk": True})))
-    assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
-    assert (tiled.image - whole.image).abs().mean() < 0.01
-    assert torch.isfinite(tiled.image).all()
+    for join in (None, "pool2"):
+        other = plan.model_copy(update={"tile_px": 64, "join": join, "on_disk": True})
+        tiled = drive(Run(inputs, config, recorded_plan=other))
+        assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
+        assert (tiled.image - whole.image).abs().mean() < 0.01
+        assert torch.isfinite(tiled.image).all()
 
 
 PEAK = """

@@ -16,7 +16,8 @@ from builders.cluster import Nodes, two_nodes
 from builders.pixels import read_pixels
 
 from impasto.config import Config, Plan
-from impasto.distributed.tile_backend import choose_tile_px
+from impasto.distributed.connection import Cluster, ClusterError
+from impasto.distributed.tile_backend import _require_tiles, choose_tile_px
 from impasto.engine.memory import Workload
 from impasto.engine.tiles import cut_tiles
 
@@ -137,6 +138,13 @@ def test_losing_node_and_head_changes_no_pixel(desk: Path, monkeypatch: pytest.M
     command = [sys.executable, "-m", "impasto", "reproduce", "there.png", "-o", "here.png"]
     subprocess.run(command, env=environment, check=True, timeout=300)
     assert (read_pixels(Path("there.png")) == read_pixels(Path("here.png"))).all()
+
+
+def test_joined_run_stays_on_its_machine() -> None:
+    cluster = Cluster(cpus=4, gpus=0, memory=8e9, nodes=2, min_cpus=2)
+    _require_tiles(workload(896, 1344), plan(tile_px=448), cluster, is_recorded=True)
+    with pytest.raises(ClusterError, match="started on one machine"):
+        _require_tiles(workload(896, 1344), plan(tile_px=448, join="pool2"), cluster, is_recorded=True)
 
 
 @pytest.mark.weights

@@ -261,6 +261,27 @@ def test_freed_memory_is_reused() -> None:
     assert faults["keep"] < 0.5 * faults["free"]
 
 
+TRIMS = """
+import sys, torch
+from impasto.engine.allocation import _held_bytes, keep_freed_memory, planned_memory, trim_freed_memory
+keep_freed_memory()
+before = _held_bytes()
+areas = [torch.ones(1 << 24) for _ in range(10)]
+del areas
+with planned_memory(float(sys.argv[1])):
+    trim_freed_memory()
+print(_held_bytes() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize(("planned", "kept"), [("4e9", 650e6), ("0", 0), ("700e6", 0)])
+def test_freed_memory_is_given_back_if_more_is_held_than_planned(planned: str, kept: float) -> None:
+    done = subprocess.run([sys.executable, "-c", TRIMS, planned], capture_output=True, check=True, text=True)
+    assert float(done.stdout) == pytest.approx(kept, abs=60e6)
+
+
 def test_winograd_output_is_pooled_without_a_copy() -> None:
     convolution = Winograd(torch.randn(8, 8, 3, 3), None, Workspace())
     result = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))

@@ -321,9 +321,11 @@ def test_gradient_matches_autograd(weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("network", [narrow(VGG19, 2), narrow(ALEXNET, 2)], ids=lambda network: network.name)
-def test_tiles_match_the_whole_image(network: Network, tmp_path: Any) -> None:
+@pytest.mark.parametrize("join", [None, "pool1"])
+def test_tiles_match_the_whole_image(network: Network, join: str | None, tmp_path: Any) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
-    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64, store=DiskStore(tmp_path))
+    tiled = TiledEngine(encoder, tile_px=64, join=join, store=DiskStore(tmp_path))
+    plain = AutogradEngine(encoder)
     content, target, start = (random_image(seed, 103, 130).double() for seed in (1, 3, 4))
     style = random_image(2, 90, 77).double()
     one, two = (

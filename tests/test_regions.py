@@ -91,11 +91,13 @@ def test_guided_gram_matrix_by_hand() -> None:
 
 
 @pytest.mark.parametrize("network", [narrow(VGG19), narrow(ALEXNET)], ids=lambda network: network.name)
-@pytest.mark.parametrize("block", [None, 64])
+@pytest.mark.parametrize(("tile_px", "join"), [(None, None), (64, None), (64, "pool1"), (64, "pool2")])
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein", "neighbor"])
-def test_region_gradients_match_whole_and_tiled(network: Network, block: int | None, style_loss: str) -> None:
+def test_region_gradients_match_whole_and_tiled(
+    network: Network, tile_px: int | None, join: str | None, style_loss: str
+) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
-    plain, engine = AutogradEngine(encoder), TiledEngine(encoder, tile_px=block)
+    plain, engine = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px, join=join)
     content, style, other = (
         torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         for seed, size in enumerate([(70, 90), (64, 77), (90, 52)])

@@ -74,13 +74,15 @@ def test_rolling_changes_nothing(wrap: Wrap, padding: Padding) -> None:
 SHALLOW = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1,relu3_1"}
 
 
-def compare_with_autograd(encoder: Encoder, wrap: Wrap, tile_px: int | None, **options: Any) -> None:
+def compare_with_autograd(
+    encoder: Encoder, wrap: Wrap, tile_px: int | None, join: str | None = None, **options: Any
+) -> None:
     config = resolve_config(
         wrap=wrap, tv_weight=0.3, laplacian_weight=0.7, tv_norm="absolute", content_loss="scaled", **options
     )
     # Along a dimension that does not wrap, a side may be odd.
     size = (64 if 2 in wrapped_dims(wrap) else 61, 112 if 3 in wrapped_dims(wrap) else 107)
-    tiled = TiledEngine(encoder, tile_px=tile_px)
+    tiled = TiledEngine(encoder, tile_px=tile_px, join=join)
     assert_same_evaluation(
         measure(tiled, config, size, wrap), measure(AutogradEngine(encoder), config, size, wrap), 1e-11
     )
@@ -88,10 +90,12 @@ def compare_with_autograd(encoder: Encoder, wrap: Wrap, tile_px: int | None, **o
 
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
-@pytest.mark.parametrize("tile_px", [None, 32, 64])
-def test_whole_and_tiled_gradients_are_those_of_autograd(wrap: Wrap, padding: Padding, tile_px: int | None) -> None:
+@pytest.mark.parametrize(("tile_px", "join"), [(None, None), (32, None), (32, "pool1"), (64, None), (64, "pool2")])
+def test_whole_and_tiled_gradients_are_those_of_autograd(
+    wrap: Wrap, padding: Padding, tile_px: int | None, join: str | None
+) -> None:
     """Tiles of 64 px take whole columns, whose edges meet without a margin."""
-    compare_with_autograd(double(padding, "avg" if padding == "zero" else "max"), wrap, tile_px, **SHALLOW)
+    compare_with_autograd(double(padding, "avg" if padding == "zero" else "max"), wrap, tile_px, join, **SHALLOW)
 
 
 def test_margins_may_reach_around_the_whole_image() -> None:

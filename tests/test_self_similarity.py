@@ -99,23 +99,25 @@ def test_gradient_by_features_is_that_of_autograd() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "size", "tile_px", "wrap"),
+    ("network", "size", "tile_px", "join", "wrap"),
     [
-        (VGG19, (101, 147), None, "none"),
-        (VGG19, (101, 147), 64, "none"),
-        (VGG19, (96, 144), 48, "both"),
-        (ALEXNET, (150, 201), 80, "none"),
+        (VGG19, (101, 147), None, None, "none"),
+        (VGG19, (101, 147), 64, None, "none"),
+        (VGG19, (101, 147), 64, "pool2", "none"),
+        (VGG19, (96, 144), 48, None, "both"),
+        (ALEXNET, (150, 201), 80, None, "none"),
+        (ALEXNET, (150, 201), 80, "pool1", "none"),
     ],
     ids=lambda value: value.name if isinstance(value, Network) else str(value),
 )
 def test_tiles_and_manual_gradients_are_those_of_autograd(
-    network: Network, size: tuple[int, int], tile_px: int | None, wrap: Wrap
+    network: Network, size: tuple[int, int], tile_px: int | None, join: str | None, wrap: Wrap
 ) -> None:
     network = narrow(network)
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)
     config = resolve_config(network=network.name, content_loss="self-similarity", wrap=wrap)
     content, style, target = (random_image(seed, *size).double() for seed in (1, 2, 3))
-    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px)
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px, join=join)
     objective, same = (build_objective(engine, content, [(1.0, style)], config) for engine in (plain, tiled))
     for ours, theirs in zip(same.content, objective.content, strict=True):
         torch.testing.assert_close(ours.value, theirs.value, rtol=1e-9, atol=1e-9)

@@ -25,6 +25,7 @@ from impasto.core.tensor_store import RamStore, clone, dot, is_finite, iter_chun
 from impasto.engine import tiles
 from impasto.engine.backprop import ForwardCache
 from impasto.engine.disk_store import DiskStore
+from impasto.engine.joining import pass_bytes, poolings, precise_join, rest_bytes
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.tiles import cut_tiles, largest_tile_pixels, margin_px, precise_tile_px
 from impasto.errors import OutputError
@@ -48,11 +49,12 @@ CASES = [
 
 
 @pytest.mark.parametrize(("network", "pooling", "size", "tile_px"), CASES)
+@pytest.mark.parametrize("join", [None, "pool1", "pool2"])
 def test_tiled_gradient_matches_untiled(
-    network: Network, pooling: Any, size: tuple[int, int], tile_px: int | None
+    network: Network, pooling: Any, size: tuple[int, int], tile_px: int | None, join: str | None
 ) -> None:
     encoder = double(network, pooling)
-    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px)
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=tile_px, join=join)
     config = resolve_config(network=network.name, tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled")
     content, style, target = (
         random_image(1, *size).double(),
@@ -69,9 +71,10 @@ def test_tiled_gradient_matches_untiled(
 @pytest.mark.parametrize(
     ("layers", "tv"), [("relu5_4", "squared"), ("conv1_1,pool2", "absolute"), ("pool5", "absolute")]
 )
-def test_any_layers_can_be_tiled(layers: str, tv: Any) -> None:
+@pytest.mark.parametrize("join", [None, "pool2", "pool3", "pool4"])
+def test_any_layers_can_be_tiled(layers: str, tv: Any, join: str | None) -> None:
     encoder = double(VGG19)
-    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64)
+    plain, tiled = AutogradEngine(encoder), TiledEngine(encoder, tile_px=64, join=join)
     config = resolve_config(content_layers="relu2_2,pool4", style_layers=layers, tv_weight=1.0, tv_norm=tv)
     content, style, target = (random_image(seed, 70, 90).double() for seed in (1, 2, 3))
     objective = build_objective(plain, content, [(1.0, style)], config)
@@ -132,21 +135,52 @@ def test_precise_measurements_of_a_large_image_take_tiles(monkeypatch: pytest.Mo
     whole, mixed = TiledEngine(encoder), TiledEngine(encoder, dtype=torch.bfloat16)
     content, style, target = (random_image(seed, 200, 600) for seed in (1, 2, 3))
     config = resolve_config(network="vgg16")
-    widths: list[int] = []
+    widths: dict[str | None, set[int]] = {}
     forward = mixed.local.float32_chain.forward
 
-    def record(pixels: Tensor, *rest: Any, **options: Any) -> ForwardCache:
-        widths.append(pixels.shape[3])
-        return forward(pixels, *rest, **options)
+    def record(pixels: Tensor, *rest: Any, after: str | None = None, **options: Any) -> ForwardCache:
+        widths.setdefault(after, set()).add(pixels.shape[3])
+        return forward(pixels, *rest, after=after, **options)
 
     monkeypatch.setattr(mixed.local.float32_chain, "forward", record)
     expected, found = (build_objective(engine, content, [(1.0, style)], config) for engine in (whole, mixed))
     precise = mixed.precise_evaluator(found, 5.0)
     assert precise is not None
     assert_same_evaluation(precise(target), whole.evaluator(expected, 5.0)(target), 1e-4)
-    assert 200 < max(widths) < 400
+    assert 200 < max(widths[None]) < 400
+    [join] = widths.keys() - {None}
+    assert widths[join] == {network.output_px(str(join), 600)}
     assert not mixed.evaluator(found, 5.0)(target).gradient.isnan().any()
     assert mixed.local.fast_chain is not mixed.local.float32_chain
+
+
+def test_float32_is_joined_in_the_memory_of_bfloat16() -> None:
+    layers = ["relu1_1", "relu5_1"]
+    assert poolings(VGG19, layers) == ["pool1", "pool2", "pool3", "pool4"]
+    assert poolings(VGG19, ["relu1_1", "pool2"]) == ["pool1"]
+    assert poolings(ALEXNET, ["relu1"]) == []
+    whole = pass_bytes(VGG19, VGG19.upto("relu5_1"), 2)
+    for join, room in ((None, whole), *((join, rest_bytes(VGG19, layers, join, 2)) for join in ("pool1", "pool2"))):
+        precise = precise_join(VGG19, layers, join)
+        assert precise is not None
+        assert 0.4 * room < rest_bytes(VGG19, layers, precise, 4) <= room
+    assert precise_join(VGG19, layers, "pool4") is None
+
+
+@pytest.mark.parametrize("join", ["pool1", "pool2", "pool3", "pool4"])
+def test_join_counts_the_bytes_that_a_pass_keeps(join: str) -> None:
+    """Add up the tensors of a real forward pass from the pooling on."""
+    encoder, size = double(VGG19), 64
+    network, chain = encoder.network, TiledEngine(encoder).local.float32_chain
+    joined = encoder(random_image(1, size, size).double(), [join])[join]
+    cache = chain.forward(joined, frozenset(["relu5_1"]), after=join)
+    kept = {tensor.data_ptr(): tensor for tensor in (*cache.rectified.values(), *cache.inputs.values())}
+    places = sum(8 * indices.numel() for indices in cache.indices.values() if indices is not None)
+    found = sum(8 * tensor.numel() for tensor in kept.values()) + places
+    deeper = network.upto("relu5_1")[[layer.name for layer in network.upto("relu5_1")].index(join) + 1 :]
+    largest = max(network.channels(layer.name) / network.stride(layer.name) ** 2 for layer in deeper)
+    room = pass_bytes(network, deeper, 8) - 3 * 8 * largest
+    assert 0 <= room - found / size**2 <= sum(8 * network.channels(p) / network.stride(p) ** 2 for p in cache.inputs)
 
 
 def test_smaller_margin_gives_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,13 +98,15 @@ def distribute_tiles(run: Run, driver: Driver) -> tuple[Run, int]:
 
 
 def _require_tiles(work: Workload, plan: Plan, cluster: Cluster, *, is_recorded: bool) -> None:
-    """Raise `ClusterError` if a plan has one tile, or needs a device that the cluster lacks."""
+    """Raise `ClusterError` if a plan has one tile, joins its tiles, or needs a device that the cluster lacks."""
     if plan.engine != "manual" or len(_tiles(work, plan.tile_px)) < 2:
         raise ClusterError(
             "This run was started without tiles and must continue so. Leave out --on."
             if is_recorded
             else f"{work.width}x{work.height} px are too few for several machines. Raise --size, or leave out --on."
         )
+    if plan.join is not None:
+        raise ClusterError("This run was started on one machine, where its tiles are put together. Leave out --on.")
     if plan.device == "cuda" and cluster.gpus < 1:
         raise ClusterError("This machine has a graphics card, and the cluster has none. Say --device cpu.")
 
@@ -114,7 +116,7 @@ def _plan(run: Run, cluster: Cluster, count: int, threads: int) -> Plan:
     options = run.options.model_copy(update={"threads": threads})
     plan = Run(run.inputs, run.config, options).plan
     room = run.options.memory or cluster.memory / count
-    return plan.model_copy(update={"tile_px": choose_tile_px(run.workload, plan, count, room)})
+    return plan.model_copy(update={"tile_px": choose_tile_px(run.workload, plan, count, room), "join": None})
 
 
 def choose_tile_px(work: Workload, plan: Plan, count: int, room: float) -> int:

@@ -96,12 +96,14 @@ def _log(plan: Plan, work: Workload, memory_bytes: float, budget: float) -> None
         plan.device, plan.precision, convolutions, plan.threads,
     )  # fmt: skip
     size = f"{work.width}x{work.height} px"
+    joined = f", joined at {plan.join}" if plan.join else ""
+    on_disk = ", large tensors on disk" if plan.on_disk else ""
     if plan.tile_px is None:
         logger.info("Plan: %s as a whole: %.1f GB of memory.", size, memory_bytes / 1e9)
     else:
         logger.info(
             "Plan: %s in tiles of %d px%s%s: the whole does not fit %.1f GB of memory.",
-            size, plan.tile_px, f", joined at {plan.join}" if plan.join else "", ", large tensors on disk" if plan.on_disk else "", budget / 1e9,
+            size, plan.tile_px, joined, on_disk, budget / 1e9,
         )  # fmt: skip
     if plan.lbfgs_history is not None and plan.lbfgs_history < work.config.lbfgs_history:
         logger.warning(
