@@ -32,7 +32,7 @@ CHILD = """
 import json, resource, sys, time
 began = time.perf_counter()
 from impasto.run import prepare_run
-from impasto.engine.allocation import keep_freed_memory
+from impasto.process import keep_freed_memory
 from impasto.samples.sources import resolve_picture
 keep_freed_memory()
 content, style, output, options = sys.argv[1:]

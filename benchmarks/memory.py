@@ -22,7 +22,7 @@ from impasto.config.types import parse_bytes
 CHILD = """
 import json, resource, statistics, sys, time
 from impasto.run import prepare_run
-from impasto.engine.allocation import keep_freed_memory
+from impasto.process import keep_freed_memory
 from impasto.engine.tiled import TiledEngine
 times, evaluate = [], TiledEngine._evaluate
 def timed(*arguments, **options):

@@ -18,7 +18,7 @@ from racing import pictures
 
 import impasto
 from impasto.core import pyramid
-from impasto.engine.allocation import keep_freed_memory
+from impasto.process import keep_freed_memory
 
 ROWS: dict[str, dict[str, Any]] = {
     "the default": {},

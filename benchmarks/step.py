@@ -23,9 +23,9 @@ from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
 from impasto.core.targets import build_objective
 from impasto.engine import DTYPES
-from impasto.engine.allocation import keep_freed_memory
 from impasto.engine.tiled import TiledEngine
 from impasto.engine.timing import choose_convolution
+from impasto.process import keep_freed_memory
 from impasto.weights import load
 
 

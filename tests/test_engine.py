@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -237,7 +238,7 @@ def test_missing_device_error_names_it() -> None:
 
 FAULTS = """
 import resource, sys, torch
-from impasto.engine.allocation import keep_freed_memory
+from impasto.process import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 torch.ones(1 << 24)
@@ -263,7 +264,8 @@ def test_freed_memory_is_reused() -> None:
 
 TRIMS = """
 import sys, torch
-from impasto.engine.allocation import _held_bytes, keep_freed_memory, planned_memory, trim_freed_memory
+from impasto.engine.allocation import _held_bytes, planned_memory, trim_freed_memory
+from impasto.process import keep_freed_memory
 keep_freed_memory()
 before = _held_bytes()
 areas = [torch.ones(1 << 24) for _ in range(10)]
@@ -287,3 +289,22 @@ def test_winograd_output_is_pooled_without_a_copy() -> None:
     result = convolution(torch.randn(1, 8, 12, 20).contiguous(memory_format=torch.channels_last))
     pooled = torch.nn.functional.max_pool2d(result, 2)
     assert pooled.is_contiguous(memory_format=torch.channels_last)
+
+
+PREPARES = """
+import os, sys
+import impasto
+assert impasto.prepare_process()
+assert "torch" not in sys.modules
+import torch
+print(impasto.prepare_process(), os.environ["OMP_WAIT_POLICY"], os.environ["THP_MEM_ALLOC_ENABLE"])
+"""
+
+
+def test_a_program_can_prepare_its_process() -> None:
+    """It works before torch is loaded, and keeps what the environment says."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for given, expected in (({}, "False passive 1"), ({"OMP_WAIT_POLICY": "active"}, "False active 1")):
+        command = [sys.executable, "-c", PREPARES]
+        done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment | given)
+        assert done.stdout.strip() == expected

@@ -140,6 +140,7 @@ def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
     line = re.sub(r" --dpi \d+", "", line)
     line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
+    line = re.sub(r"(--over size=)\S+", rf"\g<1>{size},96", line)
     arguments = shlex.split(line)
     paints = arguments[1] in ("stylize", "demo", "batch", "video") or arguments[1:3] == ["jobs", "add"]
     paints |= arguments[1] == "insight" and arguments[2] not in ("features", "gram", "report")

@@ -30,6 +30,7 @@ __all__ = [
     "batch",
     "estimate",
     "load_preset",
+    "prepare_process",
     "read_recipe",
     "register_network",
     "register_style_loss",
@@ -47,6 +48,7 @@ _HOMES = {
     "run": ("Recipe", "Result", "estimate", "read_recipe", "reproduce", "resume", "stylize", "stylize_steps"),
     "config": ("Config", "Inputs", "RunOptions"),
     "errors": ("ImpastoError",),
+    "process": ("prepare_process",),
     "images": ("NamedImage",),
     "core.method": ("Progress",),
     "jobs.batch": ("BatchReport", "batch"),
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from impasto.jobs.batch import BatchReport, batch
     from impasto.metrics.score import Score, score
     from impasto.notebook import widget
+    from impasto.process import prepare_process
     from impasto.run import Recipe, Result, estimate, read_recipe, reproduce, resume, stylize, stylize_steps
 
 

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from impasto import __version__
 from impasto.cli.signals import catch_early
+from impasto.process import set_environment
 
 __all__ = ["app", "main", "run"]
 
@@ -85,18 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_process() -> None:
-    """Set up garbage collection, and the threads and memory of torch, before torch is loaded."""
+    """Set up garbage collection, and the environment of torch before it is loaded."""
     # Imports make 200,000 objects that stay. By default, Python looks through them 400 times, for 0.2 of 1.1 seconds.
     # Steps leave no cycles to collect (benchmarks/startup.py).
     gc.set_threshold(GC_OBJECTS)
-    # Threads that spin while waiting slow a busy machine down up to five times (measured at a load of 3 on two
-    # cores). Threads that never spin lose a fifth of the time at small sizes on an idle machine. Spinning for ten
-    # microseconds avoids both.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "passive"
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # Large tensors on pages of 2 MB in place of 4 KB, where the system has them: a step takes a tenth less time.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    set_environment()
 
 
 def _expand(word: str) -> str:

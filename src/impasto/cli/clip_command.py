@@ -16,8 +16,8 @@ from impasto.clips.chain import FrameDone
 from impasto.clips.clip_run import ClipRun
 from impasto.clips.preview import draw_preview
 from impasto.core.method import Progress
-from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import FrameError, ImpastoError, OutputError
+from impasto.process import keep_freed_memory
 from impasto.run import Run
 from impasto.run.observers import unused_path
 

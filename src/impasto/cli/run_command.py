@@ -18,9 +18,9 @@ from impasto.cli.run_outputs import RunOutputs
 from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.config.roles import pictures_by_role
 from impasto.core.method import Progress
-from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.files import require_distinct
+from impasto.process import keep_freed_memory
 from impasto.run import Observer, Result, Run, drive
 from impasto.run.checkpoint import Checkpoint
 from impasto.run.loop import StopCondition

@@ -16,11 +16,11 @@ from impasto.cli.console import console, pull_missing
 from impasto.cli.parameters import CheckpointInterval, DataDir, Quiet, open_store
 from impasto.cli.signals import catch_signals
 from impasto.core.method import Progress
-from impasto.engine.allocation import keep_freed_memory
 from impasto.jobs import Job, JobStore
 from impasto.jobs.painter import CHECKPOINT_INTERVAL_S
 from impasto.jobs.sketches import SketchWorker
 from impasto.jobs.worker import Worker, worker_name
+from impasto.process import keep_freed_memory
 
 __all__ = ["worker"]
 

@@ -1,4 +1,4 @@
-"""Control of freed memory: every step frees large areas and allocates the same again."""
+"""Control of freed memory, which a process may keep (`process.keep_freed_memory`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 import psutil
 
-__all__ = ["keep_freed_memory", "planned_memory", "trim_freed_memory"]
+__all__ = ["planned_memory", "trim_freed_memory"]
 
 PLANNED: ContextVar[float] = ContextVar("PLANNED", default=0.0)
 """The bytes that this process is expected to take."""
@@ -18,22 +18,6 @@ PLANNED: ContextVar[float] = ContextVar("PLANNED", default=0.0)
 TRIMMED_SHARE = 0.85
 """Share of the planned bytes from which freed memory is given back. Below it, finding the same pages again saves up to
 a sixth of the time."""
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory in the process. Return True if it does.
-
-    Measured: a float32 step at 512 px takes about 15 % less time (benchmarks/step.py). The setting is for the whole
-    process, so a program decides on it, not a library.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 @contextlib.contextmanager

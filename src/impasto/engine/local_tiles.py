@@ -23,8 +23,8 @@ from impasto.engine.tile_targets import TileStats, TileTargets, crop_features, m
 __all__ = ["LocalTiles", "TileBackend", "TileBackendFactory"]
 
 LARGE_PX = 1 << 19
-"""Pixels from which freed memory is returned before each pass. At 1 MP its gaps made the peak vary from 3.0 to
-4.0 GB. Smaller images keep it, which is faster."""
+"""Pixels from which freed memory is returned before each pass, unless the plan has room for it. At 1 MP its gaps made
+the peak vary from 3.0 to 4.0 GB. Smaller images keep it, which is faster."""
 
 
 class TileBackend(Protocol):

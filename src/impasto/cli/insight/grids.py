@@ -15,10 +15,10 @@ from impasto.cli.parameters import Json, Preset, Quiet
 from impasto.cli.progress import ProgressView
 from impasto.cli.signals import catch_signals
 from impasto.config.presets import load_preset
-from impasto.engine.allocation import keep_freed_memory
 from impasto.insight.inputs import PLAIN_METHOD
 from impasto.insight.reconstructions import ITERATIONS
 from impasto.insight.run_grid import RunGrid
+from impasto.process import keep_freed_memory
 from impasto.render.text import to_words
 
 __all__ = ["recombine", "reconstruct", "sweep", "texture"]

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from impasto.cli.insight.shared import Output
 from impasto.cli.parameters import MovedContent, MovedStyles, Quiet
 from impasto.cli.progress import ProgressView
-from impasto.engine.allocation import keep_freed_memory
 from impasto.errors import OutputError
 from impasto.files import require_distinct, require_writable
 from impasto.insight.report import build_picture_report, write_report
+from impasto.process import keep_freed_memory
 from impasto.run.observers import unused_path
 
 __all__ = ["report"]
