@@ -37,8 +37,19 @@ SAFE_SHARE = 0.8
 CARD_SHARE = 0.75
 """Share of the memory of a card that tensors fill: it is given out in pieces that do not always fit."""
 
-OVERHEAD = 1.3
-"""Time of a step relative to its convolutions: ReLU, pooling, moments, and descent."""
+OVERHEAD = 2.0
+"""Time of an evaluation relative to its convolutions: matrix products of moments, ReLU, and pooling."""
+
+DESCENT_MACS = 5e4
+"""Time of a step besides its evaluation, in multiplications per pixel: L-BFGS and the filter are bound by memory."""
+
+START_S = 2.5
+"""Seconds to load torch, weights and pictures, and to write the picture. Measured like the two figures above on one
+machine, at 256 to 2048 px (benchmarks/large.py)."""
+
+FLOAT32_STEPS, TARGET_STEPS = 0.1, 4
+"""Additional steps of a run in bfloat16, as a share and at each scale: some of its steps and the measurements of its
+targets are in float32, which takes twice the time."""
 
 ROOMY_BYTES = 2e9
 """--memory below which Winograd's kernels, four times as large, are not worth their space."""
@@ -127,7 +138,7 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
     network, config = work.network, work.config
     direct_s = time_convolution(plan.device, ConvolutionChoice(plan.precision, None, None)) / TRIAL_MACS
     layer_s = _seconds_by_layer(work, plan, direct_s)
-    seconds = 0.0
+    seconds = START_S
     for scale in plan_scales(
         work.height,
         work.width,
@@ -140,7 +151,10 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         pixels = {layer.name: scale.height * scale.width for layer in work.chain}
         pixels |= {layer.name: in_tiles for layer in network.upto(plan.join or work.chain[-1].name)}
         step_s = OVERHEAD * sum(pixels[name] * seconds for name, seconds in layer_s.items())
-        seconds += (scale.iterations + 2) * step_s
+        steps = scale.iterations + TARGET_STEPS / 2
+        if plan.precision == "bfloat16":
+            steps += scale.iterations * FLOAT32_STEPS + TARGET_STEPS / 2
+        seconds += steps * step_s + scale.iterations * scale.height * scale.width * DESCENT_MACS * direct_s
         if compares_neighbors(config.style_loss):  # the search compares each cell with each of the styles'
             cells = scale.height * scale.width / CELL_PX**2
             style_cells = sum(height * width for height, width in work.styles) * cells / work.pixels
