@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -27,6 +28,7 @@ from builders.clips import (
 from PIL import Image
 
 from impasto.clips import open_clip, select_frames
+from impasto.clips.kinds import is_clip
 from impasto.errors import FrameError, ImpastoError, VideoError
 
 FRAMES = [numbered_frame(number) for number in range(12)]
@@ -340,6 +342,21 @@ def _write_sound(path: Path) -> Path:
     return path
 
 
+def test_animations_are_clips_and_single_pictures_are_not(tmp_path: Path) -> None:
+    first, *others = (Image.fromarray(frame) for frame in FRAMES[:3])
+    for suffix in (".gif", ".webp"):
+        first.save(tmp_path / f"moving{suffix}", save_all=True, append_images=others)
+        first.save(tmp_path / f"still{suffix}")
+        (tmp_path / f"text{suffix}").write_text("hello")
+    huge = bytearray((tmp_path / "still.gif").read_bytes())
+    huge[6:10] = struct.pack("<HH", 60_000, 60_000)  # more than Pillow opens
+    (tmp_path / "huge.gif").write_bytes(huge)
+    names = {path.name for path in tmp_path.iterdir() if is_clip(path)}
+    assert names == {"moving.gif", "moving.webp", "text.gif", "huge.gif"}
+    assert is_clip("missing.gif")
+    assert not is_clip("missing.webp")
+
+
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello " * 100)
     (tmp_path / "empty.mp4").touch()
@@ -351,7 +368,7 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     Image.fromarray(FRAMES[0]).save(tmp_path / "one.png")
     cases = {
         "missing.mp4": "no such file. Check the path.",
-        "text.mp4": "cannot be read as a video",
+        "text.mp4": "cannot be read as a video: Invalid data found when processing input. Is it a complete",
         "empty.mp4": "is empty",
         "none": "there are no pictures",
         "%04d.png": "there are no pictures",

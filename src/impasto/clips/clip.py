@@ -17,7 +17,7 @@ from torch import Tensor
 from impasto.clips.color import ColorTags
 from impasto.clips.container import open_container, pick_stream
 from impasto.clips.frame_index import scan_frames
-from impasto.clips.picture_frames import Animation, PictureSequence, find_pictures, is_animation
+from impasto.clips.picture_frames import Animation, PictureSequence, find_pictures, may_be_animated
 from impasto.clips.sound import Sound, list_sounds
 from impasto.clips.video_file import VideoFile, read_layout
 from impasto.errors import VideoError
@@ -102,7 +102,7 @@ def open_clip(path: str | Path, *, rate: Fraction = PICTURE_RATE) -> Clip:
         elif path.stat().st_size == 0:
             raise VideoError(f"{path} is empty. Give a complete video file.")
         else:
-            clip = _open_animation(path) if is_animation(path) else _open_video(path)
+            clip = _open_animation(path) if may_be_animated(path) else _open_video(path)
     except OSError as error:
         raise VideoError(f"{path} cannot be read: {error.strerror or error}.") from error
     if clip.frame_count == 1:

@@ -15,7 +15,7 @@ CLIP_SUFFIX = ".mp4"
 CLIP_ROLES = ("content", "content_mask", "protect")
 """Kinds of inputs that may be clips."""
 
-SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".mxf"}
+SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".mxf"}
 
 
 def is_clip(source: Any) -> bool:
@@ -34,9 +34,9 @@ def is_pattern(path: Path) -> bool:
 def is_clip_file(path: Path) -> bool:
     """Return True for a file that is named like a video, and for an animation."""
     suffix = path.suffix.lower()
-    if suffix == ".gif":
-        return not path.exists() or is_animation(path, unreadable=True)
-    return suffix in SUFFIXES or (suffix == ".webp" and _is_animated(path))
+    if suffix in (".gif", ".webp"):
+        return is_animation(path, unreadable=suffix == ".gif")  # most WebP files are single pictures
+    return suffix in SUFFIXES
 
 
 def is_animation(path: Path, *, unreadable: bool = False) -> bool:
@@ -44,15 +44,5 @@ def is_animation(path: Path, *, unreadable: bool = False) -> bool:
     try:
         with Image.open(path) as picture:
             return bool(getattr(picture, "is_animated", unreadable))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return unreadable
-
-
-def _is_animated(path: Path) -> bool:
-    """Return True if the header of a WebP file announces frames."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(21)
-    except OSError:
-        return False
-    return head[12:16] == b"VP8X" and bool(head[20] & 0x02)

@@ -18,7 +18,7 @@ from impasto.images import OpenedImage, load, open_image
 
 logger = logging.getLogger("impasto")
 
-__all__ = ["Animation", "PictureSequence", "find_pictures", "is_animation", "open_animation"]
+__all__ = ["Animation", "PictureSequence", "find_pictures", "may_be_animated", "open_animation"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".exr", ".avif", ".heic"}
 PRINTF, GLOB = re.compile(r"%0?\d*d"), re.compile(r"[*?\[]")
@@ -105,7 +105,7 @@ def _flatten(source: Any) -> Tensor:
     return torch.lerp(torch.ones_like(picture.pixels), picture.pixels, picture.alpha)
 
 
-def is_animation(path: Path) -> bool:
+def may_be_animated(path: Path) -> bool:
     """Return True for the formats of pictures that may be animated."""
     with path.open("rb") as file:
         head = file.read(12)

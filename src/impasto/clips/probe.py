@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from impasto.clips.container import open_container, pick_stream
-from impasto.clips.picture_frames import is_animation, open_animation
+from impasto.clips.picture_frames import may_be_animated, open_animation
 
 __all__ = ["ClipHeader", "read_header"]
 
@@ -23,7 +23,7 @@ class ClipHeader(NamedTuple):
 
 def read_header(path: Path) -> ClipHeader:
     """Read the header of a video or an animation. Raises `VideoError`."""
-    if is_animation(path):
+    if may_be_animated(path):
         with open_animation(path) as image:
             return ClipHeader((image.height, image.width), str(image.format), "", "", 0)
     with open_container(path) as container:
