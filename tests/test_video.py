@@ -161,6 +161,18 @@ def test_an_interruption_before_the_first_frame_leaves_nothing_in_the_way(
 
 
 @pytest.mark.weights
+def test_a_refusal_before_the_first_frame_leaves_no_folder(clip: Path, painting: Path, tmp_path: Path) -> None:
+    mask, output = tmp_path / "mask.png", tmp_path / "out.mkv"
+    Image.fromarray(np.full((48, 20), 255, np.uint8)).save(mask)
+    with pytest.raises(ImpastoError, match="aspect ratio"):
+        video(clip, painting, output, protect=mask, **QUICK)
+    assert not frame_folder_of(output).exists()
+    arguments = ["video", str(clip), str(painting), "-o", str(output), "--protect", str(mask), "--quiet", *FLAGS]
+    assert main(arguments) == 2
+    assert not frame_folder_of(output).exists()
+
+
+@pytest.mark.weights
 def test_reproduces_the_same_frames(
     clip: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +361,8 @@ def test_preview_and_json(clip: Path, painting: Path, tmp_path: Path, capsys: py
         (["nowhere.mp4", "STYLE"], "no such file"),
         (["STYLE", "STYLE"], "--seconds 8 makes a clip of a photo, and impasto stylize paints a picture."),
         (["PHOTO", "STYLE"], "--seconds 8 makes a clip of a photo"),
+        (["CLIP", "STYLE", "--seconds", "8"], "is a clip already"),
+        (["nowhere.mp4", "STYLE", "--seconds", "8"], "no such file"),
         (["CLIP", "STYLE", "--start", "99"], "after the end"),
         (["CLIP", "STYLE", "--start", "2", "--end", "1"], "not after start"),
         (["CLIP", "STYLE", "-o", "CLIP"], "input"),

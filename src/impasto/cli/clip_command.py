@@ -49,7 +49,12 @@ class ClipCommand:
         output = self._path()
         with catch_signals() as catcher:
             run = self.prepare(output)
-            return self._preview(run, output) if preview else self._paint(run, output, catcher)
+            if preview:
+                return self._preview(run, output)
+            try:
+                return self._paint(run, output, catcher)
+            finally:
+                run.discard()
 
     def _path(self) -> Path:
         if self.output is not None:

@@ -71,8 +71,12 @@ def video_steps(
 
 
 def _steps(run: ClipRun, output: Path) -> Generator[FrameDone, None, None]:
-    yield from run.frames()
-    run.write(output)
+    try:
+        yield from run.frames()
+        run.write(output)
+    except BaseException:
+        run.discard()
+        raise
     run.folder.remove()
 
 
@@ -158,6 +162,8 @@ def open_source(path: Path, options: VideoOptions) -> Clip:
                 "impasto stylize paints a picture."
             )
         return open_clip(path)
+    if path.exists() and is_clip(path):
+        raise VideoError(f"seconds makes a clip of a photo, and {path} is a clip already. Leave seconds out.")
     rate = Fraction(str(options.fps_out)) if options.fps_out is not None else PICTURE_RATE
     return open_photo(path, Fraction(str(options.seconds)), rate)
 

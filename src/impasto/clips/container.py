@@ -48,7 +48,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         with av.open(str(path.resolve()), "r", options=options, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
-        reason = one_line(error).partition(": '")[0]
+        reason = error.strerror or one_line(error)
         raise VideoError(f"{path} cannot be read as a video: {reason}. Is it a complete video file?") from error
 
 
