@@ -106,6 +106,16 @@ def test_drop_try_paint_play(page: Page, studio: RunningStudio, scenes: Path, tm
     picture = page.locator(f".gallery [data-job='{clip}']")
     expect(picture.locator(".play-sign")).to_be_visible()
 
+    # What the clip took is known now, also to a page that has tried no frame.
+    page.reload()
+    drop(page, scenes, "content")
+    for label, value in (("Size", "64"), ("Steps", "2")):
+        page.get_by_label(label, exact=True).fill(value)
+    fill_clip_options(page, Frame_iterations="2")
+    expect(page.locator("#estimate")).to_have_text(re.compile(r"^12 frames, about .+ in all\.$"))
+    fill_clip_options(page, Frame_iterations="3")
+    expect(page.locator("#estimate")).to_have_text("12 frames. Try one first, to see how long they take.")
+
     # The settings come back: from the job, and from the file.
     drop(page, tmp_path / event.value.suggested_filename, "content")
     expect(page.locator("#photo .about .name")).to_contain_text("swirl")

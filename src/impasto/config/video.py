@@ -179,6 +179,7 @@ class VideoOptions(Options):
         group=FILE,
         ge=0,
         le=51,
+        label="Quality (CRF)",
         description="Constant rate factor: lower is a better picture and a larger file.",
         example=20,
     )

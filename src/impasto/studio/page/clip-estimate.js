@@ -17,12 +17,16 @@ function parseSeconds(text) {
   return String(text).replace(/s$/, "").split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
 }
 
-/** A sentence about the frames and the time of a clip; without the time if no frame was painted with these settings. */
-export function describeClipTime({ clip, shots, video, config, jobs, frames }) {
+/** A sentence about the frames and the time of a clip; without the time if nothing of it was painted with these settings. */
+export function describeClipTime({ clip, shots, video, changed, config, jobs, frames }) {
   const count = countFrames(clip, video);
   if (!Number.isFinite(count)) return "";
   const text = `${count} frame${count === 1 ? "" : "s"}`;
-  const tried = jobs.findLast((job) => job.state === "done" && !job.video && isFrame(job, frames) && SAME.every((name) => String(job.config[name]) === String(config[name])));
+  const painted = jobs.filter((job) => job.state === "done" && SAME.every((name) => String(job.config[name]) === String(config[name])));
+  const wasPainted = (job) => job.video && hasContent(job, (sha256) => sha256 === clip.sha256) && job.video.frame_iterations === changed.frame_iterations;
+  const whole = painted.findLast(wasPainted);
+  if (whole) return `${text}, about ${formatDuration((count * whole.result.seconds) / whole.result.frames)} in all.`;
+  const tried = painted.findLast((job) => !job.video && hasContent(job, (sha256) => frames.has(sha256)));
   if (!tried) return `${text}. Try one first, to see how long they take.`;
   const { seconds, width, height } = tried.result;
   const work = tried.scales.reduce((sum, [rows, columns, steps]) => sum + rows * columns * steps, 0);
@@ -31,4 +35,4 @@ export function describeClipTime({ clip, shots, video, config, jobs, frames }) {
   return `${text}, about ${formatDuration(firsts * seconds + (count - firsts) * perFrame)} in all.`;
 }
 
-const isFrame = (job, frames) => job.inputs.some(({ role, sha256 }) => role === "content" && frames.has(sha256));
+const hasContent = (job, matches) => job.inputs.some(({ role, sha256 }) => role === "content" && matches(sha256));

@@ -80,7 +80,7 @@ async function useSettings({ overrides, run, alphas, inputs, video = null, avail
 function showEstimate() {
   const clip = pictures?.clip;
   byId("estimate").textContent = clip
-    ? describeClipTime({ clip, shots: pictures.clipPanel.shots, video: form.values(options.video), config: form.values(form.fields), jobs: [...jobs.values()], frames: pictures.frames })
+    ? describeClipTime({ clip, shots: pictures.clipPanel.shots, video: form.values(options.video), changed: form.toVideo(), config: form.values(form.fields), jobs: [...jobs.values()], frames: pictures.frames })
     : "";
 }
 
