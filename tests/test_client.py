@@ -188,8 +188,9 @@ def test_changes_alpha_pauses_and_cancels(client: Client, photo: Path, painting:
     with pytest.raises(JobCancelledError):
         job.wait()
     job.remove()
-    with pytest.raises(RequestError, match="There is no job"):
-        client.job(job.id)
+    for look_up in (lambda: client.job(job.id), job.status, job.wait, lambda: job.save("gone.png")):
+        with pytest.raises(JobError, match="is not in the queue of"):
+            look_up()
 
 
 @pytest.mark.weights
@@ -393,6 +394,8 @@ def test_says_why_a_studio_cannot_be_started(tmp_path: Path, monkeypatch: pytest
         Client.local(command=[str(tmp_path / "impasto")])
     with pytest.raises(StartError, match="did not answer within"):
         Client.local(command=[sys.executable, "-c", "import time; time.sleep(100)"], start_timeout_s=0.2)
+    with pytest.raises(StartError, match="it ended with status 3"):
+        Client.local(command=[sys.executable, "-c", "raise SystemExit(3)"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/krita")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotInstalledError, match="PATH"):

@@ -20,6 +20,7 @@ from impasto_client.pictures import (
     upload,
     upload_clip,
 )
+from impasto_client.watch import read_job
 
 __all__ = ["API_VERSION", "DEFAULT_URL", "PRESETS", "Client"]
 
@@ -221,8 +222,8 @@ class Client:
         return scores
 
     def job(self, number: int) -> Job:
-        """Return a job of the queue by its number."""
-        return Job(self._transport, self._transport.call("GET", f"/api/jobs/{int(number)}"))
+        """Return a job of the queue by its number. Raises `JobError` if there is none."""
+        return Job(self._transport, read_job(self._transport, int(number)))
 
     def jobs(self) -> list[Job]:
         """Return all jobs, oldest first."""

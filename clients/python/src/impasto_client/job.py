@@ -12,7 +12,7 @@ from typing import Any
 from impasto_client.errors import JobCancelledError, JobFailedError, PictureError
 from impasto_client.events import Cancelled, Done, Event, Failed, Progress, ending_of, progress_of
 from impasto_client.http import Transport
-from impasto_client.watch import Watcher, require_same_job
+from impasto_client.watch import Watcher, read_job, require_same_job
 
 __all__ = ["Job"]
 
@@ -34,8 +34,8 @@ class Job:
         return f"Job({self.id}, {self._transport.url!r})"
 
     def view(self) -> dict[str, Any]:
-        """Return all that the studio says of the job: its options, inputs, times and result."""
-        view: dict[str, Any] = self._transport.call("GET", f"/api/jobs/{self.id}")
+        """Return all that the studio says of the job: its options, inputs, times and result. Raises `JobError`."""
+        view = read_job(self._transport, self.id)
         require_same_job(view, self._first, self._transport.url)
         return view
 

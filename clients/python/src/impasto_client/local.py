@@ -81,7 +81,11 @@ class LocalStudio:
             line = ""
         address = line.split()[-1:]
         if not address or not address[0].startswith("http://"):
-            reason = self._read_log() or line.strip() or f"it did not answer within {timeout_s:.0f} s"
+            status = self.process.poll()
+            silent = (
+                f"it did not answer within {timeout_s:.0f} s" if status is None else f"it ended with status {status}"
+            )
+            reason = self._read_log() or line.strip() or silent
             self.stop()
             raise StartError(f"The studio could not be started: {reason}")
         self.url = address[0]

@@ -13,7 +13,7 @@ from impasto_client.errors import ConnectionLostError, JobError, NoStudioError, 
 from impasto_client.events import Event, Preview, ending_of, progress_of
 from impasto_client.http import EventStream, Transport
 
-__all__ = ["Watcher", "require_same_job"]
+__all__ = ["Watcher", "read_job", "require_same_job"]
 
 SILENCE_S = 50.0
 """Seconds without a byte after which the connection counts as lost. An idle studio sends a comment every 15 s."""
@@ -125,16 +125,7 @@ class Watcher:
 
     def _read_job(self) -> None:
         """Ask for the job. Raises `JobError` if the studio does not have it."""
-        try:
-            view = self.transport.call("GET", f"/api/jobs/{self.view['id']}")
-        except RequestError as error:
-            if error.status == 404:
-                raise JobError(
-                    f"Job {self.view['id']} is not in the queue of {self.transport.url}. It was removed, or the studio "
-                    "has been started with another queue."
-                ) from error
-            raise
-        self._update(view)
+        self._update(read_job(self.transport, self.view["id"]))
 
     def _reconnect(self, error: StudioError) -> None:
         """Wait until the studio answers again, and read the job. Raises `ConnectionLostError` if it does not."""
@@ -147,6 +138,20 @@ class Watcher:
                     raise self.transport.lost(error) from error
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
         return None
+
+
+def read_job(transport: Transport, number: int) -> dict[str, Any]:
+    """Ask for a job. Raises `JobError` if the studio does not have it."""
+    try:
+        view: dict[str, Any] = transport.call("GET", f"/api/jobs/{number}")
+    except RequestError as error:
+        if error.status == 404:
+            raise JobError(
+                f"Job {number} is not in the queue of {transport.url}. It was removed, or the studio has been started "
+                "with another queue."
+            ) from error
+        raise
+    return view
 
 
 def require_same_job(view: dict[str, Any], first: dict[str, Any], url: str) -> None:
