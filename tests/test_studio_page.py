@@ -403,6 +403,9 @@ def test_page_shows_a_lost_connection(browser_page: Page, tmp_path: Path) -> Non
     expect(browser_page.locator("#connection")).to_have_text("Reconnecting…")
     browser_page.get_by_role("button", name="Paint", exact=True).click()
     expect(browser_page.locator("#problem")).to_have_text("The studio does not respond. Is it still running?")
+    browser_page.evaluate("() => { const now = Date.now; Date.now = () => now() + 60_000; }")
+    gone = "The studio does not answer any more. Start it again, or close this window."
+    expect(browser_page.locator("#connection")).to_have_text(gone, timeout=20_000)
 
 
 @pytest.fixture

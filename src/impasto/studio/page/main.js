@@ -14,9 +14,11 @@ import { Sketches } from "./sketches.js";
 
 const ACTIVE = new Set(["queued", "running", "pausing", "paused"]);
 const BUSY = new Set(["queued", "running", "pausing", "cancelling"]); // a paused job lets others go first
+const RESTART_MS = 10_000; // a studio that is restarted answers sooner
 
 const jobs = new Map();
 let isLoaded = false;
+let lostAt = null;
 let pictures = null;
 let sketches = null;
 const problem = byId("problem");
@@ -112,7 +114,10 @@ const events = new EventStream({
   onLosses: (rows, isFirst) => jobView.chart?.add(rows, isFirst),
   onPreview: (url) => jobView.showPreview(url),
   onConnection(isConnected) {
-    byId("connection").textContent = isConnected ? "" : "Reconnecting…";
+    lostAt = isConnected ? null : (lostAt ?? Date.now());
+    const isGone = !isConnected && Date.now() - lostAt > RESTART_MS;
+    const text = isGone ? "The studio does not answer any more. Start it again, or close this window." : "Reconnecting…";
+    byId("connection").textContent = isConnected ? "" : text;
   },
 });
 
