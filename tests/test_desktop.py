@@ -144,6 +144,7 @@ def test_missing_parts_are_named(webview: Path, monkeypatch: pytest.MonkeyPatch)
     assert find_missing_parts() == "library"
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert find_missing_parts() == "pywebview"
+    monkeypatch.setenv("DISPLAY", ":99")
     with pytest.raises(WindowError, match=r"impasto\[desktop\]"):
         StudioWindow("http://127.0.0.1:1")
 
@@ -316,7 +317,7 @@ def test_browser_opens_where_no_window_can(tmp_path: Path, monkeypatch: pytest.M
     process.terminate()
     output, errors = process.communicate(timeout=300)
     assert (tmp_path / "shown").read_text().strip() == output.split()[-1]
-    assert "There is no window of its own" in errors.splitlines()[0]
+    assert "There is no window of its own: there is no display." in errors.splitlines()[0]
     assert errors.splitlines()[0].endswith("Opening the browser instead.")
 
 

@@ -62,7 +62,7 @@ class StudioWindow:
     def __init__(self, address: str) -> None:
         """Start the process. Raises `WindowError`."""
         if missing := find_missing_parts():
-            raise WindowError(MISSING[missing])
+            raise WindowError(MISSING[missing if has_display() else "display"])  # then nothing else would help
         command = [sys.executable, "-P", "-m", "impasto.desktop.window_process", address, *_write_window_icon()]
         try:
             self._process = subprocess.Popen(
