@@ -71,6 +71,31 @@ def test_untagged_sources_get_the_matrix_of_players(tmp_path: Path) -> None:
     assert open_clip(write(tmp_path / "b.mp4", colors=hdr)).colors == ColorTags(1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("hevc", ".mp4"), ("hevc", ".mov"), ("hevc", ".mkv"), ("av1", ".mp4"), ("av1", ".mkv"), ("av1", ".webm")],
+)
+def test_other_codecs_keep_frames_times_sizes_and_colors(
+    tmp_path: Path, codec: str, suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / f"a{suffix}", codec=codec, metadata=NOTE)
+    clip = open_clip(path)
+    assert clip.times == tuple(Fraction(number, 25) for number in range(12))
+    assert (clip.duration, clip.size) == (Fraction(12, 25), (48, 64))
+    assert [read_number(frame) for frame in clip.frames()] == list(range(12))
+    assert read_clip_metadata(path) == NOTE
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        assert codec in (context.codec.canonical_name, context.name)
+        if (codec, suffix) == ("hevc", ".mp4"):
+            assert context.codec_tag == "hvc1"
+    tags, color = ColorTags(1, 1, 1, False), one_color((0.8, 0.5, 0.1), 23, 65)
+    odd = open_clip(write(tmp_path / f"b{suffix}", [color] * 3, (23, 65), codec=codec, colors=tags, crf=1))
+    assert (odd.size, odd.colors) == ((24, 66), tags)
+    assert float((odd.frame(2)[:, :, :23, :65] - color).abs().max()) * 255 < 3
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("suffix", [*VIDEOS, ".webp"])
 def test_lossless_keeps_every_bit(tmp_path: Path, suffix: str) -> None:
     frames = [(random_image(seed, 31, 45) * 255).round() / 255 for seed in range(3)]
@@ -291,7 +316,21 @@ def test_what_cannot_be_written_is_refused_before_painting(tmp_path: Path, monke
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file, and frames need a folder"):
         require_clip_output(tmp_path / "file")
-    monkeypatch.setattr("impasto.clips.writing.find_spec", lambda name: None)
+    for name, codec, message in (
+        ("a.webm", "hevc", r"a.webm cannot hold hevc. Use .mp4, .mov, .mkv, or leave codec out."),
+        ("a.mov", "av1", r"a.mov cannot hold av1. Use .mp4, .mkv, .webm"),
+        ("a.gif", "av1", "a.gif is no video, and has no codec"),
+        ("frames/", "hevc", "is no video"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            require_clip_output(f"{tmp_path}/{name}", codec=codec)
+    with pytest.raises(OutputError, match="hevc needs frames that are 64 px wide, and these are 62"):
+        ClipWriter(tmp_path / "a.mp4", (48, 62), RATE, codec="hevc")
+    with monkeypatch.context() as patched:
+        patched.setattr(av, "codecs_available", {"libx264"})
+        with pytest.raises(OutputError, match=r"PyAV was built without libsvtav1, which writes av1. Leave codec out"):
+            require_clip_output(tmp_path / "a.mp4", codec="av1")
+    monkeypatch.setattr("impasto.clips.video_sink.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"pip install 'impasto\[video\]'"):
         require_clip_output(tmp_path / "a.mp4")
     require_clip_output(tmp_path / "a.gif")

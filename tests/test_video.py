@@ -367,6 +367,8 @@ def test_preview_and_json(clip: Path, painting: Path, tmp_path: Path, capsys: py
         (["CLIP", "STYLE", "--start", "2", "--end", "1"], "not after start"),
         (["CLIP", "STYLE", "-o", "CLIP"], "input"),
         (["CLIP", "STYLE", "-o", "out.wmv"], "unknown clip format"),
+        (["CLIP", "STYLE", "-o", "out.webm", "--codec", "hevc"], "cannot hold hevc"),
+        (["CLIP", "STYLE", "--codec", "av1", "--lossless"], "codec = av1 is not lossless here"),
         (["CLIP", "STYLE", "--keyframes", "alpha=1"], "OPTION=VALUE@TIME"),
         (["CLIP", "STYLE", "--keyframes", "style-weights=1,2@0;1@1"], "style_weights"),
         (["CLIP", "STYLE", "--keyframes", "style-weights=1,0@0;0,1@1"], "2 style_weights for 1 style"),
@@ -378,7 +380,12 @@ def test_bad_input_is_one_line_and_overwrites_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     before = clip.read_bytes()
-    names = {"CLIP": str(clip), "PHOTO": str(photo), "STYLE": str(painting), "out.wmv": str(tmp_path / "out.wmv")}
+    names = {
+        "CLIP": str(clip),
+        "PHOTO": str(photo),
+        "STYLE": str(painting),
+        **{name: str(tmp_path / name) for name in ("out.wmv", "out.webm")},
+    }
     given = [names.get(argument, argument) for argument in arguments]
     if "-o" not in given:
         given += ["-o", str(tmp_path / "out.mkv")]

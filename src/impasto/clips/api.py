@@ -16,6 +16,7 @@ from impasto.clips.masks import ClipMasks
 from impasto.clips.opencv import require_opencv
 from impasto.clips.photo_clip import open_photo
 from impasto.clips.timing import select
+from impasto.clips.video_sink import require_encodable
 from impasto.clips.writing import require_clip_output
 from impasto.config import Config, Plan
 from impasto.config.print_size import NO_PRINT
@@ -104,11 +105,12 @@ def prepare_clip(
     video = VideoOptions.take(options)
     masks = *as_tuple(options.get("content_masks", ())), options.get("protect")
     used = [source for source in (clip, *as_tuple(style), *masks) if isinstance(source, (str, Path))]
-    require_clip_output(output, [Path(source) for source in used])
+    require_clip_output(output, [Path(source) for source in used], video.codec)
     folder = FrameFolder(frame_folder_of(output))
     if resume and (plan := folder.recorded("plan")) is not None:
         recorded_plan = Plan(**plan)
     prepared = build_clip(clip, style, video, folder, config=config, recorded_plan=recorded_plan, **options)
+    require_encodable(output, video.codec, prepared.first.size)
     if not is_preview:
         prepared.require_room()
         folder.open(prepared.description, resume=resume)

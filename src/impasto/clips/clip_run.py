@@ -177,6 +177,7 @@ class ClipRun:
             sound_from=self.clip if self.clip.sounds else None,
             start=chosen.start,
             end=end,
+            codec=self.video.codec,
             crf=self.video.crf,
             lossless=self.video.lossless,
             metadata={NOTE: json.dumps(self.description)},

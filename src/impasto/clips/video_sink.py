@@ -1,10 +1,12 @@
-"""Videos: H.264, VP9 or FFV1, with sound, written by PyAV."""
+"""Videos: H.264, HEVC, AV1, VP9 or FFV1, with sound, written by PyAV."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +16,26 @@ from torch import Tensor
 
 from impasto.clips.clip import Clip
 from impasto.clips.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
+from impasto.clips.container import INSTALL
 from impasto.clips.sound import SoundTrack
+from impasto.errors import OutputError
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["VIDEO_SUFFIXES", "VideoSink"]
+__all__ = ["VIDEO_SUFFIXES", "VideoSink", "pick_encoder", "require_encodable"]
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-ENCODERS = {".webm": "libvpx-vp9"}
+CODECS = {
+    "h264": ("libx264", (".mp4", ".mov", ".mkv")),
+    "hevc": ("libx265", (".mp4", ".mov", ".mkv")),
+    "av1": ("libsvtav1", (".mp4", ".mkv", ".webm")),
+}
+"""The encoder of each codec, and the formats that take it."""
 LOSSLESS = {
     ".mp4": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
     ".mov": ("libx264rgb", "rgb24", {"qp": "0", "preset": "medium"}),
@@ -35,8 +44,35 @@ LOSSLESS = {
 }
 """Encoder, pixel format and options that keep every bit of 8-bit RGB."""
 
+MIN_HEVC_PX = 64
+
 MAX_CLOCK = 10_000_000
 """Most ticks a second of a clock: the least common multiple of two rates may be larger."""
+
+
+def pick_encoder(path: Path, codec: str) -> str:
+    """Return the encoder for a file: VP9 in place of H.264 for .webm. Raises `OutputError` if there is none."""
+    suffix = path.suffix.lower()
+    if find_spec("av") is None:
+        raise OutputError(f"{path}: writing {suffix} needs PyAV. {INSTALL} Or use .webp, .gif or a folder.")
+    import av
+
+    name, suffixes = CODECS[codec]
+    if suffix == ".webm" and codec == "h264":
+        name = "libvpx-vp9"
+    elif suffix not in suffixes:
+        raise OutputError(f"{path} cannot hold {codec}. Use {', '.join(suffixes)}, or leave codec out.")
+    if name not in av.codecs_available:
+        raise OutputError(f"{path}: PyAV was built without {name}, which writes {codec}. Leave codec out.")
+    return name
+
+
+def require_encodable(path: Path, codec: str, size: tuple[int, int]) -> None:
+    """Raise `OutputError` for frames (height, width) that an encoder cannot take."""
+    if codec == "hevc" and size[1] < MIN_HEVC_PX:  # x265 4.2 writes beyond its buffers below 50
+        raise OutputError(
+            f"{path}: hevc needs frames that are {MIN_HEVC_PX} px wide, and these are {size[1]}. Leave codec out."
+        )
 
 
 class VideoSink:
@@ -68,20 +104,31 @@ class VideoSink:
         self._first_dts: int | None = None
         self._end = 0
 
-    def set_quality(self, crf: int, *, lossless: bool) -> None:
-        """Choose the encoder."""
-        if lossless:
-            name, pixel_format, options = LOSSLESS[self._suffix]
-        else:
-            name, pixel_format = ENCODERS.get(self._suffix, "libx264"), "yuv420p"
-            # The macroblock tree of x264 reads memory that it has not set, where a width is no multiple of 64: the
-            # same frames would not always become the same file.
-            options = {"crf": str(crf), "preset": "medium", "x264-params": "mbtree=0"}
-            if name == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
-                options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
-        stream: Any = self._container.add_stream(name, rate=self._rate, options=options)
+    def set_quality(self, encoder: str, crf: int) -> None:
+        """Choose the encoder, and a rate factor on the scale of x264."""
+        # The macroblock tree of x264 reads memory that it has not set, where a width is no multiple of 64: the
+        # same frames would not always become the same file.
+        options = {"crf": str(crf), "preset": "medium", "x264-params": "mbtree=0"}
+        if encoder == "libx265":
+            options = {"crf": str(crf), "preset": "medium", "x265-params": "log-level=error"}
+        elif encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no option for that
+            # With several threads, version 4.1 may never return from the end of a short clip.
+            options = {"crf": str(crf), "preset": "6", "svtav1-params": "lp=1"}
+        elif encoder == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
+            options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
+        self._add_stream(encoder, "yuv420p", options)
+        if encoder == "libx265" and self._suffix in (".mp4", ".mov"):
+            self._stream.codec_context.codec_tag = "hvc1"  # Apple's players show no other
+
+    def set_lossless(self) -> None:
+        """Choose an encoder that keeps every bit."""
+        self._add_stream(*LOSSLESS[self._suffix])
+
+    def _add_stream(self, encoder: str, pixel_format: str, options: dict[str, str]) -> None:
+        stream: Any = self._container.add_stream(encoder, rate=self._rate, options=options)
         height, width = self._size
-        if name == "libx264":
+        if pixel_format == "yuv420p" and encoder != "libvpx-vp9":
             height, width = height + height % 2, width + width % 2
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         self._stream, context = stream, stream.codec_context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -15,11 +14,10 @@ from torch import Tensor
 
 from impasto.clips.clip import Clip
 from impasto.clips.color import SRGB_TAGS, ColorTags
-from impasto.clips.container import INSTALL
 from impasto.clips.frames import to_tensor
 from impasto.clips.metadata import format_note
 from impasto.clips.picture_sink import AnimationSink, FolderSink, require_folder
-from impasto.clips.video_sink import VIDEO_SUFFIXES, VideoSink
+from impasto.clips.video_sink import VIDEO_SUFFIXES, VideoSink, pick_encoder, require_encodable
 from impasto.errors import OutputError, one_line
 from impasto.files import atomic_folder, atomic_write, require_distinct, require_writable
 
@@ -50,29 +48,32 @@ def is_folder_output(path: str | Path) -> bool:
     return str(path).endswith(("/", "\\")) or not Path(path).suffix or Path(path).is_dir()
 
 
-def require_clip_output(path: str | Path, inputs: Sequence[Path] = ()) -> None:
+def require_clip_output(path: str | Path, inputs: Sequence[Path] = (), codec: str = "h264") -> None:
     """Raise `OutputError` if no clip can be written to `path`, or if it is an input. Call it before painting."""
     path, is_folder = Path(path), is_folder_output(path)
     require_distinct([path], inputs)
+    suffix = path.suffix.lower()
+    if codec != "h264" and (is_folder or suffix in ANIMATION_SUFFIXES):
+        raise OutputError(f"{path} is no video, and has no codec. Use a name such as a.mp4, or leave codec out.")
     if is_folder:
         require_folder(path, inputs)
         return
-    suffix = path.suffix.lower()
     known = (*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES)
     if suffix not in known:
         raise OutputError(
             f"{path}: unknown clip format {suffix}. Use {', '.join(known)}, or a folder (a name that ends in /)."
         )
-    if suffix in VIDEO_SUFFIXES and find_spec("av") is None:
-        raise OutputError(f"{path}: writing {suffix} needs PyAV. {INSTALL} Or use .webp, .gif or a folder.")
+    if suffix in VIDEO_SUFFIXES:
+        pick_encoder(path, codec)
     require_writable(path)
 
 
 class ClipWriter:
     """Writes a clip frame by frame, as a context manager. An older file survives any failure.
 
-    - .mp4, .mov, .mkv: H.264, which every player and browser shows. It needs even sides, so an odd last row or column
-      is repeated once (4:2:0 cannot be cropped by one pixel). .webm: VP9 and Opus, of any size.
+    - .mp4, .mov, .mkv: H.264, which every player and browser shows, or with `codec` hevc or av1 (not in .mov). These
+      need even sides, so an odd last row or column is repeated once (4:2:0 cannot be cropped by one pixel).
+    - .webm: VP9 of any size, or av1, and Opus.
     - .gif, .webp: an endless animation, with times in steps of 10 ms and 1 ms.
     - A folder (a name that ends in / or has no suffix): 00001.png and so on, without sound.
 
@@ -96,17 +97,20 @@ class ClipWriter:
         sound_from: Clip | None = None,
         start: Fraction = Fraction(0),
         end: Fraction | None = None,
+        codec: str = "h264",
         crf: int = 16,
         lossless: bool = False,
         metadata: Mapping[str, str] | None = None,
         inputs: Sequence[Path] = (),
     ) -> None:
         sources = [*inputs, *([sound_from.path] if sound_from is not None else [])]
-        require_clip_output(path, sources)
+        require_clip_output(path, sources, codec)
+        require_encodable(Path(path), codec, size)
         self.path, self.size, self.rate, self.time_base = Path(path), size, rate, time_base
         self.colors = (colors or SRGB_TAGS).for_output(size[0])
         self.sound_from, self.start, self.end = sound_from, start, end
-        self.crf, self.lossless, self.note = crf, lossless, format_note(dict(metadata or {}))
+        self.codec, self.crf, self.lossless = codec, crf, lossless
+        self.note = format_note(dict(metadata or {}))
         self._is_folder = is_folder_output(path)
         self._stack = contextlib.ExitStack()
         self._sink: Sink | None = None
@@ -185,7 +189,10 @@ class ClipWriter:
         if suffix in ANIMATION_SUFFIXES:
             return AnimationSink(temporary, suffix, lossless=self.lossless, note=self.note)
         sink = VideoSink(temporary, suffix, self.size, self.rate, self.time_base, self.colors, self.note)
-        sink.set_quality(self.crf, lossless=self.lossless)
+        if self.lossless:
+            sink.set_lossless()
+        else:
+            sink.set_quality(pick_encoder(self.path, self.codec), self.crf)
         if self.sound_from is not None and self.sound_from.sounds:
             end = self.end if self.end is not None else self.sound_from.duration
             sink.add_sound(self.sound_from, self.start, end)

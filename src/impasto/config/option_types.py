@@ -97,6 +97,7 @@ class VideoFields(TypedDict, total=False):
     frame_iterations: int
     cuts: str | Sequence[float] | None
     keyframes: str | Sequence[tuple[str, Sequence[float], float]]
+    codec: Literal["h264", "hevc", "av1"]
     crf: int
     lossless: bool
 

@@ -174,6 +174,13 @@ class VideoOptions(Options):
         "style-weights=1,0@0s;0,1@4s.",
         example="alpha=2@0s;10@4s",
     )
+    codec: Literal["h264", "hevc", "av1"] = option(
+        "h264",
+        group=FILE,
+        description="Codec of a video. h264 plays everywhere, and is VP9 in .webm; hevc is not for .webm, av1 not for "
+        ".mov.",
+        example="av1",
+    )
     crf: int = option(
         16,
         group=FILE,
@@ -189,6 +196,8 @@ class VideoOptions(Options):
     def _check(self) -> VideoOptions:
         if self.end is not None and self.end <= self.start:
             raise ConfigError(f"end = {self.end:g} s is not after start = {self.start:g} s. Use a later end.")
+        if self.lossless and self.codec != "h264":
+            raise ConfigError(f"codec = {self.codec} is not lossless here. Leave codec or lossless out.")
         for name in dict.fromkeys(mark.option for mark in self.keyframes):
             if name not in CHANGEABLE:
                 raise ConfigError(f"keyframes cannot change {name}. They can change {', '.join(CHANGEABLE)}.")

@@ -8,9 +8,11 @@ from pathlib import Path
 from impasto.clips import require_clip_output
 from impasto.clips.api import check_keyframes, open_source
 from impasto.clips.frame_folder import require_room_for_frames
+from impasto.clips.kinds import CLIP_SUFFIX
 from impasto.clips.packed import unpacked
 from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
+from impasto.clips.video_sink import pick_encoder
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
@@ -52,7 +54,9 @@ def require_clip_job(
     if output is not None:
         if not Path(output).suffix:
             raise JobError(f"{output} would be a folder, and a job writes one file. Use a name such as {output}.mp4.")
-        require_clip_output(output)
+        require_clip_output(output, codec=video.codec)
+    elif video.codec != VideoOptions().codec:
+        pick_encoder(Path(f"clip{CLIP_SUFFIX}"), video.codec)
 
 
 def add_clip(
