@@ -54,6 +54,7 @@ SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples"
 OTHER_SCRIPTS = {
     "demo.jpg",
     "desktop.jpg",
+    "krita.jpg",
     "notebook.jpg",
     "studio.jpg",
     "programs.jpg",

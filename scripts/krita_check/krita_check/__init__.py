@@ -16,6 +16,7 @@ FOLDER = Path(os.environ["KRITA_CHECK_FOLDER"])
 TICK_MS = 50
 TIMEOUT_MS = 300_000
 SIZE_PX = 96
+DRAWN_PX = 384
 
 Condition = Callable[[], Any]
 
@@ -28,7 +29,7 @@ class Check(Extension):
 
     def createActions(self, window: Any) -> None:  # noqa: N802 - Krita's name
         """Start the steps."""
-        self.steps, self.waited_ms = steps(), 0
+        self.steps, self.waited_ms = draw() if "KRITA_CHECK_DRAW" in os.environ else steps(), 0
         self.condition: Condition = lambda: True
         self.seen: dict[str, Any] = {}
         self.timer = QtCore.QTimer()
@@ -68,18 +69,10 @@ class Check(Extension):
 def steps() -> Iterator[Condition | dict[str, Any]]:
     """Yield conditions to wait for, and what was seen."""
     application = Krita.instance()
-    yield lambda: application.activeDocument() is not None and find_panel() is not None
-    yield wait_ms(2000)
+    yield from arrange()
     document, panel = application.activeDocument(), find_panel()
     photo = document.activeNode()
     before = pixels(document, photo)
-    window = application.activeWindow().qwindow()
-    for docker in application.dockers():
-        docker.setVisible(docker.windowTitle() in ("Impasto", "Layers"))
-    window.showNormal()
-    window.setGeometry(0, 0, 1280, 900)
-    yield wait_ms(1000)
-    panel.url.setText(os.environ["KRITA_CHECK_URL"])
     panel.size_px.setValue(SIZE_PX)
     panel.paint()
     yield {"without_style": panel.message.text()}
@@ -96,9 +89,7 @@ def steps() -> Iterator[Condition | dict[str, Any]]:
     screenshot("painted")
     yield describe("layer", document, panel, layer, photo, before)
 
-    selection = Selection()
-    selection.select(0, 0, document.width() // 2, document.height(), 255)
-    document.setSelection(selection)
+    select_left_half(document)
     panel.content.setCurrentIndex(1)
     layer = click_paint(panel)
     yield lambda: panel.painting is None
@@ -131,6 +122,40 @@ def steps() -> Iterator[Condition | dict[str, Any]]:
     panel.paint_button.click()
     yield lambda: panel.painting is None
     yield {"own_studio": panel.message.text()}
+
+
+def draw() -> Iterator[Condition]:
+    """Yield conditions to wait for, until the picture of the guide is on the screen."""
+    yield from arrange()
+    document, panel = Krita.instance().activeDocument(), find_panel()
+    panel.size_px.setValue(DRAWN_PX)
+    panel.file.setText(str(FOLDER / "style.png"))
+    select_left_half(document)
+    panel.paint_button.click()
+    yield lambda: panel.painting is None
+    document.setSelection(None)
+    yield wait_ms(2000)
+
+
+def arrange() -> Iterator[Condition]:
+    """Yield conditions to wait for, until the window shows the panel, the layers and the picture."""
+    application = Krita.instance()
+    yield lambda: application.activeDocument() is not None and find_panel() is not None
+    yield wait_ms(2000)
+    window = application.activeWindow().qwindow()
+    for docker in application.dockers():
+        docker.setVisible(docker.windowTitle() in ("Impasto", "Layers"))
+    window.showNormal()
+    window.setGeometry(0, 0, 1280, 900)
+    yield wait_ms(1000)
+    find_panel().url.setText(os.environ["KRITA_CHECK_URL"])
+
+
+def select_left_half(document: Any) -> None:
+    """Select the left half of a document."""
+    selection = Selection()
+    selection.select(0, 0, document.width() // 2, document.height(), 255)
+    document.setSelection(selection)
 
 
 def click_paint(panel: Any) -> Any:
