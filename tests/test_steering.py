@@ -56,9 +56,9 @@ def test_changed_alpha_is_reproduced_exactly(
 
 @pytest.mark.slow
 def test_picture_follows_alpha(photo: Path, painting: Path) -> None:
-    unchanged = drive(small_run(photo, painting, iterations=30))
-    abstract = paint_with_changes(small_run(photo, painting, iterations=30), {(2, 5): 100.0})
-    real = paint_with_changes(small_run(photo, painting, iterations=30), {(2, 5): 0.1})
+    unchanged = drive(small_run(photo, painting, iterations=15))
+    abstract = paint_with_changes(small_run(photo, painting, iterations=15), {(2, 5): 100.0})
+    real = paint_with_changes(small_run(photo, painting, iterations=15), {(2, 5): 0.1})
     assert abstract.losses["style"] < unchanged.losses["style"] < real.losses["style"]
     assert abstract.losses["content"] > unchanged.losses["content"] > real.losses["content"]
     # The reported total uses the current α.
