@@ -18,6 +18,7 @@ from builders.networks import TINY, random_weights
 from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
 from builders.processes import start_reaper
 from builders.servers import RunningStudio, kill_studio, start_studio
+from builders.slow_steps import environment, install
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import Tensor
@@ -176,9 +177,17 @@ def desk(tmp_path: Path, photo: Path, painting: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> Iterator[Nodes]:
+def slow_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Install a style loss that can be slowed down, and return the variables of processes that know it."""
+    folder = tmp_path_factory.mktemp("slow-steps")
+    install(folder)
+    return environment(folder)
+
+
+@pytest.fixture(scope="session")
+def nodes(slow_steps: dict[str, str]) -> Iterator[Nodes]:
     """Start a cluster of two nodes."""
-    with two_nodes() as running:
+    with two_nodes(slow_steps) as running:
         yield running
 
 

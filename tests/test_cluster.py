@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from builders.cluster import Nodes, two_nodes
 from builders.pixels import textured_scene
 from builders.processes import Program
+from builders.slow_steps import FILE, NAME, SLOW_STEPS, slow_gram
 from builders.waiting import wait_until
 from PIL import Image
 
@@ -28,6 +30,7 @@ from impasto import read_recipe
 from impasto.cli import main
 from impasto.clips import ClipWriter, open_clip
 from impasto.config import Plan
+from impasto.config.style_losses import STYLE_LOSS_NAMES
 from impasto.distributed import ClusterError, Driver, connection
 from impasto.jobs import JobStore
 from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
@@ -36,28 +39,36 @@ from impasto.weights import cache_folder, load
 pytestmark = pytest.mark.xdist_group("cluster")
 
 SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
-LONG = ["--size", "64", "--iterations", "150", "--precision", "float32"]
+LONG = ["--size", "64", "--precision", "float32", *SLOW_STEPS]
+"""Options of a batch that is stopped."""
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
-    """Run a long batch on this machine and return its queue."""
+def expected(
+    tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path, slow_steps: dict[str, str]
+) -> dict[str, bytes]:
+    """Run that batch on this machine without a stop, and return its pictures."""
     folder = tmp_path_factory.mktemp("expected")
     (folder / "photos").mkdir()
     shutil.copy(photo, folder / "photos" / "cat.jpg")
     shutil.copy(painting, folder / "photos" / "dog.png")
     shutil.copy(painting, folder / "painting.png")
     with contextlib.chdir(folder):
-        batch(*TWO, *LONG)
+        batch(*TWO, *LONG, environment=os.environ | slow_steps)
         return read_pictures()
 
 
 @pytest.fixture(autouse=True)
-def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch, slow_steps: dict[str, str]) -> Iterator[None]:
     (desk / "photos").mkdir()
     (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
     shutil.copy(desk / "painting.png", desk / "photos" / "dog.png")
     monkeypatch.chdir(desk)
+    for name, value in slow_steps.items():
+        monkeypatch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)
+    monkeypatch.setitem(STYLE_LOSS_NAMES._registered, NAME, f"{slow_gram.__module__}:{slow_gram.__name__}")
+    yield
+    use_slow_steps(False)
 
 
 def batch(*arguments: str, environment: dict[str, str] | None = None, status: int = 0, out: str = "out") -> Any:
@@ -99,8 +110,15 @@ def plan_of(picture: bytes) -> Plan:
     return read_recipe(Path("expected.png")).plan
 
 
+def use_slow_steps(slow: bool) -> None:
+    """Make the steps of all batches slow, or normal again."""
+    file = Path(os.environ[FILE])
+    file.touch() if slow else file.unlink(missing_ok=True)
+
+
 def start_batch(arguments: list[str], nodes: Nodes, stderr: int | None = None) -> subprocess.Popen[str]:
-    """Start a batch and wait until both of its jobs have a checkpoint."""
+    """Start a batch with slow steps, and wait until both of its jobs have a checkpoint."""
+    use_slow_steps(True)
     command = [sys.executable, "-m", "impasto", "batch", *arguments, "-o", "out", "--quiet", "--on", nodes.address]
     process = subprocess.Popen(command, env=nodes.environment, text=True, stderr=stderr)
 
@@ -195,6 +213,7 @@ def test_rerun_after_killed_call_gives_the_same_bytes(nodes: Nodes, expected: di
     process = start_batch([*TWO, *LONG], nodes)
     process.kill()
     process.wait()
+    use_slow_steps(False)
     jobs = JobStore(Path("out", QUEUE)).jobs()
     assert all(job.state in ("queued", "running") and job.progress < 1 for job in jobs), "the batch ended too early"
     assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
@@ -214,6 +233,7 @@ def test_killed_driver_process_is_a_one_line_error(nodes: Nodes, expected: dict[
     assert "is lost" in stderr
     assert len(stderr.strip().splitlines()) == 1
     assert [(job.state, job.crashes) for job in JobStore(Path("out", QUEUE)).jobs()] == [("queued", 0)] * 2
+    use_slow_steps(False)
     assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
     require_same(expected)
 
@@ -228,6 +248,7 @@ def test_ctrl_c_requeues_jobs_and_keeps_cancellations(nodes: Nodes, expected: di
     process.send_signal(signal.SIGINT)
     assert process.wait(300) == 130
     assert [job.state for job in store.jobs()] == ["queued", "cancelled"]
+    use_slow_steps(False)
     report = batch(*TWO, *LONG, "--retry", "--on", nodes.address, environment=nodes.environment)
     assert report["done"] == 2
     require_same(expected)
@@ -266,10 +287,11 @@ def test_retries_when_the_client_server_fails_to_start(message: str, failures: i
 
 @pytest.mark.weights
 @pytest.mark.cluster
-def test_losing_a_node_loses_no_picture(expected: dict[str, bytes]) -> None:
-    with two_nodes() as nodes:
+def test_losing_a_node_loses_no_picture(expected: dict[str, bytes], slow_steps: dict[str, str]) -> None:
+    with two_nodes(slow_steps) as nodes:
         process = start_batch([*TWO, *LONG], nodes)
         nodes.kill_second()
+        use_slow_steps(False)
         assert process.wait(300) == 0
     require_same(expected)
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
@@ -277,8 +299,10 @@ def test_losing_a_node_loses_no_picture(expected: dict[str, bytes]) -> None:
 
 @pytest.mark.weights
 @pytest.mark.cluster
-def test_losing_the_head_is_one_line_and_the_next_call_resumes(expected: dict[str, bytes]) -> None:
-    with two_nodes() as nodes:
+def test_losing_the_head_is_one_line_and_the_next_call_resumes(
+    expected: dict[str, bytes], slow_steps: dict[str, str]
+) -> None:
+    with two_nodes(slow_steps) as nodes:
         process = start_batch([*TWO, *LONG], nodes, stderr=subprocess.PIPE)
         nodes.kill_head()
         _, stderr = process.communicate(timeout=300)
@@ -289,6 +313,7 @@ def test_losing_the_head_is_one_line_and_the_next_call_resumes(expected: dict[st
     jobs = JobStore(Path("out", QUEUE)).jobs()
     # One job may have been done before.
     assert all(job.state == "done" or (job.state == "queued" and job.checkpoint) for job in jobs)
+    use_slow_steps(False)
     report = batch(*TWO, *LONG)
     assert report["done"] + report["skipped"] == 2
     require_same(expected)

@@ -90,9 +90,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def two_nodes() -> Iterator[Nodes]:
-    """Start a cluster of two nodes with its own token, on the loopback address."""
-    environment = os.environ | PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+def two_nodes(variables: dict[str, str] | None = None) -> Iterator[Nodes]:
+    """Start a cluster of two nodes with its own token and more variables, on the loopback address."""
+    environment = os.environ | PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(16)} | (variables or {})
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", NODES, str(port)],
