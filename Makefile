@@ -8,6 +8,8 @@ DEMO_OPTIONS ?=
 TEST_WORKERS ?= 2
 # One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
 # tests/conftest.py. With three workers, two cores take 20 minutes.
+# Large pages of memory, which only large pictures gain from, take half a second in each of hundreds of processes.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=0
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster
@@ -19,11 +21,11 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	scripts/find_browser.sh
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+	$(TEST_ENVIRONMENT) $(BIN)/python $(PYTEST)
 
 # No browser, no cluster, no pretrained weights.
 test-fast: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "$(FAST)"
+	$(TEST_ENVIRONMENT) $(BIN)/python $(PYTEST) -m "$(FAST)"
 
 # Krita without a screen; apart from `make test`, because it needs Debian's packages. It prints where its screenshots are.
 test-krita: $(VENV)/installed-dev
@@ -34,7 +36,7 @@ test-krita: $(VENV)/installed-dev
 coverage: $(VENV)/installed-dev
 	scripts/find_browser.sh
 	$(BIN)/python -m coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(PYTEST)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m coverage run $(PYTEST)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

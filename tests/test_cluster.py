@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -333,14 +334,23 @@ for silence_s in (1.0, 1.0, 60.0):
 """
 
 
-def test_tolerates_a_head_outage_but_not_a_lost_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Return an address where something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_tolerates_a_head_outage_but_not_a_lost_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
     (tmp_path / "silent.py").write_text(SILENT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("impasto.distributed.driver.MAX_SILENCE_S", 4.0)
-    with Driver("silent", "127.0.0.1:1") as driver:
+    with Driver("silent", address) as driver:
         assert driver.receive(2.5) is None  # heartbeats come, late
         began_s = time.monotonic()
-        with pytest.raises(ClusterError, match=r"^The Ray cluster at 127.0.0.1:1 is lost .*\.$"):
+        with pytest.raises(ClusterError, match=rf"^The Ray cluster at {address} is lost .*\.$"):
             driver.receive()
         assert time.monotonic() - began_s < 30
         assert not psutil.pid_exists(driver.pid)
@@ -359,19 +369,19 @@ driver.serve(fail)
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("OSError('Broken pipe')", "The Ray cluster at 127.0.0.1:1 is lost (Broken pipe)."),  # as Ray raises it
+        ("OSError('Broken pipe')", "The Ray cluster at {address} is lost (Broken pipe)."),  # as Ray raises it
         ("OSError(28, 'No space left on device')", "Ray failed: [Errno 28] No space left on device"),
         ("RuntimeError('Two\\nlines')", "Ray failed: Two lines"),
     ],
 )
 def test_failure_of_the_service_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, error: str, message: str
 ) -> None:
     (tmp_path / "failing.py").write_text(FAILING.format(error=error))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    with Driver("failing", "127.0.0.1:1") as driver, pytest.raises(ClusterError) as raised:
+    with Driver("failing", address) as driver, pytest.raises(ClusterError) as raised:
         driver.receive(60)
-    assert str(raised.value) == message
+    assert str(raised.value) == message.format(address=address)
 
 
 OCCUPY_CLUSTER = """

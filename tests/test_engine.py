@@ -303,7 +303,8 @@ print(impasto.prepare_process(), os.environ["OMP_WAIT_POLICY"], os.environ["THP_
 
 def test_a_program_can_prepare_its_process() -> None:
     """It works before torch is loaded, and keeps what the environment says."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    names = "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"
+    environment = {name: value for name, value in os.environ.items() if name not in names}
     for given, expected in (({}, "False passive 1"), ({"OMP_WAIT_POLICY": "active"}, "False active 1")):
         command = [sys.executable, "-c", PREPARES]
         done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment | given)

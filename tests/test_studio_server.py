@@ -116,7 +116,7 @@ def test_worker_releases_job_when_the_server_is_killed(
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     rng = random.Random(2026)
     store = JobStore(tmp_path / "data")
-    jobs = [submit_job(store, photo, painting, seed=seed, iterations=120) for seed in range(3)]
+    jobs = [submit_job(store, photo, painting, seed=seed, iterations=80) for seed in range(3)]
 
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
@@ -156,7 +156,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
         assert finished.plan is not None
         steps = [row["step"] for row in store.losses(job.id)]
         assert steps == sorted(set(steps))
-        run = prepare_run(photo, painting, **(SMALL | {"iterations": 120, "seed": job.config["seed"]}))
+        run = prepare_run(photo, painting, **(SMALL | {"iterations": 80, "seed": job.config["seed"]}))
 
         expected = drive(replace(run, recorded_plan=Plan(**finished.plan), options=RunOptions(precision="float32")))
         expected.save(tmp_path / "expected.png")

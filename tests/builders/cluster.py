@@ -103,6 +103,7 @@ def two_nodes(variables: dict[str, str] | None = None) -> Iterator[Nodes]:
         env=environment,
         start_new_session=True,  # Ctrl-C must not end it: it ends the cluster when its input is closed
     )
+    nodes = None
     try:
         nodes = Nodes(process, environment, port)
         assert nodes.address, "the nodes did not start"
@@ -113,6 +114,8 @@ def two_nodes(variables: dict[str, str] | None = None) -> Iterator[Nodes]:
         process.wait(300)
         assert process.stdout is not None
         process.stdout.close()
-        for left in nodes.processes:  # suspended workers, and the agents that a killed head leaves behind
+        for left in (
+            nodes.processes if nodes else ()
+        ):  # suspended workers, and the agents that a killed head leaves behind
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()

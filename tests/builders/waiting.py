@@ -17,5 +17,5 @@ def wait_until(condition: Callable[[], T], timeout_s: float = TIMEOUT_S) -> T:
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
         assert time.monotonic() < deadline, f"timed out after {timeout_s:.0f} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return result

@@ -14,7 +14,16 @@ from typing import Any
 from impasto import __version__
 from impasto.errors import ImpastoError
 
-__all__ = ["LOCAL", "Cluster", "ClusterError", "actor_environment", "connect", "environment", "require_version"]
+__all__ = [
+    "LOCAL",
+    "Cluster",
+    "ClusterError",
+    "actor_environment",
+    "connect",
+    "environment",
+    "require_answer",
+    "require_version",
+]
 
 LOCAL, PRIVATE = "local", "ray"
 """Values of --on that are not addresses: worker processes, and a private Ray cluster on this machine."""
@@ -75,8 +84,7 @@ def connect(address: str) -> Iterator[Cluster]:
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == PRIVATE:
         options |= {"address": "local", "include_dashboard": False}
-    elif address != "auto":
-        _require_answer(address)
+    require_answer(address)
     ray = _import_ray()
     _initialize(ray.init, ray.shutdown, options)
     try:
@@ -93,8 +101,10 @@ def _import_ray() -> ModuleType:
     return ray
 
 
-def _require_answer(address: str) -> None:
+def require_answer(address: str) -> None:
     """Raise `ClusterError` if nothing listens at an address: Ray itself tries for half a minute."""
+    if address in (PRIVATE, "auto"):
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ClusterError(f"{address!r} is not an address. Use ray, auto, HOST:PORT or ray://HOST:PORT.")

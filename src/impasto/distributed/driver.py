@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, Self
 
-from impasto.distributed.connection import Cluster, ClusterError, connect, environment
+from impasto.distributed.connection import Cluster, ClusterError, connect, environment, require_answer
 from impasto.errors import ImpastoError, one_line
 
 __all__ = ["Channel", "ClosedChannelError", "Driver", "Service", "serve"]
@@ -101,13 +101,14 @@ class Heartbeat:
 class Driver:
     """A driver process, as its parent sees it.
 
-    `module` is the Python module to run, which calls `serve`.
+    `module` is the Python module to run, which calls `serve`. Raises `ClusterError` if nothing is at the address.
     """
 
     cluster: Cluster
     """The cluster, once the driver is connected."""
 
     def __init__(self, module: str, address: str) -> None:
+        require_answer(address)  # before a process loads Ray
         self.address = address
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, address],
