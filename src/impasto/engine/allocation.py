@@ -15,7 +15,7 @@ __all__ = ["planned_memory", "trim_freed_memory"]
 PLANNED: ContextVar[float] = ContextVar("PLANNED", default=0.0)
 """The bytes that this process is expected to take."""
 
-TRIMMED_SHARE = 0.85
+TRIMMED_SHARE = 0.75
 """Share of the planned bytes from which freed memory is given back. Below it, finding the same pages again saves up to
 a sixth of the time."""
 
