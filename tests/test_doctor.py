@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import impasto_client
 import pytest
 import torch
 from builders.commands import run_command, run_process
@@ -30,6 +31,7 @@ from impasto.diagnosis import CHECKS, Check, Finding, Report, diagnose, machine,
 from impasto.engine import limits, planning
 from impasto.engine.plan_cache import describe_machine
 from impasto.engine.timing import ConvolutionChoice
+from impasto.studio.schemas import API_VERSION
 
 NAMES = [check.name for check in CHECKS]
 
@@ -403,6 +405,36 @@ def test_krita_plugin_of_another_version(home: Path, monkeypatch: pytest.MonkeyP
     assert programs.check_krita().status == "problem"
     (plugin / "command.json").write_text("{}")
     assert programs.check_krita().status == "ok"
+
+
+def test_client_and_its_version_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = impasto_client.__version__
+    finding = programs.check_client()
+    assert (finding.status, finding.advice) == ("ok", "")
+    assert finding.facts == {"installed": True, "version": version, "api": API_VERSION}
+    for api, older in ((API_VERSION - 1, "impasto-client"), (API_VERSION + 1, "impasto")):
+        monkeypatch.setattr(impasto_client, "API_VERSION", api)
+        finding = programs.check_client()
+        assert (finding.status, finding.facts["api"]) == ("problem", api)
+        assert finding.summary == (f"impasto-client {version} has API version {api}, and this studio has {API_VERSION}")
+        assert finding.advice.endswith(f" --upgrade {older}")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "impasto_client" else object())
+    finding = programs.check_client()
+    assert (finding.status, finding.facts["installed"]) == ("note", False)
+    assert finding.advice.endswith(" impasto-client")
+
+
+def test_docker_is_looked_for_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, command = tmp_path / ".dockerenv", tmp_path / "docker"
+    monkeypatch.setattr(programs, "CONTAINER_MARKS", (mark,))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert programs.check_docker() == Finding("command not found", facts={"container": False, "command": None})
+    monkeypatch.setattr(shutil, "which", lambda _: str(command))
+    finding = programs.check_docker()
+    assert finding == Finding(f"command found: {command}", facts={"container": False, "command": str(command)})
+    mark.touch()
+    finding = programs.check_docker()
+    assert finding == Finding("in a container", facts={"container": True, "command": str(command)})
 
 
 def test_comfyui_nodes_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,24 @@
-"""Checks of other programs that Impasto works with: the desktop, Krita and ComfyUI."""
+"""Checks of other programs that Impasto works with: the desktop, the Python client, Krita, ComfyUI and Docker."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 from pathlib import Path
 
 from impasto.diagnosis.finding import Fact, Finding
 from impasto.diagnosis.software import find_version, pip_line
 from impasto.errors import OutputError
 
-__all__ = ["check_comfyui", "check_desktop", "check_krita"]
+__all__ = ["check_client", "check_comfyui", "check_desktop", "check_docker", "check_krita"]
 
 COMFYUI_FOLDERS = ("ComfyUI", "comfy/ComfyUI", "Documents/ComfyUI")
 """Folders in the user's home where ComfyUI is usually installed."""
+
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files that Docker and Podman put into each container."""
 
 
 def check_desktop() -> Finding:
@@ -45,6 +50,24 @@ def check_desktop() -> Finding:
     if missing == "display":
         return Finding(f"pywebview {version}, but no display; {menu}", facts=facts)
     return Finding(f"pywebview {version}; {menu}", facts=facts)
+
+
+def check_client() -> Finding:
+    """Find the client in this Python, and compare its version of the API with that of this studio."""
+    facts: dict[str, Fact] = {"installed": False, "version": None, "api": None}
+    if importlib.util.find_spec("impasto_client") is None:
+        return Finding("not installed: painting from other programs", "note", pip_line("impasto-client"), facts)
+    import impasto_client
+
+    from impasto.studio.schemas import API_VERSION
+
+    version, api = impasto_client.__version__, impasto_client.API_VERSION
+    facts = {"installed": True, "version": version, "api": api}
+    if api != API_VERSION:
+        summary = f"impasto-client {version} has API version {api}, and this studio has {API_VERSION}"
+        older = "impasto-client" if api < API_VERSION else "impasto"
+        return Finding(summary, "problem", pip_line("--upgrade", older), facts)
+    return Finding(f"impasto-client {version}; API version {api}, as this studio has", facts=facts)
 
 
 def check_krita() -> Finding:
@@ -89,3 +112,13 @@ def check_comfyui() -> Finding:
     version = re.search(r'^version = "(.+)"$', (nodes / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     facts["nodes"] = version[1] if version else None
     return Finding(f"nodes {version[1] if version else 'of unknown version'} in {nodes}", facts=facts)
+
+
+def check_docker() -> Finding:
+    """Look for a container around this process, and for the command `docker`. It is not run."""
+    command = shutil.which("docker")
+    is_container = any(mark.exists() for mark in CONTAINER_MARKS)
+    facts: dict[str, Fact] = {"container": is_container, "command": command}
+    if is_container:
+        return Finding("in a container", facts=facts)
+    return Finding(f"command found: {command}" if command else "command not found", facts=facts)
