@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from builders.comfyui import Comfy, InterruptProcessingException, defaults_of, load_custom_node, run_node, run_workflow
+from builders.commands import run_command
 from builders.servers import RunningStudio
 from builders.waiting import wait_until
 from impasto_client import Client, JobFailedError, NoStudioError, RequestError
@@ -25,7 +26,8 @@ from impasto.config.presets import PRESETS
 
 pytestmark = pytest.mark.xdist_group("client")
 
-FOLDER = Path(__file__).parent.parent / "clients" / "comfyui" / "impasto_comfyui"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "clients" / "comfyui" / "impasto_comfyui"
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -117,12 +119,38 @@ def test_blends_styles_and_repeats_by_seed(
     assert not torch.equal(one, blended)
 
 
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    """Read the example workflow."""
+    workflow: dict[str, Any] = json.loads((FOLDER / "example_workflows" / "impasto.json").read_text())
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def sample_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write the sample pictures with the command of the guide, and return them by their file name."""
+    command = "impasto samples write ComfyUI/input"
+    assert command in (ROOT / "docs" / "guides" / "comfyui.md").read_text().splitlines()
+    folder = tmp_path_factory.mktemp("comfyui")
+    (folder / "ComfyUI" / "input").mkdir(parents=True)
+    assert run_command(*command.split()[1:], cwd=folder).returncode == 0
+    return {path.name: path for path in (folder / "ComfyUI" / "input").iterdir()}
+
+
+def test_example_workflow_loads_the_sample_pictures(workflow: dict[str, Any], sample_files: dict[str, Path]) -> None:
+    names = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "LoadImage"]
+    assert names == ["cat.jpg", "swirl.png"]
+    assert set(names) <= set(sample_files)
+
+
 @pytest.mark.weights
 @pytest.mark.usefixtures("score_networks")
-def test_example_workflow_runs(nodes: dict[str, type], comfy: Comfy, content: Tensor, style: Tensor) -> None:
-    workflow = json.loads((FOLDER / "example_workflows" / "impasto.json").read_text())
+def test_example_workflow_runs(
+    nodes: dict[str, type], comfy: Comfy, workflow: dict[str, Any], sample_files: dict[str, Path]
+) -> None:
     changes = {"size": 96, "iterations": 3, "more": "scales = 1"}
-    outputs = run_workflow(workflow, nodes, {"example.png": content, "painting.png": style}, changes)
+    pictures = {name: load(path) for name, path in sample_files.items()}
+    outputs = run_workflow(workflow, nodes, pictures, changes)
     images, grid = outputs[5]
     assert images.shape[0] == 3
     assert grid.shape[1:3] == (images.shape[1], 3 * images.shape[2])
