@@ -42,6 +42,7 @@ Frame = NDArray[np.uint8]
 CONFIG = Config(size=64, iterations=4)
 RUN = RunOptions(precision="float32", threads=1)
 VIDEO = VideoOptions(frame_iterations=3)
+HEVC = VideoOptions(codec="hevc")
 FLAGS = ["--size", "64", "--iterations", "4", "--frame-iterations", "3", "--precision", "float32"]
 
 INPUTS = {"content": {"name": "clip.mp4", "sha256": "0" * 64}}
@@ -383,6 +384,12 @@ def test_bad_input_is_refused_before_anything_is_stored(store: JobStore, clip: P
         ({"output": "out.xyz"}, OutputError, "xyz"),
         ({"video": VideoOptions(keyframes="alpha=-1@1s")}, ConfigError, "alpha = -1.0 is refused"),
         ({"video": VideoOptions(keyframes="style-weights=1,0@0s")}, ConfigError, "2 style_weights for 1 styles"),
+        ({"config": Config(size=62), "video": HEVC}, ConfigError, "clip.mp4: hevc needs frames that are 64 px wide"),
+        (
+            {"config": Config(size=62), "video": HEVC, "output": "a.mov"},
+            ConfigError,
+            "a.mov: hevc needs .* these are 62",
+        ),
         ({"video": VideoOptions(start=60)}, VideoError, "is after the end of clip.mkv"),
     ):
         given: dict[str, Any] = {"config": CONFIG, "run": RUN, "video": VIDEO, **change}

@@ -20,7 +20,7 @@ from builders.pixels import one_color, random_image
 from torch import Tensor
 
 from impasto.clips import ClipWriter, ColorTags, open_clip, read_clip_metadata, require_clip_output
-from impasto.errors import OutputError
+from impasto.errors import ConfigError, OutputError
 
 FRAMES = [numbered_frame(number) for number in range(12)]
 VIDEOS = [".mp4", ".mov", ".mkv", ".webm"]
@@ -324,7 +324,7 @@ def test_what_cannot_be_written_is_refused_before_painting(tmp_path: Path, monke
     ):
         with pytest.raises(OutputError, match=message):
             require_clip_output(f"{tmp_path}/{name}", codec=codec)
-    with pytest.raises(OutputError, match="hevc needs frames that are 64 px wide, and these are 62"):
+    with pytest.raises(ConfigError, match="hevc needs frames that are 64 px wide, and these are 62"):
         ClipWriter(tmp_path / "a.mp4", (48, 62), RATE, codec="hevc")
     with monkeypatch.context() as patched:
         patched.setattr(av, "codecs_available", {"libx264"})

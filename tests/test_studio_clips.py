@@ -370,6 +370,7 @@ def test_clip_is_painted_played_and_repeated(
         ({"video": None}, "unsupported format, video"),
         ({"video": {}, "config": {"print": "20x20mm"}}, "are for pictures, not for clips"),
         ({"video": {}, "config": {"size": 1_000_000}}, ""),
+        ({"video": {"codec": "hevc"}, "config": {"size": 48}}, "hevc needs frames that are 64 px wide"),
         ({"video": {}, "init": {"sample": "cat"}, "config": {"init": "image"}}, "A clip has no start picture"),
     ],
 )

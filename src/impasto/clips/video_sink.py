@@ -18,7 +18,7 @@ from impasto.clips.clip import Clip
 from impasto.clips.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
 from impasto.clips.container import INSTALL
 from impasto.clips.sound import SoundTrack
-from impasto.errors import OutputError
+from impasto.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -68,9 +68,9 @@ def pick_encoder(path: Path, codec: str) -> str:
 
 
 def require_encodable(path: Path, codec: str, size: tuple[int, int]) -> None:
-    """Raise `OutputError` for frames (height, width) that an encoder cannot take."""
+    """Raise `ConfigError` for frames (height, width) that an encoder cannot take."""
     if codec == "hevc" and size[1] < MIN_HEVC_PX:  # x265 4.2 writes beyond its buffers below 50
-        raise OutputError(
+        raise ConfigError(
             f"{path}: hevc needs frames that are {MIN_HEVC_PX} px wide, and these are {size[1]}. Leave codec out."
         )
 

@@ -12,7 +12,7 @@ from impasto.clips.kinds import CLIP_SUFFIX
 from impasto.clips.packed import unpacked
 from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
-from impasto.clips.video_sink import pick_encoder
+from impasto.clips.video_sink import pick_encoder, require_encodable
 from impasto.config import Config, Inputs, RunOptions
 from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
@@ -24,6 +24,9 @@ from impasto.jobs.store import JobStore
 from impasto.jobs.submit import key_of, store_inputs
 
 __all__ = ["add_clip", "require_clip_job", "submit_clip"]
+
+UNNAMED = Path(f"clip{CLIP_SUFFIX}")
+"""The name in messages for a clip that is written when it is downloaded."""
 
 
 def submit_clip(
@@ -56,7 +59,7 @@ def require_clip_job(
             raise JobError(f"{output} would be a folder, and a job writes one file. Use a name such as {output}.mp4.")
         require_clip_output(output, codec=video.codec)
     elif video.codec != VideoOptions().codec:
-        pick_encoder(Path(f"clip{CLIP_SUFFIX}"), video.codec)
+        pick_encoder(UNNAMED, video.codec)
 
 
 def add_clip(
@@ -72,8 +75,8 @@ def add_clip(
 ) -> Job:
     """Add a clip, whose files are in the queue, with a job for each of its shots.
 
-    With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`, and
-    `OutputError` if the disk has no room for its frames.
+    With `once`, return the latest job of the same clip and output instead, if there is one. Raises `VideoError`,
+    `ConfigError` for frames that the codec cannot take, and `OutputError` if the disk has no room for them.
     """
     options = config.model_dump(mode="json")
     content = files["content"]
@@ -84,7 +87,9 @@ def add_clip(
             selection = select(clip, video)
         except (VideoError, ImageError) as error:
             raise type(error)(str(error).replace(str(source), str(content["name"]))) from error
-        require_room_for_frames(store.folder, len(selection.frames), frame_content(clip.size, config).size, video)
+        size = frame_content(clip.size, config).size
+        require_encodable(Path(output or UNNAMED), video.codec, size)
+        require_room_for_frames(store.folder, len(selection.frames), size, video)
         cuts = find_cuts(clip, selection) if video.cuts is None else video.cuts
     return store.add(
         options,
