@@ -65,6 +65,8 @@ figures: $(VENV)/installed-dev
 	$(BIN)/python scripts/draw_triptych.py
 	$(BIN)/python scripts/draw_studio.py
 	$(BIN)/python scripts/draw_notebook.py
+	$(BIN)/python scripts/draw_terminals.py
+	$(BIN)/python scripts/draw_comfyui.py
 	$(BIN)/python scripts/draw_thumbnails.py
 	$(BIN)/python examples/artistic_control.py
 

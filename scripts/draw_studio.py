@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from browser import launch
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 PLACE = Path(__file__).parent.parent / "docs" / "studio.jpg"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 VIEW = {"width": 1400, "height": 1060}
 TIMEOUT_MS = 120_000
 
@@ -41,13 +40,12 @@ def take_screenshot(page: Page, address: str) -> bytes:
 
 def main() -> None:
     """Start a private studio, paint, and take the screenshot."""
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--no-browser", "--data-dir", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as studio:
             assert studio.stdout is not None
             address = studio.stdout.readline().split()[-1]
-            browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+            browser = launch(playwright)
             try:
                 page = browser.new_page(viewport=VIEW)  # type: ignore[arg-type]
                 picture = Image.open(io.BytesIO(take_screenshot(page, address)))

@@ -52,6 +52,8 @@ DRAW_FIGURES = runpy.run_path(str(ROOT / "scripts" / "draw_figures.py"))
 FIGURES: dict[str, str] = DRAW_FIGURES["figures"]()
 SHEETS = [f"control-{name}.jpg" for name in runpy.run_path(str(ROOT / "examples" / "artistic_control.py"))["SHEETS"]]
 OTHER_SCRIPTS = {
+    *(f"{name}.jpg" for name in ("client", "docker", "doctor", "install", "offline")),
+    "comfyui.jpg",
     "demo.jpg",
     "desktop.jpg",
     "krita.jpg",
