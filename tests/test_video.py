@@ -226,21 +226,13 @@ def test_reproduces_masks(
 
 
 @pytest.mark.weights
-def test_a_killed_command_loses_no_frame(clip: Path, painting: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{"lossless": True}, {"codec": "hevc"}, {"codec": "av1"}], ids=str)
+def test_a_killed_command_loses_no_frame(clip: Path, painting: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     output = tmp_path / "out.mkv"
-    command = [
-        sys.executable,
-        "-m",
-        "impasto",
-        "video",
-        str(clip),
-        str(painting),
-        "-o",
-        str(output),
-        "--lossless",
-        *FLAGS,
-    ]
-    video(clip, painting, tmp_path / "whole.mkv", lossless=True, **QUICK)
+    flags = ["--lossless"] if "lossless" in options else ["--codec", options["codec"]]
+    paths = [str(clip), str(painting), "-o", str(output)]
+    command = [sys.executable, "-m", "impasto", "video", *paths, *flags, *FLAGS]
+    video(clip, painting, tmp_path / "whole.mkv", **options, **QUICK)
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     wait_until(lambda: (frame_folder_of(output) / "000002.png").exists() or process.poll() is not None)
     process.kill()
