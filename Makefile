@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
 TEST_WORKERS ?= 2
 # One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
-# tests/conftest.py. With three workers, two cores take 20 minutes.
+# tests/conftest.py. With three workers, two cores take 18 minutes.
 # Large pages of memory, which only large pictures gain from, take half a second in each of hundreds of processes.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=0
 PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
