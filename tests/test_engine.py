@@ -302,7 +302,7 @@ print(impasto.prepare_process(), os.environ["OMP_WAIT_POLICY"], os.environ["THP_
 
 
 def test_a_program_can_prepare_its_process() -> None:
-    """It works before torch is loaded, and keeps what the environment says."""
+    """Call it before torch is loaded, without and with a variable of the user."""
     names = "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"
     environment = {name: value for name, value in os.environ.items() if name not in names}
     for given, expected in (({}, "False passive 1"), ({"OMP_WAIT_POLICY": "active"}, "False active 1")):

@@ -177,7 +177,7 @@ def test_join_counts_the_bytes_that_a_pass_keeps(join: str) -> None:
     kept = {tensor.data_ptr(): tensor for tensor in (*cache.rectified.values(), *cache.inputs.values())}
     places = sum(8 * indices.numel() for indices in cache.indices.values() if indices is not None)
     found = sum(8 * tensor.numel() for tensor in kept.values()) + places
-    deeper = network.upto("relu5_1")[[layer.name for layer in network.upto("relu5_1")].index(join) + 1 :]
+    deeper = network.upto("relu5_1")[len(network.upto(join)) :]
     largest = max(network.channels(layer.name) / network.stride(layer.name) ** 2 for layer in deeper)
     room = pass_bytes(network, deeper, 8) - 3 * 8 * largest
     assert 0 <= room - found / size**2 <= sum(8 * network.channels(p) / network.stride(p) ** 2 for p in cache.inputs)

@@ -6,7 +6,10 @@ import ctypes
 import os
 import sys
 
-__all__ = ["keep_freed_memory", "prepare_process", "set_environment"]
+__all__ = ["VARIABLES", "keep_freed_memory", "prepare_process", "set_environment"]
+
+VARIABLES = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE"
+"""What `set_environment` sets."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from impasto import __version__
 from impasto.errors import ImpastoError
+from impasto.process import VARIABLES
 
 __all__ = [
     "LOCAL",
@@ -171,6 +172,5 @@ def require_version(version: str, node: str) -> None:
 
 def actor_environment(threads: int) -> dict[str, Any]:
     """Return Ray's `runtime_env` for an actor with this number of threads."""
-    names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "THP_MEM_ALLOC_ENABLE"
-    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    inherited = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return {"env_vars": inherited | {"OMP_NUM_THREADS": str(threads)}}

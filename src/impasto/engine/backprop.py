@@ -67,7 +67,7 @@ class ManualBackprop:
         layers = self.encoder.layers_to(max(taps, key=self.encoder.network.names.index), wrap)
         x = image
         if after is not None:
-            layers = layers[[layer.name for layer in layers].index(after) + 1 :]
+            layers = layers[len(self.encoder.network.upto(after)) :]
         else:
             x = self.encoder.normalize(image, wrap).to(self.operations.dtype)
         x, cache = x.contiguous(memory_format=torch.channels_last), ForwardCache(layers, wrap, after)

@@ -47,8 +47,7 @@ def joined_bytes(network: Network, join: str, value_bytes: int) -> float:
 
 def rest_bytes(network: Network, layers: Iterable[str], join: str, value_bytes: int) -> float:
     """Compute the bytes of a forward and a backward pass from the joined features on."""
-    chain = network.upto(max(layers, key=network.names.index))
-    rest = chain[[layer.name for layer in chain].index(join) + 1 :]
+    rest = network.upto(max(layers, key=network.names.index))[len(network.upto(join)) :]
     return joined_bytes(network, join, value_bytes) + pass_bytes(network, rest, value_bytes)
 
 

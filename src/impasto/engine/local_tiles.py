@@ -79,12 +79,18 @@ class LocalTiles:
             del forward
 
     def gradients(
-        self, image: Tensor, tiles: Sequence[TileTargets], gradients: Gradients, *, precise: bool
+        self,
+        image: Tensor,
+        tiles: Sequence[TileTargets],
+        gradients: Gradients,
+        *,
+        precise: bool,
+        slopes: Features | None = None,
     ) -> Iterator[tuple[TileTargets, Tensor]]:
-        """Yield d(total)/d(pixels) of each tile with its margin."""
+        """Yield d(total)/d(pixels) of each tile with its margin; `slopes` are those by features of the whole image."""
         for tile, forward in self.forward(image, tiles, precise=precise, keep=True):
             chain = self.chain(precise=precise)
-            yield tile, chain.backward(forward, make_injector(tile, gradients, chain.operations))
+            yield tile, chain.backward(forward, make_injector(tile, gradients, chain.operations, slopes))
             self.store.release(*tile.tensors)
             del forward
 

@@ -9,19 +9,18 @@ Laws: all three give the same measurements and gradients, up to the order of sum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from impasto.config.networks import Network
 from impasto.core.encoder import Features
 from impasto.core.objective import Objective
-from impasto.core.tensor_store import zeros
+from impasto.core.tensor_store import TensorStore, zeros
 from impasto.engine.allocation import trim_freed_memory
-from impasto.engine.backprop import ForwardCache, InjectGradient, ManualBackprop
+from impasto.engine.backprop import ForwardCache, ManualBackprop
 from impasto.engine.gradients import Gradients
 from impasto.engine.local_tiles import LocalTiles, TileBackend
 from impasto.engine.tile_targets import (
@@ -33,7 +32,7 @@ from impasto.engine.tile_targets import (
     select_targets,
     sum_stats,
 )
-from impasto.engine.tiles import Tile, cut_tiles
+from impasto.engine.tiles import cut_tiles
 
 __all__ = ["JoinedPasses", "JoinedTargets", "Passes", "TilePasses", "WholePass", "join_targets"]
 
@@ -87,12 +86,8 @@ class TilePasses:
 
     def gradient(self, gradients: Gradients) -> Tensor:
         """Compute the gradient by passing each tile again."""
-        total = zeros(self.store, self.image)
-        for tile, part in self.backend.gradients(self.image, self.tiles, gradients, precise=self.precise):
-            tile.tile.add(part.to(total.device), into=total)
-            self.store.release(total)
-        trim_freed_memory()  # descent has its own use for it
-        return total
+        parts = self.backend.gradients(self.image, self.tiles, gradients, precise=self.precise)
+        return _sum_gradients(parts, self.image, self.store)
 
 
 @dataclass(frozen=True)
@@ -156,23 +151,17 @@ class JoinedPasses:
         rest = self.targets.rest.to(self.local.encoder.device)
         slope = chain.backward(forward, make_injector(rest, gradients, chain.operations))
         del forward, rest
-        total = zeros(self.local.store, self.image)
-        for tile, forward in self.local.forward(self.image, self.targets.tiles, precise=self.precise, keep=True):
-            inject = self._with_slope(make_injector(tile, gradients, chain.operations), tile.tile, slope)
-            tile.tile.add(chain.backward(forward, inject).to(total.device), into=total)
-            self.local.store.release(total, *tile.tensors)
-            del forward
-        trim_freed_memory()  # descent has its own use for it
-        return total
+        parts = self.local.gradients(
+            self.image, self.targets.tiles, gradients, precise=self.precise, slopes={self.targets.join: slope}
+        )
+        return _sum_gradients(parts, self.image, self.local.store)
 
-    def _with_slope(self, inject: InjectGradient, tile: Tile, slope: Tensor) -> InjectGradient:
-        """Begin with the gradient by the joined features, at the tile's own ones."""
-        join = self.targets.join
 
-        def inject_with_slope(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
-            if layer == join:
-                gradient = torch.zeros_like(features)
-                gradient[tile.in_tile(join)] = slope[tile.in_image(join)]
-            return inject(layer, gradient, features)
-
-        return inject_with_slope
+def _sum_gradients(parts: Iterable[tuple[TileTargets, Tensor]], image: Tensor, store: TensorStore) -> Tensor:
+    """Add the gradients of tiles with their margins to one of the image."""
+    total = zeros(store, image)
+    for tile, part in parts:
+        tile.tile.add(part.to(total.device), into=total)
+        store.release(total)
+    trim_freed_memory()  # descent has its own use for it
+    return total

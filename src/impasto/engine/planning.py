@@ -15,6 +15,7 @@ from impasto.config.networks import Layer
 from impasto.config.style_losses import compares_neighbors
 from impasto.config.wrap import wrapped_dims
 from impasto.core.cells import CELL_PX, COMPONENTS
+from impasto.core.optimize import PRECISE_SHARE
 from impasto.core.pyramid import Scale, plan_scales
 from impasto.engine.kernels import best_set
 from impasto.engine.limits import default_threads, free_memory_bytes
@@ -47,9 +48,9 @@ START_S = 2.5
 """Seconds to load torch, weights and pictures, and to write the picture. Measured like the two figures above on one
 machine, at 256 to 2048 px (benchmarks/large.py)."""
 
-FLOAT32_STEPS, TARGET_STEPS = 0.1, 4
-"""Additional steps of a run in bfloat16, as a share and at each scale: some of its steps and the measurements of its
-targets are in float32, which takes twice the time."""
+TARGET_STEPS, FLOAT32_SLOWDOWN = 2, 2
+"""Steps that take as long as measuring the targets of a scale in float32, and the time of a step in float32 by that of
+one in bfloat16."""
 
 ROOMY_BYTES = 2e9
 """--memory below which Winograd's kernels, four times as large, are not worth their space."""
@@ -138,6 +139,7 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
     network, config = work.network, work.config
     direct_s = time_convolution(plan.device, ConvolutionChoice(plan.precision, None, None)) / TRIAL_MACS
     layer_s = _seconds_by_layer(work, plan, direct_s)
+    slowdown = FLOAT32_SLOWDOWN if plan.precision == "bfloat16" else 1
     seconds = START_S
     for scale in plan_scales(
         work.height,
@@ -151,9 +153,7 @@ def estimate(work: Workload, plan: Plan) -> Estimate:
         pixels = {layer.name: scale.height * scale.width for layer in work.chain}
         pixels |= {layer.name: in_tiles for layer in network.upto(plan.join or work.chain[-1].name)}
         step_s = OVERHEAD * sum(pixels[name] * seconds for name, seconds in layer_s.items())
-        steps = scale.iterations + TARGET_STEPS / 2
-        if plan.precision == "bfloat16":
-            steps += scale.iterations * FLOAT32_STEPS + TARGET_STEPS / 2
+        steps = scale.iterations * (1 + (slowdown - 1) / PRECISE_SHARE) + TARGET_STEPS * slowdown
         seconds += steps * step_s + scale.iterations * scale.height * scale.width * DESCENT_MACS * direct_s
         if compares_neighbors(config.style_loss):  # the search compares each cell with each of the styles'
             cells = scale.height * scale.width / CELL_PX**2

@@ -147,8 +147,13 @@ def sum_stats(stats: Iterable[TileStats]) -> TileStats:
     return total
 
 
-def make_injector(targets: TileTargets, gradients: Gradients, operations: Operations) -> InjectGradient:
-    """Return a function that adds the losses' gradient at a tile's own features, and nothing in the margin."""
+def make_injector(
+    targets: TileTargets, gradients: Gradients, operations: Operations, slopes: Features | None = None
+) -> InjectGradient:
+    """Return a function that adds the losses' gradient at a tile's own features, and nothing in the margin.
+
+    `slopes` are more gradients, by features of the whole image.
+    """
     tile = targets.tile
 
     def inject(layer: str, gradient: Tensor | None, features: Tensor) -> Tensor:
@@ -156,6 +161,8 @@ def make_injector(targets: TileTargets, gradients: Gradients, operations: Operat
         own_total, own = total[tile.in_tile(layer)], features[tile.in_tile(layer)]
         if own.numel() == 0:
             return total
+        if slopes and layer in slopes:
+            own_total += slopes[layer][tile.in_image(layer)]
         by_content = gradients.content.get(layer)
         if by_content is not None and layer in targets.places:
             targets.places[layer].add_gradient(own_total, by_content)

@@ -230,10 +230,10 @@ class TiledEngine:
     def _join(self, taps: frozenset[str], *, precise: bool) -> str | None:
         """Return the pooling at which tiles are joined, which is deeper where more memory is taken."""
         network = self.encoder.network
-        if not self._takes_more(precise=precise):
-            return self.join if self.join in poolings(network, taps) else None
-        is_in_tiles = self.tile_px is not None and self.join not in poolings(network, taps)
-        return None if is_in_tiles else precise_join(network, taps, self.join)
+        join = self.join if self.join in poolings(network, taps) else None
+        if self._takes_more(precise=precise) and (join is not None or self.tile_px is None):
+            return precise_join(network, taps, join)
+        return join
 
     def _takes_more(self, *, precise: bool) -> bool:
         """Return True if the encoder's own precision is asked for, and takes more memory."""

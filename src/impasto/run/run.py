@@ -164,8 +164,11 @@ class Run:
         return self.cache.engine(self.plan, self.encoder, store, self.tile_backend)
 
     def _computing(self) -> contextlib.AbstractContextManager[None]:
-        needs = planned_needs(self.workload, self.plan)
-        return torch_state(self.plan.threads, needs.memory_bytes)
+        return torch_state(self.plan.threads, self._planned_bytes)
+
+    @cached_property
+    def _planned_bytes(self) -> float:
+        return planned_needs(self.workload, self.plan).memory_bytes
 
     @property
     def _lbfgs_history(self) -> int:
