@@ -142,7 +142,7 @@ def test_pad_leaves_white_paper_around_the_painting(tiny: Encoder) -> None:
     run = tiny_print(tiny, print="20x20mm", dpi=50.8, fit="pad", bleed="1mm")
     result = drive(run)
     assert result.image.shape == (1, 3, 44, 44)
-    assert run.frame.size == (20, 40)
+    assert run.sizes.frame.size == (20, 40)
     assert bool((result.image[:, :, :12] == 1).all() and (result.image[:, :, :, :2] == 1).all())
     assert float(result.image[:, :, 12:32, 2:42].mean()) < 0.9
     report = build_run_report(run, result, name="picture.png")

@@ -66,7 +66,7 @@ def add(
         raise ConfigError(f"{clip_only[0]} is an option of clips, and {content} is a picture. Leave it out.")
     run = prepare([content, *style], preset, given)
     run.workload  # noqa: B018 - raises if an input is not a picture
-    height, width = run.frame.canvas
+    height, width = run.sizes.frame.canvas
     if output is not None:
         require_output(output, bits=run.options.bits, height=height, width=width, profile=run.profile)
     place = str(output.absolute()) if output is not None else None

@@ -81,7 +81,7 @@ class RunCommand:
     def _prepare(self) -> None:
         """Check all files before anything is downloaded or painted, then say what a large run will take."""
         path = self._path()
-        height, width = self.run.frame.canvas
+        height, width = self.run.sizes.frame.canvas
         images.require_output(path, bits=self.run.options.bits, height=height, width=width, profile=self.run.profile)
         written = [path, *self.outputs.check(path), *([self.checkpoints.path] if self.checkpoints else [])]
         pictures = pictures_by_role(self.run.opened_inputs).values()

@@ -139,11 +139,17 @@ def build_clip(
     masks = ClipMasks(as_tuple(content_masks), protect, numbers[-1] + 1)
     frame, cache = opened.frame(numbers[0]), cache or ModelCache(cache_measurements=True)
     run = prepare_run(frame, style, config, **options, **masks.at(numbers[0]), cache=cache)
-    if run.config.print != NO_PRINT or run.config.panorama:
-        raise ConfigError("print and panorama are for pictures, not for clips. Leave them out.")
+    require_clip_config(run.config)
+    run.config = run.config.model_copy(update={"supersample": 1.0})
     check_keyframes(video, run.config, len(run.inputs.styles))
     run.recorded_plan = recorded_plan
     return ClipRun(opened, selection, masks, run, video, folder, part)
+
+
+def require_clip_config(config: Config) -> None:
+    """Raise `ConfigError` for options that clips have not."""
+    if config.print != NO_PRINT or config.panorama or (config.supersample or 1) > 1:
+        raise ConfigError("print, panorama and supersample are for pictures, not for clips. Leave them out.")
 
 
 def check_keyframes(video: VideoOptions, config: Config, style_count: int) -> None:

@@ -109,7 +109,7 @@ class ClipRun:
     def estimate_seconds(self) -> float:
         """Estimate the time for the frames that are missing, if they are one shot."""
         missing = self._missing
-        start = to_frame(images.load(self.first.inputs.content, frame=self.first.frame).pixels)
+        start = to_frame(images.load(self.first.inputs.content, frame=self.first.sizes.frame).pixels)
         nothing = np.zeros(start.shape[:2], np.float32)
         frame = self._run_of(self.selection.frames[0], start, Guide(start, nothing, None), {})
         each_s, first_s = frame.estimate().seconds, self.first.estimate().seconds
@@ -137,7 +137,7 @@ class ClipRun:
         reader = FrameReader(self.clip)
         for number in self.numbers:
             selected = self.selection.frames[number - 1]
-            pixels = images.load(reader.read(selected.source), frame=self.first.frame).pixels
+            pixels = images.load(reader.read(selected.source), frame=self.first.sizes.frame).pixels
             yield number, selected, to_frame(pixels)
 
     def _run_of(self, selected: Selected, frame: Frame, guide: Guide | None, changed: Mapping[str, Any]) -> Run:

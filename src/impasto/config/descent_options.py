@@ -83,7 +83,7 @@ class DescentOptions(Options):
         "normal",
         group=MAIN,
         description=f"Time to spend, where --iterations is auto: draft has {EFFORTS['draft']:g} times the steps, best "
-        f"{EFFORTS['best']:g} times, for cleaner strokes.",
+        f"{EFFORTS['best']:g} times, for cleaner strokes. It chooses --supersample too.",
         example="best",
     )
     scales: Auto[ScaleCount] = option(

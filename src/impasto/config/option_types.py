@@ -19,6 +19,7 @@ class PictureOptions(TypedDict, total=False):
     alpha: float
     size: int
     enlarge: bool
+    supersample: float | None
     wrap: Literal["none", "x", "y", "both"]
     content_seam: Literal["keep", "blend"]
     panorama: bool

@@ -16,10 +16,16 @@ from impasto.config.descent_options import DescentOptions
 from impasto.config.measure_options import MeasureOptions
 from impasto.config.networks import LARGE_PX, architecture
 from impasto.config.picture_options import PictureOptions
-from impasto.config.schedule import COARSEST_PX, EFFORTS, NEIGHBOR_COARSEST_PX, default_scales
+from impasto.config.schedule import (
+    COARSEST_PX,
+    EFFORTS,
+    NEIGHBOR_COARSEST_PX,
+    default_scales,
+    default_supersample,
+)
 from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.style_options import FLAT_PALETTE_STRENGTH, StyleOptions
-from impasto.config.types import FourierPower, Layers, Numbers, ScaleCount, Share, Start, StepCount
+from impasto.config.types import FourierPower, Layers, Numbers, ScaleCount, Share, Start, StepCount, Supersample
 from impasto.config.wrap import require_wrapping, side_multiples
 from impasto.errors import ConfigError
 
@@ -80,10 +86,19 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
         """Return the options that differ from the defaults, as JSON has them."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
-    def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
+    def supersample_at(self, height: int, width: int) -> float:
+        """Return how many times larger than it becomes a picture of this size is painted."""
+        if self.supersample is not None:
+            return self.supersample
+        return default_supersample(height, width, self.effort) if uses_dense_layers(self.style_loss) else 1.0
+
+    def resolve(
+        self, height: int, width: int, *, styles: int = 1, flat: bool = False, supersample: float = 1.0
+    ) -> ResolvedConfig:
         """Fill in each value that was left open, for a target of this size in pixels.
 
-        `flat` tells that the styles are flat colors with little detail.
+        `flat` tells that the styles are flat colors with little detail; `supersample` is what `supersample_at` returned
+        for the size of the picture.
         """
         network, by_neighbors = architecture(self.network), compares_neighbors(self.style_loss)
         paints_detail = uses_dense_layers(self.style_loss) and max(height, width) > LARGE_PX
@@ -95,6 +110,7 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
             "init": "recolored" if flat or self.content_loss == "self-similarity" else "noise",
             "detail_transfer": 0.0 if by_neighbors or paints_detail else 1.0,
             "iterations": round(EFFORTS[self.effort] * network.iterations),
+            "supersample": supersample,
             "palette_strength": (FLAT_PALETTE_STRENGTH if flat else 1.0) if self.color == "palette" else 0.0,
         }
         values |= {name: value for name, value in self if value is not None}
@@ -117,6 +133,7 @@ class ResolvedConfig(Config):
     palette_strength: Share
     init: Start
     detail_transfer: Share
+    supersample: Supersample = 1.0
 
     @property
     def side_multiples(self) -> tuple[int, int]:
@@ -124,6 +141,8 @@ class ResolvedConfig(Config):
         layers = [name for name, _ in (*self.content_layers, *self.style_layers)]
         return side_multiples(self.wrap, architecture(self.network), layers)
 
-    def resolve(self, height: int, width: int, *, styles: int = 1, flat: bool = False) -> ResolvedConfig:
+    def resolve(
+        self, height: int, width: int, *, styles: int = 1, flat: bool = False, supersample: float = 1.0
+    ) -> ResolvedConfig:
         """Return itself: there is nothing to fill in."""
         return self

@@ -6,6 +6,9 @@ from typing import Literal
 
 from impasto.config.groups import MAIN
 from impasto.config.model import Options, option
+from impasto.config.schedule import SUPERSAMPLED_PX, SUPERSAMPLES
+from impasto.config.style_losses import describe_dense_losses
+from impasto.config.types import Auto, Supersample
 from impasto.config.wrap import Wrap
 
 __all__ = ["PictureOptions"]
@@ -33,6 +36,15 @@ class PictureOptions(Options):
     )
     enlarge: bool = option(
         False, group=MAIN, description="Enlarge a photo that is smaller than the size.", example=True
+    )
+    supersample: Auto[Supersample] = option(
+        None,
+        group=MAIN,
+        description="Factor by which the picture is painted larger and then reduced, for clean strokes. Twice as large "
+        f"takes four times as long. auto: {SUPERSAMPLES['normal']:g}, or {SUPERSAMPLES['best']:g} with --effort best, "
+        f"up to {SUPERSAMPLED_PX[1]} px as painted; 1 with --effort draft, below {SUPERSAMPLED_PX[0]} px, and with "
+        f"other style losses than {describe_dense_losses()}.",
+        example=1.5,
     )
     wrap: Wrap = option(
         "none",

@@ -49,6 +49,7 @@ __all__ = [
     "Share",
     "Start",
     "StepCount",
+    "Supersample",
     "format_layers",
     "is_named_start",
     "parse_bytes",
@@ -85,6 +86,7 @@ StepCount = Annotated[int, Field(ge=1, le=1_000_000)]
 ScaleCount = Annotated[int, Field(ge=1, le=12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 FourierPower = Annotated[float, Field(gt=0, le=8)]
+Supersample = Annotated[float, Field(ge=1, le=4)]
 
 
 class LayerWeight(NamedTuple):

@@ -25,7 +25,7 @@ CHANGEABLE = ("alpha", "style_weights", "content_weight", "palette_strength", "t
 
 PICTURES_ONLY = (
     "print", "dpi", "fit", "bleed", "panorama", "init", "save_every", "bits", "profile", "intent", "quality",
-    "bleed_alpha",
+    "bleed_alpha", "supersample",
 )  # fmt: skip
 """Options of pictures that a clip has not."""
 

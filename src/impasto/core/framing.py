@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from impasto.core.image import fit
 from impasto.core.tensor_store import TensorStore
 from impasto.errors import ConfigError
 
-__all__ = ["Frame", "frame_content", "mount"]
+__all__ = ["Frame", "Size", "frame_content", "mount"]
 
 Size = tuple[int, int]
 
@@ -47,6 +47,11 @@ class Frame:
             for part, side, whole in zip(self.crop, (height, width), self.source, strict=True)
         )
         return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+    def enlarged(self, factor: float) -> Frame:
+        """Return the frame in which the same part is painted larger, and reduced afterwards."""
+        height, width = (round(factor * side) for side in self.size)
+        return replace(self, size=(height, width))
 
     def scaled_to(self, height: int, width: int) -> Frame:
         """Return the frame of the same print at another size of its canvas."""

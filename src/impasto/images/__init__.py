@@ -5,6 +5,7 @@ from impasto.images.metadata import read_note
 from impasto.images.opened_image import NamedImage, OpenedImage, get_name, get_path, open_image
 from impasto.images.profiles import OutputProfile, load_profile
 from impasto.images.read import load
+from impasto.images.reduce import reduce_image
 from impasto.images.row_blocks import iter_row_blocks
 from impasto.images.write import encode_jpeg, quantize, require_output, save
 
@@ -24,6 +25,7 @@ __all__ = [
     "open_image",
     "quantize",
     "read_note",
+    "reduce_image",
     "require_output",
     "save",
 ]

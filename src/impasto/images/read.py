@@ -22,7 +22,7 @@ from impasto.images.opened_image import open_image
 
 logger = logging.getLogger("impasto")
 
-__all__ = ["crop_to_frame", "fill_transparent", "iter_rows", "load"]
+__all__ = ["crop_to_frame", "fill_transparent", "iter_rows", "load", "to_block"]
 
 MIN_ALPHA = 1 / 255
 """Largest alpha below which a picture counts as wholly transparent."""
@@ -66,7 +66,7 @@ def load(
         for rows, values in iter_rows(image):
             if not np.isfinite(values).all():
                 raise ImageError(f"{opened.label} holds NaN or infinity. Give finite pixels.")
-            block = torch.from_numpy(values.transpose(2, 0, 1).copy())
+            block = to_block(values)
             if alpha is None:
                 pixels[0, :, rows] = block.clamp_(0, 1)
             else:
@@ -100,6 +100,11 @@ def iter_rows(image: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         count = min(step, image.height - top)
         part = image if whole else image.crop(0, top, image.width, count)
         yield slice(top, top + count), np.atleast_3d(part.numpy())
+
+
+def to_block(values: NDArray[np.float32]) -> Tensor:
+    """Turn rows of pixels (rows, W, bands) into a tensor (bands, rows, W)."""
+    return torch.from_numpy(values.transpose(2, 0, 1).copy())
 
 
 def _resize(image: Any, height: int, width: int) -> Any:

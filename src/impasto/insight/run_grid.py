@@ -92,7 +92,7 @@ def _draw_cell(cell: GridCell | Tensor | Cell | None) -> Tensor | Cell | None:
     if not isinstance(cell, GridCell):
         return cell
     if cell.result is None:
-        empty = torch.full((1, 3, *cell.run.frame.canvas), EMPTY_LEVEL)
+        empty = torch.full((1, 3, *cell.run.sizes.frame.canvas), EMPTY_LEVEL)
         cell.run.close_inputs()
         return Cell(empty, "not painted")
     return Cell(cell.result.image, cell.caption(cell.result))

@@ -51,7 +51,7 @@ def recombine(contents: Any, styles: Any, **options: Any) -> RunGrid:
     header = [thumbnail(load_view_image(first, style), first.config.longest_px) for style in styles]
     rows: list[list[GridCell | Tensor | Cell | None]] = [[None, *header]]
     for content, row in zip(contents, cells, strict=True):
-        rows.append([load_view_image(row[0].run, content, frame=row[0].run.frame), *row])
+        rows.append([load_view_image(row[0].run, content, frame=row[0].run.sizes.frame), *row])
     return RunGrid(
         rows,
         column_labels=["", *style_names],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from impasto.clips import require_clip_output
-from impasto.clips.api import check_keyframes, open_source
+from impasto.clips.api import check_keyframes, open_source, require_clip_config
 from impasto.clips.frame_folder import require_room_for_frames
 from impasto.clips.kinds import CLIP_SUFFIX
 from impasto.clips.packed import unpacked
@@ -14,7 +14,6 @@ from impasto.clips.shots import find_cuts, find_shots
 from impasto.clips.timing import select
 from impasto.clips.video_sink import pick_encoder, require_encodable
 from impasto.config import Config, Inputs, RunOptions
-from impasto.config.print_size import NO_PRINT
 from impasto.config.run_options import SRGB
 from impasto.config.video import VideoOptions
 from impasto.core.framing import frame_content
@@ -51,8 +50,9 @@ def require_clip_job(
     config: Config, run: RunOptions, video: VideoOptions, style_count: int, output: str | None = None
 ) -> None:
     """Raise `ConfigError`, `JobError` or `OutputError` for options and an output that a clip cannot have."""
-    if config.print != NO_PRINT or config.panorama or run.profile != SRGB:
-        raise ConfigError("print, panorama and profile are for pictures, not for clips. Leave them out.")
+    require_clip_config(config)
+    if run.profile != SRGB:
+        raise ConfigError("profile is for pictures, not for clips. Leave it out.")
     check_keyframes(video, config, style_count)
     if output is not None:
         if not Path(output).suffix:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from impasto.config import Config
+from impasto.config import Config, ResolvedConfig
 from impasto.core.image import Picture
 from impasto.core.panorama import Panorama
 from impasto.core.pyramid import Scale
@@ -71,7 +71,7 @@ class Layout:
         return finish
 
 
-def find_layout(opened: OpenedImage, content: Picture, config: Config, store: TensorStore) -> Layout:
+def find_layout(opened: OpenedImage, content: Picture, config: ResolvedConfig, store: TensorStore) -> Layout:
     """Return the layout for a content image. With `bleed_alpha`, its opaque colors are extended in place.
 
     Raises `ImageError` if it should be a panorama and is none.
@@ -95,14 +95,15 @@ def find_panorama(content: OpenedImage, size: tuple[int, int], config: Config) -
     return Panorama(*size)
 
 
-def _bleed(content: Picture, config: Config) -> Tensor | None:
+def _bleed(content: Picture, config: ResolvedConfig) -> Tensor | None:
     """Extend the content's opaque colors, and return the mask of what is to be painted; None: all of it."""
     if not config.bleed_alpha:
         return None
-    reach = bleed.bleed_mask(content.alpha, config.bleed_alpha) if content.alpha is not None else None
+    distance_px = round(config.supersample * config.bleed_alpha)
+    reach = bleed.bleed_mask(content.alpha, distance_px) if content.alpha is not None else None
     if content.alpha is None or reach is None:
         logger.warning("bleed_alpha has no effect: %s has no transparent parts.", content.name or "the content")
         return None
-    bleed.extend_colors(content.pixels, content.alpha, config.bleed_alpha)
+    bleed.extend_colors(content.pixels, content.alpha, distance_px)
     # Statistics without masks measure what lies beyond as well.
     return None if needs_features(config.style_loss) else reach

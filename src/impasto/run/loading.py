@@ -31,7 +31,15 @@ from impasto.run.layout import Layout, find_layout
 from impasto.run.mask_pairing import format_count, pair_masks
 from impasto.run.recipe import InputRecord
 
-__all__ = ["count_regions", "load_inputs", "open_inputs", "require_init", "style_length_px", "style_shares"]
+__all__ = [
+    "count_regions",
+    "load_content",
+    "load_inputs",
+    "open_inputs",
+    "require_init",
+    "style_length_px",
+    "style_shares",
+]
 
 logger = logging.getLogger("impasto")
 
@@ -69,10 +77,8 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     """Load pictures and masks at the sizes that the run measures them at. Raises `ImageError`, `ConfigError`."""
     require_init(inputs, config)
     inputs, store = open_inputs(inputs, options.max_megapixels), engine.store
-    frame = frame_content(inputs.content.size, config)
-    picture = images.load(inputs.content, frame=frame, store=store)
-    if config.content_seam == "blend":
-        picture = replace(picture, pixels=close_seam(picture.pixels, wrapped_dims(config.wrap), store))
+    frame = frame_content(inputs.content.size, config).enlarged(config.supersample)
+    picture = load_content(inputs.content, frame, config, store)
     layout = find_layout(inputs.content, picture, config, store)
     content = layout.lay_out_picture(picture)
     height, width = content.pixels.shape[2:]
@@ -106,6 +112,14 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
         panorama=layout.panorama,
         records=records,
     )
+
+
+def load_content(content: images.OpenedImage, frame: Frame, config: ResolvedConfig, store: TensorStore) -> Picture:
+    """Load the part of the photo that is painted, without the jump of its edges if they are to meet so."""
+    picture = images.load(content, frame=frame, store=store)
+    if config.content_seam == "keep":
+        return picture
+    return replace(picture, pixels=close_seam(picture.pixels, wrapped_dims(config.wrap), store))
 
 
 def _load_styles(
@@ -271,6 +285,6 @@ def style_shares(inputs: Inputs, config: ResolvedConfig, height: int, width: int
             values, styles = format_count(len(given), "value"), format_count(count, "style")
             raise ConfigError(f"{name} has {values} for {styles}. Give one for each.")
     return [
-        (weight / sum(weights), length.number / (max(height, width) if length.in_px else 1))
+        (weight / sum(weights), length.number / (max(height, width) / config.supersample if length.in_px else 1))
         for weight, length in zip(weights, lengths, strict=True)
     ]

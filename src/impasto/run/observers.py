@@ -79,7 +79,7 @@ class SnapshotWriter:
         try:
             images.save(
                 path,
-                *run.place_on_paper(pixels, progress.inputs.content.alpha),
+                *run.place_on_paper(pixels, progress.inputs),
                 quality=run.options.quality,
                 dpi=run.config.dpi,
                 profile=run.profile,

@@ -21,7 +21,6 @@ from impasto.config import Config, Inputs, Plan, ResolvedConfig, RunOptions
 from impasto.config.wrap import fit_sides
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import Engine
-from impasto.core.framing import Frame, frame_content, mount
 from impasto.core.image import fit
 from impasto.core.method import Progress, ResumePoint, finalize, stylize_steps
 from impasto.core.run_inputs import RunInputs
@@ -38,14 +37,15 @@ from impasto.images import OutputProfile
 from impasto.images.detail import is_flat
 from impasto.run.alpha_schedule import AlphaSchedule
 from impasto.run.checkpoint import Checkpoint, write_checkpoint
-from impasto.run.layout import find_panorama
 from impasto.run.loading import count_regions, load_inputs, open_inputs, require_init, style_length_px, style_shares
 from impasto.run.loss_trace import LossTrace
 from impasto.run.model_cache import ModelCache
+from impasto.run.paper import place_on_paper
 from impasto.run.print_note import PrintNote, describe_print
 from impasto.run.recipe import AlphaChange, Recipe, StopPoint
 from impasto.run.result import Result
 from impasto.run.settling import lengthen_unsettled
+from impasto.run.sizes import Sizes, find_sizes
 
 __all__ = ["Run"]
 
@@ -91,31 +91,27 @@ class Run:
         self.__dict__.pop("opened_inputs", None)
 
     @cached_property
-    def frame(self) -> Frame:
-        """The part of the photo to paint, and its place on the paper. Raises `ImageError`, `ConfigError`."""
-        return frame_content(self.opened_inputs.content.size, self.config)
+    def sizes(self) -> Sizes:
+        """The sizes of the picture and of what is painted. Raises `ImageError`, `ConfigError`."""
+        return find_sizes(self.opened_inputs.content, self.recorded_config or self.config)
 
     @property
     def size(self) -> tuple[int, int]:
-        """The height and width to paint, without the paper around. Raises `ImageError`, `ConfigError`."""
-        return self.frame.size
+        """The height and width of the picture, without the paper around. Raises `ImageError`, `ConfigError`."""
+        return self.sizes.frame.size
 
     @cached_property
     def print_note(self) -> PrintNote | None:
         """The resolution that the pictures have in a print. Raises `ImageError`, `ConfigError`."""
-        opened, scales = self.opened_inputs, style_shares(self.opened_inputs, self.planned, *self.size)
-        return describe_print(opened.content, opened.styles, [scale for _, scale in scales], self.frame, self.planned)
-
-    @cached_property
-    def target_size(self) -> tuple[int, int]:
-        """The height and width of the target, which a panorama lays out. Raises `ImageError`."""
-        panorama = find_panorama(self.opened_inputs.content, self.size, self.config)
-        return self.size if panorama is None else panorama.atlas_size
+        opened, scales = self.opened_inputs, style_shares(self.opened_inputs, self.planned, *self.sizes.target)
+        return describe_print(
+            opened.content, opened.styles, [scale for _, scale in scales], self.sizes.frame, self.planned
+        )
 
     @cached_property
     def planned(self) -> ResolvedConfig:
         """The config with every value filled in for the sizes of the pictures alone. Raises `ImageError`."""
-        return self.recorded_config or self.config.resolve(*self.target_size, styles=len(self.inputs.styles))
+        return self.recorded_config or self._resolve(flat=False)
 
     @cached_property
     def resolved(self) -> ResolvedConfig:
@@ -123,13 +119,17 @@ class Run:
         styles = self.opened_inputs.styles
         if self.recorded_config is not None or self.config.init is not None or not all(map(is_flat, styles)):
             return self.planned
-        return self.config.resolve(*self.target_size, styles=len(styles), flat=True)
+        return self._resolve(flat=True)
+
+    def _resolve(self, *, flat: bool) -> ResolvedConfig:
+        sizes, count = self.sizes, len(self.inputs.styles)
+        return self.config.resolve(*sizes.target, styles=count, flat=flat, supersample=sizes.supersample)
 
     @cached_property
     def workload(self) -> Workload:
         """The sizes and options that memory and time depend on. Raises `ImageError`, `ConfigError`."""
         require_init(self.inputs, self.config)
-        (height, width), config, opened = self.target_size, self.planned, self.opened_inputs
+        (height, width), config, opened = self.sizes.target, self.planned, self.opened_inputs
         styles = tuple(
             fit(style.height, style.width, style_length_px(style, scale, config, height, width), enlarge=True)
             for style, (_, scale) in zip(opened.styles, style_shares(opened, config, height, width), strict=True)
@@ -258,7 +258,7 @@ class Run:
         position = progress.scale, progress.iteration
         with self._computing():
             image, losses = finalize(progress, self.resolved, engine=self.engine)
-        image, alpha = self.place_on_paper(image.cpu(), progress.inputs.content.alpha)
+        image, alpha = self.place_on_paper(image.cpu(), progress.inputs)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
         recipe = self._recipe(progress.inputs, *position)
         return Result(
@@ -274,10 +274,10 @@ class Run:
             peak=progress.inputs.content.peak,
         )
 
-    def place_on_paper(self, pixels: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return a painting and its alpha with the white paper of a print around it."""
-        frame, store = self.frame, self.engine.store
-        return mount(pixels, frame, store), None if alpha is None else mount(alpha, frame, store)
+    def place_on_paper(self, painted: Tensor, inputs: RunInputs) -> tuple[Tensor, Tensor | None]:
+        """Return a painting and its alpha at the size of the picture, on the white paper of a print."""
+        content, store = self.opened_inputs.content, self.engine.store
+        return place_on_paper(painted, inputs, content, self.sizes, self.resolved, store)
 
     def _require_step(self) -> Progress:
         if self.latest is None:
