@@ -61,6 +61,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "regions of neighbors": ({"style_loss": "neighbor"}, BOTH),
     "style mask": ({}, {"content_masks": (LEFT,), "style_masks": (UPPER,)}),
     "protected": ({}, {"protect": LEFT}),
+    "painted larger": ({"supersample": 1.5}, {"protect": LEFT}),
+    "a print painted larger": ({"supersample": 1.5, "print": "2x2cm", "dpi": 100, "fit": "pad"}, {}),
 }
 
 

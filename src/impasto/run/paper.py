@@ -26,7 +26,7 @@ def place_on_paper(
 
     picture, alpha, mask = reduce(painted), inputs.content.alpha, inputs.paint_mask
     if picture is not painted and mask is not None and not config.bleed_alpha:
-        mask = mask if inputs.panorama is None else inputs.panorama.to_picture(mask)
+        mask = (mask if inputs.panorama is None else inputs.panorama.to_picture(mask)).cpu()
         photo = load_content(content, sizes.frame, config, store)
         for out, kept, share in iter_row_blocks(store, picture, photo.pixels, reduce(mask)):
             torch.lerp(kept, out, share, out=out)  # what is not painted stays the photo, to the bit

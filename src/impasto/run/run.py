@@ -25,6 +25,7 @@ from impasto.core.image import fit
 from impasto.core.method import Progress, ResumePoint, finalize, stylize_steps
 from impasto.core.run_inputs import RunInputs
 from impasto.core.temporal import Reference
+from impasto.core.tensor_store import RamStore
 from impasto.core.views import count_views
 from impasto.engine.disk_store import DiskStore
 from impasto.engine.local_tiles import TileBackendFactory
@@ -255,12 +256,11 @@ class Run:
         """Return the picture after the latest step, at full size, with its recipe."""
         began = time.perf_counter()
         progress = self._require_step()
-        position = progress.scale, progress.iteration
         with self._computing():
             image, losses = finalize(progress, self.resolved, engine=self.engine)
-        image, alpha = self.place_on_paper(image.cpu(), progress.inputs)
+        image, alpha = self.place_on_paper(image, progress.inputs)
         stopped = None if progress.is_last else StopPoint(scale=progress.scale, iteration=progress.iteration)
-        recipe = self._recipe(progress.inputs, *position)
+        recipe = self._recipe(progress.inputs, progress.scale, progress.iteration)
         return Result(
             image=image,
             alpha=alpha,
@@ -276,8 +276,8 @@ class Run:
 
     def place_on_paper(self, painted: Tensor, inputs: RunInputs) -> tuple[Tensor, Tensor | None]:
         """Return a painting and its alpha at the size of the picture, on the white paper of a print."""
-        content, store = self.opened_inputs.content, self.engine.store
-        return place_on_paper(painted, inputs, content, self.sizes, self.resolved, store)
+        store = self.engine.store if self.plan.on_disk else RamStore()
+        return place_on_paper(painted.cpu(), inputs, self.opened_inputs.content, self.sizes, self.resolved, store)
 
     def _require_step(self) -> Progress:
         if self.latest is None:
