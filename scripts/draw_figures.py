@@ -40,6 +40,7 @@ COMMANDS = (
     "impasto insight sweep sample:cat sample:swirl --over alpha=1,5,25,100 --preset classic --size 184 -o alpha.jpg",
     "impasto insight sweep sample:cat sample:swirl --over alpha=1,5,25,100 --size 192 -o alphas.jpg",
     "impasto insight sweep sample:cat sample:swirl --over alpha=5,20 --over size=256,512 -o small.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over supersample=1,1.5,2 --size 256 -o supersample.jpg",
     "impasto insight sweep sample:cat sample:swirl --over style-loss=gram,centered --size 256 -o centered.jpg",
     "impasto insight sweep sample:cat sample:mosaic --over alpha=5,20 --over style-scale=0.5,1 --size 256 -o parts.jpg",
     "impasto insight sweep sample:cat sample:ink --over alpha=2,5 --over style-loss=centered,gram --size 256"
