@@ -111,6 +111,29 @@ def test_pixels_given_for_a_style_or_a_margin_are_those_of_the_picture(tiny: Enc
     assert reached[1] == pytest.approx(reached[0], abs=0.02)
 
 
+def test_small_style_keeps_its_scale_in_the_picture(tiny: Encoder) -> None:
+    """A style as large as the picture is enlarged with it, or its strokes would come out finer."""
+    lengths = []
+    for factor in (1, 1.5):
+        run = build(tiny, {"size": 400, "enlarge": True, "supersample": factor}, styles=(picture(2, 216, 304),))
+        styles = load_inputs(run.opened_inputs, run.resolved, run.options, run.engine).styles
+        assert max(styles[0].picture.pixels.shape[2:]) == max(run.workload.styles[0])
+        lengths.append(max(run.workload.styles[0]))
+    assert lengths == [304, 456]
+
+
+def test_warning_of_a_small_style_tells_the_size_of_the_picture(
+    tiny: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = build(tiny, {"size": 800, "enlarge": True}, styles=(picture(2, 216, 304),))
+    load_inputs(run.opened_inputs, run.resolved, run.options, run.engine)
+    assert "has only 304 px for a picture of 800 px" in caplog.text
+    caplog.clear()
+    run = build(tiny, {"size": 400, "enlarge": True}, styles=(picture(2, 216, 304),))
+    load_inputs(run.opened_inputs, run.resolved, run.options, run.engine)
+    assert not caplog.text
+
+
 def test_alpha_and_panorama_have_the_size_of_the_picture(tiny: Encoder) -> None:
     opened = images.open_image(torch.cat([picture(1), torch.full((1, 1, *SIZE), 0.5)], dim=1))
     result = drive(build(tiny, content=opened))

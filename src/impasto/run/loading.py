@@ -98,7 +98,7 @@ def load_inputs(inputs: Inputs, config: ResolvedConfig, options: RunOptions, eng
     colors = transfer_colors(content, styles, visible, regions, paint_mask, config, store)
     min_px = engine.encoder.minimum_px(name for name, _ in (*config.content_layers, *config.style_layers))
     if min(height, width) >= min_px:  # the network refuses others
-        _warn_of_small_styles(inputs, colors.styles, max(height, width))
+        _warn_of_small_styles(inputs, colors.styles, max(height, width), config.supersample)
     return RunInputs(
         content=colors.content,
         styles=colors.styles,
@@ -149,7 +149,7 @@ def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedCon
     """Return the long side to measure a style at, for a target of this size.
 
     A narrow style keeps the sides that the network needs. A small one is enlarged up to `SMALL_STYLE_PX`, or as far as
-    `MAX_STYLE_ENLARGEMENT` allows with `Config.enlarge_style`.
+    `MAX_STYLE_ENLARGEMENT` allows with `Config.enlarge_style`; and by what the target is larger than the picture.
     """
     network = architecture(config.network)
     min_px = max(network.minimum_px(name) for name, _ in config.style_layers)
@@ -158,13 +158,15 @@ def style_length_px(style: images.OpenedImage, scale: float, config: ResolvedCon
     if min(style.size) < min_px:
         return own_px  # the encoder refuses it by name
     enlarged_px = MAX_STYLE_ENLARGEMENT * own_px
-    return min(wanted_px, enlarged_px if config.enlarge_style else max(own_px, min(SMALL_STYLE_PX, enlarged_px)))
+    most_px = enlarged_px if config.enlarge_style else max(own_px, min(SMALL_STYLE_PX, enlarged_px))
+    return min(wanted_px, round(config.supersample * most_px))
 
 
-def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...], size_px: int) -> None:
-    """Warn of each style whose strokes will be soft, or fine, because it has few pixels for a picture of this size."""
+def _warn_of_small_styles(inputs: Inputs, styles: tuple[Style, ...], target_px: int, supersample: float) -> None:
+    """Warn of each style whose strokes will be soft, or fine, because it has few pixels for a target of this size."""
+    size_px = round(target_px / supersample)
     for opened, style in zip(inputs.styles, styles, strict=True):
-        own_px, loaded_px = max(opened.size), max(style.picture.pixels.shape[2:])
+        own_px, loaded_px = max(opened.size), round(max(style.picture.pixels.shape[2:]) / supersample)
         if loaded_px > SOFT_ENLARGEMENT * own_px:
             logger.warning(
                 "%s has only %d px, too few for fine strokes. It is enlarged to %d px and gives soft strokes; "
