@@ -86,7 +86,7 @@ def queue_clip(
     run = RunOptions.take(options)
     files = {name: options.pop(name) for name in Inputs.model_fields if name in options}
     config = Config(**(load_preset(preset).model_dump() | options))
-    painted = tuple(resolve_picture(style, config.longest_px) for style in styles)
+    painted = tuple(resolve_picture(style, config.painted_px) for style in styles)
     inputs = Inputs(content=Path(clip), styles=painted, **files)
     place = None if output is None else str(output.absolute())
     return submit_clip(store, inputs, config, run, video, output=place, priority=priority)

@@ -82,6 +82,11 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
             return self.size
         return max(print_size.parse_paper(self.print).size_px(self.dpi, self.bleed))
 
+    @property
+    def painted_px(self) -> int:
+        """The long side at which a large photo is painted, for which samples are drawn."""
+        return round(self.longest_px * self.supersample_at(self.longest_px, self.longest_px))
+
     def overrides(self) -> dict[str, Any]:
         """Return the options that differ from the defaults, as JSON has them."""
         return self.model_dump(mode="json", exclude_defaults=True)

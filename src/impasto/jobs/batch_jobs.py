@@ -66,10 +66,10 @@ class BatchJobs:
 
         Raises `JobError` if it failed, now or before.
         """
-        name = f"{source} {item.config.longest_px}" if source.startswith(SAMPLE) else source
+        name = f"{source} {item.config.painted_px}" if source.startswith(SAMPLE) else source
         if name not in stored:
             try:
-                stored[name] = store_source(self.store, resolve_picture(source, item.config.longest_px), role)
+                stored[name] = store_source(self.store, resolve_picture(source, item.config.painted_px), role)
             except ImpastoError as error:
                 stored[name] = str(error)
         result = stored[name]

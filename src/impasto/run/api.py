@@ -45,7 +45,7 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
     merged = Config(**(given | options))
     if merged.print != NO_PRINT and "size" in options:
         raise ConfigError("print and size both set the pixels: leave one of them out. For a proof, lower dpi.")
-    content, *styles = (_find_sample(picture, merged.longest_px) for picture in (content, *as_tuple(style)))
+    content, *styles = (_find_sample(picture, merged.painted_px) for picture in (content, *as_tuple(style)))
     return Run(Inputs(content=content, styles=tuple(styles), **files), merged, run_options, **shared)
 
 

@@ -147,7 +147,7 @@ def find_recorded_picture(recipe: Recipe, role: str, given: Any, folder: Path) -
     """
     record = recipe.inputs[role]
     if given is None and record.name is not None and record.name.startswith(SAMPLE):
-        sample = open_image(resolve_picture(record.name, recipe.config.longest_px))
+        sample = open_image(resolve_picture(record.name, recipe.config.painted_px))
         if sample.sha256 != record.sha256:
             raise RecipeError(f"{record.name} has changed since Impasto {recipe.version}. Install that version.")
         return sample

@@ -50,7 +50,7 @@ class Studio:
         config, options = read_config(request), read_run_options(request)
 
         def open_picture(ref: PictureRef) -> NamedImage:
-            return self.pictures.source(ref, config.longest_px)
+            return self.pictures.source(ref, config.painted_px)
 
         if request.video is not None:
             return JobView.of(submit_clip_request(self.shots, request, config, options, open_picture))
