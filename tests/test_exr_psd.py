@@ -18,12 +18,19 @@ from impasto import images
 from impasto.cli import main
 from impasto.errors import ImageError, OutputError
 from impasto.images.exr import compress, expand
+from impasto.images.primaries import REC709, matrix_to_rec709
 from impasto.run import read_recipe
 
 
-def write_exr(path: Path, channels: dict[str, np.ndarray]) -> Path:
-    OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels).write(str(path))
+def write_exr(path: Path, channels: dict[str, np.ndarray], **header: Any) -> Path:
+    usual = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(usual | header, channels).write(str(path))
     return path
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    header: dict[str, Any] = OpenEXR.File(str(path), header_only=True).header()
+    return header
 
 
 def read_light(path: Path) -> np.ndarray:
@@ -53,7 +60,41 @@ def test_light_survives_the_way_in_and_out(tmp_path: Path) -> None:
     light = read_light(tmp_path / "b.exr")
     assert np.allclose(light, LIGHT, rtol=0.02, atol=2e-3)
     assert images.read_note(tmp_path / "b.exr") == "{}"
-    assert OpenEXR.File(str(tmp_path / "b.exr"), header_only=True).header()["xDensity"] == 150
+    header = read_header(tmp_path / "b.exr")
+    assert header["xDensity"] == 150
+    assert header["chromaticities"] == pytest.approx(REC709)
+
+
+ACESCG = (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767)
+REC2020 = (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329)
+XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+
+
+def test_published_matrices_are_reproduced() -> None:
+    # ACES 1.3 (Academy TB-2014-004, Bradford), and ITU-R BT.2087.
+    aces = [[1.70505, -0.62179, -0.08326], [-0.13026, 1.14080, -0.01055], [-0.02400, -0.12897, 1.15297]]
+    wide = [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+    for chromaticities, expected in ((ACESCG, aces), (REC2020, wide)):
+        matrix = matrix_to_rec709(chromaticities, "")
+        assert matrix is not None
+        assert np.allclose(matrix, expected, atol=1e-4)
+    assert matrix_to_rec709([round(value, 3) for value in REC709], "") is None
+
+
+@pytest.mark.parametrize("chromaticities", [ACESCG, REC2020, XYZ], ids=["ACEScg", "Rec. 2020", "XYZ"])
+def test_other_primaries_are_converted_before_the_tone_curve(chromaticities: tuple[float, ...], tmp_path: Path) -> None:
+    matrix = matrix_to_rec709(chromaticities, "")
+    assert matrix is not None
+    wide = (LIGHT.astype(np.float64) @ np.linalg.inv(matrix).T).astype(np.float32)
+    picture = images.load(write_exr(tmp_path / "a.exr", {"RGB": wide}, chromaticities=chromaticities))
+    plain = images.load(write_exr(tmp_path / "b.exr", {"RGB": LIGHT}))
+    assert picture.peak == pytest.approx(plain.peak, rel=1e-4)
+    assert torch.allclose(picture.pixels, plain.pixels, atol=1e-4)
+    images.save(tmp_path / "c.exr", picture.pixels, peak=picture.peak)
+    assert np.allclose(read_light(tmp_path / "c.exr"), LIGHT, rtol=0.02, atol=2e-3)
+    gray = np.full((4, 4, 3), 0.25, np.float32)  # white is white, whatever its point
+    pixels = images.load(write_exr(tmp_path / "d.exr", {"RGB": gray}, chromaticities=chromaticities)).pixels
+    assert float((pixels - 0.5371).abs().max()) < 1e-3
 
 
 def test_photo_becomes_linear_light(tmp_path: Path) -> None:
@@ -79,7 +120,10 @@ def test_bad_exr_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "cut.exr").write_bytes(good.read_bytes()[:2000])
     write_exr(tmp_path / "z.exr", {"Z": LIGHT[:, :, 0]})
     write_exr(tmp_path / "nan.exr", {"RGB": np.full((4, 4, 3), np.nan, np.float32)})
-    for name, message in (("cut", "no complete OpenEXR"), ("z", "channels Z"), ("nan", "NaN")):
+    write_exr(tmp_path / "alpha.exr", {"RGBA": np.dstack([LIGHT, LIGHT[:, :, :1] * np.float16("nan")])})
+    write_exr(tmp_path / "primaries.exr", {"RGB": LIGHT}, chromaticities=(0.3,) * 8)
+    cases = {"cut": "no complete OpenEXR", "z": "channels Z", "nan": "NaN", "alpha": "NaN", "primaries": "no colors"}
+    for name, message in cases.items():
         with pytest.raises(ImageError, match=message) as caught:
             images.load(tmp_path / f"{name}.exr")
         assert "\n" not in str(caught.value)

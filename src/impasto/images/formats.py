@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from impasto.errors import ImageError
-from impasto.images.exr import require_exr
+from impasto.images.exr import import_openexr
 
 __all__ = [
     "ACCEPTED",
@@ -104,7 +104,7 @@ def require_readable(head: bytes, label: str) -> str:
     if name in FORMATS or name in ("bmp", "psd"):
         return str(name)
     if name == "exr":
-        if require_exr() is None:
+        if import_openexr() is None:
             raise ImageError(f"{label}: OpenEXR is not read here. Export it as TIFF, or install impasto[exr].")
         return name
     if name == "heic":

@@ -17,7 +17,7 @@ from impasto.core.tensor_store import RamStore, TensorStore
 from impasto.errors import OutputError
 from impasto.files import atomic_write, require_writable
 from impasto.images.decode import vips_errors
-from impasto.images.exr import require_exr, write_exr
+from impasto.images.exr import import_openexr, write_exr
 from impasto.images.metadata import attach_note
 from impasto.images.profiles import OutputProfile, convert, load_profile
 
@@ -51,7 +51,7 @@ def require_output(
         limit = f"{suffix} holds {FORMAT_BITS[suffix]} bits, not {bits}"
         raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif, or --bits 8.")
     if suffix == ".exr":
-        if require_exr() is None:
+        if import_openexr() is None:
             raise OutputError(f"{path} cannot be written: OpenEXR is missing. Install impasto[exr], or use .tif.")
         if profile is not None and not profile.is_srgb:
             raise OutputError(f"{path} cannot be written: an EXR holds linear light, and no profile. Use .tif.")
