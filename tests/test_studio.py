@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import OpenEXR
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -27,6 +29,7 @@ from impasto.jobs.worker import Worker
 from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
 from impasto.studio.events import EventCursor, EventHub
+from impasto.studio.pictures import SUFFIXES
 
 BASE_URL = "http://127.0.0.1"
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6, "scales": 2}
@@ -345,6 +348,9 @@ def test_thumbnails_of_paintings_need_no_drawing(client: TestClient, monkeypatch
 # ---- Jobs and results ----------------------------------------------------------------------------
 
 
+FORMATS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8", "webp": b"RIFF", "tiff": b"II*\0", "exr": b"v/1\x01"}
+
+
 @pytest.mark.weights
 def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, painting: Path, tmp_path: Path) -> None:
     mask = np.zeros((43, 64), np.uint8)
@@ -361,11 +367,11 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     assert len(client.get(f"/api/jobs/{job['id']}/losses").json()) == 12
     assert [row["step"] for row in client.get(f"/api/jobs/{job['id']}/losses?after=10").json()] == [11, 12]
     assert client.get(f"/api/jobs/{job['id']}/preview").headers["content-type"] == "image/jpeg"
-    for kind, magic in (("png", b"\x89PNG"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("tiff", b"II*\0")):
+    for kind, magic in FORMATS.items():
         response = client.get(f"/api/jobs/{job['id']}/result?format={kind}")
         assert response.content.startswith(magic)
         assert response.headers["content-disposition"].startswith('attachment; filename="cat_')
-        path = tmp_path / f"result.{kind if kind != 'tiff' else 'tif'}"
+        path = tmp_path / f"result{SUFFIXES[kind]}"
         path.write_bytes(response.content)
         recipe = impasto.read_recipe(path)
         assert recipe.config.size == 64
@@ -379,6 +385,38 @@ def test_upload_paint_download(client: TestClient, studio: Studio, photo: Path, 
     result = np.asarray(Image.open(tmp_path / "result.png"), float)
     difference = np.abs(result - np.asarray(content, float)).mean(axis=(0, 2))
     assert difference[:18].mean() < 6 < difference[24:].mean()
+
+
+@pytest.mark.weights
+def test_highlights_come_back_in_a_download_as_exr(
+    client: TestClient, studio: Studio, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = np.full((64, 96, 3), 0.2, np.float32)
+    light[:, 48:] = 9
+    header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
+    OpenEXR.File(header, {"RGB": light}).write(str(tmp_path / "lamp.exr"))
+    config = SMALL | {"init": "content", "alpha": 0, "color": "style", "iterations": 2}
+    job = submit_job(client, tmp_path / "lamp.exr", painting, config=config, run={"profile": "p3"})
+    Worker(studio.store, "w").run_one()
+    address = f"/api/jobs/{job['id']}/result"
+    (tmp_path / "a.png").write_bytes(client.get(address).content)
+    assert impasto.images.open_image(tmp_path / "a.png").header().format == "ushort"
+    (tmp_path / "a.exr").write_bytes(client.get(f"{address}?format=exr").content)
+    painted = OpenEXR.File(str(tmp_path / "a.exr")).parts[0].channels["RGB"].pixels.astype(np.float32)
+    assert np.median(painted[:, 40:]) == pytest.approx(9, rel=0.05)
+    assert np.median(painted[:, :24]) == pytest.approx(0.2, rel=0.05)
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    refused = client.get(f"{address}?format=exr")
+    assert (refused.status_code, refused.json()["error"]) == (
+        409,
+        "This studio cannot write EXR: install impasto[exr] there, or choose TIFF.",
+    )
+
+
+def test_form_says_which_formats_can_be_written(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.get("/api/options").json()["formats"] == dict.fromkeys(SUFFIXES, True)
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    assert client.get("/api/options").json()["formats"] == dict.fromkeys(SUFFIXES, True) | {"exr": False}
 
 
 @pytest.mark.weights

@@ -124,6 +124,23 @@ def test_dropped_result_restores_its_settings(page: Page, studio: RunningStudio,
     assert {name: view["config"][name] for name in options} == options
 
 
+def test_exr_is_offered_where_it_can_be_written(page: Page, tmp_path: Path) -> None:
+    submit_job(page, 2)
+    expect(job_state(page)).to_have_text("Finished")
+    assert download(page, tmp_path, "exr").read_bytes().startswith(b"v/1\x01")
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        form = response.json()
+        route.fulfill(response=response, json=form | {"formats": form["formats"] | {"exr": False}})
+
+    page.route("**/api/options", answer)
+    page.reload()
+    missing = page.get_by_label("Format").locator("option[value=exr]")
+    expect(missing).to_have_text("EXR (needs impasto[exr])")
+    expect(missing).to_be_disabled()
+
+
 def test_printer_profile_is_uploaded_and_used(
     watched: WatchedPage, page: Page, studio: RunningStudio, desk: Path, tmp_path: Path
 ) -> None:

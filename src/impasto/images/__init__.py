@@ -1,5 +1,6 @@
 """Input and output of pictures: files, arrays and PIL images to tensors, and tensors to files, by libvips."""
 
+from impasto.images.exr import import_openexr
 from impasto.images.masks import Mask, count_regions, load_mask
 from impasto.images.metadata import read_note
 from impasto.images.opened_image import NamedImage, OpenedImage, get_name, get_path, open_image
@@ -18,6 +19,7 @@ __all__ = [
     "encode_jpeg",
     "get_name",
     "get_path",
+    "import_openexr",
     "iter_row_blocks",
     "load",
     "load_mask",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ SAME = 1e-3
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 """XYZ -> responses of the eye, in which a white point is adapted to another (ICC.1:2022, annex E)."""
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating[Any]]
 
 
 def matrix_to_rec709(chromaticities: Sequence[float], label: str) -> Matrix | None:
@@ -33,7 +34,7 @@ def matrix_to_rec709(chromaticities: Sequence[float], label: str) -> Matrix | No
         return None
     try:
         with np.errstate(all="ignore"):
-            matrix: Matrix = np.linalg.solve(_to_xyz(np.array(REC709)), _adaptation(values[6:]) @ _to_xyz(values))
+            matrix = np.linalg.solve(_to_xyz(np.array(REC709)), _adaptation(values[6:]) @ _to_xyz(values))
     except (np.linalg.LinAlgError, ValueError, IndexError):
         matrix = np.full((3, 3), np.nan)
     if not (np.isfinite(matrix).all() and np.linalg.cond(matrix) < 1e6):

@@ -150,7 +150,9 @@ class JobPainter:
         job = self.job
         result = run.result()
         suffix = Path(job.output).suffix if job.output else ".tif" if run.profile.space == "cmyk" else ".png"
-        picture = result.save(self.folder / f"{job.id}-{job.attempt}{suffix}")
+        # Highlights of an OpenEXR are 8-bit levels apart by whole stops: a download as EXR restores them from 16.
+        bits = 16 if not job.output and result.peak > 1 else None
+        picture = result.save(self.folder / f"{job.id}-{job.attempt}{suffix}", bits=bits)
         summary = {
             "suffix": suffix,
             "losses": result.losses,

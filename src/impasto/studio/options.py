@@ -14,6 +14,7 @@ from impasto.config.networks import NETWORK_NAMES
 from impasto.config.presets import PRESETS, load_preset
 from impasto.config.run_options import BUILT_IN_PROFILES
 from impasto.config.video import VideoOptions
+from impasto.studio.pictures import FORMATS, can_write
 from impasto.studio.schemas import Schema
 
 __all__ = ["RUN", "VIDEO", "Field", "Form", "form"]
@@ -71,10 +72,15 @@ class Form(Schema):
     presets: list[Preset]
     samples: list[Sample]
     networks: dict[str, bool]
+    formats: dict[str, bool]
 
 
 def form() -> Form:
-    """Describe the form. `networks` says of each network whether its weights are on this machine."""
+    """Describe the form.
+
+    `networks` says of each network whether its weights are on this machine, and `formats` of each format of a download
+    whether it can be written here.
+    """
     return Form(
         fields=_fields(Config, tuple(Config.model_fields)),
         run=_fields(RunOptions, RUN),
@@ -88,6 +94,7 @@ def form() -> Form:
             for name in samples.NAMES
         ],
         networks={name: weights.is_cached(name) for name in NETWORK_NAMES.names},
+        formats={name: can_write(name) for name in FORMATS},
     )
 
 

@@ -23,7 +23,7 @@ from impasto.run.recipe import Recipe
 from impasto.samples.sources import SAMPLE, resolve_picture
 from impasto.studio.schemas import FileView, InputView, PictureRef, ProfileView, RecipeView, file_options
 
-__all__ = ["FORMATS", "SUFFIXES", "Pictures", "base_name", "download_name", "load_recipe", "profile_name"]
+__all__ = ["FORMATS", "SUFFIXES", "Pictures", "base_name", "can_write", "download_name", "load_recipe", "profile_name"]
 
 MAX_MEGAPIXELS = 120.0
 """Limit of an upload. It is read from the header, so decompression bombs are refused before decoding."""
@@ -31,10 +31,18 @@ MAX_MEGAPIXELS = 120.0
 CHECK_PX = 256
 """Size at which an upload is decoded to check it."""
 
-FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "tiff": "image/tiff"}
+FORMATS = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "exr": "image/x-exr",
+}
 PROFILE_SUFFIXES = (".icc", ".icm")
 
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "exr": ".exr"}
+DEEP_FORMATS = ("png", "tiff", "exr")
+"""Formats of 16 bits."""
 
 T = TypeVar("T")
 
@@ -131,7 +139,12 @@ class Pictures:
         return self.file(job.result["sha256"])
 
     def convert_result(self, job: Job, kind: str, folder: Path) -> Path:
-        """Write a finished picture in a format, with its recipe inside, to `folder`."""
+        """Write a finished picture in a format, with its recipe inside, to `folder`.
+
+        An EXR holds linear light: the tone curve of the content is inverted. Raises `JobError` without OpenEXR.
+        """
+        if not can_write(kind):
+            raise JobError(f"This studio cannot write {kind.upper()}: install impasto[{kind}] there, or choose TIFF.")
         source = self.result(job)
         path = folder / f"{job.id}{SUFFIXES[kind]}"
         if job.result is not None and job.result["suffix"] == path.suffix:
@@ -140,26 +153,36 @@ class Pictures:
         picture = images.load(source, max_megapixels=float("inf"))
         recipe = read_recipe(source)
         options, profile = recipe.run, self._profile(job, recipe)
-        if profile.space == "cmyk" and kind != "tiff":
+        if kind == "exr" or (profile.space == "cmyk" and kind != "tiff"):
             profile = images.load_profile(SRGB)
         images.save(
             path,
             picture.pixels,
             picture.alpha,
-            bits=options.bits if kind in ("png", "tiff") else 8,
+            bits=options.bits if kind in DEEP_FORMATS else 8,
             quality=options.quality,
             dpi=recipe.config.dpi,
             profile=profile,
             intent=options.intent,
+            peak=self._peak(job) if kind == "exr" else 1.0,
             note=images.read_note(source) or "",
         )
         return path
+
+    def _peak(self, job: Job) -> float:
+        """Return the peak of the content's tone curve, which is 1 unless it is an OpenEXR."""
+        return images.open_image(self.file(str(job.inputs["content"]["sha256"])), max_megapixels=float("inf")).peak
 
     def _profile(self, job: Job, recipe: Recipe) -> OutputProfile:
         """Return the color profile of a finished picture, which is stored with its job if it is a file."""
         if "profile" not in job.inputs:
             return images.load_profile(recipe.run.profile)
         return images.load_profile(self.file(str(job.inputs["profile"]["sha256"])), name=recipe.run.profile)
+
+
+def can_write(kind: str) -> bool:
+    """Return True if files of a format can be written here. EXR needs the extra of its name."""
+    return kind != "exr" or images.import_openexr() is not None
 
 
 def base_name(name: str, default: str = "picture") -> str:

@@ -186,7 +186,7 @@ def _add_result_routes(app: FastAPI, studio: Studio) -> None:
         response_class=Response,
     )
     def result(
-        job: JobNumber, format: Annotated[Literal["png", "jpeg", "webp", "tiff"] | None, Query()] = None
+        job: JobNumber, format: Annotated[Literal["png", "jpeg", "webp", "tiff", "exr"] | None, Query()] = None
     ) -> FileResponse:
         """Return a finished picture as a file with its recipe inside, PNG by default; a clip in its own format."""
         finished = store.get(job)

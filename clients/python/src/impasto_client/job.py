@@ -19,7 +19,15 @@ __all__ = ["Job"]
 RECONNECT_S = 300.0
 """Seconds to wait for a studio that is restarted."""
 
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
+FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".exr": "exr",
+}
 
 
 class Job:
@@ -74,7 +82,7 @@ class Job:
         return self._transport.fetch("GET", f"/api/jobs/{self.id}/preview")
 
     def result(self, format: str = "") -> bytes:
-        """Wait for the picture and return it as a file: png (default), jpeg, webp or tiff, with its recipe inside.
+        """Wait for the picture and return it as a file: png (default), jpeg, webp, tiff or exr, with its recipe inside.
 
         A clip is returned as the file it is, an MP4 by default.
         """

@@ -4,7 +4,7 @@ import { post, remove } from "./api.js";
 import { button, el, openDialog } from "./dom.js";
 import { fullTitle } from "./labels.js";
 
-const FORMATS = { png: /^\.png$/, jpeg: /^\.jpe?g$/, webp: /^\.webp$/, tiff: /^\.tiff?$/ };
+const FORMATS = { png: /^\.png$/, jpeg: /^\.jpe?g$/, webp: /^\.webp$/, tiff: /^\.tiff?$/, exr: /^\.exr$/ };
 
 const ACTIONS = {
   queued: ["pause", "cancel"],
@@ -20,9 +20,12 @@ const ACTIONS = {
 const LABELS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry", remove: "Remove" };
 
 export class JobActions {
-  /** `run` receives the promise of each request, `onUseSettings` the job, `onCompare` the number of another job or null. */
-  constructor({ run, onUseSettings, onCompare }) {
-    Object.assign(this, { run, onUseSettings, onCompare, shown: null });
+  /**
+   * `formats` says of each format whether the studio writes it. `run` receives the promise of each request,
+   * `onUseSettings` the job, `onCompare` the number of another job or null.
+   */
+  constructor({ formats, run, onUseSettings, onCompare }) {
+    Object.assign(this, { formats, run, onUseSettings, onCompare, shown: null });
     this.node = el("div", { class: "row actions" });
   }
 
@@ -61,13 +64,19 @@ export class JobActions {
 
   createDownload(job) {
     const link = el("a", { class: "button main", download: true }, "Download");
-    const format = el("select", { "aria-label": "Format" }, ...Object.keys(FORMATS).map((name) => el("option", { value: name }, name.toUpperCase())));
+    const format = el("select", { "aria-label": "Format" }, ...Object.keys(FORMATS).map((name) => this.createFormat(name)));
     const update = () => (link.href = `/api/jobs/${job.id}/result?format=${format.value}`);
     const [stored = "png"] = Object.keys(FORMATS).filter((name) => FORMATS[name].test(job.result.suffix));
     format.value = stored; // in it nothing is converted, such as CMYK to RGB
     format.addEventListener("change", update);
     update();
     return el("span", { class: "button-group" }, link, format);
+  }
+
+  /** A format to choose. One that needs software which is missing says so, and cannot be chosen. */
+  createFormat(name) {
+    const isMissing = !this.formats[name];
+    return el("option", { value: name, disabled: isMissing }, isMissing ? `${name.toUpperCase()} (needs impasto[${name}])` : name.toUpperCase());
   }
 
   /** A link to a clip, also to the frames before an error. */

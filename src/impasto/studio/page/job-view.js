@@ -32,10 +32,11 @@ function sharpeningImage(picture, alt) {
 }
 
 export class JobView {
-  /** `onUseSettings` receives a job, `results` returns all finished jobs, `go(id, other)` shows a job, alone or beside another. */
-  constructor(host, { onUseSettings, results, go, usualAlpha }) {
+  /** `formats` are those of a download, `onUseSettings` receives a job, `results` returns all finished jobs, `go(id, other)` shows a job, alone or beside another. */
+  constructor(host, { formats, onUseSettings, results, go, usualAlpha }) {
     Object.assign(this, { host, results, usualAlpha, job: null, other: null });
     this.actions = new JobActions({
+      formats,
       run: (request) => this.run(request),
       onUseSettings,
       onCompare: (other) => go(this.job.id, other),

@@ -123,6 +123,7 @@ const events = new EventStream({
 
 const options = await get("/api/options");
 const jobView = new JobView(byId("job"), {
+  formats: options.formats,
   usualAlpha: options.fields.find(({ name }) => name === "alpha").default,
   onUseSettings: (job) => useSettings(job).catch((error) => (problem.textContent = error.message)),
   results: () => [...jobs.values()].filter((job) => job.state === "done").reverse(),
