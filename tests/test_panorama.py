@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from builders.commands import run_command
 from builders.objectives import tiny_config
-from builders.pages import WatchedPage, drop, job_state, job_view, press, submit_job
+from builders.pages import WatchedPage, drop, job_state, job_view, press, submit_job, watch
 from builders.runs import build_run
+from builders.touch import PHONE, Touch
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from torch import Tensor
 
 from impasto import images
@@ -288,6 +289,76 @@ def test_report_turns_a_panorama(tiny: Encoder, watched: WatchedPage, tmp_path: 
     # A machine without a graphics card may also have only the one.
     assert canvas.get_attribute("data-renderer") in (renderer, "2d")
     assert not watched.complaints
+
+
+def test_fingers_turn_and_zoom_a_report(tiny: Encoder, browser: Browser, tmp_path: Path) -> None:
+    run = build_panorama_run(tiny)
+    report = write_report(build_run_report(run, drive(run), name="sphere.png"), tmp_path / "report.html")
+    context = browser.new_context(**PHONE, reduced_motion="reduce")
+    watched = watch(context.new_page())
+    watched.page.goto(report.as_uri())
+    canvas = watched.page.get_by_role("img", name=HELP)
+    expect(canvas).to_have_attribute("data-renderer", re.compile("webgl|2d"))
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    scroll_state = "[scrollX, scrollY, visualViewport.scale]"
+    before, touch = watched.page.evaluate(scroll_state), Touch(watched.page)
+    touch.drag(((x, y), (x - box["height"] / 2, y)))
+    expect(canvas).to_have_attribute("data-yaw", re.compile("^3[678]$"))
+    touch.drag(((x - 40, y), (x - 80, y)), ((x + 40, y), (x + 80, y)))
+    expect(canvas).to_have_attribute("data-field", re.compile("^3[678]$"))  # twice as large
+    expect(canvas).to_have_attribute("data-yaw", re.compile("^3[678]$"))  # the middle stays
+    touch.drag(((x, y), (x, y + box["height"] / 2)))  # one finger again
+    expect(canvas).to_have_attribute("data-pitch", re.compile("^(19|2[01])$"))
+    expect(canvas).to_have_attribute("data-field", re.compile("^3[678]$"))
+    assert watched.page.evaluate(scroll_state) == before
+    assert not watched.complaints
+    context.close()
+
+
+SMALL_TEXTURES = """
+const { getParameter, texImage2D } = WebGL2RenderingContext.prototype;
+WebGL2RenderingContext.prototype.getParameter = function (name) {
+  return name === this.MAX_TEXTURE_SIZE ? 64 : getParameter.call(this, name);
+};
+WebGL2RenderingContext.prototype.texImage2D = function (...given) {
+  globalThis.textureSize = [given[5].width, given[5].height];
+  return texImage2D.apply(this, given);
+};
+"""
+
+
+def test_large_panoramas_fit_a_small_graphics_memory(tiny: Encoder, watched: WatchedPage, tmp_path: Path) -> None:
+    run = build_panorama_run(tiny)
+    report = write_report(build_run_report(run, drive(run), name="sphere.png"), tmp_path / "report.html")
+    watched.page.add_init_script(SMALL_TEXTURES)
+    watched.page.goto(report.as_uri())
+    canvas = watched.page.get_by_role("img", name=HELP)
+    expect(canvas).to_have_attribute("data-renderer", re.compile("webgl|2d"))
+    if canvas.get_attribute("data-renderer") == "2d":
+        pytest.skip("this browser has no WebGL")
+    assert watched.page.evaluate("textureSize") == [64, 32]
+    canvas.press("0")  # focus it, which draws an outline
+    whole = canvas.screenshot()
+    # Take the texture away, as a browser does that runs out of memory, and give it back.
+    watched.page.evaluate(
+        """() => {
+            const context = document.querySelector("canvas.panorama").getContext("webgl2");
+            globalThis.texture = context.getExtension("WEBGL_lose_context");
+            texture.loseContext();
+        }"""
+    )
+    canvas.press("ArrowRight")
+    canvas.press("ArrowLeft")
+    watched.page.evaluate("texture.restoreContext()")
+    watched.page.wait_for_function(
+        "() => !document.querySelector('canvas.panorama').getContext('webgl2').isContextLost()"
+    )
+    watched.page.wait_for_timeout(300)  # a frame is drawn
+    assert canvas.screenshot() == whole
+    assert not [complaint for complaint in watched.complaints if "CONTEXT_LOST" not in complaint]
 
 
 def test_report_of_a_flat_picture_has_no_viewer(tiny: Encoder, watched: WatchedPage, tmp_path: Path) -> None:

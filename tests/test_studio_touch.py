@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders.pages import MANY_STEPS, WatchedPage, job_number, job_state, job_view, read_job, submit_job, watch
 from builders.servers import RunningStudio
+from builders.touch import PHONE, Touch
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -20,8 +21,6 @@ FINGER_PX = 44
 
 MIN_PX = 24
 """Minimum target size of WCAG 2.2, criterion 2.5.8."""
-
-Point = tuple[float, float]
 
 TOO_SMALL = """([height, least]) => {
     const seen = [...document.querySelectorAll("a, button, select, summary, input:not([type=file])")]
@@ -36,30 +35,9 @@ TOO_SMALL = """([height, least]) => {
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[WatchedPage]:
     """Open the page on a phone."""
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True, is_mobile=True
-    )
+    context = browser.new_context(**PHONE)
     yield watch(context.new_page())
     context.close()
-
-
-class Touch:
-    """Touch gestures on a page; Playwright itself can only tap."""
-
-    def __init__(self, page: Page) -> None:
-        self.session = page.context.new_cdp_session(page)
-
-    def _touch(self, kind: str, *points: Point) -> None:
-        touched = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
-        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
-
-    def drag(self, *paths: tuple[Point, Point]) -> None:
-        """Move each finger from its first to its second point, putting the fingers down one after another."""
-        for count in range(1, len(paths) + 1):
-            self._touch("touchStart", *(path[0] for path in paths[:count]))
-        for share in np.linspace(0, 1, 12):
-            self._touch("touchMove", *((a + (c - a) * share, b + (d - b) * share) for (a, b), (c, d) in paths))
-        self._touch("touchEnd")
 
 
 def bounds(page: Page, selector: str) -> tuple[float, float, float, float]:

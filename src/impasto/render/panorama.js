@@ -1,12 +1,12 @@
-// A viewer that turns an equirectangular picture: by mouse, touch, or arrow keys. It draws with WebGL 2, or, where a
-// browser has none, point by point. The studio's page and reports share it.
+// A viewer that turns an equirectangular picture: by mouse, touch, or arrow keys; two fingers zoom. It draws with
+// WebGL 2, or, where a browser has none, point by point. Nothing moves by itself. The studio's page and reports share it.
 
 const FIELD = { usual: 75, least: 30, most: 110 }; // of view, from top to bottom, in degrees
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const KEY_TURN = 10; // degrees
 const ZOOM_KEYS = { "+": 1 / 1.2, "=": 1 / 1.2, "-": 1.2 };
 const DRAWN_PX = 360; // the width of the view without WebGL
-const HELP = "Drag or use the arrow keys to turn, plus and minus to zoom, 0 to return.";
+const HELP = "Drag or use the arrow keys to turn, two fingers or plus and minus to zoom, 0 to return.";
 
 const VERTEX = `#version 300 es
 in vec2 corner;
@@ -53,11 +53,20 @@ export function viewPanorama(image, label) {
     isDue = true;
     requestAnimationFrame(() => {
       isDue = false;
-      draw(view);
+      draw?.(view);
     });
   };
   const start = () => {
     draw = drawWithWebGL(canvas, image) ?? drawByPoints(canvas, image);
+    // A browser that runs out of memory takes the texture away, and may give it back.
+    canvas.addEventListener("webglcontextlost", (event) => {
+      event.preventDefault();
+      draw = null;
+    });
+    canvas.addEventListener("webglcontextrestored", () => {
+      draw = drawWithWebGL(canvas, image);
+      update();
+    });
     new ResizeObserver(update).observe(canvas);
     update();
   };
@@ -68,22 +77,32 @@ export function viewPanorama(image, label) {
   return canvas;
 }
 
+/** Return the middle of points, and how far apart they are. */
+function measure(points) {
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [x, y] = [0, 1].map((side) => mean(points.map((point) => point[side])));
+  return { x, y, spread: mean(points.map((point) => Math.hypot(point[0] - x, point[1] - y))) };
+}
+
 function addControls(canvas, view, update) {
-  let last = null;
+  const pointers = new Map(); // the mouse, or each finger, and where it is
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button || !event.isPrimary) return;
+    if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
-    last = [event.clientX, event.clientY];
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!last || !event.isPrimary) return;
+    if (!pointers.has(event.pointerId)) return;
+    const before = measure([...pointers.values()]);
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    const after = measure([...pointers.values()]);
     const degrees = view.field / canvas.clientHeight; // of a pixel
-    view.yaw -= (event.clientX - last[0]) * degrees;
-    view.pitch += (event.clientY - last[1]) * degrees;
-    last = [event.clientX, event.clientY];
+    view.yaw -= (after.x - before.x) * degrees;
+    view.pitch += (after.y - before.y) * degrees;
+    if (pointers.size > 1) view.field *= Math.max(before.spread, 1) / Math.max(after.spread, 1);
     update();
   });
-  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => (last = null));
+  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => pointers.delete(event.pointerId));
   canvas.addEventListener("wheel", (event) => {
     if (document.activeElement !== canvas) return; // the page scrolls
     event.preventDefault();
