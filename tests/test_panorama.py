@@ -27,6 +27,7 @@ from impasto.core.evaluate import Evaluation
 from impasto.core.method import Progress
 from impasto.core.panorama import BAND_HALF, CAP_RADIUS, Panorama, iter_pixels
 from impasto.core.tensor_store import RamStore
+from impasto.engine.tiled import TiledEngine
 from impasto.errors import ImageError
 from impasto.insight.report import build_run_report, write_report
 from impasto.run import Run, drive, read_recipe, reproduce
@@ -190,6 +191,17 @@ def test_masks_and_alpha_lie_where_the_content_has_them(tiny: Encoder) -> None:
     result = drive(build_panorama_run(tiny, content=opaque, bleed_alpha=4))
     assert result.alpha is not None
     assert torch.equal(result.alpha[0, 0], torch.from_numpy(1 - protect))
+
+
+@pytest.mark.parametrize("size", [(64, 128), (63, 127)])
+def test_tiles_paint_the_same_panorama(tiny: Encoder, size: tuple[int, int]) -> None:
+    config, content = tiny_config(panorama=True, iterations=3, scales=2), draw_panorama(*size)
+    whole, tiled = (
+        drive(build_run(tiny, config, engine=engine, content=content)).image
+        for engine in (None, TiledEngine(tiny, tile_px=16))
+    )
+    assert whole.shape[2:] == size
+    assert (tiled - whole).abs().mean() < 1e-3
 
 
 @pytest.mark.parametrize("size", [(64, 120), (64, 132), (128, 128)])

@@ -26,6 +26,7 @@ from impasto.core.matching import Area, find_matches
 from impasto.core.preconditioner import fourier_filter
 from impasto.core.pyramid import plan_scales
 from impasto.core.seam import close_seam
+from impasto.core.targets import _inside as inside
 from impasto.core.tensor_store import RamStore
 from impasto.engine.kernels import best_set
 from impasto.engine.memory import Workload, memory_needs
@@ -381,6 +382,8 @@ def test_seam_is_measured_across_the_edges_that_meet() -> None:
 def test_edges_of_the_style_do_not_count_where_the_target_has_none() -> None:
     """Padding changes what a style is like at its edges, and the target has no such places."""
     content, style = random_image(1, 32, 32), random_image(2, 32, 48)
+    assert inside(torch.zeros(1, 64, 12), (2, 3)).shape == (1, 56, 6)  # 4 positions, and at most a quarter
+    assert inside(torch.zeros(1, 3, 64), (2, 3)).shape == (1, 3, 56)
 
     def values(padding: Padding, wrap: Wrap, style_loss: str, layers: str = "relu1_1") -> Tensor:
         encoder = Encoder(VGG19, random_weights(VGG19), padding=padding)
