@@ -180,7 +180,10 @@ def test_note_tells_the_resolution_and_warns_below_half(tiny: Encoder, caplog: p
     low = tiny_print(tiny, print="20x10mm", dpi=300).print_note
     assert low is not None
     assert low.is_low
-    assert "Under 150 dpi" in low.text
+    assert "Under 150 dpi the photo's small details are lost and strokes are finer than in a proof" in low.text
+    photo_only = tiny_print(tiny, print="20x10mm", dpi=300, style_scale=0.1).print_note
+    assert photo_only is not None
+    assert "Under 150 dpi the photo's small details are lost: print smaller" in photo_only.text
     assert tiny_print(tiny).print_note is None
     assert good.estimate().note == good.print_note.text
 

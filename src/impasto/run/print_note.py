@@ -16,7 +16,7 @@ SOFT_DPI = 150
 """Resolution below which pixels are seen in the hand: the eye tells one arc minute apart, 1/150 inch at 58 cm."""
 
 MAX_ENLARGEMENT = 2
-"""A photo that is enlarged more than twice has calm areas without strokes (benchmarks/trials.md)."""
+"""Of a photo that is enlarged more, the details of the print's size are missing. Strokes do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def describe_print(
     long_px = max(frame.size)
     side = frame.size.index(long_px)
     length = f"{long_px / config.dpi * MM_PER_INCH / 10:.3g} cm"
-    dpi = {f"photo: {frame.crop[side]} px for {length}": frame.crop[side] / long_px * config.dpi}
+    photo_dpi = frame.crop[side] / long_px * config.dpi
+    dpi = {f"photo: {frame.crop[side]} px for {length}": photo_dpi}
     for style, scale in zip(styles, scales, strict=True):
         px = max(style.size)
         name = "painting" if len(styles) == 1 else style.name or "a painting"
@@ -50,7 +51,8 @@ def describe_print(
     height, width = frame.canvas
     text = f"print of {width}x{height} px at {config.dpi:g} dpi; {', '.join(parts)}"
     if is_low:
-        text += (
-            f". Under {least:.0f} dpi photos look soft and strokes are finer: print smaller, or give larger pictures."
-        )
+        effects = ["the photo's small details are lost"] if photo_dpi < least else []
+        if any(value < least for value in list(dpi.values())[1:]):
+            effects.append("strokes are finer than in a proof")
+        text += f". Under {least:.0f} dpi {' and '.join(effects)}: print smaller, or give larger pictures."
     return PrintNote(text, is_low)
