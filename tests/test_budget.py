@@ -146,6 +146,11 @@ def test_the_estimate_counts_the_search_for_neighbors(monkeypatch: pytest.Monkey
     assert large - small == pytest.approx(128**2 * (512**2 - 64**2) * 256 / (9 * 256**2 * 96**2))
 
 
+def test_a_very_large_picture_is_refused_in_whole_gigabytes() -> None:
+    with pytest.raises(ConfigError, match=r"does not fit 1 GB of memory: it needs 1\d\d GB\. "):
+        memory_plan(6000, GB)
+
+
 def test_estimate_grows_with_the_work() -> None:
     plan = make_plan(RunOptions(memory="4GB"), workload(4))
     small, large = estimate(workload(0.2), plan), estimate(workload(4), plan)

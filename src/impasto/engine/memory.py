@@ -111,7 +111,7 @@ def plan_memory(work: Workload, budget: float, *, precision: str, winograd_chann
     if work.needs_whole_image:
         raise ConfigError(
             f"style_loss = {work.config.style_loss!r} needs whole images: {work.width}x{work.height} px take "
-            f"{whole.memory_bytes / 1e9:.2g} GB of {budget / 1e9:.2g}. Raise --memory, lower --size, or use another."
+            f"{_gb(whole.memory_bytes)} GB of {_gb(budget)}. Raise --memory, lower --size, or use another."
         )
     for history, on_disk in (*((history, False) for history in histories), (histories[-1], True)):
         for join in joins:
@@ -122,9 +122,14 @@ def plan_memory(work: Workload, budget: float, *, precision: str, winograd_chann
         return small
     least = memory_needs(work, MIN_TILE_PX, None, 1, True, *kernels).memory_bytes
     raise ConfigError(
-        f"{work.width}x{work.height} px does not fit {budget / 1e9:.2g} GB of memory: it needs {least / 1e9:.2g} GB. "
+        f"{work.width}x{work.height} px does not fit {_gb(budget)} GB of memory: it needs {_gb(least)} GB. "
         "Raise --memory, or lower --size or --dpi."
     )
+
+
+def _gb(size: float) -> str:
+    """Format bytes as gigabytes, with two digits at least."""
+    return f"{size / 1e9:.0f}" if size >= 1e10 else f"{size / 1e9:.2g}"
 
 
 def _largest_tiles(
