@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import impasto
+from impasto.cli import main
 from impasto.config import Config
 from impasto.core.encoder import Encoder
 from impasto.core.tensor_store import RamStore
 from impasto.errors import ConfigError
-from impasto.images import bleed
+from impasto.images import bleed, keeps_hidden_colors
 from impasto.run import drive
 
 RED, BLUE, BLEED_PX = (0.9, 0.1, 0.1), (0.1, 0.2, 0.9), 4
@@ -130,3 +131,23 @@ def test_bleed_works_with_every_style_loss(painting: Path) -> None:
             draw_islands(), painting, style_loss=style_loss, bleed_alpha="4px", size=64, iterations=2
         )
         assert result.image.shape == (1, 3, 48, 64)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "is_lost"), [("a.png", False), ("a.jpg", True)])
+def test_command_says_where_the_bleed_is_lost(
+    name: str, is_lost: bool, painting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    islands = np.zeros((64, 96, 4), np.uint8)
+    islands[16:48, 16:80] = 200
+    Image.fromarray(islands).save(tmp_path / "uv.png")
+    options = ["--size", "64", "--iterations", "1", "--bleed-alpha", "4px"]
+    assert main(["stylize", str(tmp_path / "uv.png"), str(painting), "-o", str(tmp_path / name), *options]) == 0
+    assert ("so --bleed-alpha is lost. Use .png" in " ".join(capsys.readouterr().err.split())) == is_lost
+
+
+def test_formats_with_hidden_colors_are_known() -> None:
+    srgb, press = impasto.images.load_profile("srgb"), impasto.images.load_profile("cmyk")
+    kept = [name for name in ("a.PNG", "a.tif", "a.webp", "a.jpg", "a.exr") if keeps_hidden_colors(Path(name), srgb)]
+    assert kept == ["a.PNG", "a.tif", "a.webp"]
+    assert not keeps_hidden_colors(Path("a.tif"), press)

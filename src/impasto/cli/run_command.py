@@ -86,6 +86,8 @@ class RunCommand:
         written = [path, *self.outputs.check(path), *([self.checkpoints.path] if self.checkpoints else [])]
         pictures = pictures_by_role(self.run.opened_inputs).values()
         require_distinct(written, map(images.get_path, [*pictures, self.run.inputs.weights]))
+        if self.run.config.bleed_alpha and not images.keeps_hidden_colors(path, self.run.profile):
+            self._say(f"impasto: {path} keeps no colors of transparent pixels, so --bleed-alpha is lost. Use .png")
         if not self.quiet:
             _announce(self.run)
         if self.run.inputs.weights is None:

@@ -8,7 +8,7 @@ from impasto.images.profiles import OutputProfile, load_profile
 from impasto.images.read import load
 from impasto.images.reduce import reduce_image
 from impasto.images.row_blocks import iter_row_blocks
-from impasto.images.write import encode_jpeg, quantize, require_output, save
+from impasto.images.write import encode_jpeg, keeps_hidden_colors, quantize, require_output, save
 
 __all__ = [
     "Mask",
@@ -21,6 +21,7 @@ __all__ = [
     "get_path",
     "import_openexr",
     "iter_row_blocks",
+    "keeps_hidden_colors",
     "load",
     "load_mask",
     "load_profile",

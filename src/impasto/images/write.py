@@ -21,7 +21,7 @@ from impasto.images.exr import import_openexr, write_exr
 from impasto.images.metadata import attach_note
 from impasto.images.profiles import OutputProfile, convert, load_profile
 
-__all__ = ["encode_jpeg", "quantize", "require_output", "save"]
+__all__ = ["encode_jpeg", "keeps_hidden_colors", "quantize", "require_output", "save"]
 
 FORMAT_BITS = {".png": 16, ".jpg": 8, ".jpeg": 8, ".webp": 8, ".tif": 16, ".tiff": 16, ".exr": 16}
 """Output formats, and the most bits that each can hold."""
@@ -37,6 +37,9 @@ MAX_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 
 
 CMYK_SUFFIXES = (".tif", ".tiff")
+
+STRAIGHT_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
+"""Formats that keep colors under transparent pixels. JPEG has no alpha; in OpenEXR, colors are multiplied by it."""
 
 
 def require_output(
@@ -61,6 +64,11 @@ def require_output(
         limit = f"{suffix} holds at most {MAX_SIDE_PX[suffix]} px a side, not {width}x{height}"
         raise OutputError(f"{path} cannot be written: {limit}. Use .png or .tif.")
     require_writable(path)
+
+
+def keeps_hidden_colors(path: Path, profile: OutputProfile) -> bool:
+    """Return True if `save` keeps the colors of transparent pixels in a file of this name."""
+    return path.suffix.lower() in STRAIGHT_SUFFIXES and profile.space != "cmyk"
 
 
 def save(
