@@ -33,8 +33,10 @@ PRIVATE_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     # Ray's switch for binding to the loopback address only. Ray itself sets it on systems with a firewall dialog.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray would start a process for each processor, which none of our actors could use.
+    "RAY_prestart_worker_first_driver": "0",
 }
-"""Restricts a private cluster to this machine and this user."""
+"""Restricts a private cluster to this machine and this user, and to the processes that it needs."""
 
 QUIET_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Disables usage reports, and a warning about a change of defaults."""

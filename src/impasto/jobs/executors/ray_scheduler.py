@@ -25,10 +25,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from impasto.distributed.connection import Cluster, ClusterError, actor_environment, require_version
 from impasto.distributed.driver import Channel, ClosedChannelError, serve
+from impasto.distributed.ray_cache import RayCache
 from impasto.errors import ImpastoError, one_line
 from impasto.files import atomic_write
 from impasto.jobs.executors.ray import StartWorkers, WorkersReady
-from impasto.jobs.executors.ray_worker import RayCache, RayWorker, Sent
+from impasto.jobs.executors.ray_worker import RayWorker, Sent
 from impasto.jobs.model import Claim, FramesDone, Job, JobEnded, JobError, JobUpdate, LostJobError, StepsDone
 from impasto.jobs.store import JobStore
 from impasto.jobs.worker import fail_job, save_update, worker_name
