@@ -7,6 +7,7 @@ import errno
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -20,6 +21,9 @@ __all__ = ["DEFAULT_PORT", "AddressInUseError", "Server", "find_address", "liste
 DEFAULT_PORT = 8077
 
 SHUTDOWN_TIMEOUT_S = 5
+
+DRAW_DELAY_S = 5.0
+"""Time until the samples are drawn, which takes four seconds of a processor: the page opens meanwhile."""
 
 
 class AddressInUseError(ConfigError):
@@ -81,12 +85,13 @@ class Server(uvicorn.Server):
         self.studio, self.listening, self.on_ready, self.should_stop = studio, listening, on_ready, should_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start responding, and draw the samples that the page shows first in the background."""
+        """Start responding, and soon draw the samples in the background."""
         await super().startup(sockets)
         threading.Thread(target=self._draw_samples, daemon=True).start()
         self.on_ready()
 
     def _draw_samples(self) -> None:
+        time.sleep(DRAW_DELAY_S)
         with contextlib.suppress(ImpastoError):  # the request for a sample reports it, such as a full disk
             self.studio.pictures.draw_samples()
 
