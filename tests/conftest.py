@@ -187,7 +187,7 @@ def slow_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def nodes(slow_steps: dict[str, str]) -> Iterator[Nodes]:
     """Start a cluster of two nodes."""
-    with two_nodes(slow_steps) as running:
+    with two_nodes(slow_steps, client_server=True) as running:
         yield running
 
 

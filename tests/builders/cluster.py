@@ -17,12 +17,18 @@ PRIVATE_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 NODES = """
-import sys, time
+import sys
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
-head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": int(sys.argv[1])}
+# A cluster's autoscaler, log monitor and dashboard do nothing for our drivers, and each takes seconds to start.
+head = {"num_cpus": 1, "no_monitor": True, "include_log_monitor": False}
+if len(sys.argv) > 1:
+    head["ray_client_server_port"] = int(sys.argv[1])
+Node.start_api_server = lambda *_, **__: None
 cluster = Cluster(initialize_head=True, head_node_args=head)
 second = cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
@@ -43,9 +49,9 @@ cluster.shutdown()
 class Nodes:
     """A head and a second node with one CPU each; either can be killed."""
 
-    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], ports: list[str]) -> None:
         self.process, self.environment = process, environment
-        self.from_elsewhere = f"ray://127.0.0.1:{port}"
+        self.from_elsewhere = "".join(f"ray://127.0.0.1:{port}" for port in ports)
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
         self.processes: list[psutil.Process] = []
@@ -90,12 +96,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def two_nodes(variables: dict[str, str] | None = None) -> Iterator[Nodes]:
-    """Start a cluster of two nodes with its own token and more variables, on the loopback address."""
+def two_nodes(variables: dict[str, str] | None = None, *, client_server: bool = False) -> Iterator[Nodes]:
+    """Start a cluster of two nodes with its own token and more variables, on the loopback address.
+
+    With `client_server`, it also accepts connections from machines that are not part of it.
+    """
     environment = os.environ | PRIVATE_ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(16)} | (variables or {})
-    port = free_port()
+    ports = [str(free_port())] if client_server else []
     process = subprocess.Popen(
-        [sys.executable, "-c", NODES, str(port)],
+        [sys.executable, "-c", NODES, *ports],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -105,7 +114,7 @@ def two_nodes(variables: dict[str, str] | None = None) -> Iterator[Nodes]:
     )
     nodes = None
     try:
-        nodes = Nodes(process, environment, port)
+        nodes = Nodes(process, environment, ports)
         assert nodes.address, "the nodes did not start"
         yield nodes
     finally:
