@@ -18,13 +18,14 @@ from builders.networks import TINY, random_weights
 from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
 from builders.processes import start_reaper
 from builders.servers import RunningStudio, kill_studio, start_studio
-from builders.slow_steps import environment, install
+from builders.slow_steps import environment, install, register, set_slow
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import Tensor
 
 from impasto import samples
 from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
+from impasto.config.style_losses import STYLE_LOSS_NAMES
 from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
@@ -182,6 +183,17 @@ def slow_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("slow-steps")
     install(folder)
     return environment(folder)
+
+
+@pytest.fixture
+def slow_loss(slow_steps: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process, and those that it starts, use the style loss that can be slowed down."""
+    for name, value in slow_steps.items():
+        monkeypatch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)
+    monkeypatch.setattr(STYLE_LOSS_NAMES, "_registered", dict(STYLE_LOSS_NAMES._registered))
+    register()
+    yield
+    set_slow(False)
 
 
 @pytest.fixture(scope="session")

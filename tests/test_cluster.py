@@ -23,7 +23,7 @@ import torch
 from builders.cluster import Nodes, two_nodes
 from builders.pixels import textured_scene
 from builders.processes import Program
-from builders.slow_steps import FILE, NAME, SLOW_STEPS, slow_gram
+from builders.slow_steps import SLOW_STEPS, set_slow
 from builders.waiting import wait_until
 from PIL import Image
 
@@ -31,7 +31,6 @@ from impasto import read_recipe
 from impasto.cli import main
 from impasto.clips import ClipWriter, open_clip
 from impasto.config import Plan
-from impasto.config.style_losses import STYLE_LOSS_NAMES
 from impasto.distributed import ClusterError, Driver, connection
 from impasto.jobs import JobStore
 from impasto.jobs.batch import QUEUE_FOLDER as QUEUE
@@ -60,16 +59,11 @@ def expected(
 
 
 @pytest.fixture(autouse=True)
-def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch, slow_steps: dict[str, str]) -> Iterator[None]:
+def _enter_folder(desk: Path, monkeypatch: pytest.MonkeyPatch, slow_loss: None) -> None:
     (desk / "photos").mkdir()
     (desk / "photo.jpg").rename(desk / "photos" / "cat.jpg")
     shutil.copy(desk / "painting.png", desk / "photos" / "dog.png")
     monkeypatch.chdir(desk)
-    for name, value in slow_steps.items():
-        monkeypatch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)
-    monkeypatch.setitem(STYLE_LOSS_NAMES._registered, NAME, f"{slow_gram.__module__}:{slow_gram.__name__}")
-    yield
-    use_slow_steps(False)
 
 
 def batch(*arguments: str, environment: dict[str, str] | None = None, status: int = 0, out: str = "out") -> Any:
@@ -111,15 +105,9 @@ def plan_of(picture: bytes) -> Plan:
     return read_recipe(Path("expected.png")).plan
 
 
-def use_slow_steps(slow: bool) -> None:
-    """Make the steps of all batches slow, or normal again."""
-    file = Path(os.environ[FILE])
-    file.touch() if slow else file.unlink(missing_ok=True)
-
-
 def start_batch(arguments: list[str], nodes: Nodes, stderr: int | None = None) -> subprocess.Popen[str]:
     """Start a batch with slow steps, and wait until both of its jobs have a checkpoint."""
-    use_slow_steps(True)
+    set_slow(True)
     command = [sys.executable, "-m", "impasto", "batch", *arguments, "-o", "out", "--quiet", "--on", nodes.address]
     process = subprocess.Popen(command, env=nodes.environment, text=True, stderr=stderr)
 
@@ -214,7 +202,7 @@ def test_rerun_after_killed_call_gives_the_same_bytes(nodes: Nodes, expected: di
     process = start_batch([*TWO, *LONG], nodes)
     process.kill()
     process.wait()
-    use_slow_steps(False)
+    set_slow(False)
     jobs = JobStore(Path("out", QUEUE)).jobs()
     assert all(job.state in ("queued", "running") and job.progress < 1 for job in jobs), "the batch ended too early"
     assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
@@ -234,7 +222,7 @@ def test_killed_driver_process_is_a_one_line_error(nodes: Nodes, expected: dict[
     assert "is lost" in stderr
     assert len(stderr.strip().splitlines()) == 1
     assert [(job.state, job.crashes) for job in JobStore(Path("out", QUEUE)).jobs()] == [("queued", 0)] * 2
-    use_slow_steps(False)
+    set_slow(False)
     assert batch(*TWO, *LONG, "--on", nodes.address, environment=nodes.environment)["done"] == 2
     require_same(expected)
 
@@ -249,7 +237,7 @@ def test_ctrl_c_requeues_jobs_and_keeps_cancellations(nodes: Nodes, expected: di
     process.send_signal(signal.SIGINT)
     assert process.wait(300) == 130
     assert [job.state for job in store.jobs()] == ["queued", "cancelled"]
-    use_slow_steps(False)
+    set_slow(False)
     report = batch(*TWO, *LONG, "--retry", "--on", nodes.address, environment=nodes.environment)
     assert report["done"] == 2
     require_same(expected)
@@ -292,7 +280,7 @@ def test_losing_a_node_loses_no_picture(expected: dict[str, bytes], slow_steps: 
     with two_nodes(slow_steps) as nodes:
         process = start_batch([*TWO, *LONG], nodes)
         nodes.kill_second()
-        use_slow_steps(False)
+        set_slow(False)
         assert process.wait(300) == 0
     require_same(expected)
     assert sorted(job.attempt for job in JobStore(Path("out", QUEUE)).jobs()) == [1, 2]
@@ -314,7 +302,7 @@ def test_losing_the_head_is_one_line_and_the_next_call_resumes(
     jobs = JobStore(Path("out", QUEUE)).jobs()
     # One job may have been done before.
     assert all(job.state == "done" or (job.state == "queued" and job.checkpoint) for job in jobs)
-    use_slow_steps(False)
+    set_slow(False)
     report = batch(*TWO, *LONG)
     assert report["done"] + report["skipped"] == 2
     require_same(expected)

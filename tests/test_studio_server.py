@@ -22,6 +22,7 @@ import pytest
 import schemathesis
 import schemathesis.specs.openapi.schemas
 from builders.servers import RunningStudio, kill_studio, start_studio
+from builders.slow_steps import NAME, set_slow
 from builders.waiting import wait_until
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, seed, settings
@@ -113,10 +114,13 @@ def test_worker_releases_job_when_the_server_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.weights
+@pytest.mark.usefixtures("slow_loss")
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     rng = random.Random(2026)
     store = JobStore(tmp_path / "data")
-    jobs = [submit_job(store, photo, painting, seed=seed, iterations=80) for seed in range(3)]
+    options: dict[str, Any] = {"iterations": 10, "style_loss": NAME}
+    jobs = [submit_job(store, photo, painting, seed=seed, **options) for seed in range(3)]
+    set_slow(True)
 
     def claims() -> int:
         return sum(store.get(job.id).attempt for job in jobs)
@@ -143,6 +147,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
                 psutil.wait_procs(workers, timeout=300)
                 kill_studio(running)
                 running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
+        set_slow(False)
         wait_until(lambda: all(store.get(job.id).state not in ("queued", "running") for job in jobs))
     finally:
         kill_studio(running)
@@ -156,8 +161,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
         assert finished.plan is not None
         steps = [row["step"] for row in store.losses(job.id)]
         assert steps == sorted(set(steps))
-        run = prepare_run(photo, painting, **(SMALL | {"iterations": 80, "seed": job.config["seed"]}))
-
+        run = prepare_run(photo, painting, **(SMALL | options | {"seed": job.config["seed"]}))
         expected = drive(replace(run, recorded_plan=Plan(**finished.plan), options=RunOptions(precision="float32")))
         expected.save(tmp_path / "expected.png")
         assert store.files.path(finished.result["sha256"]).read_bytes() == (tmp_path / "expected.png").read_bytes()
@@ -208,7 +212,8 @@ def test_browser_in_the_foreground_does_not_block(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text("#!/bin/sh\nsleep 60\n")
     browser.chmod(0o755)
-    command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    options = ["--port", "0", "--workers", "0", "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "impasto", "studio", *options]
     environment = os.environ | {"BROWSER": f"{browser} %s"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from impasto.config.style_losses import STYLE_LOSS_NAMES
 from impasto.core.statistics import Moments, gram_matrix
 
 NAME, FILE = "slow-gram", "IMPASTO_TEST_SLOW"
@@ -25,6 +26,17 @@ def slow_gram(moments: Moments) -> Tensor:
     if Path(os.environ[FILE]).exists():
         time.sleep(0.1)  # once for each layer
     return gram_matrix(moments)
+
+
+def set_slow(slow: bool) -> None:
+    """Make the steps of all runs with this loss slow, or normal again."""
+    file = Path(os.environ[FILE])
+    file.touch() if slow else file.unlink(missing_ok=True)
+
+
+def register() -> None:
+    """Let this process use the loss without installing it."""
+    STYLE_LOSS_NAMES.register(NAME, f"{__name__}:{slow_gram.__name__}")
 
 
 def install(folder: Path) -> None:
