@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_OPTIONS ?=
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 # One thread for each worker. Tests that share a server or a cluster (xdist_group) run on one worker, in the order of
-# tests/conftest.py. With three workers, two cores take 18 minutes.
-# Large pages of memory, which only large pictures gain from, take half a second in each of hundreds of processes.
-TEST_ENVIRONMENT := OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=0
-PYTEST := -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
+# tests/conftest.py. The last of three workers runs the tests of a cluster only, which mostly wait.
+# Large pages of memory, which only large pictures gain from, take half a second in each of hundreds of processes, and
+# compiling Impasto again, where PYTHONDONTWRITEBYTECODE is set, takes 0.3 s.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=0 PYTHONDONTWRITEBYTECODE=
+PYTEST = -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 KERNELS := $(wildcard kernels/*.* kernels/csrc/* kernels/src/impasto_kernels/*.py)
 FAST := not slow and not weights and not browser and not cluster
 
@@ -24,6 +25,7 @@ test: $(VENV)/installed-dev
 	$(TEST_ENVIRONMENT) $(BIN)/python $(PYTEST)
 
 # No browser, no cluster, no pretrained weights.
+test-fast: TEST_WORKERS = 2
 test-fast: $(VENV)/installed-dev
 	$(TEST_ENVIRONMENT) $(BIN)/python $(PYTEST) -m "$(FAST)"
 

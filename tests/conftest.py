@@ -17,6 +17,7 @@ from builders.guard import sitecustomize as guard
 from builders.networks import TINY, random_weights
 from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
 from builders.processes import start_reaper
+from builders.scheduling import WaitingAside
 from builders.servers import RunningStudio, kill_studio, start_studio
 from builders.slow_steps import environment, install, register, set_slow
 from PIL import Image
@@ -72,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "site" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("site"))
     items.sort(key=_rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> WaitingAside | None:
+    """Let one of several workers run the tests that mostly wait."""
+    return WaitingAside(config) if config.getoption("dist") == "loadgroup" else None
 
 
 def _rank(item: pytest.Item) -> int:

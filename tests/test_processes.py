@@ -1,14 +1,18 @@
-"""A test run leaves no process behind."""
+"""A test run leaves no process behind, and one of its workers waits while the others compute."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 from builders.processes import Program
+from builders.scheduling import WAITING, WaitingAside
 from builders.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(1000)"]
@@ -42,3 +46,54 @@ def test_processes_of_a_killed_run_are_killed() -> None:
         assert not has_ended(left)
         run.kill()
     wait_until(lambda: has_ended(left))
+
+
+class Worker:
+    """A worker of pytest-xdist that only notes which tests it is given."""
+
+    def __init__(self) -> None:
+        self.gateway = SimpleNamespace(id="gw")
+        self.given: list[int] = []
+        self.shutting_down = False
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def distribute(tests: list[str], count: int) -> list[list[str]]:
+    """Run a scheduler whose workers finish their tests in turn, and return the tests of each."""
+    scheduler: Any = WaitingAside(cast("Any", SimpleNamespace(getvalue=lambda _: ["popen"] * count, option=OPTIONS)))
+    workers = [Worker() for _ in range(count)]
+    for worker in workers:
+        scheduler.add_node(worker)
+        scheduler.add_node_collection(worker, tests)
+    scheduler.schedule()
+    done = [0] * count
+    while scheduler.has_pending:
+        for number, worker in enumerate(workers):
+            if done[number] < len(worker.given):
+                scheduler.mark_test_complete(worker, worker.given[done[number]])
+                done[number] += 1
+    assert all(worker.shutting_down for worker in workers)
+    return [[tests[index] for index in worker.given] for worker in workers]
+
+
+OPTIONS = SimpleNamespace(loadscopereorder=False)
+WAIT = [f"test_cluster.py::test_{number}@{WAITING}" for number in range(5)]
+COMPUTE = [f"test_page.py::test_{number}@page" for number in range(4)] + [f"test.py::test_{n}" for n in range(9)]
+
+
+@pytest.mark.parametrize("tests", [[*WAIT, *COMPUTE], [*COMPUTE, *WAIT]])
+def test_last_of_three_workers_runs_the_tests_that_wait(tests: list[str]) -> None:
+    *others, last = distribute(tests, 3)
+    assert last == WAIT
+    assert sorted(chain(*others)) == sorted(COMPUTE)
+    assert all(others)
+
+
+@pytest.mark.parametrize(("tests", "count"), [([*WAIT, *COMPUTE], 1), ([*WAIT, *COMPUTE], 2), (COMPUTE, 3)])
+def test_all_tests_are_run_by_fewer_workers_too(tests: list[str], count: int) -> None:
+    assert sorted(chain(*distribute(tests, count))) == sorted(tests)
