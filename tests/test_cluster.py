@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -329,8 +330,9 @@ def address() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.parametrize("timeout_s", [math.inf, 0.0])
 def test_tolerates_a_head_outage_but_not_a_lost_head(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, timeout_s: float
 ) -> None:
     (tmp_path / "silent.py").write_text(SILENT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
@@ -339,9 +341,17 @@ def test_tolerates_a_head_outage_but_not_a_lost_head(
         assert driver.receive(2.5) is None  # heartbeats come, late
         began_s = time.monotonic()
         with pytest.raises(ClusterError, match=rf"^The Ray cluster at {address} is lost .*\.$"):
-            driver.receive()
+            wait_until(lambda: driver.receive(timeout_s), 30)
         assert time.monotonic() - began_s < 30
         assert not psutil.pid_exists(driver.pid)
+
+
+def test_says_if_a_cluster_accepts_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    (tmp_path / "mute.py").write_text("import time\ntime.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("impasto.distributed.driver.CONNECT_TIMEOUT_S", 1.0)
+    with pytest.raises(ClusterError, match=f"^{address} answers, but accepts no connection"), Driver("mute", address):
+        pass
 
 
 FAILING = """

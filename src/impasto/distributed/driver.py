@@ -122,7 +122,7 @@ class Driver:
         self._output: collections.deque[bytes] = collections.deque(maxlen=30)
         self._drain = threading.Thread(target=self._read_output, args=(_pipe(self._process.stderr),), daemon=True)
         self._drain.start()
-        self._max_silence_s, self._heard_s = CONNECT_TIMEOUT_S, time.monotonic()
+        self._max_silence_s, self._heard_s = math.inf, time.monotonic()
 
     def __enter__(self) -> Self:
         """Wait for the connection. Raises `ClusterError`."""
@@ -174,11 +174,11 @@ class Driver:
                 self._heard_s = time.monotonic()
                 if not isinstance(message, Heartbeat):
                     return message
-            elif time.monotonic() >= deadline_s:
-                return None
             elif time.monotonic() - self._heard_s >= self._max_silence_s:
                 self._kill()
                 raise self._lost()
+            elif time.monotonic() >= deadline_s:
+                return None
 
     def close(self) -> None:
         """End the service, then the process. The service may take its time while heartbeats come."""
