@@ -31,8 +31,8 @@ from impasto.errors import OutputError, RecipeError
 from impasto.run import Observer, Result, Run, drive, prepare_run
 from impasto.run.checkpoint import read_checkpoint
 
-SMALL: dict[str, Any] = {"size": 64, "iterations": 5, "scales": 2}
-RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "64", "--quiet"]
+SMALL: dict[str, Any] = {"size": 48, "iterations": 5, "scales": 2}
+RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "48", "--quiet"]
 
 
 # ---- Descent -------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Pat
         {"optimizer": "adam"},
         {"color": "luminance"},
         {"memory": "1GB", "size": 320, "style_layers": "relu1_1,relu2_1", "content_layers": "relu2_1", "scales": 1},
-        {"network": "vgg19", "style_loss": "wasserstein", "tv_weight": 1},
+        {"network": "vgg19", "size": 64, "style_loss": "wasserstein", "tv_weight": 1},
         {"network": "vgg19", "style_loss": "neighbor", "scales": 2},
     ],
     ids=lambda options: next(iter(options)),

@@ -20,7 +20,7 @@ from impasto.run.recorded import stop_where_recorded
 
 pytestmark = pytest.mark.weights
 
-SMALL: dict[str, Any] = {"size": 64, "iterations": 10, "scales": 2, "precision": "float32", "alpha": 5.0}
+SMALL: dict[str, Any] = {"size": 48, "iterations": 10, "scales": 2, "precision": "float32", "alpha": 5.0}
 
 
 def small_run(photo: Path, painting: Path, **options: Any) -> Run:

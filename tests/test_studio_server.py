@@ -135,6 +135,8 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
     try:
         for kills, victim in enumerate(victims):
             wait_for_claim(kills)
+            if kills > 0:  # from then on, workers resume
+                wait_until(lambda: any(store.get(job.id).checkpoint for job in jobs))
             time.sleep(rng.uniform(0, 1.0))
             workers = running.workers()
             if victim != "worker":
