@@ -25,7 +25,7 @@ from impasto.jobs.submit import set_job_alpha, submit
 from impasto.jobs.worker import Worker
 from impasto.run import drive, prepare_run
 
-SMALL: dict[str, Any] = {"size": 64, "iterations": 12, "scales": 2}
+SMALL: dict[str, Any] = {"size": 48, "iterations": 12, "scales": 2}
 
 
 @pytest.fixture
@@ -125,10 +125,10 @@ def test_paused_job_with_new_alpha_is_reproduced(store: JobStore, photo: Path, p
     assert paused is not None
     assert (paused.state, paused.paused, paused.alpha_changes) == ("queued", True, [])
     assert paused.checkpoint is not None
-    assert paused.scales == [[21, 32, 16], [43, 64, 16]]
+    assert paused.scales == [[16, 24, 16], [32, 48, 16]]
     assert preview_versions[0] > 0
     height, width = open_image(store.previews.path(job.id)).size
-    assert (height, width) == (21, 32)
+    assert (height, width) == (16, 24)
     assert Worker(store, "w").run_one() is None
     store.resume(job.id)
     worker = Worker(store, "w", observer=lambda *_: time.sleep(0.05))
