@@ -172,6 +172,7 @@ COUNT_MEASUREMENTS = """
 import sys, time
 from pathlib import Path
 import ray
+from builders.slow_steps import set_slow
 from impasto.distributed.connection import connect
 from impasto.jobs import JobStore
 from impasto.jobs.executors.ray import StartWorkers
@@ -180,7 +181,14 @@ store = JobStore(Path("queue"))
 with connect(sys.argv[1]) as cluster:
     assert (cluster.nodes, cluster.cpus) == (2, 2), cluster
     scheduler = JobScheduler(store, StartWorkers(store.folder, 2, 1, 0, ("vgg19",), 30.0))
-    scheduler.run(lambda: all(job.has_ended for job in store.jobs()))
+
+    def is_done():
+        jobs = store.jobs()
+        if all(job.state == "running" for job in jobs):
+            set_slow(False)  # else one worker might paint both before the other one has started
+        return all(job.has_ended for job in jobs)
+
+    scheduler.run(is_done)
     print(*ray.get(scheduler.cache.counts.remote()))
 """
 
@@ -188,7 +196,8 @@ with connect(sys.argv[1]) as cluster:
 @pytest.mark.weights
 def test_workers_share_style_measurements(nodes: Nodes) -> None:
     for photo in sorted(Path("photos").iterdir()):
-        assert main(["jobs", "add", str(photo), "painting.png", *SMALL, "--data-dir", "queue"]) == 0
+        assert main(["jobs", "add", str(photo), "painting.png", *LONG, "--data-dir", "queue"]) == 0
+    set_slow(True)
     command = [sys.executable, "-c", COUNT_MEASUREMENTS, nodes.address]
     process = subprocess.run(command, env=nodes.environment, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
