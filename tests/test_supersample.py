@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders.objectives import plain_objective, resolve_config, tiny_config
+from builders.objectives import tiny_config
 from builders.pixels import read_pixels
 from builders.runs import build_run, picture
 from torch import Tensor
@@ -162,22 +162,6 @@ def test_snapshots_have_the_size_of_the_picture(desk: Path, monkeypatch: pytest.
     sizes = {read_pixels(path).shape for path in (desk / "out.png", desk / "out-0001.png")}
     assert len(sizes) == 1
     assert max(sizes.pop()) == 64
-
-
-def test_alpha_counts_by_the_size_of_the_picture(tiny: Encoder) -> None:
-    content, style = torch.rand(1, 3, 16, 1536), picture(2)
-    weights = []
-    for factor in (1, 1.5, 3):
-        layers: dict[str, Any] = {"content_layers": "relu1_1", "style_layers": "relu1_1"}
-        config = resolve_config(style_loss="centered", supersample=factor, **layers)
-        (target,) = plain_objective(tiny, content, style, config).style
-        weights.append(target.weight)
-    assert weights == pytest.approx([3 * weights[2], 2 * weights[2], weights[2]])
-
-
-def test_photo_gives_its_detail_by_the_size_of_the_picture() -> None:
-    shares = [Config().resolve(768, 768, supersample=factor).detail_transfer for factor in (1, 1.4, 1.5)]
-    assert shares == [0, 0, 1]
 
 
 # ---- The filter ----------------------------------------------------------------------------------

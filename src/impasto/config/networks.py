@@ -105,8 +105,8 @@ class Network:
             return published[:-1] or published
         return (uses_dense_layers(style_loss) and self.dense_style_layers) or published
 
-    def strength(self, size_px: float) -> float:
-        """Return the factor of the relative style loss of dense layers, for a picture with this long side in pixels.
+    def strength(self, size_px: int) -> float:
+        """Return the factor of the relative style loss of dense layers, at a scale with this long side in pixels.
 
         It grows with the size of large pictures, so that one α gives paintings of one kind at every size.
         """

@@ -106,7 +106,7 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
         for the size of the picture.
         """
         network, by_neighbors = architecture(self.network), compares_neighbors(self.style_loss)
-        paints_detail = uses_dense_layers(self.style_loss) and max(height, width) > LARGE_PX * supersample
+        paints_detail = uses_dense_layers(self.style_loss) and max(height, width) > LARGE_PX
         values: dict[str, Any] = {
             "content_layers": network.default_content_layers(self.style_loss, self.content_loss),
             "style_layers": network.default_style_layers(self.style_loss),

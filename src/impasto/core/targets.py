@@ -261,11 +261,7 @@ def _strength(config: ResolvedConfig, size_px: int) -> float:
         return 1.0
     if compares_neighbors(config.style_loss):
         return NEIGHBOR_STRENGTH
-    return (
-        architecture(config.network).strength(size_px / config.supersample)
-        if uses_dense_layers(config.style_loss)
-        else 1.0
-    )
+    return architecture(config.network).strength(size_px) if uses_dense_layers(config.style_loss) else 1.0
 
 
 def _scale(energy: float, config: ResolvedConfig) -> float:
