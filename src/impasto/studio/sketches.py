@@ -157,4 +157,5 @@ def _sketch_config(config: Config) -> Config:
     """Return the options of a request, at the size and with the steps of a sketch; a print at a low resolution."""
     scales = 1 if config.scales == 1 else None
     size = {"size": SIZE_PX} if config.print == NO_PRINT else {"dpi": config.dpi * SIZE_PX / config.longest_px}
-    return Config(**(config.model_dump() | size | {"iterations": STEPS, "effort": "normal", "scales": scales}))
+    fast = {"iterations": STEPS, "effort": "normal", "supersample": 1, "scales": scales}
+    return Config(**(config.model_dump() | size | fast))
