@@ -23,6 +23,7 @@ from builders.slow_steps import environment, install, register, set_slow
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import Tensor
+from xdist.remote import Producer
 
 from impasto import samples
 from impasto.config.networks import ALEXNET, VGG16, VGG19, Network
@@ -76,9 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> WaitingAside | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WaitingAside | None:
     """Let one of several workers run the tests that mostly wait."""
-    return WaitingAside(config) if config.getoption("dist") == "loadgroup" else None
+    return WaitingAside(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def _rank(item: pytest.Item) -> int:
