@@ -176,7 +176,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from impasto.run import drive, prepare_run
-run = prepare_run(sys.argv[1], sys.argv[2], size=600, enlarge=True, iterations=1, scales=1, memory="1GB")
+run = prepare_run(sys.argv[1], sys.argv[2], size=600, enlarge=True, iterations=1, scales=1, memory="1GB", supersample=1)
 drive(run).save(sys.argv[3])
 assert run.plan.tile_px and run.plan.on_disk, run.plan
 # Not ru_maxrss: a child inherits it from its parent.

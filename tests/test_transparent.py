@@ -19,7 +19,7 @@ from impasto.images import color
 from impasto.run import prepare_run
 from impasto.run.loading import load_inputs
 
-SMALL: dict[str, Any] = {"size": 64, "iterations": 4, "precision": "float32"}
+SMALL: dict[str, Any] = {"size": 64, "iterations": 4, "precision": "float32", "supersample": 1}
 
 
 @pytest.fixture(scope="module")
