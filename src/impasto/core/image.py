@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto.config.wrap import Dims
 
-__all__ = ["Picture", "fit", "pad_sides", "resize", "thumbnail"]
+__all__ = ["Picture", "fit", "pad_sides", "resize", "thumbnail", "wrap_margin"]
 
 
 KERNEL_PX = 3
@@ -69,6 +69,16 @@ def resize(image: Tensor, height: int, width: int, wrap: Dims = ()) -> Tensor:
     return resized
 
 
+def wrap_margin(before: int, after: int, reach_px: int) -> int:
+    """Return how many pixels of the other end to put beside a side that wraps, before it is resized.
+
+    `reach_px` is the reach of the filter in pixels of the smaller image, and one more.
+    """
+    # Only a margin that becomes whole pixels leaves the image between them where it is.
+    unit_px = before // math.gcd(before, after)
+    return -(-math.ceil(reach_px * max(1, before / after)) // unit_px) * unit_px
+
+
 def _interpolate(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
@@ -80,9 +90,7 @@ def _resize_side(image: Tensor, dim: int, size: int, *, wraps: bool) -> Tensor:
         return image
     margin_px = after_px = 0
     if wraps:
-        # Only a margin that becomes whole pixels leaves the image between them where it is.
-        unit_px = before // math.gcd(before, size)
-        margin_px = -(-math.ceil(KERNEL_PX * max(1, before / size)) // unit_px) * unit_px
+        margin_px = wrap_margin(before, size, KERNEL_PX)
         after_px = margin_px * size // before
         image = image.index_select(dim, torch.arange(-margin_px, before + margin_px, device=image.device) % before)
     sides = [size + 2 * after_px if dim == side else image.shape[side] for side in (2, 3)]

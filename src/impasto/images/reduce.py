@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pyvips
 from torch import Tensor
 
 from impasto.config.wrap import Dims
+from impasto.core.image import wrap_margin
 from impasto.core.tensor_store import TensorStore
 from impasto.images.read import iter_rows, to_block
 
@@ -28,12 +27,7 @@ def reduce_image(image: Tensor, height: int, width: int, store: TensorStore, wra
         return image
     pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
     picture = pyvips.Image.new_from_memory(pixels, before[1], before[0], image.shape[1], "float")
-    # Only a margin that becomes whole pixels leaves the image between them where it is.
-    units = [before[side] // math.gcd(before[side], after[side]) for side in (0, 1)]
-    down, across = (
-        -(-math.ceil(REACH_PX * before[side] / after[side]) // units[side]) * units[side] if side + 2 in wrap else 0
-        for side in (0, 1)
-    )
+    down, across = (wrap_margin(before[side], after[side], REACH_PX) if side + 2 in wrap else 0 for side in (0, 1))
     picture = picture.embed(across, down, before[1] + 2 * across, before[0] + 2 * down, extend="repeat")
     picture = picture.resize(width / before[1], vscale=height / before[0], kernel="lanczos3")
     picture = picture.crop(across * width // before[1], down * height // before[0], width, height)

@@ -40,19 +40,19 @@ def describe_print(
     side = frame.size.index(long_px)
     length = f"{long_px / config.dpi * MM_PER_INCH / 10:.3g} cm"
     photo_dpi = frame.crop[side] / long_px * config.dpi
-    dpi = {f"photo: {frame.crop[side]} px for {length}": photo_dpi}
+    styles_dpi = {}
     for style, scale in zip(styles, scales, strict=True):
         px = max(style.size)
         name = "painting" if len(styles) == 1 else style.name or "a painting"
-        dpi[f"{name}: {px} px"] = px / (scale * long_px) * config.dpi
+        styles_dpi[f"{name}: {px} px"] = px / (scale * long_px) * config.dpi
     least = min(SOFT_DPI, config.dpi / MAX_ENLARGEMENT)
-    is_low = min(dpi.values()) < least
+    effects = ["the photo's small details are lost"] if photo_dpi < least else []
+    if min(styles_dpi.values()) < least:
+        effects.append("strokes are finer than in a proof")
+    dpi = {f"photo: {frame.crop[side]} px for {length}": photo_dpi, **styles_dpi}
     parts = [f"{text}: {value:.0f} dpi" for text, value in dpi.items()]
     height, width = frame.canvas
     text = f"print of {width}x{height} px at {config.dpi:g} dpi; {', '.join(parts)}"
-    if is_low:
-        effects = ["the photo's small details are lost"] if photo_dpi < least else []
-        if any(value < least for value in list(dpi.values())[1:]):
-            effects.append("strokes are finer than in a proof")
+    if effects:
         text += f". Under {least:.0f} dpi {' and '.join(effects)}: print smaller, or give larger pictures."
-    return PrintNote(text, is_low)
+    return PrintNote(text, bool(effects))
