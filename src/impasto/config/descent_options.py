@@ -98,7 +98,7 @@ class DescentOptions(Options):
         group=DESCENT,
         description="Share of the photo's fine detail that is added when the target is enlarged, which saves a tenth "
         "of the steps. auto: 1; 0 where the style is to paint the detail: with --style-loss neighbor, and above "
-        f"{LARGE_PX} px with {_DENSE_LOSSES}.",
+        f"{LARGE_PX} px as painted with {_DENSE_LOSSES}.",
         example=0.5,
     )
     lbfgs_history: int = option(

@@ -23,7 +23,7 @@ DEFAULT_PORT = 8077
 SHUTDOWN_TIMEOUT_S = 5
 
 DRAW_DELAY_S = 5.0
-"""Time until the samples are drawn, which takes four seconds of a processor: the page opens meanwhile."""
+"""Delay before the samples are drawn in the background. Drawing takes four seconds, and the page should load first."""
 
 
 class AddressInUseError(ConfigError):
