@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyvips
 from torch import Tensor
 
@@ -25,8 +24,12 @@ def reduce_image(image: Tensor, height: int, width: int, store: TensorStore, wra
     before, after = image.shape[2:], (height, width)
     if before == after:
         return image
-    pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    picture = pyvips.Image.new_from_memory(pixels, before[1], before[0], image.shape[1], "float")
+    # libvips reads the channels where they are: a copy would take as much memory again.
+    channels = [
+        pyvips.Image.new_from_memory(channel.numpy(), before[1], before[0], 1, "float")
+        for channel in image[0].cpu().contiguous()
+    ]
+    picture = channels[0].bandjoin(channels[1:])
     down, across = (wrap_margin(before[side], after[side], REACH_PX) if side + 2 in wrap else 0 for side in (0, 1))
     picture = picture.embed(across, down, before[1] + 2 * across, before[0] + 2 * down, extend="repeat")
     picture = picture.resize(width / before[1], vscale=height / before[0], kernel="lanczos3")
