@@ -272,6 +272,16 @@ class TestEveryStyleLoss:
         (gradient,) = torch.autograd.grad(distance, features)
         assert torch.isfinite(gradient).all()
 
+    def test_gradients_are_finite_at_a_single_position(self, name: str) -> None:
+        """Deep layers have only one at coarse scales, and nothing varies there."""
+        loss = find_style_loss(name)
+        style, features = (random_features(1, 8, 1, 1, seed=seed).relu() for seed in (1, 2))
+        features.requires_grad_()
+        distance = loss.distance(style_input(name, features), style_target(name, style))
+        (gradient,) = torch.autograd.grad(distance, features)
+        assert torch.isfinite(distance)
+        assert torch.isfinite(gradient).all()
+
 
 def test_sliced_wasserstein_of_a_shift_by_hand() -> None:
     """A shift by d moves all quantiles along orthogonal directions, by |d|² / C in the mean square."""

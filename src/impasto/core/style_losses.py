@@ -37,6 +37,9 @@ __all__ = [
 MIN_VARIANCE = 1e-4
 """Share of the mean variance that is added before a root is taken."""
 
+MIN_RADICAND = 1e-24
+"""Smallest value that a root is taken of: at a single position nothing varies, and a root has no finite slope at 0."""
+
 FeatureParts = Sequence[tuple[float, Tensor]]
 """Share and features of each style; shares sum to one."""
 
@@ -70,8 +73,9 @@ def mean_and_std(moments: Moments) -> Tensor:
     Huang & Belongie 2017 (1703.06868), the statistics of AdaIN.
     """
     variance = covariance_matrix(moments).diagonal().clamp(min=0)
-    # A root has no slope at 0, and channels that never fire have variance 0.
-    return torch.stack([moments.sum / moments.count, (variance + MIN_VARIANCE * variance.detach().mean()).sqrt()])
+    # Channels that never fire have variance 0.
+    variance = (variance + MIN_VARIANCE * variance.detach().mean()).clamp(min=MIN_RADICAND)
+    return torch.stack([moments.sum / moments.count, variance.sqrt()])
 
 
 def gaussian(moments: Moments) -> Tensor:
@@ -99,7 +103,9 @@ def wasserstein_loss(moments: Moments, target: Tensor) -> Tensor:
     least = MIN_VARIANCE / (1 + MIN_VARIANCE) * target_variance / len(mean)
     identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
     covariance = _to_float64(covariance_matrix(moments)) + least * identity
-    shared = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=float(least) ** 2).sqrt().sum()
+    shared = (
+        torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=max(float(least) ** 2, MIN_RADICAND)).sqrt().sum()
+    )
     distance = (mean - _to_float64(target[0])).square().sum() + covariance.trace() + target_variance - 2 * shared
     loss: Tensor = distance.clamp(min=0).to(moments.sum)
     return loss
