@@ -23,6 +23,11 @@ def test_weights_variant_keeps_its_architecture() -> None:
     assert architecture("vgg19:torchvision") is VGG19
 
 
+def test_deepest_layer_is_found_in_any_order() -> None:
+    assert VGG19.deepest(["relu2_1", "pool4", "relu4_4"]) == "pool4"
+    assert VGG19.deepest(iter(["conv5_4", "conv1_1"])) == "conv5_4"
+
+
 @pytest.mark.parametrize(
     ("network", "layer", "minimum"), [("vgg19", "relu5_1", 16), ("vgg19", "conv1_1", 1), ("vgg16", "pool5", 32)]
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from impasto.config.groups import DESCENT, MAIN, START
+from impasto.config.layer_chain import LARGE_PX
 from impasto.config.model import Options, option
-from impasto.config.networks import LARGE_PX, describe_by_network
+from impasto.config.networks import describe_by_network
 from impasto.config.schedule import (
     COARSEST_PX,
     EFFORTS,

@@ -13,8 +13,9 @@ from pydantic import model_validator
 from impasto.config import print_size
 from impasto.config.checks import require_layers, require_shares
 from impasto.config.descent_options import DescentOptions
+from impasto.config.layer_chain import LARGE_PX
 from impasto.config.measure_options import MeasureOptions
-from impasto.config.networks import LARGE_PX, architecture
+from impasto.config.networks import architecture
 from impasto.config.picture_options import PictureOptions
 from impasto.config.schedule import (
     COARSEST_PX,

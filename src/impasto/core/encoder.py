@@ -94,7 +94,7 @@ class Encoder:
         if unknown := names - set(self.network.names):
             known = ", ".join(self.network.names)
             raise LayerError(f"{self.network.name} has no layer {', '.join(sorted(unknown))}. It has {known}.")
-        deepest = max(names, key=self.network.names.index)
+        deepest = self.network.deepest(names)
         self.require_size(image, [deepest])
         x = self.normalize(image, wrap)
         features = {}

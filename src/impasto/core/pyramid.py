@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from impasto.config.networks import LARGE_PX
+from impasto.config.layer_chain import LARGE_PX
 from impasto.config.schedule import fitting_scales
 from impasto.errors import ConfigError
 

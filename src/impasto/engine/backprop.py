@@ -64,7 +64,7 @@ class ManualBackprop:
 
         With `after`, `image` is the features of that layer, and the network goes on from there.
         """
-        layers = self.encoder.layers_to(max(taps, key=self.encoder.network.names.index), wrap)
+        layers = self.encoder.layers_to(self.encoder.network.deepest(taps), wrap)
         x = image
         if after is not None:
             layers = layers[len(self.encoder.network.upto(after)) :]

@@ -36,7 +36,7 @@ def pass_bytes(network: Network, chain: Sequence[Layer], value_bytes: int) -> fl
 
 def poolings(network: Network, layers: Iterable[str]) -> list[str]:
     """Return the poolings at which tiles can be joined, if these layers are measured, from the first one on."""
-    deepest = max(layers, key=network.names.index)
+    deepest = network.deepest(layers)
     return [layer.name for layer in network.upto(deepest) if layer.kind == "pool" and layer.name != deepest]
 
 
@@ -47,7 +47,7 @@ def joined_bytes(network: Network, join: str, value_bytes: int) -> float:
 
 def rest_bytes(network: Network, layers: Iterable[str], join: str, value_bytes: int) -> float:
     """Compute the bytes of a forward and a backward pass from the joined features on."""
-    rest = network.upto(max(layers, key=network.names.index))[len(network.upto(join)) :]
+    rest = network.upto(network.deepest(layers))[len(network.upto(join)) :]
     return joined_bytes(network, join, value_bytes) + pass_bytes(network, rest, value_bytes)
 
 
@@ -57,7 +57,7 @@ def precise_join(network: Network, layers: Iterable[str], join: str | None) -> s
     None if no pooling is deep enough.
     """
     names = list(layers)
-    chain, places = network.upto(max(names, key=network.names.index)), poolings(network, names)
+    chain, places = network.upto(network.deepest(names)), poolings(network, names)
     room = pass_bytes(network, chain, 2) if join is None else rest_bytes(network, names, join, 2)
     first = 0 if join is None else places.index(join)
     return next((place for place in places[first:] if rest_bytes(network, names, place, 4) <= room), None)

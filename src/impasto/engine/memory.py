@@ -82,7 +82,7 @@ class Workload:
     @property
     def chain(self) -> tuple[Layer, ...]:
         """The network down to its deepest measured layer."""
-        return self.network.upto(max(self.layers, key=self.network.names.index))
+        return self.network.upto(self.network.deepest(self.layers))
 
 
 @dataclass(frozen=True)

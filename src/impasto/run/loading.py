@@ -12,7 +12,8 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config import Config, Inputs, ResolvedConfig, RunOptions
-from impasto.config.networks import LARGE_PX, architecture
+from impasto.config.layer_chain import LARGE_PX
+from impasto.config.networks import architecture
 from impasto.config.roles import assign_roles, build_inputs, pictures_by_role
 from impasto.config.wrap import fit_sides, wrapped_dims
 from impasto.core.evaluate import Engine
