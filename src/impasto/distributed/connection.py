@@ -82,12 +82,11 @@ def connect(address: str) -> Iterator[Cluster]:
     """Connect this process to Ray. Raises `ClusterError`.
 
     `address` is "ray" for a private cluster, "auto" on a machine of a cluster, HOST:PORT or ray://HOST:PORT. Start the
-    process with the `environment` of this address.
+    process with the `environment` of this address, after `require_answer`.
     """
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == PRIVATE:
         options |= {"address": "local", "include_dashboard": False}
-    require_answer(address)
     ray = _import_ray()
     _initialize(ray.init, ray.shutdown, options)
     try:
