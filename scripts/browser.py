@@ -1,4 +1,4 @@
-"""Pictures of web pages, taken by the system's Chromium."""
+"""The system's Chromium, for tests and screenshots, and pictures of web pages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-__all__ = ["draw_page", "launch"]
+__all__ = ["BROWSERS", "draw_page", "find_browser", "launch"]
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""Programs to look for; scripts/find_browser.sh has the same ones. A test compares them."""
+
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def find_browser() -> str | None:
+    """Return the path of the system's Chromium, None if there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start the system's Chromium."""
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)))
-    return playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+    """Start the system's Chromium, without a window."""
+    return playwright.chromium.launch(executable_path=find_browser(), args=OPTIONS)
 
 
 def draw_page(html: str, place: Path) -> None:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from browser import launch
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 PLACE = Path(__file__).parent.parent / "docs" / "notebook.jpg"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 VIEW = {"width": 1280, "height": 764}
 TIMEOUT_S = 120
 CELL = """import impasto
@@ -102,9 +101,8 @@ def take_screenshot(page: Page, address: str) -> bytes:
 
 def main() -> None:
     """Start JupyterLab, paint, and take the screenshot."""
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+        browser = launch(playwright)
         with running_lab(Path(folder), [CELL]) as address:
             page = browser.new_page(viewport=VIEW)  # type: ignore[arg-type]
             picture = Image.open(io.BytesIO(take_screenshot(page, address)))

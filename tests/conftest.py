@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import find_browser, launch
 from builders.cluster import Nodes, two_nodes
 from builders.guard import sitecustomize as guard
 from builders.networks import TINY, random_weights
@@ -32,9 +33,6 @@ from impasto.core.encoder import Encoder
 from impasto.errors import WeightsError
 from impasto.metrics.score import ScoreNetworks, load_score_networks
 from impasto.weights import cache_folder, load
-
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 MARKERS = {
     "weights": {"vgg19", "score_networks", "vgg19_weights", "undisturbed", "painted"},
@@ -214,11 +212,10 @@ def nodes(slow_steps: dict[str, str]) -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start the system's Chromium, without a window."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:  # pragma: no cover
+    if find_browser() is None:  # pragma: no cover
         pytest.skip("Chromium is missing: scripts/find_browser.sh says how to get it")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=BROWSER_OPTIONS)
+        running = launch(playwright)
         yield running
         running.close()
 

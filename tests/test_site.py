@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import pyvips
 import torch
+from browser import BROWSERS
 from builders.clips import numbered_frame, write_clip
 from builders.pages import WatchedPage
 
@@ -265,6 +266,11 @@ def test_notebook_runs(tmp_path: Path) -> None:
     shown = [set(output.data) for cell in book.cells for output in cell.get("outputs", ()) if "data" in output]
     assert sum("image/png" in kinds for kinds in shown) >= 5
     assert sum("application/vnd.jupyter.widget-view+json" in kinds for kinds in shown) == 1
+
+
+def test_shell_and_python_look_for_the_same_browsers() -> None:
+    script = (ROOT / "scripts" / "find_browser.sh").read_text()
+    assert tuple(re.findall(r"^for name in (.+); do$", script, re.MULTILINE)[0].split()) == BROWSERS
 
 
 def test_commands_page_is_up_to_date() -> None:
