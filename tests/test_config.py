@@ -251,7 +251,7 @@ def test_bad_preset_file_is_a_one_line_error(text: str, message: str, tmp_path: 
 
 @pytest.mark.parametrize("name", ["clasic", "nothing-like-it", "missing.toml"])
 def test_missing_preset_is_an_error(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"Did you mean 'classic'|There are painterly|cannot be read"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'classic'|Use one of painterly|cannot be read"):
         load_preset(name)
 
 

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CycloptsError
 
 from impasto import __version__
 from impasto.cli.signals import catch_early
@@ -23,13 +23,15 @@ GC_OBJECTS = 10_000
 
 app = App(
     name="impasto",
-    help="Neural style transfer: a photo's content in a painting's style.",
+    help="""Neural style transfer: a photo's content in a painting's style.
+
+    Start with: impasto stylize PHOTO PAINTING -o painted.png""",
     version=f"impasto {__version__}",
     version_flags=["--version"],
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-for name, target, summary in (
+COMMANDS = (
     ("stylize", "stylize:stylize", "Paint CONTENT in the manner of STYLE."),
     ("demo", "stylize:demo", "Paint a photo that ships with Impasto."),
     ("video", "video:video", "Paint a clip in the manner of STYLE."),
@@ -40,13 +42,14 @@ for name, target, summary in (
     ("batch", "batch:batch", "Paint every content of a folder in every style of another."),
     ("jobs", "jobs:app", "Manage a durable queue of runs."),
     ("krita", "krita:app", "Install the plug-in for Krita."),
-    ("presets", "presets:presets", "List presets, or show and save them."),
+    ("presets", "presets:presets", "List presets, or show one as TOML."),
     ("weights", "weights:weights", "List, pull, import and verify weights."),
     ("samples", "samples:samples", "List or write the pictures that ship with Impasto."),
     ("doctor", "doctor:doctor", "Check this installation and machine."),
     ("plan", "plan:plan", "Show how this machine carries out runs, or measure it again."),
-):
-    app.command(f"impasto.cli.{target}", name=name, help=summary)
+)
+for number, (name, target, summary) in enumerate(COMMANDS):
+    app.command(f"impasto.cli.{target}", name=name, help=summary, sort_key=number)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,12 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print_error=False,
                 result_action="return_value",
             )
-    except UnusedCliTokensError as error:
-        command = " ".join(["impasto", *(error.command_chain or ())])
-        words = " ".join(error.unused_tokens or ())
-        return _fail(f"{words!r}: this command takes no more arguments. See: {command} --help", 2)
-    except (CycloptsError, ImpastoError) as error:
-        # Cyclopts documents 2 for arguments that it cannot parse; Impasto's errors are a user's mistakes too.
+    except CycloptsError as error:
+        from impasto.cli.parse_errors import describe_parse_error
+
+        return _fail(describe_parse_error(error), 2)  # as cyclopts documents
+    except ImpastoError as error:
         return _fail(" ".join(str(error).split()), 2)
     except KeyboardInterrupt:
         return _fail("stopped before the result was written", 130)

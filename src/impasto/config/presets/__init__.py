@@ -74,7 +74,7 @@ def _values(preset: str | Path) -> dict[str, Any]:
     path = Path(preset)
     if path.suffix != ".toml":
         near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(PRESETS)}, or give a FILE.toml."
+        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(PRESETS)}, or a FILE.toml."
         raise ConfigError(f"There is no preset {name!r}. {hint}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
