@@ -57,6 +57,7 @@ format: $(VENV)/installed-dev
 # The site is site/index.html; it loads nothing from other servers.
 docs: $(VENV)/installed-dev
 	$(BIN)/python scripts/write_options.py
+	$(BIN)/python scripts/write_option_types.py
 	$(BIN)/python scripts/write_commands.py
 	$(BIN)/python scripts/write_quotes.py
 	$(BIN)/zensical build --clean --strict
