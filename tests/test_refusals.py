@@ -52,7 +52,7 @@ REFUSED = [
     ("stylize photo.jpg sample:nothing", 2, "sample:cat, sample:swirl"),
     ("stylize sample:nothing photo.jpg", 2, "sample:cat, sample:swirl"),
     ("stylize photo.jpg", 2, "STYLE is missing. See: impasto stylize --help"),
-    ("paint", 2, "paint"),
+    ("paint", 2, 'Did you mean "stylize"?'),
     # reproduce
     ("reproduce photo.jpg", 2, "has no recipe"),
     ("reproduce nothere.png", 2, "no such file"),

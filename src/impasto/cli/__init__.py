@@ -48,8 +48,14 @@ COMMANDS = (
     ("doctor", "doctor:doctor", "Check this installation and machine."),
     ("plan", "plan:plan", "Show how this machine carries out runs, or measure it again."),
 )
+SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
+    "stylize": {"synonym": ("paint", "run", "transfer")},
+    "video": {"synonym": ("clip", "film")},
+}
+"""Words that are no commands, by the command that the error suggests for them."""
+
 for number, (name, target, summary) in enumerate(COMMANDS):
-    app.command(f"impasto.cli.{target}", name=name, help=summary, sort_key=number)
+    app.command(f"impasto.cli.{target}", name=name, help=summary, sort_key=number, **SYNONYMS.get(name, {}))
 
 
 def main(arguments: list[str] | None = None) -> int:
