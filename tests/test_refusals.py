@@ -32,6 +32,8 @@ REFUSED = [
     ("stylize photo.jpg painting.png --alpha much", 2, "--alpha much: give a number."),
     ("stylize photo.jpg painting.png --alpha", 2, "--alpha needs a value. See: impasto stylize --help"),
     ("stylize photo.jpg painting.png --iterations many", 2, "--iterations many: give a whole number, or auto."),
+    ("stylize photo.jpg painting.png --size 256.5", 2, "--size 256.5: give a whole number."),
+    ("jobs show 2.7", 2, "JOB 2.7: give a whole number."),
     ("stylize photo.jpg painting.png --device gpu", 2, "--device gpu: give cpu, cuda, mps, or auto."),
     ("stylize photo.jpg painting.png --style-layers relu9_9", 2, "no layer 'relu9_9'"),
     ("stylize photo.jpg painting.png --network alexnet --content-layers relu4_2", 2, "alexnet has no"),

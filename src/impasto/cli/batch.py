@@ -14,7 +14,7 @@ from impasto.cli.batch_report import print_estimate, print_report
 from impasto.cli.clip_work import read_cuts
 from impasto.cli.console import console, log_to_console, pull_missing
 from impasto.cli.options import with_options
-from impasto.cli.parameters import Json, On, Preset, Quiet, Weights
+from impasto.cli.parameters import Json, On, Preset, Quiet, Weights, Whole
 from impasto.cli.progress import ProgressView
 from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.config import Config, RunOptions
@@ -78,7 +78,7 @@ class BatchFiles:
 class Execution:
     """The workers and the queue of a batch."""
 
-    workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 chooses by processors and memory.")] = 0
+    workers: Annotated[Whole, Parameter(help="Pictures to paint at once; 0 chooses by processors and memory.")] = 0
     on: On = LOCAL
     retry: Annotated[bool, Parameter(help="Retry pictures that failed before.", negative="")] = False
     dry_run: Annotated[

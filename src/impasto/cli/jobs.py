@@ -15,7 +15,7 @@ from impasto.cli.clip_work import queue_clip
 from impasto.cli.console import print_table
 from impasto.cli.options import with_options
 from impasto.cli.paint import prepare
-from impasto.cli.parameters import DataDir, Json, MaskParameters, Preset, open_store
+from impasto.cli.parameters import DataDir, Json, MaskParameters, Preset, Whole, open_store
 from impasto.cli.worker import worker
 from impasto.clips.kinds import is_clip
 from impasto.config import Config, RunOptions
@@ -30,7 +30,7 @@ __all__ = ["app"]
 
 app = App(name="jobs", help="Manage a durable queue of runs: add jobs, run workers, follow and change jobs.")
 
-Number = Annotated[int, Parameter(help="Number of the job.")]
+Number = Annotated[Whole, Parameter(help="Number of the job.")]
 
 
 @app.command
@@ -46,7 +46,7 @@ def add(
     output: Annotated[
         Path | None, Parameter(name=["-o", "--output"], help="File to copy the finished picture to.")
     ] = None,
-    priority: Annotated[int, Parameter(help="Jobs with higher priority are painted first.")] = 0,
+    priority: Annotated[Whole, Parameter(help="Jobs with higher priority are painted first.")] = 0,
     preset: Preset = "painterly",
     masks: MaskParameters = MaskParameters(),
     data_dir: DataDir = None,

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
+from impasto.cli.parameters import parse_whole
 from impasto.config import Config, RunOptions
 from impasto.config.model import choices_of, group_of
 from impasto.config.registry import Registry
@@ -92,6 +93,7 @@ def _annotation(name: str, field: FieldInfo, own_default: Any = None) -> Any:
             negative="" if kind is not bool else None,
             metavar=label,
             show_choices=label not in LABELS.values(),
+            converter=parse_whole if int in (kind, *typing.get_args(kind)) else None,
         ),
     ]
 

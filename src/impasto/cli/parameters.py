@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token
 
 from impasto.config.run_options import CHECKPOINT_INTERVAL_S, FILM_S
 from impasto.errors import ConfigError
@@ -29,9 +30,22 @@ __all__ = [
     "Preset",
     "Quiet",
     "Weights",
+    "Whole",
     "open_store",
+    "parse_whole",
 ]
 
+
+def parse_whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Parse a whole number, or `auto` where a value may be left open. Cyclopts by itself rounds 3.5 to 4."""
+    text = tokens[0].value
+    try:
+        return "auto" if text == "auto" and kind is not int else int(text)
+    except ValueError:
+        raise CoercionError(token=tokens[0], target_type=kind) from None
+
+
+Whole = Annotated[int, Parameter(converter=parse_whole)]
 Output = Annotated[
     Path | None,
     Parameter(

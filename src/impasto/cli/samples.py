@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from impasto import images
 from impasto import samples as shipped
+from impasto.cli.parameters import Whole
 from impasto.errors import OutputError
 from impasto.files import atomic_write
 
@@ -34,7 +35,7 @@ def write(
     folder: Annotated[Path, Parameter(help="Folder to write into.")] = Path(),
     /,
     *,
-    size: Annotated[int, Parameter(help="Long side of the paintings, in pixels.")] = 512,
+    size: Annotated[Whole, Parameter(help="Long side of the paintings, in pixels.")] = 512,
 ) -> int:
     """Write the photo and the paintings as files. Existing files are not replaced."""
     if not folder.is_dir():

@@ -13,7 +13,7 @@ import torch
 from cyclopts import Parameter
 
 from impasto.cli.console import console
-from impasto.cli.parameters import CheckpointInterval, DataDir, open_store
+from impasto.cli.parameters import CheckpointInterval, DataDir, Whole, open_store
 from impasto.cli.signals import catch_signals
 from impasto.cli.studio_shortcut import install, remove
 from impasto.cli.viewer import Viewer
@@ -37,7 +37,7 @@ class Address:
     host: Annotated[str, Parameter(help="Address to listen on. Any address but this machine's own needs --token.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, Parameter(help="Port to listen on; 0 chooses a free one.")] = DEFAULT_PORT
+    port: Annotated[Whole, Parameter(help="Port to listen on; 0 chooses a free one.")] = DEFAULT_PORT
     token: Annotated[
         str | None,
         Parameter(help="Password for other machines, 16 characters or more. Safer in IMPASTO_TOKEN."),
@@ -61,7 +61,7 @@ class Address:
 def studio(
     *,
     address: Address = Address(),
-    workers: Annotated[int, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
+    workers: Annotated[Whole, Parameter(help="Pictures to paint at once; 0 starts no worker here.")] = 1,
     checkpoint_every: CheckpointInterval = CHECKPOINT_INTERVAL_S,
     app: Annotated[
         bool, Parameter(help="Open the page in a window of its own (impasto[desktop], or Chromium).", negative="")
