@@ -6,14 +6,13 @@ Operations on tensors of two devices raise here as they do on a card, so that th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 from impasto.config import Config
 from impasto.core.encoder import Encoder
@@ -74,8 +73,8 @@ class _Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operation on the CPU; its result is on the card if an argument is, or if it was asked for there."""
-    given, _ = tree_flatten((args, kwargs))
-    tensors = [value for value in given if isinstance(value, torch.Tensor)]
+    tensors: list[torch.Tensor] = []
+    _map_tensors(tensors.append, (*args, *kwargs.values()))
     on_card = any(isinstance(tensor, _CardTensor) for tensor in tensors)
     device = kwargs.get("device")
     is_copy = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -90,20 +89,28 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device is not None:
         on_card = torch.device(device) == CARD
         kwargs = kwargs | {"device": torch.device("cpu")}
-    results = func(*tree_map(_unwrap, args), **tree_map(_unwrap, kwargs))
+    unwrapped = {name: _map_tensors(_unwrap, value) for name, value in kwargs.items()}
+    results = func(*_map_tensors(_unwrap, args), **unwrapped)
     known = {id(tensor.on_cpu): tensor for tensor in tensors if isinstance(tensor, _CardTensor)}
 
-    def wrap(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
+    def wrap(value: torch.Tensor) -> torch.Tensor:
         if id(value) in known:
             return known[id(value)]
         return _CardTensor(value) if on_card else value
 
-    return tree_map(wrap, results)
+    return _map_tensors(wrap, results)
 
 
-def _unwrap(value: Any) -> Any:
+def _map_tensors(change: Callable[[torch.Tensor], Any], value: Any) -> Any:
+    """Apply a function to the tensors among arguments or results. `tree_map` of torch takes several times as long."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_map_tensors(change, item) for item in value])
+    return value
+
+
+def _unwrap(value: torch.Tensor) -> torch.Tensor:
     return value.on_cpu if isinstance(value, _CardTensor) else value
 
 
