@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,19 @@ HIGHEST = {package: int(up_to or one or 0) for _, package, up_to, one in ROWS}
 """The highest layer that each package may import, from the table of docs/architecture.md."""
 
 
+MODULES = sorted(ROOT.rglob("*.py"))
+"""All modules. A test looks at all of them: thousands of tests would take longer to start than to run."""
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports_of(path: Path) -> set[str]:
     """Return the full names that a file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -46,20 +56,18 @@ def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in sorted(ROOT.rglob("*.py")) if package_of(path) not in ROOTS],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_package_imports_only_lower_layers(path: Path) -> None:
-    own = package_of(path)
-    lower = {package for package, layer in LAYERS.items() if layer <= HIGHEST[own]}
-    refused = imported(path) - {own, ""} - lower
+def test_packages_import_only_lower_layers() -> None:
+    higher = {}
+    for path in MODULES:
+        if (own := package_of(path)) not in ROOTS:
+            lower = {package for package, layer in LAYERS.items() if layer <= HIGHEST[own]}
+            higher[str(path)] = imported(path) - {own, ""} - lower
+    refused = {path: packages for path, packages in higher.items() if packages}
     assert not refused, "see the table in docs/architecture.md; import what `impasto` exports from the package it is in"
 
 
 def test_architecture_page_lists_every_package() -> None:
-    packages = {package_of(path) for path in ROOT.rglob("*.py")} - ROOTS
+    packages = {package_of(path) for path in MODULES} - ROOTS
     assert packages == set(LAYERS)
     assert list(LAYERS.values()) == sorted(LAYERS.values())
     assert all(HIGHEST[package] == layer - 1 for package, layer in LAYERS.items())
@@ -70,33 +78,35 @@ def test_method_is_under_a_thousand_lines() -> None:
     assert sum(len((ROOT / "core" / f"{name}.py").read_text().splitlines()) for name in order) < 1000
 
 
-@pytest.mark.parametrize(
-    "path", sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.js")]), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_files_and_functions_are_short(path: Path) -> None:
+def test_files_are_short() -> None:
+    paths = [*MODULES, *sorted(ROOT.rglob("*.js"))]
+    lines = {str(path): len(path.read_text().splitlines()) for path in paths}
+    assert not {path: count for path, count in lines.items() if count > MAX_FILE_LINES}
+
+
+def test_functions_are_short() -> None:
     """A function is counted without its parameters, of which a command has many."""
-    text = path.read_text()
-    assert len(text.splitlines()) <= MAX_FILE_LINES
-    if path.suffix == ".py":
-        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
-        long = {node.name for node in functions if (node.end_lineno or 0) - node.body[0].lineno >= MAX_BODY_LINES}
-        assert not long
+    long = []
+    for path in MODULES:
+        functions = [node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef)]
+        lines = [(node.name, (node.end_lineno or 0) - node.body[0].lineno) for node in functions]
+        long += [(path, name) for name, count in lines if count >= MAX_BODY_LINES]
+    assert not long
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    if path.relative_to(ROOT).parts[0] in ("cli", "__main__.py"):
-        return
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    assert not [call for call in calls if isinstance(call, ast.Name) and call.id in ("print", "exit")]
-    assert not [call for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call) == "sys.exit"]
+def test_only_the_command_line_prints_or_exits() -> None:
+    found = []
+    for path in MODULES:
+        if path.relative_to(ROOT).parts[0] not in ("cli", "__main__.py"):
+            calls = [node.func for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+            names = [ast.unparse(call) for call in calls if isinstance(call, ast.Name | ast.Attribute)]
+            found += [(path, name) for name in names if name in ("print", "exit", "sys.exit")]
+    assert not found
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_have_docstrings_and_specific_names(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), "write a module docstring"
-    assert path.stem not in ("utils", "misc", "helpers", "common")
+def test_modules_have_docstrings_and_specific_names() -> None:
+    assert not [path for path in MODULES if not ast.get_docstring(parse(path))], "write a module docstring"
+    assert not [path for path in MODULES if path.stem in ("utils", "misc", "helpers", "common")]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +132,8 @@ def test_help_needs_neither_torch_nor_pydantic() -> None:
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
-def test_no_test_imports_another(path: Path) -> None:
+def test_no_test_imports_another() -> None:
     """Shared helpers are in `builders`, shared fixtures in conftest.py."""
-    modules = {name.split(".")[0] for name in imports_of(path)}
-    assert not {name for name in modules if name == "conftest" or name.startswith("test_")}
+    for path in sorted(TESTS.rglob("*.py")):
+        modules = {name.split(".")[0] for name in imports_of(path)}
+        assert not {name for name in modules if name == "conftest" or name.startswith("test_")}, path
