@@ -231,7 +231,7 @@ def watched(browser: Browser) -> Iterator[WatchedPage]:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
     """Start a studio that stays open for all tests of a file."""
-    running = start_studio(tmp_path_factory.mktemp("studio"))
+    running = start_studio(tmp_path_factory.mktemp("studio"), has_samples=True)
     yield running
     kill_studio(running)
 

@@ -211,7 +211,7 @@ def test_a_watch_that_is_left_ends_its_thread(client: Client) -> None:
 @pytest.mark.slow
 @pytest.mark.weights
 def test_finds_its_job_again_after_a_restart(tmp_path: Path, photo: Path, painting: Path) -> None:
-    running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
+    running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2", has_samples=True)
     port = int(running.address.rpartition(":")[2])
     try:
         job = Client(running.address).submit(photo, painting, size=64, iterations=200, scales=1)

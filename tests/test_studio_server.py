@@ -131,7 +131,7 @@ def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: P
     # A killed worker is replaced at once. The worker of a killed server exits. Killing both leaves a lease to expire.
     victims = ["worker", "worker", "server", "both"]
     rng.shuffle(victims)
-    running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2")
+    running = start_studio(tmp_path / "data", "--checkpoint-every", "0.2", has_samples=True)
     try:
         for kills, victim in enumerate(victims):
             wait_for_claim(kills)

@@ -263,7 +263,7 @@ def test_large_pictures_are_reduced_once_and_masks_never(
 @pytest.mark.slow
 @pytest.mark.weights
 def test_server_cancels_the_sketch_of_a_client_that_left(tmp_path: Path, photo: Path, painting: Path) -> None:
-    running = start_studio(tmp_path / "data", "--workers", "0")
+    running = start_studio(tmp_path / "data", "--workers", "0", has_samples=True)
     try:
         with httpx2.Client(base_url=running.address) as client:
             request = request_of(client, photo, painting)
@@ -284,7 +284,7 @@ def test_server_cancels_the_sketch_of_a_client_that_left(tmp_path: Path, photo: 
 @pytest.mark.slow
 @pytest.mark.weights
 def test_sketch_of_a_killed_worker_is_painted_by_the_next(tmp_path: Path, photo: Path, painting: Path) -> None:
-    running = start_studio(tmp_path / "data")
+    running = start_studio(tmp_path / "data", has_samples=True)
     try:
         with httpx2.Client(base_url=running.address) as client, ThreadPoolExecutor(1) as thread:
             request = request_of(client, photo, painting)
