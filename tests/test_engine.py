@@ -41,7 +41,7 @@ def random_objective(encoder: Encoder, size: tuple[int, int] = (53, 70), **optio
 
 
 @pytest.mark.parametrize(
-    "network", [narrow(network) for network in NETWORKS.values()], ids=lambda network: network.name
+    "network", [narrow(network, 8) for network in NETWORKS.values()], ids=lambda network: network.name
 )
 @pytest.mark.parametrize("pooling", ["max", "avg", "avg-rescaled"])
 @pytest.mark.parametrize("size", [(35, 52), (48, 48), (33, 49)])
@@ -60,7 +60,7 @@ def test_manual_gradient_matches_autograd(
 
 
 @pytest.mark.parametrize(
-    "network", [narrow(network) for network in NETWORKS.values()], ids=lambda network: network.name
+    "network", [narrow(network, 8) for network in NETWORKS.values()], ids=lambda network: network.name
 )
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
 @pytest.mark.parametrize("tile_px", [None, 64])
@@ -159,7 +159,7 @@ def test_evaluation_has_no_side_effects(random_network: Encoder) -> None:
 
 @pytest.mark.parametrize("style_loss", [name for name in STYLE_LOSSES if name != "gram"])
 @pytest.mark.parametrize("tile_px", [None, 64])
-@pytest.mark.parametrize("network", [narrow(VGG19), narrow(ALEXNET)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [narrow(VGG19, 8), narrow(ALEXNET, 8)], ids=lambda network: network.name)
 def test_style_losses_backpropagate_whole_and_tiled(network: Network, tile_px: int | None, style_loss: str) -> None:
     """The engine handles moments, so any style loss of moments works without a change."""
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)

@@ -235,7 +235,7 @@ def build(engine: Any, content: Tensor, style: Tensor, *, query: Query | None = 
     return build_objective(engine, content, [(1.0, style)], config, query=query)
 
 
-@pytest.mark.parametrize("network", [narrow(VGG19, 2), narrow(ALEXNET, 2)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [narrow(VGG19, 8), narrow(ALEXNET, 8)], ids=lambda network: network.name)
 def test_a_painting_is_its_own_neighbor(network: Network) -> None:
     """With the painting as content, all targets are its own features, and the loss is zero."""
     engine = AutogradEngine(Encoder(network, random_weights(network), dtype=torch.float64))
@@ -320,7 +320,7 @@ def test_gradient_matches_autograd(weighted: bool) -> None:
     assert torch.isfinite(total).all()
 
 
-@pytest.mark.parametrize("network", [narrow(VGG19, 2), narrow(ALEXNET, 2)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [narrow(VGG19, 8), narrow(ALEXNET, 8)], ids=lambda network: network.name)
 @pytest.mark.parametrize("join", [None, "pool1"])
 def test_tiles_match_the_whole_image(network: Network, join: str | None, tmp_path: Any) -> None:
     encoder = Encoder(network, random_weights(network), dtype=torch.float64)

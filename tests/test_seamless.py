@@ -48,7 +48,7 @@ def roll(image: Tensor, wrap: Wrap, share: int = 2) -> Tensor:
 
 
 def double(padding: Padding = "replicate", pooling: Any = "max") -> Encoder:
-    network = narrow(VGG19)
+    network = narrow(VGG19, 8)
     return Encoder(network, random_weights(network), padding=padding, pooling=pooling, dtype=torch.float64)
 
 

@@ -33,7 +33,7 @@ from impasto.errors import OutputError
 
 def double(network: Network, pooling: Any = "max") -> Encoder:
     """Build a narrow encoder in float64, where rounding cannot flip a maximum."""
-    network = narrow(network)
+    network = narrow(network, 8)
     return Encoder(network, random_weights(network), pooling=pooling, dtype=torch.float64)
 
 
