@@ -21,6 +21,7 @@ from builders.pages import ACTIVE, WAIT_MS, WatchedPage, open_at, watch
 from builders.processes import start_reaper
 from builders.scheduling import WaitingAside
 from builders.servers import RunningStudio, kill_studio, start_studio
+from builders.sharing import share_models
 from builders.slow_steps import environment, install, register, set_slow
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -159,6 +160,13 @@ def random_network(request: pytest.FixtureRequest) -> Encoder:
 def vgg19() -> Encoder:
     """Return VGG19 with its pretrained weights."""
     return Encoder(VGG19, load("vgg19"))
+
+
+@pytest.fixture
+def shared_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands that tests with pretrained weights run in this process share networks and samples."""
+    if request.node.get_closest_marker("weights"):
+        share_models(monkeypatch)
 
 
 @pytest.fixture(scope="session")

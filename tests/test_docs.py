@@ -15,6 +15,8 @@ from impasto.config import Config, RunOptions
 from impasto.config.presets import PRESETS
 from impasto.metrics.score import MEANINGS
 
+pytestmark = pytest.mark.usefixtures("shared_models")
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OPTIONS = (ROOT / "docs" / "options.md").read_text()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from html import unescape
 from html.parser import HTMLParser
@@ -34,6 +35,8 @@ from impasto import images, insight
 from impasto.cli import main
 from impasto.core.image import resize
 from impasto.core.statistics import gram_matrix
+
+pytestmark = pytest.mark.usefixtures("shared_models")
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -140,6 +143,7 @@ def shrink_command(line: str, *, is_scored: bool = False) -> list[str]:
     size = "96" if is_scored else SMALL_VALUES["size"]
     line = re.sub(r"--size \d+", f"--size {size}", line)
     line = re.sub(r" --dpi \d+", "", line)
+    line = re.sub(r"--fps-out \d+", "--fps-out 2", line)
     line = re.sub(r"--iterations \d+", f"--iterations {SMALL_VALUES['iterations']}", line)
     line = re.sub(r"(--over iterations=)\S+", r"\g<1>1,2", line)
     line = re.sub(r"(--over size=)\S+", rf"\g<1>{size},96", line)
@@ -168,7 +172,9 @@ def write_own_files(folder: Path) -> None:
     island = torch.zeros(1, 1, 64, 96)
     island[:, :, 8:50, 10:60] = 1
     images.save(folder / "texture.png", resize(photo, 64, 96).clamp(0, 1), island)
-    write_clip(folder / "clip.mp4", [numbered_frame(number, 64, 96) for number in range(8)], sound="aac")
+    frames = [numbered_frame(number, 64, 96) for number in range(4)]
+    # Commands take parts of the first 0.4 s.
+    write_clip(folder / "clip.mp4", frames, times=range(4), clock=Fraction(1, 10), sound="aac", sound_s=0.4)
     (folder / "paper.icc").write_bytes(pyvips.Image.profile_load("cmyk"))
 
 
