@@ -189,7 +189,7 @@ def test_note_tells_the_resolution_and_warns_below_half(tiny: Encoder, caplog: p
 
 
 def test_too_large_a_print_is_refused_before_painting(tiny: Encoder, tmp_path: Path) -> None:
-    run = prepare_run(halves(), halves(), print="5x5m", dpi=300, memory="1GB", device="cpu")
+    run = prepare_run(halves(), halves(), print="3x3m", dpi=300, memory="1GB", device="cpu")
     with pytest.raises(ConfigError, match="does not fit"):
         run.plan  # noqa: B018
     with pytest.raises(OutputError, match="at most 16383"):

@@ -37,6 +37,8 @@ from impasto.run.checkpoint import read_checkpoint
 from impasto.run.loss_trace import MAX_ROWS, LossTrace
 from impasto.run.recipe import Trace
 
+pytestmark = pytest.mark.usefixtures("shared_models")
+
 SHALLOW: dict[str, Any] = {"size": 32, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 """Options that make a step take milliseconds."""
 

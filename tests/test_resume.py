@@ -250,13 +250,13 @@ def test_failed_write_keeps_the_old_checkpoint(cut: tuple[Run, Path], monkeypatc
 @pytest.mark.weights
 def test_killed_command_resumes_from_its_checkpoint(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    arguments = [*RUN, "--iterations", "60", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
+    arguments = [*RUN, "--iterations", "40", "--checkpoint", "run.impasto", "--checkpoint-every", "0", "--resume"]
     for _ in range(3):
         with Program([sys.executable, "-m", "impasto", *arguments], cwd=desk) as process:
             start, before = time.monotonic(), (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime
             while time.monotonic() - start < 300 and process.poll() is None:
                 if (desk / "run.impasto").exists() and (desk / "run.impasto").stat().st_mtime != before:
-                    time.sleep(0.3)
+                    time.sleep(0.05)
                     break
                 time.sleep(0.02)
             process.send_signal(signal.SIGKILL)
