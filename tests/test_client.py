@@ -231,10 +231,10 @@ def test_finds_its_job_again_after_a_restart(tmp_path: Path, photo: Path, painti
 
 
 def test_says_when_the_studio_is_gone_or_has_another_queue(tmp_path: Path) -> None:
-    running = start_studio(tmp_path / "data", "--workers", "0")
+    running = start_studio(tmp_path / "data", "--workers", "0", has_samples=True)
     port = int(running.address.rpartition(":")[2])
     try:
-        events = Client(running.address).submit("sample:cat", "sample:ink").watch(reconnect_s=0.3)
+        events = Client(running.address).submit("sample:cat", "sample:ink", **SMALL).watch(reconnect_s=0.3)
         lost = Client(running.address).job(1).watch(reconnect_s=300)
         for stream in (events, lost):
             assert isinstance(next(stream), Progress)
@@ -243,7 +243,7 @@ def test_says_when_the_studio_is_gone_or_has_another_queue(tmp_path: Path) -> No
             kill_studio(running)
             with pytest.raises(ConnectionLostError, match=f"127.0.0.1:{port} was lost"):
                 rest[0].result(300)
-            running = start_studio(tmp_path / "other", "--workers", "0", port=port)
+            running = start_studio(tmp_path / "other", "--workers", "0", port=port, has_samples=True)
             with pytest.raises(JobError, match="another queue"):
                 rest[1].result(300)
     finally:
@@ -251,9 +251,9 @@ def test_says_when_the_studio_is_gone_or_has_another_queue(tmp_path: Path) -> No
 
 
 def test_says_when_a_job_was_removed(tmp_path: Path) -> None:
-    running = start_studio(tmp_path / "data", "--workers", "0")
+    running = start_studio(tmp_path / "data", "--workers", "0", has_samples=True)
     try:
-        job = Client(running.address).submit("sample:cat", "sample:ink")
+        job = Client(running.address).submit("sample:cat", "sample:ink", **SMALL)
         events = job.watch(every_s=0.1)
         next(events)
         next(events)
@@ -265,9 +265,9 @@ def test_says_when_a_job_was_removed(tmp_path: Path) -> None:
 
 
 def test_reports_a_failed_job(tmp_path: Path) -> None:
-    running = start_studio(tmp_path / "data", "--workers", "0")
+    running = start_studio(tmp_path / "data", "--workers", "0", has_samples=True)
     try:
-        job = Client(running.address).submit("sample:cat", "sample:ink")
+        job = Client(running.address).submit("sample:cat", "sample:ink", **SMALL)
         store = JobStore(tmp_path / "data")
         claim = store.claim("worker")
         assert claim
