@@ -28,8 +28,9 @@ __all__ = ["Channel", "ClosedChannelError", "Driver", "Service", "serve"]
 
 logger = logging.getLogger("impasto")
 
-CONNECT_TIMEOUT_S = 60.0
-"""Time for Ray to connect: 3 s here. With a wrong token it would try forever."""
+CONNECT_TIMEOUT_S = 100.0
+"""Time for Ray to connect: 3 s here, and up to three tries of half a minute where a server does not start. With a wrong
+token it would try forever."""
 
 HEARTBEAT_S, MAX_SILENCE_S = 2.0, 25.0
 """Interval between heartbeats, and the time without any. The head of a cluster may restart in that time."""
