@@ -161,7 +161,7 @@ def test_estimate_grows_with_the_work() -> None:
 @pytest.mark.slow
 @pytest.mark.weights
 def test_tiles_and_disk_paint_the_same_picture(photo: Path, painting: Path) -> None:
-    inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=3, supersample=1)
+    inputs, config = Inputs(content=photo, styles=(painting,)), Config(size=150, iterations=3)
     plan = make_plan(RunOptions(precision="float32"), workload(0.02))
     whole = drive(Run(inputs, config, recorded_plan=plan.model_copy(update={"tile_px": None})))
     for join in (None, "pool2"):
