@@ -39,8 +39,6 @@ from impasto.render.text import load_font, replace_missing_glyphs, text_width_px
 from impasto.run import drive, prepare_run
 from impasto.run.model_cache import CachingEngine, ModelCache
 
-pytestmark = pytest.mark.usefixtures("shared_models")
-
 SMALL: dict[str, Any] = {"size": 64, "iterations": 6}
 
 
