@@ -56,6 +56,7 @@ COMMANDS = (
     " --preset classic --size 184 -o knobs.jpg",
     "impasto insight sweep sample:cat sample:swirl --over alpha=5,20 --over content-loss=squared,self-similarity "
     "--size 256 -o structure.jpg",
+    "impasto insight sweep sample:cat sample:swirl --over content-calm=0,1,3 --size 192 -o calm.jpg",
     "impasto insight sweep sample:cat sample:swirl --over network=vgg19,alexnet --size 224 -o networks.jpg",
     "python examples/blend_styles.py blend.jpg",
     "python examples/seamless.py seamless.jpg",

@@ -55,6 +55,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "average pooling": ({"pooling": "avg", "padding": "reflect"}, {}),
     "variation and lines": ({"tv_weight": 0.1, "laplacian_weight": 1.0}, {}),
     "scaled errors": ({"content_loss": "scaled"}, {}),
+    "calm areas": ({"content_calm": 1.0}, {}),
     "self-similarity": ({"content_loss": "self-similarity"}, {}),
     "luminance": ({"color": "luminance"}, {}),
     "matched colors": ({"color": "match"}, {}),

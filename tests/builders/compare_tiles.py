@@ -32,7 +32,7 @@ from impasto.engine.tiled import TiledEngine
 
 torch.set_num_threads(1)
 PLAN = Plan(device="cpu", engine="manual", tile_px=96, threads=1, torch=torch.__version__)
-CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled").resolve(161, 250)
+CONFIG = Config(tv_weight=0.3, laplacian_weight=0.7, content_loss="scaled", content_calm=1).resolve(161, 250)
 
 
 ENCODER = Encoder(VGG19, random_weights(VGG19), padding="replicate")

@@ -60,6 +60,15 @@ class MeasureOptions(Options):
     content_weight: float = option(
         1.0, group=MEASURE, ge=0, description="Weight of content. 0 paints texture alone.", example=5
     )
+    content_calm: float = option(
+        0.0,
+        group=MEASURE,
+        label="Content in calm areas",
+        ge=0,
+        description="Further weight of content where the photo is calm, such as a plain sky or still water: faces, "
+        "stars and other things of the painting stay out of there. 1 is a good start.",
+        example=2,
+    )
     units: Literal["relative", "absolute"] = option(
         "relative",
         group=MEASURE,

@@ -29,6 +29,7 @@ class PictureOptions(TypedDict, total=False):
     style_loss: str
     content_loss: Literal["squared", "scaled", "self-similarity"]
     content_weight: float
+    content_calm: float
     units: Literal["relative", "absolute"]
     pooling: Literal["max", "avg", "avg-rescaled"]
     padding: Literal["zero", "replicate", "reflect"]

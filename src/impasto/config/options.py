@@ -57,6 +57,8 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
             raise ConfigError("effort and iterations both set the number of steps: leave one of them out.")
         if not is_open and self.content_seam == "blend" and self.wrap == "none":
             raise ConfigError("content_seam = 'blend' needs edges that meet: give wrap too, or leave it out.")
+        if self.content_calm and self.content_loss == "self-similarity":
+            raise ConfigError("content_calm weighs squared errors: leave it out with content_loss = 'self-similarity'.")
         if self.panorama and self.wrap != "none":
             raise ConfigError("The edges of a panorama meet by themselves: leave out wrap.")
         if self.panorama and self.print != print_size.NO_PRINT and self.fit == "crop":

@@ -54,13 +54,17 @@ def energy(chunks: Iterable[Tensor]) -> float:
     return total / count
 
 
-def content_error(features: Tensor, target: Tensor) -> Tensor:
+def content_error(features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Compute the mean squared and mean absolute difference of two feature maps (1, C, h, w), -> (2,).
 
     Means over positions: errors of tiles, weighted by their share of the positions, add up to that of the whole.
+    `weights`, (h, w), multiply the errors of positions.
     """
     difference = to_float32(features) - to_float32(target)
-    return torch.stack([difference.square().mean(), difference.abs().mean()])
+    errors = difference.square(), difference.abs()
+    if weights is not None:
+        errors = errors[0] * weights.to(difference), errors[1] * weights.to(difference)
+    return torch.stack([error.mean() for error in errors])
 
 
 def content_loss(error: Tensor, norm: ContentNorm = "squared", *, scale: float = 1.0) -> Tensor:

@@ -100,11 +100,15 @@ class Target:
 
 @dataclass(frozen=True)
 class ContentTarget(Target):
-    """The content's features at one layer; with `places`, the distances between those at some places."""
+    """The content's features at one layer; with `places`, the distances between those at some places.
+
+    `positions`, (h, w), are the weights of positions, where they are not all alike.
+    """
 
     layer: str
     weight: float
     places: Places | None = None
+    positions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,9 @@ class Objective:
 
     def measure_content(self, target: ContentTarget, features: Tensor) -> Tensor:
         """Measure the error of all features, or take those at the places of the target."""
-        return loss.content_error(features, target.value) if target.places is None else target.places.take(features)
+        if target.places is not None:
+            return target.places.take(features)
+        return loss.content_error(features, target.value, target.positions)
 
     def measure_style(self, target: StyleTarget, features: Tensor) -> tuple[StyleMeasurement, ...]:
         """Measure the style of each region, or the distance from the neighbors."""

@@ -15,6 +15,7 @@ from impasto.config.style_losses import compares_neighbors, uses_dense_layers
 from impasto.config.types import LayerWeight
 from impasto.config.wrap import Dims, wrapped_dims
 from impasto.core import losses as loss
+from impasto.core.calm import calm_map, weigh_positions
 from impasto.core.cells import Cells, describe, fit_basis
 from impasto.core.encoder import Features
 from impasto.core.evaluate import Engine
@@ -93,7 +94,7 @@ def build_objective(
         style = tuple(_style_targets(_measure_parts(engine, styles, layers, regions, config), config, strength))
     lines = loss.laplacian(loss.pool_image(content, engine.store), wrap) if config.laplacian_weight else None
     return Objective(
-        content=tuple(_content_targets(features, config, engine)),
+        content=tuple(_content_targets(features, calm_map(content) if config.content_calm else None, config, engine)),
         style=style,
         masks=masks if matches is None else {},  # neighbors have their own weights
         laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
@@ -234,7 +235,9 @@ def _areas(
     ]
 
 
-def _content_targets(features: Features, config: ResolvedConfig, engine: Engine) -> Iterator[ContentTarget]:
+def _content_targets(
+    features: Features, calm: Tensor | None, config: ResolvedConfig, engine: Engine
+) -> Iterator[ContentTarget]:
     for name, weight in _weights(config.content_layers, config):
         values = features[name]
         if config.content_loss == "self-similarity":
@@ -243,7 +246,11 @@ def _content_targets(features: Features, config: ResolvedConfig, engine: Engine)
             scale = 1 / SELF_SIMILARITY_STRENGTH if config.units == "relative" else 1.0
             yield ContentTarget(target, scale, name, weight, places)
         else:
-            yield ContentTarget(values, _scale(loss.energy(_rows(values, engine.store)), config), name, weight)
+            positions = (
+                None if calm is None else weigh_positions(calm, values.shape[2], values.shape[3], config.content_calm)
+            )
+            scale = _scale(loss.energy(_rows(values, engine.store)), config)
+            yield ContentTarget(values, scale, name, weight, positions=positions)
 
 
 def _style_targets(

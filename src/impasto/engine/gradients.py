@@ -111,14 +111,18 @@ def add_style_gradient(total: Tensor, features: Tensor, gradient: StyleGradient,
         into += part if weights is None else part.mul_(weights[..., None])
 
 
-def add_content_gradient(total: Tensor, features: Tensor, target: Tensor, by_error: Tensor) -> None:
-    """Add d(total)/d(features) by `content_error` of features and target to `total`, in place."""
+def add_content_gradient(
+    total: Tensor, features: Tensor, target: Tensor, by_error: Tensor, weights: Tensor | None = None
+) -> None:
+    """Add d(total)/d(features) by `content_error` of features, target and weights to `total`, in place."""
     by_square, by_absolute = by_error / features.numel()
-    squares_only = _is_known_zero(by_absolute)
-    for into, rows, wanted in zip(_rows(total), _rows(features), _rows(target), strict=True):
+    squares_only, ranges = _is_known_zero(by_absolute), _row_ranges(features)
+    for window, into, rows, wanted in zip(ranges, _rows(total), _rows(features), _rows(target), strict=True):
         difference = to_float32(rows) - to_float32(wanted)
         part = 2 * by_square * difference
-        into += part if squares_only else part.add_(by_absolute * difference.sign())
+        if not squares_only:
+            part.add_(by_absolute * difference.sign())
+        into += part if weights is None else part.mul_(weights[slice(*window), :, None])
 
 
 def add_neighbor_gradient(total: Tensor, features: Tensor, target: NeighborTarget, by_distance: Tensor | None) -> None:

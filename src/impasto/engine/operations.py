@@ -64,17 +64,19 @@ class Operations:
         """Compute the moments of each region, from masks of known areas."""
         return gradients.moments_in_chunks(features, masks, areas)
 
-    def content_error(self, features: Tensor, target: Tensor) -> Tensor:
+    def content_error(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Compute what `losses.content_error` does."""
-        return content_error(features, target)
+        return content_error(features, target, weights)
 
     def add_style_gradient(self, total: Tensor, features: Tensor, slope: StyleGradient, mask: Tensor | None) -> None:
         """Add d(total)/d(features) by one region's style to `total`, in place."""
         gradients.add_style_gradient(total, features, slope, mask)
 
-    def add_content_gradient(self, total: Tensor, features: Tensor, target: Tensor, by_error: Tensor) -> None:
+    def add_content_gradient(
+        self, total: Tensor, features: Tensor, target: Tensor, by_error: Tensor, weights: Tensor | None = None
+    ) -> None:
         """Add d(total)/d(features) by the content error to `total`, in place."""
-        gradients.add_content_gradient(total, features, target, by_error)
+        gradients.add_content_gradient(total, features, target, by_error, weights)
 
 
 class CompiledOperations(Operations):
@@ -109,11 +111,11 @@ class CompiledOperations(Operations):
             return (self._kernels.moments(features.contiguous(memory_format=torch.channels_last)),)
         return super().moments(features, masks, areas)
 
-    def content_error(self, features: Tensor, target: Tensor) -> Tensor:
+    def content_error(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Compute what `losses.content_error` does."""
-        if _is_dense(features) and _is_dense(target) and target.dtype == torch.float32:
+        if weights is None and _is_dense(features) and _is_dense(target) and target.dtype == torch.float32:
             return self._kernels.content_error(features, target)
-        return super().content_error(features, target)
+        return super().content_error(features, target, weights)
 
     def add_style_gradient(self, total: Tensor, features: Tensor, slope: StyleGradient, mask: Tensor | None) -> None:
         """Add d(total)/d(features) by one region's style."""
@@ -124,12 +126,15 @@ class CompiledOperations(Operations):
         else:
             super().add_style_gradient(total, features, slope, mask)
 
-    def add_content_gradient(self, total: Tensor, features: Tensor, target: Tensor, by_error: Tensor) -> None:
+    def add_content_gradient(
+        self, total: Tensor, features: Tensor, target: Tensor, by_error: Tensor, weights: Tensor | None = None
+    ) -> None:
         """Add d(total)/d(features) by the content error."""
-        if _is_dense(total) and _is_dense(features) and _is_dense(target) and target.dtype == torch.float32:
+        fits = all(map(_is_dense, (total, features, target))) and target.dtype == torch.float32
+        if weights is None and fits:
             self._kernels.add_content_gradient(total, features, target, by_error)
         else:
-            super().add_content_gradient(total, features, target, by_error)
+            super().add_content_gradient(total, features, target, by_error, weights)
 
 
 def choose_operations(dtype: torch.dtype, winograd_channels: int | None, kernels: str | None) -> Operations:

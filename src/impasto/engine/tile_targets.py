@@ -14,7 +14,7 @@ from torch import Tensor
 
 from impasto.core.encoder import Features
 from impasto.core.neighbors import NeighborTarget, neighbor_distance
-from impasto.core.objective import Objective
+from impasto.core.objective import ContentTarget, Objective
 from impasto.core.self_similarity import Places
 from impasto.core.statistics import Moments, mask_area
 from impasto.engine.backprop import InjectGradient
@@ -35,16 +35,30 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class TileContent:
+    """The content's features in one tile, their share of the image, and the weights of their positions, if any."""
+
+    features: Tensor
+    share: float
+    positions: Tensor | None = None
+
+    def to(self, device: torch.device) -> TileContent:
+        """Return the same content on a device."""
+        positions = None if self.positions is None else self.positions.to(device)
+        return TileContent(self.features.to(device), self.share, positions)
+
+
+@dataclass(frozen=True)
 class TileTargets:
     """One tile's part of an objective: content, style and masks.
 
-    Content is compared with features, each with its share of the positions, or taken at places.
+    Content is compared with features, or taken at places.
     """
 
     tile: Tile
     layers: frozenset[str]
     style_layers: frozenset[str] = frozenset()
-    content: Mapping[str, tuple[Tensor, float]] = field(default_factory=dict)
+    content: Mapping[str, TileContent] = field(default_factory=dict)
     places: Mapping[str, Places] = field(default_factory=dict)
     neighbors: Mapping[str, NeighborTarget] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
@@ -55,7 +69,7 @@ class TileTargets:
             return self
         return replace(
             self,
-            content={layer: (target.to(device), share) for layer, (target, share) in self.content.items()},
+            content={layer: content.to(device) for layer, content in self.content.items()},
             places={layer: places.to(device) for layer, places in self.places.items()},
             neighbors={layer: target.to(device) for layer, target in self.neighbors.items()},
             masks={layer: masks.to(device) for layer, masks in self.masks.items()},
@@ -70,7 +84,7 @@ class TileTargets:
     def tensors(self) -> list[Tensor]:
         """The large tensors, which may be on disk."""
         neighbors = [target.directions for target in self.neighbors.values()]
-        return [target for target, _ in self.content.values()] + neighbors + [*self.masks.values()]
+        return [content.features for content in self.content.values()] + neighbors + [*self.masks.values()]
 
 
 @dataclass(frozen=True)
@@ -88,16 +102,19 @@ def select_targets(objective: Objective, tile: Tile, layers: frozenset[str] | No
     content = [target for target in objective.content if target.layer in measured]
     style = [target for target in objective.style if target.layer in measured]
 
-    def crop(target: Tensor, layer: str) -> tuple[Tensor, float]:
-        part = target[tile.in_image(layer)]
-        return part, part.numel() / target.numel()
+    def crop(target: ContentTarget) -> TileContent:
+        window = tile.in_image(target.layer)
+        part, positions = target.value[window], target.positions
+        return TileContent(
+            part, part.numel() / target.value.numel(), None if positions is None else positions[window[2:]]
+        )
 
     by_moments = () if objective.needs_features else (t.layer for t in style if t.neighbors is None)
     return TileTargets(
         tile,
         measured,
         frozenset(by_moments),
-        {t.layer: crop(t.value, t.layer) for t in content if t.places is None},
+        {t.layer: crop(t) for t in content if t.places is None},
         {t.layer: t.places.crop(tile.in_image(t.layer)) for t in content if t.places is not None},
         {t.layer: t.neighbors.crop(tile.in_image(t.layer)) for t in style if t.neighbors is not None},
         crop_masks(tile, {layer: mask for layer, mask in objective.masks.items() if layer in measured}),
@@ -119,9 +136,9 @@ def measure_tile(targets: TileTargets, features: Features, operations: Operation
     own = crop_features(targets, features)
     return TileStats(
         {
-            layer: share * operations.content_error(own[layer], target)
-            for layer, (target, share) in targets.content.items()
-            if target.numel()
+            layer: content.share * operations.content_error(own[layer], content.features, content.positions)
+            for layer, content in targets.content.items()
+            if content.features.numel()
         }
         | {layer: places.take(own[layer]) for layer, places in targets.places.items()},
         {
@@ -167,8 +184,9 @@ def make_injector(
         if by_content is not None and layer in targets.places:
             targets.places[layer].add_gradient(own_total, by_content)
         elif by_content is not None:
-            target, share = targets.content[layer]
-            operations.add_content_gradient(own_total, own, target, share * by_content)
+            content = targets.content[layer]
+            by_error = content.share * by_content
+            operations.add_content_gradient(own_total, own, content.features, by_error, content.positions)
         neighbors = targets.neighbors.get(layer)
         if neighbors is not None:
             (style,) = gradients.style[layer]
