@@ -50,7 +50,7 @@ def test_plain_areas_are_calm_at_every_size() -> None:
 
 
 def test_weights_of_positions_add_their_share() -> None:
-    weights = weigh_positions(calm_map(half_plain(40, 60)), 10, 15, 2.0)
+    weights = weigh_positions(calm_map(half_plain(40, 60)), (10, 15), 2.0)
     assert weights.shape == (10, 15)
     assert float(weights.mean()) == pytest.approx(3)
     assert float(weights.min()) > 1

@@ -30,7 +30,7 @@ def calm_map(content: Tensor) -> Tensor:
     return 1 / (average((light - average(light)).square()).sqrt() + MIN_DEVIATION)
 
 
-def weigh_positions(calm: Tensor, height: int, width: int, extra: float) -> Tensor:
+def weigh_positions(calm: Tensor, size: tuple[int, ...], extra: float) -> Tensor:
     """Return the weights (h, w) of the positions of a layer: 1, and `extra` on average by how calm they are."""
-    resized = F.interpolate(calm, (height, width), mode="bilinear", align_corners=False)[0, 0]
+    resized = F.interpolate(calm, size, mode="bilinear", align_corners=False)[0, 0]
     return 1 + extra * resized / resized.mean()

@@ -102,13 +102,13 @@ class Target:
 class ContentTarget(Target):
     """The content's features at one layer; with `places`, the distances between those at some places.
 
-    `positions`, (h, w), are the weights of positions, where they are not all alike.
+    `position_weights`, (h, w), multiply the errors of positions, where these are not all alike.
     """
 
     layer: str
     weight: float
     places: Places | None = None
-    positions: Tensor | None = None
+    position_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Objective:
         """Measure the error of all features, or take those at the places of the target."""
         if target.places is not None:
             return target.places.take(features)
-        return loss.content_error(features, target.value, target.positions)
+        return loss.content_error(features, target.value, target.position_weights)
 
     def measure_style(self, target: StyleTarget, features: Tensor) -> tuple[StyleMeasurement, ...]:
         """Measure the style of each region, or the distance from the neighbors."""

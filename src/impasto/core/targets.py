@@ -246,11 +246,9 @@ def _content_targets(
             scale = 1 / SELF_SIMILARITY_STRENGTH if config.units == "relative" else 1.0
             yield ContentTarget(target, scale, name, weight, places)
         else:
-            positions = (
-                None if calm is None else weigh_positions(calm, values.shape[2], values.shape[3], config.content_calm)
-            )
+            weights = None if calm is None else weigh_positions(calm, values.shape[2:], config.content_calm)
             scale = _scale(loss.energy(_rows(values, engine.store)), config)
-            yield ContentTarget(values, scale, name, weight, positions=positions)
+            yield ContentTarget(values, scale, name, weight, position_weights=weights)
 
 
 def _style_targets(

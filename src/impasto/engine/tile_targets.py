@@ -40,12 +40,12 @@ class TileContent:
 
     features: Tensor
     share: float
-    positions: Tensor | None = None
+    position_weights: Tensor | None = None
 
     def to(self, device: torch.device) -> TileContent:
         """Return the same content on a device."""
-        positions = None if self.positions is None else self.positions.to(device)
-        return TileContent(self.features.to(device), self.share, positions)
+        weights = None if self.position_weights is None else self.position_weights.to(device)
+        return TileContent(self.features.to(device), self.share, weights)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,8 @@ def select_targets(objective: Objective, tile: Tile, layers: frozenset[str] | No
 
     def crop(target: ContentTarget) -> TileContent:
         window = tile.in_image(target.layer)
-        part, positions = target.value[window], target.positions
-        return TileContent(
-            part, part.numel() / target.value.numel(), None if positions is None else positions[window[2:]]
-        )
+        part, weights = target.value[window], target.position_weights
+        return TileContent(part, part.numel() / target.value.numel(), None if weights is None else weights[window[2:]])
 
     by_moments = () if objective.needs_features else (t.layer for t in style if t.neighbors is None)
     return TileTargets(
@@ -136,7 +134,7 @@ def measure_tile(targets: TileTargets, features: Features, operations: Operation
     own = crop_features(targets, features)
     return TileStats(
         {
-            layer: content.share * operations.content_error(own[layer], content.features, content.positions)
+            layer: content.share * operations.content_error(own[layer], content.features, content.position_weights)
             for layer, content in targets.content.items()
             if content.features.numel()
         }
@@ -186,7 +184,7 @@ def make_injector(
         elif by_content is not None:
             content = targets.content[layer]
             by_error = content.share * by_content
-            operations.add_content_gradient(own_total, own, content.features, by_error, content.positions)
+            operations.add_content_gradient(own_total, own, content.features, by_error, content.position_weights)
         neighbors = targets.neighbors.get(layer)
         if neighbors is not None:
             (style,) = gradients.style[layer]
