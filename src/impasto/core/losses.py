@@ -57,14 +57,11 @@ def energy(chunks: Iterable[Tensor]) -> float:
 def content_error(features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Compute the mean squared and mean absolute difference of two feature maps (1, C, h, w), -> (2,).
 
-    Means over positions: errors of tiles, weighted by their share of the positions, add up to that of the whole.
-    `weights`, (h, w), multiply the errors of positions.
+    Means over positions, whose errors `weights`, (h, w), multiply: those of tiles add up by their shares of positions.
     """
     difference = to_float32(features) - to_float32(target)
-    errors = difference.square(), difference.abs()
-    if weights is not None:
-        errors = errors[0] * weights.to(difference), errors[1] * weights.to(difference)
-    return torch.stack([error.mean() for error in errors])
+    weighted = difference if weights is None else difference * weights.to(difference)
+    return torch.stack([(weighted * difference).mean(), weighted.abs().mean()])
 
 
 def content_loss(error: Tensor, norm: ContentNorm = "squared", *, scale: float = 1.0) -> Tensor:

@@ -100,10 +100,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ContentTarget(Target):
-    """The content's features at one layer; with `places`, the distances between those at some places.
-
-    `position_weights`, (h, w), multiply the errors of positions, where these are not all alike.
-    """
+    """The content's features at a layer, or distances between its `places`; `position_weights`, (h, w), weigh errors."""
 
     layer: str
     weight: float
