@@ -100,7 +100,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ContentTarget(Target):
-    """The content's features at a layer, or distances between its `places`; `position_weights`, (h, w), weigh errors."""
+    """The content's features at a layer, or distances of its `places`; `position_weights`, (h, w), weigh errors."""
 
     layer: str
     weight: float
