@@ -52,7 +52,8 @@ SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
     "stylize": {"synonym": ("paint", "run", "transfer")},
     "video": {"synonym": ("clip", "film")},
 }
-"""Words that are no commands, by the command that the error suggests for them."""
+"""Words that are no commands, by the command that the error suggests for them, as arguments: cyclopts takes none for a
+command that is an app of its own."""
 
 for number, (name, target, summary) in enumerate(COMMANDS):
     app.command(f"impasto.cli.{target}", name=name, help=summary, sort_key=number, **SYNONYMS.get(name, {}))

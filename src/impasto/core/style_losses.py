@@ -103,9 +103,8 @@ def wasserstein_loss(moments: Moments, target: Tensor) -> Tensor:
     least = MIN_VARIANCE / (1 + MIN_VARIANCE) * target_variance / len(mean)
     identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
     covariance = _to_float64(covariance_matrix(moments)) + least * identity
-    shared = (
-        torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=max(float(least) ** 2, MIN_RADICAND)).sqrt().sum()
-    )
+    smallest = max(float(least) ** 2, MIN_RADICAND)
+    shared = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=smallest).sqrt().sum()
     distance = (mean - _to_float64(target[0])).square().sum() + covariance.trace() + target_variance - 2 * shared
     loss: Tensor = distance.clamp(min=0).to(moments.sum)
     return loss
