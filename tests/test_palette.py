@@ -10,6 +10,7 @@ import pytest
 import torch
 from builders.pixels import one_color
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import impasto
 from impasto import images, samples
@@ -209,6 +210,28 @@ def test_colors_do_not_depend_on_pictures_before(style: Tensor, photo: Tensor) -
     assert torch.equal(
         move_to_palette(STORE, photo, [(None, fresh)], 1.0), move_to_palette(STORE, photo, [(None, used)], 1.0)
     )
+
+
+class MeasureTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the bytes of the largest tensor that an operation returns."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        """Run an operation."""
+        result = function(*arguments, **(options or {}))
+        if isinstance(result, Tensor):
+            self.largest = max(self.largest, result.nbytes)
+        return result
+
+
+def test_map_of_many_colors_takes_little_memory() -> None:
+    noise = [torch.rand(1, 3, 100, 100, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    palette = build_palette([(0.2, pixels, None) for pixels in noise])
+    assert len(palette.colors) > 20_000
+    with MeasureTensors() as measured:
+        move_to_palette(STORE, noise[0], [(None, palette)], 1.0)
+    assert measured.largest < 30e6  # the map itself has 25 MB
 
 
 def test_style_without_a_share_has_no_colors(style: Tensor) -> None:

@@ -20,8 +20,8 @@ from impasto.errors import ConfigError
 
 __all__ = ["MIN_TILE_PX", "MemoryPlan", "Workload", "memory_needs", "plan_memory", "tile_fits", "vector_bytes"]
 
-LIBRARIES_BYTES = 400e6
-"""Memory of torch, libvips and Python before the first step."""
+LIBRARIES_BYTES = 480e6
+"""Memory of torch, libvips and Python, and what their allocators keep beside the tensors that are counted."""
 
 PIXEL_BYTES = 12.0
 """Bytes per pixel of one large tensor: three channels of float32."""

@@ -45,8 +45,8 @@ MARGIN_PX = 2 * RADIUS_PX
 PASSES = 2
 """Times that colors are moved to the mean near them. The second brings most of them to the painting's (mean shift)."""
 
-NODES = 4096
-"""Nodes of the map that are computed at a time."""
+DISTANCES = 1 << 19
+"""Distances between nodes of the map and colors that are computed at a time: some tensors of 4 MB."""
 
 LEAST, SIDE = (0.0, -0.5, -0.5), 128
 """Corner of the grid and its nodes along each axis: it holds every color of sRGB."""
@@ -91,7 +91,8 @@ class Palette:
         missing = torch.unique(cells[~self.known[cells]])
         corners = torch.cartesian_prod(*[torch.arange(2, device=cells.device)] * 3)
         steps = (corners * self._tensor(STRIDES)).sum(dim=1)
-        for chunk in torch.split(torch.unique(missing[:, None] + steps), NODES):
+        nodes = max(1, DISTANCES // len(self.colors))
+        for chunk in torch.split(torch.unique(missing[:, None] + steps), nodes):
             place = torch.stack([chunk // SIDE**2, chunk // SIDE % SIDE, chunk % SIDE], dim=1)
             self.moves.view(3, -1)[:, chunk] = self._shift_exactly(place * GRID + self._tensor(LEAST)).T
         self.known[missing] = True
