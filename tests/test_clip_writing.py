@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -94,6 +95,16 @@ def test_other_codecs_keep_frames_times_sizes_and_colors(
     assert (odd.size, odd.colors) == ((24, 66), tags)
     assert float((odd.frame(2)[:, :, :23, :65] - color).abs().max()) * 255 < 3
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
+def test_encoders_take_no_priority_over_other_programs(tmp_path: Path) -> None:
+    """SVT-AV1 does, where a user may: root."""
+    before = os.sched_getscheduler(0)
+    with ClipWriter(tmp_path / "a.mp4", (48, 64), RATE, codec="av1") as writer:
+        for number, frame in enumerate(FRAMES):
+            writer.write(frame, number / RATE)
+            assert {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()} == {before}
 
 
 @pytest.mark.parametrize("suffix", [*VIDEOS, ".webp"])

@@ -17,6 +17,7 @@ from torch import Tensor
 from impasto.clips.clip import Clip
 from impasto.clips.color import SRGB_TAGS, ColorTags, rgb_to_ycbcr, subsample
 from impasto.clips.container import INSTALL
+from impasto.clips.scheduling import keep_scheduling
 from impasto.clips.sound import SoundTrack
 from impasto.errors import ConfigError, OutputError
 
@@ -61,9 +62,9 @@ def pick_encoder(path: Path, codec: str) -> str:
     if suffix == ".webm" and codec == "h264":
         name = "libvpx-vp9"
     elif suffix not in suffixes:
-        raise OutputError(f"{path} cannot hold {codec}. Use {', '.join(suffixes)}, or leave codec out.")
+        raise OutputError(f"{path} cannot hold {codec}. Use {', '.join(suffixes)}, or leave `codec` out.")
     if name not in av.codecs_available:
-        raise OutputError(f"{path}: PyAV was built without {name}, which writes {codec}. Leave codec out.")
+        raise OutputError(f"{path}: PyAV was built without {name}, which writes {codec}. Leave `codec` out.")
     return name
 
 
@@ -71,7 +72,7 @@ def require_encodable(path: Path, codec: str, size: tuple[int, int]) -> None:
     """Raise `ConfigError` for frames (height, width) that an encoder cannot take."""
     if codec == "hevc" and size[1] < MIN_HEVC_PX:  # x265 4.2 writes beyond its buffers below 50
         raise ConfigError(
-            f"{path}: hevc needs frames that are {MIN_HEVC_PX} px wide, and these are {size[1]}. Leave codec out."
+            f"{path}: hevc needs frames that are {MIN_HEVC_PX} px wide, and these are {size[1]}. Leave `codec` out."
         )
 
 
@@ -118,6 +119,9 @@ class VideoSink:
         elif encoder == "libvpx-vp9":  # its scale reaches to 63; 4 more look alike
             options = {"crf": str(min(63, crf + 4)), "b": "0", "row-mt": "1", "cpu-used": "2"}
         self._add_stream(encoder, "yuv420p", options)
+        if encoder == "libsvtav1":
+            with keep_scheduling():
+                self._stream.codec_context.open()
         if encoder == "libx265" and self._suffix in (".mp4", ".mov"):
             self._stream.codec_context.codec_tag = "hvc1"  # Apple's players show no other
 
