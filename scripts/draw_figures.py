@@ -28,7 +28,7 @@ COMMANDS = (
     "impasto insight recombine sample:cat sample:ink --styles sample:swirl sample:dots sample:mosaic"
     " --size 184 -o recombine.jpg",
     "python examples/watch_steps.py stages.jpg",
-    "impasto stylize sample:cat sample:swirl --size 320 -o cat.png --timelapse film.webp --timelapse-seconds 2",
+    "impasto stylize sample:cat sample:swirl --size 256 -o cat.png --timelapse film.webp --timelapse-seconds 2",
     "impasto insight features sample:cat --layers relu1_1,relu2_1,relu3_1,relu4_1,relu5_1 --strongest 6"
     " -o features.jpg",
     "impasto insight reconstruct sample:cat --size 184 -o reconstruct.jpg",
@@ -115,6 +115,8 @@ def compress(drawing: Path, place: Path) -> None:
         "append_images": others,
         "duration": [ms for _, ms in frames],
         "loop": 0,
+        "method": 6,
+        "minimize_size": True,
     }
     for quality in range(90, 20, -5):
         first.save(place, quality=quality, **(film if others else {"optimize": True}))

@@ -328,7 +328,7 @@ def test_what_cannot_be_written_is_refused_before_painting(tmp_path: Path, monke
     with pytest.raises(OutputError, match="is a file, and frames need a folder"):
         require_clip_output(tmp_path / "file")
     for name, codec, message in (
-        ("a.webm", "hevc", r"a.webm cannot hold hevc. Use .mp4, .mov, .mkv, or leave codec out."),
+        ("a.webm", "hevc", r"a.webm cannot hold hevc. Use .mp4, .mov, .mkv, or leave `codec` out."),
         ("a.mov", "av1", r"a.mov cannot hold av1. Use .mp4, .mkv, .webm"),
         ("a.gif", "av1", "a.gif is no video, and has no codec"),
         ("frames/", "hevc", "is no video"),
@@ -339,7 +339,7 @@ def test_what_cannot_be_written_is_refused_before_painting(tmp_path: Path, monke
         ClipWriter(tmp_path / "a.mp4", (48, 62), RATE, codec="hevc")
     with monkeypatch.context() as patched:
         patched.setattr(av, "codecs_available", {"libx264"})
-        with pytest.raises(OutputError, match=r"PyAV was built without libsvtav1, which writes av1. Leave codec out"):
+        with pytest.raises(OutputError, match=r"PyAV was built without libsvtav1, which writes av1. Leave `codec` out"):
             require_clip_output(tmp_path / "a.mp4", codec="av1")
     monkeypatch.setattr("impasto.clips.video_sink.find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"pip install 'impasto\[video\]'"):

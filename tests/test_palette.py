@@ -215,7 +215,9 @@ def test_colors_do_not_depend_on_pictures_before(style: Tensor, photo: Tensor) -
 class MeasureTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the bytes of the largest tensor that an operation returns."""
 
-    largest = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.largest = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         """Run an operation."""

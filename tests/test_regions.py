@@ -246,7 +246,7 @@ TWO: dict[str, Any] = {"styles": (picture(2), picture(3))}
         ({"content_masks": (labels(RED, BLUE),)}, "colored style masks"),
         ({"content_masks": (labels(RED, BLUE),), "style_masks": (labels(RED, GREEN),)}, "#0000ff.*#ff0000"),
         ({"content_masks": (labels(RED, BLUE),), "style_masks": (MASK,)}, "labels all regions at once"),
-        ({"protect": labels(RED, BLUE)}, "protect takes a gray mask"),
+        ({"protect": labels(RED, BLUE)}, "Give `protect` a gray mask"),
     ],
 )
 def test_mismatched_masks_are_a_one_line_error(tiny: Encoder, inputs: dict[str, Any], message: str) -> None:

@@ -356,7 +356,7 @@ def test_blending_removes_the_jump_and_keeps_detail() -> None:
 
 
 def test_blending_needs_edges_that_meet() -> None:
-    with pytest.raises(ConfigError, match="content_seam = 'blend' needs edges that meet: give wrap too"):
+    with pytest.raises(ConfigError, match="content_seam = 'blend' needs edges that meet: give `wrap` too"):
         resolve_config(content_seam="blend")
 
 

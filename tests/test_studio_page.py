@@ -335,6 +335,16 @@ def test_escapes_names_and_refuses_bad_files(page: Page, photo: Path, tmp_path: 
     watched.complaints[:] = [text for text in watched.complaints if "status of 422" not in text]
 
 
+def test_errors_name_the_fields_of_the_form(page: Page, watched: WatchedPage) -> None:
+    page.get_by_text("All options").click()
+    page.get_by_label("Content in calm areas").fill("1")
+    page.get_by_label("Content loss").select_option("self-similarity")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    problem = '"Content in calm areas" weighs squared errors: leave it out with "Content loss: self-similarity".'
+    expect(page.locator("#problem")).to_have_text(problem)
+    watched.complaints[:] = [text for text in watched.complaints if "status of 422" not in text]
+
+
 def test_painting_by_keyboard_alone(page: Page) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")

@@ -80,7 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         return _fail(describe_parse_error(error), 2)  # as cyclopts documents
     except ImpastoError as error:
-        return _fail(" ".join(str(error).split()), 2)
+        from impasto.cli.flags import name_flags
+
+        return _fail(name_flags(" ".join(str(error).split())), 2)
     except KeyboardInterrupt:
         return _fail("stopped before the result was written", 130)
     except BrokenPipeError:

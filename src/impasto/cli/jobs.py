@@ -63,7 +63,7 @@ def add(
         _print_added(queue_clip(store, content, style, given, output, preset=preset, priority=priority), json=json)
         return 0
     if clip_only := [name for name in VideoOptions.model_fields if name in options]:
-        raise ConfigError(f"{clip_only[0]} is an option of clips, and {content} is a picture. Leave it out.")
+        raise ConfigError(f"`{clip_only[0]}` is an option of clips, and {content} is a picture. Leave it out.")
     run = prepare([content, *style], preset, given)
     run.workload  # noqa: B018 - raises if an input is not a picture
     height, width = run.sizes.frame.canvas

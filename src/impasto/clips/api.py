@@ -149,7 +149,7 @@ def build_clip(
 def require_clip_config(config: Config) -> None:
     """Raise `ConfigError` for options that clips have not."""
     if config.print != NO_PRINT or config.panorama or (config.supersample or 1) > 1:
-        raise ConfigError("print, panorama and supersample are for pictures, not for clips. Leave them out.")
+        raise ConfigError("`print`, `panorama` and `supersample` are for pictures, not for clips. Leave them out.")
 
 
 def check_keyframes(video: VideoOptions, config: Config, style_count: int) -> None:

@@ -147,4 +147,4 @@ class Animation:
             image.seek(number)
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise FrameError(f"{self.path}: image {number + 1} is damaged. Set end before it.", number) from error
+            raise FrameError(f"{self.path}: image {number + 1} is damaged. Set `end` before it.", number) from error

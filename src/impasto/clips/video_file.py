@@ -97,7 +97,7 @@ class VideoFile:
             height, width = self.layout.coded_size
             raise FrameError(
                 f"{self.path} changes its size at frame {number + 1}, from {width}x{height} to "
-                f"{frame.width}x{frame.height}, and a clip needs one size. Set end before it, or cut it in two.",
+                f"{frame.width}x{frame.height}, and a clip needs one size. Set `end` before it, or cut it in two.",
                 number,
             )
 
@@ -105,6 +105,6 @@ class VideoFile:
         time = float((self.index.times[number] - self.index.times[0]) * self.index.time_base)
         return FrameError(
             f"{self.path}: frame {number + 1} (at {time:.2f} s) is damaged. "
-            "Set start and end so that it is left out, or repair the file.",
+            "Set `start` and `end` so that it is left out, or repair the file.",
             number,
         )

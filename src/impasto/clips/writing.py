@@ -54,7 +54,7 @@ def require_clip_output(path: str | Path, inputs: Sequence[Path] = (), codec: st
     require_distinct([path], inputs)
     suffix = path.suffix.lower()
     if codec != "h264" and (is_folder or suffix in ANIMATION_SUFFIXES):
-        raise OutputError(f"{path} is no video, and has no codec. Use a name such as a.mp4, or leave codec out.")
+        raise OutputError(f"{path} is no video, and has no codec. Use a name such as a.mp4, or leave `codec` out.")
     if is_folder:
         require_folder(path, inputs)
         return

@@ -54,15 +54,15 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
             raise ConfigError("alpha and content_weight are both 0: nothing is left to paint. Raise one of them.")
         is_open = not isinstance(self, ResolvedConfig)
         if is_open and self.iterations is not None and self.effort != "normal":
-            raise ConfigError("effort and iterations both set the number of steps: leave one of them out.")
+            raise ConfigError("`effort` and `iterations` both set the number of steps: leave one of them out.")
         if not is_open and self.content_seam == "blend" and self.wrap == "none":
-            raise ConfigError("content_seam = 'blend' needs edges that meet: give wrap too, or leave it out.")
+            raise ConfigError("content_seam = 'blend' needs edges that meet: give `wrap` too, or leave it out.")
         if self.content_calm and self.content_loss == "self-similarity":
             raise ConfigError("content_calm weighs squared errors: leave it out with content_loss = 'self-similarity'.")
         if self.panorama and self.wrap != "none":
-            raise ConfigError("The edges of a panorama meet by themselves: leave out wrap.")
+            raise ConfigError("The edges of a panorama meet by themselves: leave out `wrap`.")
         if self.panorama and self.print != print_size.NO_PRINT and self.fit == "crop":
-            raise ConfigError("A panorama cannot be cropped to paper. Use fit = 'inside' or 'pad', or size.")
+            raise ConfigError("A panorama cannot be cropped to paper. Use fit = 'inside' or 'pad', or `size`.")
         if self.color == "luminance" and (self.palette_strength or self.recolor_content):
             raise ConfigError(
                 "color = 'luminance' keeps the photo's colors: leave out palette_strength and recolor_content."
@@ -73,9 +73,11 @@ class Config(DescentOptions, StyleOptions, MeasureOptions, PictureOptions):
 
     def _require_print(self) -> None:
         if self.size != Config.model_fields["size"].default:
-            raise ConfigError("print and size both set the pixels: leave one of them out. For a proof, lower dpi.")
+            raise ConfigError(
+                "`print` and `size` both set the pixels: leave one of them out. For a proof, lower `dpi`."
+            )
         if self.bleed and self.fit == "inside":
-            raise ConfigError("fit = 'inside' has no paper to bleed into. Use crop or pad, or leave out bleed.")
+            raise ConfigError("fit = 'inside' has no paper to bleed into. Use crop or pad, or leave out `bleed`.")
         print_size.require_px(print_size.parse_paper(self.print), self.bleed, self.dpi)
 
     @property

@@ -132,7 +132,7 @@ def require_px(paper: Paper, bleed_mm: float, dpi: float) -> None:
     if min(paper.size_px(dpi)) < 1 or max(height, width) > MAX_SIDE_PX:
         raise ConfigError(
             f"The print comes to {width}x{height} px, and a side must have 1 to {MAX_SIDE_PX}. "
-            f"{'Lower' if max(height, width) > MAX_SIDE_PX else 'Raise'} dpi, or choose another size."
+            f"{'Lower' if max(height, width) > MAX_SIDE_PX else 'Raise'} `dpi`, or choose another size."
         )
 
 

@@ -197,13 +197,15 @@ class VideoOptions(Options):
         if self.end is not None and self.end <= self.start:
             raise ConfigError(f"end = {self.end:g} s is not after start = {self.start:g} s. Use a later end.")
         if self.lossless and self.codec != "h264":
-            raise ConfigError(f"codec = {self.codec} is not lossless here. Leave codec or lossless out.")
+            raise ConfigError(f"codec = {self.codec} is not lossless here. Leave `codec` or `lossless` out.")
         for name in dict.fromkeys(mark.option for mark in self.keyframes):
             if name not in CHANGEABLE:
-                raise ConfigError(f"keyframes cannot change {name}. They can change {', '.join(CHANGEABLE)}.")
+                raise ConfigError(f"keyframes cannot change `{name}`. They can change {', '.join(CHANGEABLE)}.")
             counts = sorted({len(mark.values) for mark in self.keyframes if mark.option == name})
             if len(counts) > 1 or (counts[0] > 1 and name != "style_weights"):
-                raise ConfigError(f"keyframes give {name} {counts[-1]} values at a time. Give one number, or as many.")
+                raise ConfigError(
+                    f"keyframes give `{name}` {counts[-1]} values at a time. Give one number, or as many."
+                )
         return self
 
 

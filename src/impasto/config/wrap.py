@@ -34,7 +34,7 @@ def require_wrapping(wrap: Wrap, network: Network) -> None:
     if wrap != "none" and not network.can_wrap:
         raise ConfigError(
             f"wrap = {wrap!r} does not work with {network.name}, whose layers skip or share pixels at the edges. "
-            "Use vgg19 or vgg16, or leave out wrap."
+            "Use vgg19 or vgg16, or leave out `wrap`."
         )
 
 

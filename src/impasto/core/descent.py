@@ -86,7 +86,7 @@ class Descent:
         point = self.measure(image)
         if not point.is_finite:
             raise DivergenceError(
-                "The loss of the starting image is not finite. Lower alpha and the weights, or use relative units."
+                "The loss of the starting image is not finite. Lower `alpha` and the weights, or use relative units."
             )
         return point
 

@@ -67,7 +67,7 @@ def frame_content(source: Size, config: Config) -> Frame:
     height, width = source
     if config.print == NO_PRINT:
         if config.bleed or config.fit != "crop":
-            raise ConfigError("bleed and fit belong to a print. Give its size with --print, or leave them out.")
+            raise ConfigError("`bleed` and `fit` belong to a print. Give its size with --print, or leave them out.")
         size = fit(height, width, config.size, enlarge=config.enlarge)
         return Frame(source, source, size, size)
     paper = parse_paper(config.print).turned_to(height, width)

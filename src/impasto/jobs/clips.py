@@ -52,7 +52,7 @@ def require_clip_job(
     """Raise `ConfigError`, `JobError` or `OutputError` for options and an output that a clip cannot have."""
     require_clip_config(config)
     if run.profile != SRGB:
-        raise ConfigError("profile is for pictures, not for clips. Leave it out.")
+        raise ConfigError("`profile` is for pictures, not for clips. Leave it out.")
     check_keyframes(video, config, style_count)
     if output is not None:
         if not Path(output).suffix:

@@ -44,7 +44,7 @@ def prepare_run(content: Any, style: Any, config: Config | None = None, **option
     given = config.model_dump() if config is not None else {}
     merged = Config(**(given | options))
     if merged.print != NO_PRINT and "size" in options:
-        raise ConfigError("print and size both set the pixels: leave one of them out. For a proof, lower dpi.")
+        raise ConfigError("`print` and `size` both set the pixels: leave one of them out. For a proof, lower `dpi`.")
     content, *styles = (_find_sample(picture, merged.painted_px) for picture in (content, *as_tuple(style)))
     return Run(Inputs(content=content, styles=tuple(styles), **files), merged, run_options, **shared)
 

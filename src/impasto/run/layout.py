@@ -90,7 +90,7 @@ def find_panorama(content: OpenedImage, size: tuple[int, int], config: Config) -
     if abs(content.width - 2 * content.height) > ASPECT_TOLERANCE_PX:
         raise ImageError(
             f"{content.label} has {content.width}x{content.height} px, and a panorama of 360° by 180° is twice as wide "
-            "as high. Extend it to that, or leave out panorama."
+            "as high. Extend it to that, or leave out `panorama`."
         )
     return Panorama(*size)
 

@@ -231,7 +231,7 @@ def _load_masks(
         masks["protect"] = protect = load(inputs.protect, content, frame=frame)
         if "" not in protect.areas:
             raise ConfigError(
-                f"{protect.name or 'The mask'} is colored, and protect takes a gray mask: white parts keep the content."
+                f"{protect.name or 'The mask'} is colored. Give `protect` a gray mask: white parts keep the content."
             )
     return masks
 

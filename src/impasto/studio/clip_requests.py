@@ -35,7 +35,7 @@ def submit_clip_request(
     if request.content.sha256 is None:
         raise JobError("A sample is a picture, not a clip. Upload a clip, or leave video out.")
     if request.init is not None:
-        raise JobError("A clip has no start picture. Leave init out, or paint a single frame.")
+        raise JobError("A clip has no start picture. Leave `init` out, or paint a single frame.")
     clip, name = clips.open(request.content.sha256), clip_name(request.content.name or "clip")
     with name_errors(clip.path, name):
         selection = select(clip, video)

@@ -1,6 +1,7 @@
 // The client of the REST API: JSON in and out, errors as one line, and a sign-in dialog where a token is needed.
 
 import { el, openDialog } from "./dom.js";
+import { withLabels } from "./labels.js";
 
 export class ApiError extends Error {}
 
@@ -11,7 +12,8 @@ let signingIn = null;
 
 function errorText(status, body) {
   try {
-    return JSON.parse(body).error ?? STATUS_TEXTS[status];
+    const { error } = JSON.parse(body);
+    return error === undefined ? STATUS_TEXTS[status] : withLabels(error);
   } catch {
     return STATUS_TEXTS[status] ?? `The studio responded with status ${status}.`;
   }

@@ -7,7 +7,7 @@ import { clipPlayer } from "./clip-player.js";
 import { sideBySide } from "./compare.js";
 import { button, el, formatNumber } from "./dom.js";
 import { JobActions } from "./job-actions.js";
-import { formatClock, formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel } from "./labels.js";
+import { formatClock, formatDuration, formatTime, fullTitle, inputsOfKind, jobTitle, optionLabel, shortName, stateLabel, withLabels } from "./labels.js";
 import { LossChart } from "./loss-chart.js";
 import { viewPanorama } from "./panorama.js";
 import { frameUrl, SMALL_PX, thumbnailUrl } from "./picture-refs.js";
@@ -92,7 +92,7 @@ export class JobView {
     this.bar.hidden = !isActive;
     this.bar.value = job.progress;
     this.progressText.textContent = this.describeProgress(job);
-    if (job.state === "failed") this.problem.textContent = job.error ?? "";
+    if (job.state === "failed") this.problem.textContent = withLabels(job.error ?? "");
     else if (before.state !== job.state) this.problem.textContent = "";
     this.host.classList.toggle("active", isActive);
     this.host.classList.toggle("is-clip", job.video !== null);

@@ -24,6 +24,21 @@ export const stateLabel = (job) => STATES[job.state] ?? job.state;
 
 export const choiceLabel = (field, choice) => CHOICES[field]?.[choice] ?? String(choice);
 
+const fieldLabels = new Map();
+
+/** Remember the labels of the form's fields, for errors. */
+export const rememberLabels = (fields) => fields.forEach(({ name, label }) => fieldLabels.set(name, label));
+
+const OPTION = /(?<![\w./`-])(?:`(\w+)`|--([a-z][a-z-]*)|([a-z_]+) = (?:'([^']*)'|([^\s,:;]+))|([a-z]+(?:_[a-z]+)+)|^([a-z]+)(?=: ))(?![\w=/]|\.\w)/g;
+
+/** Put labels in place of the names of options in an error: `style_scale` becomes "Style scale". */
+export const withLabels = (text) =>
+  text.replace(OPTION, (found, marked, flag, set, quoted, plain, long, first) => {
+    const label = fieldLabels.get(marked ?? flag?.replaceAll("-", "_") ?? set ?? long ?? first);
+    const value = quoted ?? plain;
+    return label === undefined ? found : `"${label}${value === undefined ? "" : `: ${value}`}"`;
+  });
+
 export const optionLabel = (name) => name.replaceAll("_", " ");
 
 /** A picture's name without prefix and suffix: `cat` of `sample:cat`, `photo` of `photo.jpg`. */

@@ -7,7 +7,7 @@ import { EventStream } from "./event-stream.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { JobView } from "./job-view.js";
-import { jobTitle, roleKind, shortName, stateLabel } from "./labels.js";
+import { jobTitle, rememberLabels, roleKind, shortName, stateLabel } from "./labels.js";
 import { Pictures } from "./pictures.js";
 import { sketchPlaces } from "./sketch-places.js";
 import { Sketches } from "./sketches.js";
@@ -122,6 +122,7 @@ const events = new EventStream({
 });
 
 const options = await get("/api/options");
+rememberLabels([...options.fields, ...options.run, ...options.video]);
 const jobView = new JobView(byId("job"), {
   formats: options.formats,
   usualAlpha: options.fields.find(({ name }) => name === "alpha").default,
