@@ -48,8 +48,10 @@ print(json.dumps({
     "expected_peak": expected.memory_bytes,
     "expected_seconds": expected.seconds,
     "disk": expected.disk_bytes,
-    "block": run.plan.tile_px, "lbfgs_history":
-    run.plan.lbfgs_history, "scratch": run.plan.on_disk, "winograd": run.plan.winograd_channels,
+    "tile_px": run.plan.tile_px,
+    "lbfgs_history": run.plan.lbfgs_history,
+    "on_disk": run.plan.on_disk,
+    "winograd": run.plan.winograd_channels,
     "pixels": result.image.shape[2] * result.image.shape[3],
 }))
 """
@@ -76,7 +78,7 @@ def main() -> None:
                 f"({row['peak_over_memory']:.2f} of what was asked, {row['expected_peak'] / 1e9:.2f} expected)  "
                 f"{row['evaluation_seconds_per_megapixel']:.1f} s/MP an evaluation  "
                 f"{row['seconds']:.0f} s in all ({row['expected_seconds']:.0f} expected)  "
-                f"tiles {row['block'] or 'none'}  disk {row['disk'] / 1e9:.1f} GB",
+                f"tiles {row['tile_px'] or 'none'}  disk {row['disk'] / 1e9:.1f} GB",
                 flush=True,
             )
     if options.json:

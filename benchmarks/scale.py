@@ -148,7 +148,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
 
     for _ in range(repeats):
         measure("one process, whole", build_engine(plan.model_copy(update={"tile_px": None}), ready.encoder))
-        measure("one process, blocks", build_engine(plan, ready.encoder))
+        measure("one process, tiles", build_engine(plan, ready.encoder))
         for count, name in ((1, "1 actor"), (2, "2 actors")):
             with CountingDriver(SERVICE, nodes.address) as driver:
                 engine = build_engine(plan, ready.encoder, None, partial(RayTiles, driver, plan=plan, count=count))
@@ -157,7 +157,7 @@ def tiles(nodes: Nodes, size: int, repeats: int) -> dict[str, Any]:
     return {
         "size": f"{ready.workload.width}x{ready.workload.height}",
         "pixels": ready.workload.pixels,
-        "block": plan.tile_px,
+        "tile_px": plan.tile_px,
         "seconds": {name: spread(values) for name, values in found.items()},
         **step,
     }
@@ -172,7 +172,7 @@ def sheet(pictures: dict[str, Any], tiles: dict[str, Any]) -> list[dict[str, Any
         rate = min(count / PAINT_S, 1 / driver)
         # One picture: workers share its pixels, but not the network traffic and the work of the driver.
         moved = (tiles["sent"] + tiles["received"]) / tiles["pixels"]
-        compute = tiles["seconds"]["one process, blocks"]["median"] / tiles["pixels"]
+        compute = tiles["seconds"]["one process, tiles"]["median"] / tiles["pixels"]
         large = 64e6
         measuring = large * compute / count
         wire = large * moved / NETWORK_BYTES_S
@@ -217,7 +217,7 @@ def main() -> None:
     for name, times in by_tiles["seconds"].items():
         print(f"{name:22} {times['median']:6.2f} s an evaluation ({times['min']:.2f} to {times['max']:.2f})")
     print(
-        f"{by_tiles['size']} px in blocks of {by_tiles['block']}: {by_tiles['sent'] / 1e6:.1f} MB sent and "
+        f"{by_tiles['size']} px in tiles of {by_tiles['tile_px']}: {by_tiles['sent'] / 1e6:.1f} MB sent and "
         f"{by_tiles['received'] / 1e6:.1f} MB received at a step; the driver's own time {by_tiles['driver']:.2f} s"
     )
     for row in rows:
