@@ -98,10 +98,11 @@ def test_other_codecs_keep_frames_times_sizes_and_colors(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
-def test_encoders_take_no_priority_over_other_programs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_encoders_take_no_priority_over_other_programs(tmp_path: Path, codec: Any) -> None:
     """SVT-AV1 does, where a user may: root."""
     before = os.sched_getscheduler(0)
-    with ClipWriter(tmp_path / "a.mp4", (48, 64), RATE, codec="av1") as writer:
+    with ClipWriter(tmp_path / "a.mp4", (48, 64), RATE, codec=codec) as writer:
         for number, frame in enumerate(FRAMES):
             writer.write(frame, number / RATE)
             assert {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()} == {before}
