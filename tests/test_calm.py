@@ -16,6 +16,7 @@ from torch import Tensor
 import impasto
 from impasto.config import Config
 from impasto.config.networks import ALEXNET, VGG19, Network
+from impasto.config.wrap import Dims
 from impasto.core.calm import calm_map, weigh_positions
 from impasto.core.encoder import Encoder
 from impasto.core.evaluate import AutogradEngine
@@ -47,6 +48,15 @@ def test_plain_areas_are_calm_at_every_size() -> None:
         plain, busy = calm[:, : width // 2 - 8], calm[:, width // 2 + 8 :]
         assert torch.allclose(plain, torch.tensor(50.0))
         assert float(busy.mean()) < 10
+
+
+@pytest.mark.parametrize("wrap", [(2,), (3,), (2, 3)])
+def test_map_looks_across_edges_that_meet(wrap: Dims) -> None:
+    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    shift = tuple(7 if dim in wrap else 0 for dim in (2, 3))
+    rolled = calm_map(image.roll(shift, (2, 3)), wrap).roll([-px for px in shift], (2, 3))
+    assert torch.allclose(rolled, calm_map(image, wrap), rtol=1e-5)
+    assert not torch.allclose(calm_map(image, wrap), calm_map(image), rtol=1e-2)
 
 
 def test_weights_of_positions_add_their_share() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.image import thumbnail
+from impasto.config.wrap import Dims
+from impasto.core.image import pad_sides, thumbnail
 
 __all__ = ["calm_map", "weigh_positions"]
 
@@ -20,12 +21,17 @@ MIN_DEVIATION = 0.02
 """Deviation of the lightness that is added: below it, grain decides."""
 
 
-def calm_map(content: Tensor) -> Tensor:
-    """Return how calm an image (1, 3, H, W) is at each place, as (1, 1, h, w): one over the deviation of lightness."""
+def calm_map(content: Tensor, wrap: Dims = ()) -> Tensor:
+    """Return how calm an image (1, 3, H, W) is at each place, as (1, 1, h, w): one over the deviation of lightness.
+
+    Its edges meet along the dimensions `wrap`.
+    """
     light = thumbnail(content, MAP_PX).mean(dim=1, keepdim=True)
 
     def average(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, WINDOW_PX, stride=1, padding=WINDOW_PX // 2, count_include_pad=False)
+        down, across = (0 if dim in wrap else WINDOW_PX // 2 for dim in (2, 3))
+        around = pad_sides(values, WINDOW_PX // 2, wrap)
+        return F.avg_pool2d(around, WINDOW_PX, stride=1, padding=(down, across), count_include_pad=False)
 
     return 1 / (average((light - average(light)).square()).sqrt() + MIN_DEVIATION)
 

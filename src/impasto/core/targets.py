@@ -80,6 +80,7 @@ def build_objective(
     by, besides the content.
     """
     layers, wrap = [name for name, _ in config.style_layers], wrapped_dims(config.wrap)
+    calm = calm_map(content, wrap) if config.content_calm else None
     features = engine.features(content, [name for name, _ in config.content_layers], wrap)
     masks: dict[str, Tensor] = {}
     if regions:
@@ -94,7 +95,7 @@ def build_objective(
         style = tuple(_style_targets(_measure_parts(engine, styles, layers, regions, config), config, strength))
     lines = loss.laplacian(loss.pool_image(content, engine.store), wrap) if config.laplacian_weight else None
     return Objective(
-        content=tuple(_content_targets(features, calm_map(content) if config.content_calm else None, config, engine)),
+        content=tuple(_content_targets(features, calm, config, engine)),
         style=style,
         masks=masks if matches is None else {},  # neighbors have their own weights
         laplacian=Target(lines, _scale(loss.energy([lines]), config)) if lines is not None else None,
