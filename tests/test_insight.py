@@ -412,6 +412,7 @@ VIEWS: dict[str, Any] = {
 
 @pytest.mark.slow
 @pytest.mark.weights
+@pytest.mark.usefixtures("shared_models")
 @pytest.mark.parametrize("view", VIEWS)
 def test_option_changes_the_picture_or_is_refused(view: str, photo: Path, painting: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"

@@ -32,7 +32,11 @@ from impasto.run import Observer, Result, Run, drive, prepare_run
 from impasto.run.checkpoint import read_checkpoint
 
 SMALL: dict[str, Any] = {"size": 48, "iterations": 5, "scales": 2}
+SHALLOW: dict[str, Any] = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}
+"""Layers for tests that are not about them: all would take five times as long."""
+
 RUN = ["stylize", "photo.jpg", "painting.png", "-o", "out.png", "--size", "48", "--quiet"]
+RUN[1:1] = [part for name, value in SHALLOW.items() for part in (f"--{name.replace('_', '-')}", value)]
 
 
 # ---- Descent -------------------------------------------------------------------------------------
@@ -108,10 +112,17 @@ def cut_at(run: Run, number: int, path: Path) -> Progress:
     raise AssertionError("the run ended too early")
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(photo: Path, painting: Path) -> Result:
+    """Return the result of a run that nothing stops."""
+    return drive(prepare_run(photo, painting, **SMALL))
+
+
 @pytest.mark.weights
 @pytest.mark.parametrize("number", [1, 3, 5, 6, 8])
-def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Path, tmp_path: Path) -> None:
-    uninterrupted = drive(prepare_run(photo, painting, **SMALL))
+def test_run_resumes_exactly_from_a_file(
+    number: int, uninterrupted: Result, photo: Path, painting: Path, tmp_path: Path
+) -> None:
     first = prepare_run(photo, painting, **SMALL)
     cut_at(first, number, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
@@ -128,10 +139,10 @@ def test_run_resumes_exactly_from_a_file(number: int, photo: Path, painting: Pat
 @pytest.mark.parametrize(
     "options",
     [
-        {"optimizer": "adam"},
-        {"color": "luminance"},
-        {"memory": "1GB", "size": 320, "style_layers": "relu1_1,relu2_1", "content_layers": "relu2_1", "scales": 1},
-        {"network": "vgg19", "size": 64, "style_loss": "wasserstein", "tv_weight": 1},
+        {"optimizer": "adam"} | SHALLOW,
+        {"color": "luminance"} | SHALLOW,
+        {"memory": "600MB", "size": 192, "scales": 1} | SHALLOW,
+        {"network": "vgg19", "size": 64, "style_loss": "wasserstein", "tv_weight": 1} | SHALLOW,
         {"network": "vgg19", "style_loss": "neighbor", "scales": 2},
     ],
     ids=lambda options: next(iter(options)),
@@ -142,6 +153,7 @@ def test_all_kinds_of_runs_resume(options: dict[str, Any], photo: Path, painting
     first = prepare_run(photo, painting, **options)
     cut_at(first, 3, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
+    assert (first.plan.tile_px is not None) == ("memory" in options)
     second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
     drive(second, checkpoint=checkpoint)
     assert torch.equal(second.result().image, uninterrupted.image)
@@ -149,7 +161,7 @@ def test_all_kinds_of_runs_resume(options: dict[str, Any], photo: Path, painting
 
 @pytest.mark.weights
 def test_checkpoint_is_safetensors_without_paths(photo: Path, painting: Path, tmp_path: Path) -> None:
-    run = prepare_run(photo, painting, **SMALL)
+    run = prepare_run(photo, painting, **(SMALL | SHALLOW))
     progress = cut_at(run, 4, tmp_path / "run.impasto")
     with safe_open(tmp_path / "run.impasto", framework="pt") as file:
         assert torch.equal(file.get_tensor("image"), progress.state.image)
@@ -161,7 +173,7 @@ def test_checkpoint_is_safetensors_without_paths(photo: Path, painting: Path, tm
 @pytest.fixture
 def cut(photo: Path, painting: Path, tmp_path: Path) -> tuple[Run, Path]:
     """Start a run and save a checkpoint of it."""
-    run = prepare_run(photo, painting, **SMALL)
+    run = prepare_run(photo, painting, **(SMALL | SHALLOW))
     cut_at(run, 3, tmp_path / "run.impasto")
     return run, tmp_path / "run.impasto"
 
@@ -221,7 +233,7 @@ def test_refuses_a_checkpoint_of_another_run(
     changes = dict(changes)
     monkeypatch.setattr("impasto.run.run.__version__", changes.pop("version", impasto.__version__))
     content = painting if changes.pop("content", None) else photo
-    other = prepare_run(content, painting, **(SMALL | changes))
+    other = prepare_run(content, painting, **(SMALL | SHALLOW | changes))
     other = Run(other.inputs, other.config, other.options, recorded_plan=run.plan)
     with pytest.raises(RecipeError, match=message):
         list(other.steps(read_checkpoint(path)))
