@@ -38,6 +38,8 @@ from impasto.studio import Studio, create_app
 from impasto.studio.auth import AccessPolicy
 
 SMALL: dict[str, Any] = {"size": 64, "iterations": 30, "scales": 2}
+SHALLOW: dict[str, Any] = {"iterations": 10, "content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}
+"""Options of jobs that no test needs to last: all layers would take five times as long."""
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_worker_releases_job_when_the_server_is_killed(
 def test_random_kills_change_no_picture(photo: Path, painting: Path, tmp_path: Path) -> None:
     rng = random.Random(2026)
     store = JobStore(tmp_path / "data")
-    options: dict[str, Any] = {"iterations": 10, "style_loss": NAME}
+    options: dict[str, Any] = SHALLOW | {"style_loss": NAME}
     jobs = [submit_job(store, photo, painting, seed=seed, **options) for seed in range(3)]
     set_slow(True)
 
@@ -175,7 +177,7 @@ def test_two_studios_share_one_queue(running: RunningStudio, tmp_path: Path, pho
     other = start_studio(tmp_path / "data")
     try:
         store = JobStore(tmp_path / "data")
-        jobs = [submit_job(store, photo, painting, seed=seed, iterations=10) for seed in range(6)]
+        jobs = [submit_job(store, photo, painting, seed=seed, **SHALLOW) for seed in range(6)]
         wait_until(lambda: all(store.get(job.id).state == "done" for job in jobs))
         assert all(store.get(job.id).attempt == 1 for job in jobs)
         assert len({row.worker for row in jobs}) == 1
