@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders.runs import FixedCache, picture
+from builders.slow_steps import NAME, set_slow
 from builders.waiting import wait_until
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -284,13 +285,21 @@ def test_module_needs_no_other_file() -> None:
     assert module.rstrip().endswith("export default { render };")
 
 
-CELL = """import impasto
-w = impasto.widget("sample:cat", "sample:swirl", size=64, iterations=9000, scales=1, optimizer="adam")
+CELL = f"""import impasto
+options = {{"size": 64, "scales": 1, "content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}}
+w = impasto.widget("sample:cat", "sample:swirl", iterations=9000, style_loss="{NAME}", **options)
 w"""
+"""A cell that shows a widget whose run lasts: its steps wait."""
 
 
 @pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
+def slow_widget(slow_loss: None) -> None:
+    """Make the steps of the cell's widget wait."""
+    set_slow(True)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, slow_widget: None) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(cwd=str(tmp_path))
     client = manager.client()
@@ -352,7 +361,7 @@ def test_kernel_that_paints_ends_by_itself(kernel: tuple[KernelManager, Blocking
 
 
 @pytest.fixture
-def notebook(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+def notebook(browser: Browser, tmp_path: Path, slow_widget: None) -> Iterator[Page]:
     """Open a notebook in JupyterLab."""
     running_lab: Callable[..., AbstractContextManager[str]] = SCRIPT["running_lab"]
     with running_lab(tmp_path, [CELL, "w.wait()"]) as address:
