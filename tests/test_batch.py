@@ -20,6 +20,7 @@ import pytest
 from builders.pages import WatchedPage
 from builders.pixels import read_pixels
 from builders.processes import Program
+from builders.slow_steps import NAME, set_slow
 from builders.waiting import wait_until
 from PIL import Image
 from rich.console import Console
@@ -37,13 +38,14 @@ from impasto.jobs.batch_report import BatchReport, write_index
 from impasto.jobs.capacity import max_workers, select_gpus, threads_per_worker
 from impasto.samples import photo_path
 
-SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32"]
-SMALL += ["--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1"]  # deeper ones take five times as long
 ALPHA = f"{Config().alpha:g}"
 
+LAYERS = ["--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1"]
+"""All layers would take five times as long."""
 
-STEPS = ["--iterations", "16", "--workers", "1"]
-"""Options of a batch that is stopped."""
+SMALL = ["--size", "64", "--iterations", "3", "--precision", "float32", *LAYERS]
+STEPS = ["--iterations", "5", "--workers", "1", "--style-loss", NAME]
+"""Options of a batch that is stopped, and whose steps wait until then."""
 
 
 def make_folders(folder: Path, photo: Path, painting: Path) -> None:
@@ -305,29 +307,21 @@ def test_never_overwrites_an_existing_file(capsys: pytest.CaptureFixture[str]) -
     assert Path("out/cat_swirl.png").read_bytes() == before
 
 
-def start_batch(*arguments: str) -> Program:
-    command = [
-        sys.executable,
-        "-m",
-        "impasto",
-        "batch",
-        *arguments,
-        "--size",
-        "64",
-        "--precision",
-        "float32",
-        "-o",
-        "out",
-    ]
-    return Program([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_batch(*arguments: str, environment: dict[str, str] | None = None) -> Program:
+    options = ["--size", "64", "--precision", "float32", *LAYERS, "-o", "out", "--json"]
+    command = [sys.executable, "-m", "impasto", "batch", *arguments, *options]
+    environment = os.environ | (environment or {})
+    return Program(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path) -> dict[str, bytes]:
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, photo: Path, painting: Path, slow_steps: dict[str, str]
+) -> dict[str, bytes]:
     """Return the pictures of an uninterrupted batch."""
     folder = tmp_path_factory.mktemp("undisturbed")
     make_folders(folder, photo, painting)
-    with contextlib.chdir(folder), start_batch(*ALL_PAIRS, *STEPS) as process:
+    with contextlib.chdir(folder), start_batch(*ALL_PAIRS, *STEPS, environment=slow_steps) as process:
         process.communicate(timeout=300)
         return read_pictures()
 
@@ -335,12 +329,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, photo: Path, painting:
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.xdist_group("batch")
+@pytest.mark.usefixtures("slow_loss")
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_batch_resumes_to_the_same_bytes(signal_number: signal.Signals, undisturbed: dict[str, bytes]) -> None:
+    set_slow(True)
     with start_batch(*ALL_PAIRS, *STEPS) as first:
         wait_until(lambda: len(read_pictures()) >= 1)
         first.send_signal(signal_number)
         first.communicate(timeout=300)
+    set_slow(False)
     assert first.returncode == (-9 if signal_number == signal.SIGKILL else 130)
     before = read_pictures()
     assert len(before) < 4
