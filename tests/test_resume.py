@@ -151,7 +151,7 @@ def test_all_kinds_of_runs_resume(options: dict[str, Any], photo: Path, painting
     options = SMALL | options
     uninterrupted = drive(prepare_run(photo, painting, **options))
     first = prepare_run(photo, painting, **options)
-    cut_at(first, 3, tmp_path / "run.impasto")
+    cut_at(first, 4, tmp_path / "run.impasto")
     checkpoint = read_checkpoint(tmp_path / "run.impasto")
     assert (first.plan.tile_px is not None) == ("memory" in options)
     second = Run(first.inputs, first.config, first.options, recorded_plan=checkpoint.recipe.plan)
