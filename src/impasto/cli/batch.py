@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from impasto.cli.batch_report import print_estimate, print_report
 from impasto.cli.clip_work import read_cuts
 from impasto.cli.console import console, log_to_console, pull_missing
+from impasto.cli.flags import name_flags
 from impasto.cli.options import with_options
 from impasto.cli.parameters import Json, On, Preset, Quiet, Weights, Whole
 from impasto.cli.progress import ProgressView
@@ -118,7 +119,7 @@ def batch(
     with catch_signals() as catcher, ProgressView(quiet=quiet) as view:
         report = _paint(items, output, run_options, how, view, catcher, quiet=quiet)
     if report.error is not None:
-        console.print(f"impasto: {report.error}")
+        console.print(f"impasto: {name_flags(str(report.error))}")
     print_report(report, json=json, quiet=quiet)
     if catcher.signal:
         return 128 + catcher.signal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 
 from impasto.cli.console import console, format_duration
+from impasto.cli.flags import name_flags
 from impasto.jobs.batch_report import BatchEstimate, BatchReport
 
 __all__ = ["print_estimate", "print_report"]
@@ -26,7 +27,7 @@ def print_estimate(estimate: BatchEstimate, total: int, *, json: bool) -> None:
     for item in estimate.missing:
         print(f"{item.output}  {' × '.join(item.sources.values())}")
     for output, error in estimate.failed.items():
-        console.print(f"{output} will fail: {error}")
+        console.print(f"{output} will fail: {name_flags(error)}")
     duration = format_duration(estimate.seconds)
     print(f"{len(estimate.missing)} of {total} are missing: about {duration} with {estimate.workers} workers")
 
@@ -45,7 +46,7 @@ def print_report(report: BatchReport, *, json: bool, quiet: bool) -> None:
         print(json_format.dumps(summary))
         return
     for output, error in report.failed.items():
-        console.print(f"{output}: {error}")
+        console.print(f"{output}: {name_flags(error)}")
     if not quiet:
         for output, first in report.duplicates.items():
             console.print(f"{output} is the same picture as {first}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from impasto.cli.clip_progress import ClipProgress
 from impasto.cli.console import console
+from impasto.cli.flags import name_flags
 from impasto.cli.signals import SignalCatcher, catch_signals
 from impasto.clips.api import frame_folder_of
 from impasto.clips.chain import FrameDone
@@ -94,7 +95,7 @@ class ClipCommand:
         self._print(run, output if count else None, count)
         if failure is not None:
             place = f", and in {output}" if count else ""
-            console.print(f"impasto: {failure} {count} of {wanted} frames are done{place}.")
+            console.print(f"impasto: {name_flags(str(failure))} {count} of {wanted} frames are done{place}.")
             return 1
         if not is_whole:
             console.print(

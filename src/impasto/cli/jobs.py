@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.clip_work import queue_clip
 from impasto.cli.console import print_table
+from impasto.cli.flags import name_flags
 from impasto.cli.options import with_options
 from impasto.cli.paint import prepare
 from impasto.cli.parameters import DataDir, Json, MaskParameters, Preset, Whole, open_store
@@ -100,7 +101,7 @@ def _row(job: Job) -> tuple[str, ...]:
     config = Config(**job.config)
     size = str(config.size) if config.print == NO_PRINT else config.print
     alpha = " → ".join(f"{value:g}" for value in job.alphas)
-    return str(job.id), job.error or _state(job), done, *names, alpha, size
+    return str(job.id), name_flags(job.error or _state(job)), done, *names, alpha, size
 
 
 @app.command
@@ -135,7 +136,7 @@ def _described(job: Job) -> Iterator[tuple[str, str]]:
     if job.output is not None:
         yield "output", job.output
     if job.error is not None:
-        yield "error", job.error
+        yield "error", name_flags(job.error)
     yield "added", f"{datetime.fromtimestamp(job.created_s):%Y-%m-%d %H:%M:%S}"
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from impasto.cli.console import console, pull_missing
+from impasto.cli.flags import name_flags
 from impasto.cli.parameters import CheckpointInterval, DataDir, Quiet, open_store
 from impasto.cli.signals import catch_signals
 from impasto.core.method import Progress
@@ -88,7 +89,7 @@ def _work(
         queue_worker.warm_up()
     for job in _run_jobs(store, queue_worker, stopped, drain=drain):
         if not quiet:
-            console.print(f"{_title(job)} is {job.state}{f': {job.error}' if job.error else ''}")
+            console.print(f"{_title(job)} is {job.state}{f': {name_flags(job.error)}' if job.error else ''}")
 
 
 def _run_jobs(store: JobStore, worker: Worker, stopped: Callable[[], bool], *, drain: bool) -> Iterator[Job]:
