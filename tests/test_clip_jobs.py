@@ -384,7 +384,7 @@ def test_bad_input_is_refused_before_anything_is_stored(store: JobStore, clip: P
         ({"output": "folder"}, JobError, "would be a folder"),
         ({"output": "out.xyz"}, OutputError, "xyz"),
         ({"video": VideoOptions(keyframes="alpha=-1@1s")}, ConfigError, "alpha = -1.0 is refused"),
-        ({"video": VideoOptions(keyframes="style-weights=1,0@0s")}, ConfigError, "2 style_weights for 1 styles"),
+        ({"video": VideoOptions(keyframes="style-weights=1,0@0s")}, ConfigError, "style_weights 2 values for 1 style"),
         ({"config": Config(size=62), "video": HEVC}, ConfigError, "clip.mp4: hevc needs frames that are 64 px wide"),
         (
             {"config": Config(size=62), "video": HEVC, "output": "a.mov"},

@@ -32,7 +32,7 @@ def test_extreme_weights_do_not_cost_the_picture(
 
 @pytest.mark.weights
 def test_overflow_before_the_first_step_is_refused(photo: Path, painting: Path) -> None:
-    with pytest.raises(DivergenceError, match="Lower alpha and the weights"):
+    with pytest.raises(DivergenceError, match="Lower `alpha` and the weights"):
         impasto.stylize(photo, painting, size=64, iterations=2, alpha=1e300)
 
 

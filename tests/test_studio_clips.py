@@ -364,7 +364,7 @@ def test_clip_is_painted_played_and_repeated(
         ({"video": {"every": 0}}, "every"),
         ({"video": {"start": 3, "end": 2}}, "is not after start"),
         ({"video": {"start": 9}}, "after the end of a.mp4, which lasts 0.48 s"),
-        ({"video": {"keyframes": "size=2@0s"}}, "keyframes cannot change size"),
+        ({"video": {"keyframes": "size=2@0s"}}, "keyframes cannot change `size`"),
         ({"video": {"keyframes": "style-weights=1,2@0s"}}, "style_weights"),
         ({"video": {}, "content": {"sample": "cat"}}, "A sample is a picture, not a clip"),
         ({"video": None}, "unsupported format, video"),

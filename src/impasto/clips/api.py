@@ -24,6 +24,7 @@ from impasto.config.video import VideoOptions, options_at
 from impasto.errors import ConfigError, ImageError, VideoError
 from impasto.images.formats import require_readable_file
 from impasto.run import as_tuple, prepare_run
+from impasto.run.mask_pairing import format_count
 from impasto.run.model_cache import ModelCache
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def check_keyframes(video: VideoOptions, config: Config, style_count: int) -> No
         Config(**(config.model_dump() | dict(options_at(video.keyframes, mark.time_s))))
         given = len(mark.values)
         if mark.option == "style_weights" and given != style_count:
-            raise ConfigError(f"keyframes give {given} style_weights for {style_count} styles. Give one for each.")
+            counts = f"{format_count(given, 'value')} for {format_count(style_count, 'style')}"
+            raise ConfigError(f"keyframes give style_weights {counts}. Give one for each.")
 
 
 def open_source(path: Path, options: VideoOptions) -> Clip:
